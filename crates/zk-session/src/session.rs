@@ -74,7 +74,9 @@ pub trait Session: Send + Sync + fmt::Debug {
     async fn children(&self, path: &str) -> Result<Vec<String>, Error>;
 
     /// Reads many nodes, in the order of `paths`, with one request for each [`READ_BATCH`] of them.
-    async fn get_many(&self, paths: &[String]) -> Result<Vec<Option<Node>>, Error>;
+    ///
+    /// One that is refused, for an ACL perhaps, has its [`Error::Rejected`] in its place: it must not hide the others.
+    async fn get_many(&self, paths: &[String]) -> Result<Vec<Result<Option<Node>, Error>>, Error>;
 
     /// Does all of `ops` or none; at most [`MAX_OPS`] and [`MAX_COMMIT_BYTES`].
     ///
