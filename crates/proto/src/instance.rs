@@ -1,0 +1,15 @@
+//! What discovery publishes.
+
+use serde::Serialize;
+
+use crate::{InstanceId, NodeData};
+
+/// One instance of a service, as it was last read. As JSON it is one object: its `id` beside the fields of its data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Instance {
+    /// Its name, unique within the service.
+    pub id: InstanceId,
+    /// What it says about itself.
+    #[serde(flatten)]
+    pub data: NodeData,
+}
