@@ -1,6 +1,8 @@
 //! ZooKeeper sessions that are run again when they end, and what must exist while they last.
 
 mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 mod session;
 
 pub use crate::error::Error;

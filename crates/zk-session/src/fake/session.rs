@@ -1,0 +1,221 @@
+//! One connection to the fake, as its user holds it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::channel::oneshot;
+use tokio::sync::watch;
+
+use super::requests::Asked;
+use super::server::{Accepted, ConnectionId, Server};
+use super::tree::{Done, Failed, Outcome, refused};
+use super::{Shared, limits};
+use crate::{Changed, Changes, Created, Error, Kind, Node, Op, READ_BATCH, Session, SessionId, Stat};
+
+/// A session over one connection to a fake; dropping it ends the connection, not the session.
+pub(super) struct FakeSession {
+    server: Arc<Shared>,
+    connection: ConnectionId,
+    id: SessionId,
+    timeout: Duration,
+    ended: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for FakeSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeSession").field("id", &self.id).field("ended", &*self.ended.borrow()).finish()
+    }
+}
+
+impl Drop for FakeSession {
+    fn drop(&mut self) {
+        self.server.with(|server| server.leave(self.connection));
+    }
+}
+
+/// A request that was sent. Dropped before its answer came, it is executed all the same.
+struct Sent<'a> {
+    session: &'a FakeSession,
+    ticket: u64,
+}
+
+impl Sent<'_> {
+    fn arrive(&self) {
+        let FakeSession { server, connection, .. } = self.session;
+        server.with(|server| server.execute(*connection, self.ticket));
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        self.arrive();
+    }
+}
+
+impl FakeSession {
+    pub(super) fn new(server: Arc<Shared>, accepted: Accepted) -> Self {
+        let Accepted { connection, session, timeout, ended } = accepted;
+        Self { server, connection, id: session, timeout, ended }
+    }
+
+    /// Sends a request, lets others run, has it executed, lets others run, and hands the answer over.
+    async fn ask<T: Send + 'static>(
+        &self,
+        asked: Asked,
+        execute: impl FnOnce(&mut Server, ConnectionId) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let run = Box::new(move |server: &mut Server, by: ConnectionId, heard: bool| {
+            let result = execute(server, by);
+            if heard {
+                // Nobody listens when the call was dropped.
+                let _ = answer.send(result);
+            }
+        });
+        let (ticket, before, after) = self
+            .server
+            .with(|server| (server.send(self.connection, asked, run), server.yields(), server.yields()));
+        let sent = Sent { session: self, ticket: ticket.ok_or(Error::Interrupted)? };
+        for _ in 0..before {
+            tokio::task::yield_now().await;
+        }
+        sent.arrive();
+        let result = answered.await.map_err(|_| Error::Interrupted)?;
+        for _ in 0..after {
+            tokio::task::yield_now().await;
+        }
+        result
+    }
+
+    async fn write(&self, asked: Asked, op: Op) -> Result<Outcome, Error> {
+        self.ask(asked, move |server, by| {
+            let Done { mut outcomes, .. } = server.write(by, &[op]).map_err(|failed| failed.error)?;
+            Ok(outcomes.pop().expect("one operation has one outcome"))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Session for FakeSession {
+    fn id(&self) -> SessionId {
+        self.id
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    async fn ended(&self) {
+        // The sender goes only after it said so; either way it is over.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+
+    async fn create(&self, path: &str, data: &[u8], kind: Kind) -> Result<Created, Error> {
+        limits::create(path, data, kind)?;
+        let op = Op::Create { path: path.to_owned(), data: data.to_vec(), kind };
+        match self.write(Asked::Create, op).await? {
+            Outcome::Created(created) => Ok(created),
+            other => unreachable!("a create gave {other:?}"),
+        }
+    }
+
+    async fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat, Error> {
+        limits::path(path)?;
+        limits::data(path, data)?;
+        let op = Op::Set { path: path.to_owned(), data: data.to_vec(), version };
+        match self.write(Asked::Set, op).await? {
+            Outcome::Set(stat) => Ok(stat),
+            other => unreachable!("a set gave {other:?}"),
+        }
+    }
+
+    async fn delete(&self, path: &str, version: Option<i32>) -> Result<(), Error> {
+        limits::node_path(path)?;
+        self.write(Asked::Delete, Op::Delete { path: path.to_owned(), version }).await?;
+        Ok(())
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Node>, Error> {
+        limits::path(path)?;
+        let path = path.to_owned();
+        self.ask(Asked::Get, move |server, _| server.read(&path)).await
+    }
+
+    async fn exists(&self, path: &str) -> Result<Option<Stat>, Error> {
+        limits::path(path)?;
+        let path = path.to_owned();
+        self.ask(Asked::Exists, move |server, _| Ok(server.read(&path)?.map(|node| node.stat))).await
+    }
+
+    async fn children(&self, path: &str) -> Result<Vec<String>, Error> {
+        limits::path(path)?;
+        let path = path.to_owned();
+        self.ask(Asked::List, move |server, _| {
+            let names = server.tree.children(&path).ok_or(Error::NoNode)?;
+            refused(&server.reads_refused, &path, "list")?;
+            Ok(names)
+        })
+        .await
+    }
+
+    async fn get_many(&self, paths: &[String]) -> Result<Vec<Option<Node>>, Error> {
+        for path in paths {
+            limits::path(path)?;
+        }
+        let mut nodes = Vec::with_capacity(paths.len());
+        for batch in paths.chunks(READ_BATCH) {
+            let batch = batch.to_vec();
+            let read = self.ask(Asked::Batch, move |server, _| {
+                batch.iter().map(|path| server.read(path)).collect::<Result<Vec<_>, _>>()
+            });
+            nodes.extend(read.await?);
+        }
+        Ok(nodes)
+    }
+
+    async fn commit(&self, ops: &[Op]) -> Result<(), Error> {
+        limits::commit(ops)?;
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let ops = ops.to_vec();
+        self.ask(Asked::Multi, move |server, by| match server.write(by, &ops) {
+            Ok(_) => Ok(()),
+            Err(Failed { error: Error::Interrupted, .. }) => Err(Error::Interrupted),
+            Err(Failed { index, error }) => Err(Error::Aborted { index, source: Box::new(error) }),
+        })
+        .await
+    }
+
+    async fn watch_node(&self, path: &str) -> Result<(Option<Node>, Changed), Error> {
+        limits::path(path)?;
+        let path = path.to_owned();
+        self.ask(Asked::Watch, move |server, by| {
+            let node = server.read(&path)?;
+            Ok((node, server.watches.node(by, &path)))
+        })
+        .await
+    }
+
+    async fn watch_tree(&self, path: &str) -> Result<Changes, Error> {
+        limits::path(path)?;
+        let path = path.to_owned();
+        self.ask(Asked::Watch, move |server, by| Ok(server.watches.tree(by, &path))).await
+    }
+
+    async fn sync(&self, path: &str) -> Result<(), Error> {
+        limits::path(path)?;
+        self.ask(Asked::Sync, |_, _| Ok(())).await
+    }
+}
+
+impl Server {
+    fn read(&self, path: &str) -> Result<Option<Node>, Error> {
+        let Some(node) = self.tree.get(path) else { return Ok(None) };
+        refused(&self.reads_refused, path, "read")?;
+        Ok(Some(node))
+    }
+}
