@@ -161,7 +161,7 @@ impl Session for FakeSession {
         .await
     }
 
-    async fn get_many(&self, paths: &[String]) -> Result<Vec<Option<Node>>, Error> {
+    async fn get_many(&self, paths: &[String]) -> Result<Vec<Result<Option<Node>, Error>>, Error> {
         for path in paths {
             limits::path(path)?;
         }
@@ -169,7 +169,7 @@ impl Session for FakeSession {
         for batch in paths.chunks(READ_BATCH) {
             let batch = batch.to_vec();
             let read = self.ask(Asked::Batch, move |server, _| {
-                batch.iter().map(|path| server.read(path)).collect::<Result<Vec<_>, _>>()
+                Ok(batch.iter().map(|path| server.read(path)).collect::<Vec<_>>())
             });
             nodes.extend(read.await?);
         }
