@@ -54,6 +54,17 @@ pub enum Error {
         source: Box<Error>,
     },
 
+    /// A directory has more children than we were told to read.
+    #[error("{path} has {found} children, more than the {most} that are read")]
+    Oversize {
+        /// Which directory.
+        path: String,
+        /// How many there are.
+        found: usize,
+        /// How many are accepted.
+        most: usize,
+    },
+
     /// Refused before anything was sent: the text says what was wrong and what is accepted.
     #[error("{0}")]
     Invalid(String),

@@ -1,0 +1,85 @@
+//! How long to wait before the next try.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Delays that double up to a cap, each drawn at random from the upper half of its range, so that clients that lost
+/// the same server at the same moment do not come back at the same moment ("equal jitter").
+///
+/// The very first delay is short: most interruptions are over at once, or another server is there.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    first: Duration,
+    most: Duration,
+    tries: u32,
+    last: Option<Instant>,
+}
+
+impl Default for Backoff {
+    /// 200 ms, doubling up to 1 s: at most 5 tries in any second.
+    fn default() -> Self {
+        Self::new(Duration::from_millis(200), Duration::from_secs(1))
+    }
+}
+
+impl Backoff {
+    /// Delays from `first` on, doubling up to `most`.
+    pub fn new(first: Duration, most: Duration) -> Self {
+        Self { first, most, tries: 0, last: None }
+    }
+
+    /// The next delay. What was calm for longer than the cap since the last one starts over with a short delay.
+    pub(crate) fn next(&mut self) -> Duration {
+        let now = Instant::now();
+        if self.last.is_some_and(|last| now.duration_since(last) > 2 * self.most) {
+            self.tries = 0;
+        }
+        let delay = delay(self.first, self.most, self.tries, rand::random());
+        self.tries = self.tries.saturating_add(1);
+        self.last = Some(now + delay);
+        delay
+    }
+}
+
+/// `random` is from 0 to 1.
+fn delay(first: Duration, most: Duration, tries: u32, random: f64) -> Duration {
+    match tries {
+        0 => (first / 4).min(most).mul_f64(random),
+        _ => first.saturating_mul(1u32 << (tries - 1).min(20)).min(most).mul_f64(0.5 + random / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_cap_and_keep_to_the_upper_half() {
+        let ms = Duration::from_millis;
+        for (tries, random, expected) in [
+            (0, 0.0, ms(0)),
+            (0, 1.0, ms(50)),
+            (1, 0.0, ms(100)),
+            (1, 1.0, ms(200)),
+            (2, 0.5, ms(300)),
+            (3, 1.0, ms(800)),
+            (4, 0.0, ms(500)),
+            (4, 1.0, ms(1000)),
+            (u32::MAX, 1.0, ms(1000)),
+        ] {
+            assert_eq!(delay(ms(200), ms(1000), tries, random), expected, "try {tries} with {random}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_calm_time_starts_the_delays_over() {
+        let mut backoff = Backoff::default();
+        for _ in 0..5 {
+            backoff.next();
+        }
+        assert!(backoff.next() >= Duration::from_millis(500));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert!(backoff.next() <= Duration::from_millis(50));
+    }
+}

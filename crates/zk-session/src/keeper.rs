@@ -1,0 +1,244 @@
+//! Keeps a session open, and runs again what must be true on each connection.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+
+use crate::backoff::Backoff;
+use crate::link::Link;
+use crate::{Connect, Error, SessionId};
+
+/// How many of its earlier sessions a process remembers. A node outlives its session by the session timeout, in which
+/// nobody goes through this many.
+const EARLIER: usize = 64;
+
+/// Owns the connection to ZooKeeper: opens the next one whenever one ended, until it is closed.
+///
+/// Dropping it without [`close`](Self::close) leaves the session to the server, which ends it after its timeout.
+pub struct Keeper {
+    sessions: Sessions,
+    connect: Arc<dyn Connect>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("state", &*self.sessions.state.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// Runs bodies on the connections that a [`Keeper`] opens. Clones are cheap and share them.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    current: watch::Receiver<Current>,
+    state: watch::Receiver<State>,
+}
+
+/// What is known of the session right now.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// Not connected yet.
+    Connecting {
+        /// Why the last try failed.
+        problem: Option<Error>,
+    },
+    /// Connected.
+    Connected {
+        /// To which session. Another id than before means that the earlier session is over.
+        id: SessionId,
+        /// The timeout that the server granted.
+        timeout: Duration,
+    },
+    /// The connection is gone; whether the session still lives only the servers know.
+    Suspended {
+        /// The session that was connected last.
+        id: SessionId,
+        /// Since when.
+        since: Instant,
+        /// Why the last try to reconnect failed.
+        problem: Option<Error>,
+    },
+    /// Closed by us.
+    Closed,
+}
+
+#[derive(Clone, Debug)]
+enum Current {
+    None,
+    Link(Link),
+    Closed,
+}
+
+impl Keeper {
+    /// Starts to keep a session open. Returns at once, whether a server can be reached or not.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start(connect: impl Connect) -> Self {
+        Self::start_with(Arc::new(connect), Backoff::default())
+    }
+
+    /// The same with delays of your own between tries.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start_with(connect: Arc<dyn Connect>, backoff: Backoff) -> Self {
+        let (current_tx, current) = watch::channel(Current::None);
+        let (state_tx, state) = watch::channel(State::Connecting { problem: None });
+        let (stop, mut stopped) = watch::channel(false);
+        let connecting = connect.clone();
+        let task = tokio::spawn(async move {
+            let mut keeping = Keeping { current: current_tx, state: state_tx, backoff, earlier: Vec::new() };
+            tokio::select! {
+                _ = keeping.run(&*connecting) => {}
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+        });
+        Self { sessions: Sessions { current, state }, connect, stop, task }
+    }
+
+    /// The connections, to run bodies on.
+    pub fn sessions(&self) -> Sessions {
+        self.sessions.clone()
+    }
+
+    /// Ends the session in ZooKeeper, with all its ephemeral nodes, and everything that runs on it.
+    ///
+    /// Withdraw what should go in order before. Takes 2 s at most, also when no server can be reached.
+    pub async fn close(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            warn!(error = &error as &dyn std::error::Error, "the task that kept the session failed");
+        }
+        self.connect.close().await;
+    }
+}
+
+/// The state of the task behind a [`Keeper`]. When it goes, for whatever reason, everybody is told.
+struct Keeping {
+    current: watch::Sender<Current>,
+    state: watch::Sender<State>,
+    backoff: Backoff,
+    earlier: Vec<SessionId>,
+}
+
+impl Keeping {
+    async fn run(&mut self, connect: &dyn Connect) {
+        loop {
+            match connect.connect().await {
+                Ok(session) => {
+                    let (id, timeout) = (session.id(), session.timeout());
+                    let ours = self.remember(id);
+                    let link = Link::new(session, ours);
+                    info!(session = %id, timeout_ms = timeout.as_millis(), "connected to ZooKeeper");
+                    self.state.send_replace(State::Connected { id, timeout });
+                    self.current.send_replace(Current::Link(link.clone()));
+                    link.ended().await;
+                    self.current.send_replace(Current::None);
+                    self.state.send_replace(State::Suspended { id, since: Instant::now(), problem: None });
+                    info!(session = %id, "the connection to ZooKeeper ended");
+                }
+                Err(error) => self.failed(error),
+            }
+            sleep(self.backoff.next()).await;
+        }
+    }
+
+    /// Said once for each kind of trouble, so that an outage of an hour is a few lines and not thousands.
+    fn failed(&self, error: Error) {
+        let text = error.to_string();
+        self.state.send_modify(|state| {
+            if let State::Connecting { problem } | State::Suspended { problem, .. } = state {
+                match problem {
+                    Some(said) if said.to_string() == text => {
+                        debug!(error = &error as &dyn std::error::Error, "cannot connect");
+                    }
+                    _ => warn!(error = &error as &dyn std::error::Error, "cannot connect to ZooKeeper"),
+                }
+                *problem = Some(error);
+            }
+        });
+    }
+
+    /// Our sessions up to now: the one that was just met, and those before it.
+    fn remember(&mut self, id: SessionId) -> OurSessions {
+        let ours =
+            OurSessions { current: id, earlier: self.earlier.iter().copied().filter(|&e| e != id).collect() };
+        self.earlier.retain(|&earlier| earlier != id);
+        self.earlier.push(id);
+        if self.earlier.len() > EARLIER {
+            self.earlier.remove(0);
+        }
+        ours
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.current.send_replace(Current::Closed);
+        self.state.send_replace(State::Closed);
+    }
+}
+
+/// The sessions of this process: a node that belongs to an earlier one is ours, but will vanish.
+#[derive(Clone, Debug)]
+pub(crate) struct OurSessions {
+    pub(crate) current: SessionId,
+    pub(crate) earlier: Vec<SessionId>,
+}
+
+impl OurSessions {
+    pub(crate) fn contain(&self, id: SessionId) -> bool {
+        id == self.current || self.earlier.contains(&id)
+    }
+}
+
+impl Sessions {
+    /// What is known of the session, and every change of it (fast ones may be skipped).
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Runs `body` on every connection, and again after it failed, until it returns a value.
+    ///
+    /// `None` when the keeper was closed before. The body is dropped at any of its awaits when its connection ends,
+    /// so it has to look before it acts. After an error it is started over on the same connection, politely.
+    pub async fn each<T, Fut>(&self, mut body: impl FnMut(Link) -> Fut) -> Option<T>
+    where
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let mut backoff = Backoff::default();
+        loop {
+            let link = self.next().await?;
+            if let Some(value) = link.run(body(link.clone()), &mut backoff).await {
+                return Some(value);
+            }
+        }
+    }
+
+    /// The connection that is open, or the next one; `None` when the keeper was closed.
+    pub async fn next(&self) -> Option<Link> {
+        let mut current = self.current.clone();
+        let found = current
+            .wait_for(|current| match current {
+                Current::None => false,
+                Current::Link(link) => !link.has_ended(),
+                Current::Closed => true,
+            })
+            .await
+            .ok()?
+            .clone();
+        match found {
+            Current::Link(link) => Some(link),
+            Current::None | Current::Closed => None,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One connection, with what everything that runs on it shares.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use tokio::sync::{OnceCell, oneshot};
+use tokio::time::sleep;
+use tracing::debug;
+
+use crate::gather::Gather;
+use crate::keeper::OurSessions;
+use crate::{Backoff, Changed, Error, Kind, Node, Session, What};
+
+/// A [`Session`] as the bodies under [`Sessions::each`](crate::Sessions::each) get it. Clones are the same connection.
+///
+/// Besides the session's own calls it gathers what many bodies ask for at the same time into few requests.
+#[derive(Clone)]
+pub struct Link(Arc<Shared>);
+
+struct Shared {
+    session: Arc<dyn Session>,
+    ours: OurSessions,
+    gather: Gather,
+    parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
+    directories: Mutex<HashMap<String, Arc<Directory>>>,
+    presences: AtomicUsize,
+}
+
+/// Up to this many nodes of ours are watched one by one; above, each directory is watched as a whole. A few watches
+/// tell us of nobody else's changes; many would have to be set again, one request each, on every connection.
+const WATCHED_SINGLY: usize = 500;
+
+/// One recursive watch, shared by all who have a node in the directory.
+#[derive(Default)]
+struct Directory {
+    armed: OnceCell<()>,
+    waiting: Mutex<HashMap<String, Vec<oneshot::Sender<()>>>>,
+}
+
+impl Link {
+    pub(crate) fn new(session: Arc<dyn Session>, ours: OurSessions) -> Self {
+        Self(Arc::new(Shared {
+            gather: Gather::start(session.clone()),
+            session,
+            ours,
+            parents: Mutex::default(),
+            directories: Mutex::default(),
+            presences: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Whether the connection is over.
+    pub fn has_ended(&self) -> bool {
+        self.0.session.ended().now_or_never().is_some()
+    }
+
+    /// Whether both are the same connection.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Runs `body` until it is done or the connection is over; after an error, waits a while. `None`: do it again.
+    pub(crate) async fn run<T>(
+        &self,
+        body: impl Future<Output = Result<T, Error>>,
+        backoff: &mut Backoff,
+    ) -> Option<T> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = body => outcome,
+            () = self.ended() => return None,
+        };
+        let error = match outcome {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        debug!(error = &error as &dyn std::error::Error, "will be tried again");
+        tokio::select! {
+            () = sleep(backoff.next()) => {}
+            () = self.ended() => {}
+        }
+        None
+    }
+
+    pub(crate) fn ours(&self) -> &OurSessions {
+        &self.0.ours
+    }
+
+    /// Reads a node; many who ask at the same time share a request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::get`].
+    pub async fn get_soon(&self, path: &str) -> Result<Option<Node>, Error> {
+        self.0.gather.get(path.to_owned()).await
+    }
+
+    /// Creates an ephemeral node; many who do so at the same time share a request.
+    pub(crate) async fn create_soon(&self, path: &str, data: Vec<u8>) -> Result<(), Error> {
+        self.0.gather.create(path.to_owned(), data).await
+    }
+
+    /// Makes sure that `directory` is there, and all above it, as nodes of `kind`. Looked up once for each connection.
+    pub(crate) async fn ensure(&self, directory: &str, kind: Kind) -> Result<(), Error> {
+        let cell = lock(&self.0.parents).entry(directory.to_owned()).or_default().clone();
+        cell.get_or_try_init(|| make(&*self.0.session, directory, kind)).await.map(|_| ())
+    }
+
+    /// Forgets that `directory` was there: an operation in it found that it is not.
+    pub(crate) fn forget(&self, directory: &str) {
+        lock(&self.0.parents).remove(directory);
+    }
+
+    /// Counts one more node of ours on this connection, until the value is dropped.
+    pub(crate) fn enlist(&self) -> Enlisted {
+        self.0.presences.fetch_add(1, Ordering::Relaxed);
+        Enlisted(self.clone())
+    }
+
+    /// Whether so many nodes of ours live on this connection that directories are watched instead of nodes.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.0.presences.load(Ordering::Relaxed) > WATCHED_SINGLY
+    }
+
+    /// Tells when `path`, a child of `directory`, was changed or deleted after this call, by the directory's shared watch.
+    ///
+    /// Its creation is not told: whoever waits is about to create it.
+    pub(crate) async fn watch_among(&self, directory: &str, path: &str) -> Result<Changed, Error> {
+        let watched = lock(&self.0.directories).entry(directory.to_owned()).or_default().clone();
+        watched.armed.get_or_try_init(|| self.arm(directory, watched.clone())).await?;
+        let (fire, fired) = oneshot::channel();
+        let mut waiting = lock(&watched.waiting);
+        let fires = waiting.entry(path.to_owned()).or_default();
+        fires.retain(|earlier| !earlier.is_closed());
+        fires.push(fire);
+        drop(waiting);
+        Ok(Changed::new(fired.map(|_| ())))
+    }
+
+    async fn arm(&self, directory: &str, watched: Arc<Directory>) -> Result<(), Error> {
+        let mut changes = self.0.session.watch_tree(directory).await?;
+        tokio::spawn(async move {
+            while let Some(change) = changes.next().await {
+                if change.what != What::Created {
+                    // Dropping the senders fires them.
+                    lock(&watched.waiting).remove(&change.path);
+                }
+            }
+            lock(&watched.waiting).clear();
+        });
+        Ok(())
+    }
+}
+
+impl Deref for Link {
+    type Target = dyn Session;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0.session
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Link").field(&self.0.session).finish()
+    }
+}
+
+/// See [`Link::enlist`].
+pub(crate) struct Enlisted(Link);
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        self.0.0.presences.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Looks before it creates: who may not create here may still find that all is there.
+async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), Error> {
+    if directory == "/" || session.exists(directory).await?.is_some() {
+        return Ok(());
+    }
+    match session.create(directory, b"", kind).await {
+        Ok(_) | Err(Error::NodeExists) => Ok(()),
+        Err(Error::NoNode) => {
+            let parent = match directory.rfind('/') {
+                Some(0) | None => {
+                    return Err(Error::Rejected {
+                        what: format!(
+                            "cannot create {directory}: the chroot of the connect string does not exist"
+                        ),
+                    });
+                }
+                Some(end) => &directory[..end],
+            };
+            Box::pin(make(session, parent, kind)).await?;
+            match session.create(directory, b"", kind).await {
+                Ok(_) | Err(Error::NodeExists) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A panic elsewhere leaves these maps whole: every change to them is a single call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
