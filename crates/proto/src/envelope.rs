@@ -87,9 +87,13 @@ pub fn decode(bytes: &[u8]) -> Result<NodeData, DecodeError> {
     }
 }
 
-/// Lengths of variable width, little endian; nothing claims more memory than a whole value may have.
+/// What a field may claim while it is decoded. A length that takes one byte counts as eight, so with the size limit
+/// itself a value full of short metadata could be written and not be read again.
+const MAX_CLAIM: usize = 16 * MAX_BYTES;
+
+/// Lengths of variable width, little endian. The limit keeps a few bytes from claiming all memory.
 fn config() -> impl Config {
-    bincode::config::standard().with_limit::<MAX_BYTES>()
+    bincode::config::standard().with_limit::<MAX_CLAIM>()
 }
 
 /// The payload of version 1, as it is written. Released: neither its fields nor their order may ever change.
