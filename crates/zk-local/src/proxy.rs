@@ -1,0 +1,271 @@
+//! A TCP proxy between a client and a server that breaks connections on purpose.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::error::{Error, cannot};
+use crate::pump;
+
+/// Which way data flow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// What clients send.
+    ToServer,
+    /// What the server sends.
+    ToClient,
+    /// All of it.
+    Both,
+}
+
+/// What passed through a [`Proxy`] so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Connections that are open now.
+    pub connections: usize,
+    /// Connections that clients made, refused ones too.
+    pub accepted: u64,
+    /// Answers that were lost after [`Proxy::lose_next_reply`].
+    pub lost: u64,
+}
+
+/// A way to a server that can be broken in every way a network can.
+///
+/// It listens on a port of its own at 127.0.0.1 and works in the runtime in which it was started, in real time. What
+/// it is told counts at once, and for open connections too. Dropped, it closes everything.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    listening: JoinHandle<()>,
+}
+
+/// What the proxy and its connections know.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) faults: watch::Sender<Faults>,
+    pub(crate) traffic: watch::Sender<Traffic>,
+    /// Whether the answer to the next request is to be lost. Whoever sees that request takes it.
+    lose_next: Mutex<bool>,
+}
+
+/// What is broken at the moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Faults {
+    upstream: SocketAddr,
+    refuse: bool,
+    stall_to_server: bool,
+    stall_to_client: bool,
+    pub(crate) delay: Duration,
+    /// How often all connections were cut. A connection ends when this is not what it was at its start.
+    cuts: u64,
+}
+
+impl Faults {
+    fn none(upstream: SocketAddr) -> Self {
+        Self {
+            upstream,
+            refuse: false,
+            stall_to_server: false,
+            stall_to_client: false,
+            delay: Duration::ZERO,
+            cuts: 0,
+        }
+    }
+
+    /// Whether data that flow `direction` are held back.
+    pub(crate) fn stalls(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::ToServer => self.stall_to_server,
+            Direction::ToClient => self.stall_to_client,
+            Direction::Both => self.stall_to_server && self.stall_to_client,
+        }
+    }
+}
+
+impl Shared {
+    /// Whether the answer to a request that just came is to be lost.
+    pub(crate) fn claim_loss(&self) -> bool {
+        std::mem::take(&mut *self.lose_next.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_loss(&self, lose: bool) {
+        *self.lose_next.lock().unwrap_or_else(PoisonError::into_inner) = lose;
+    }
+}
+
+impl Proxy {
+    /// A proxy in front of the server at `upstream`, with nothing broken.
+    ///
+    /// # Errors
+    ///
+    /// No port can be listened on.
+    pub async fn start(upstream: SocketAddr) -> Result<Self, Error> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.map_err(cannot("listen on a port for a proxy"))?;
+        let address = listener.local_addr().map_err(cannot("tell the address of a proxy"))?;
+        let shared = Arc::new(Shared {
+            faults: watch::Sender::new(Faults::none(upstream)),
+            traffic: watch::Sender::default(),
+            lose_next: Mutex::default(),
+        });
+        let listening = tokio::spawn(listen(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, listening })
+    }
+
+    /// Where clients reach the server by way of this proxy.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients reach the server by way of this proxy, as they want to be told.
+    pub fn connect_string(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Closes all connections. New ones may be made at once.
+    pub fn cut(&self) {
+        self.change(|faults| faults.cuts += 1);
+    }
+
+    /// Closes each new connection at once, or no longer does.
+    pub fn refuse(&self, refuse: bool) {
+        self.change(|faults| faults.refuse = refuse);
+    }
+
+    /// Holds back what flows that way, as a network does that lost a route. Connections stay open, new ones too; what
+    /// is held back arrives when it [flows](Proxy::flow) again.
+    pub fn stall(&self, direction: Direction) {
+        self.change(|faults| {
+            faults.stall_to_server |= direction != Direction::ToClient;
+            faults.stall_to_client |= direction != Direction::ToServer;
+        });
+    }
+
+    /// Lets flow what was stalled.
+    pub fn flow(&self) {
+        self.change(|faults| (faults.stall_to_server, faults.stall_to_client) = (false, false));
+    }
+
+    /// Lets all that arrives from now on, either way, take this much longer; an exchange takes twice that.
+    pub fn delay(&self, delay: Duration) {
+        self.change(|faults| faults.delay = delay);
+    }
+
+    /// Swallows the answer to the next request that a client sends, and closes that connection: the request was
+    /// executed, and the client does not know. Pings, watches that are set again, and notifications do not count.
+    pub fn lose_next_reply(&self) {
+        self.shared.set_loss(true);
+    }
+
+    /// Mends all that is broken. What is closed stays closed, and what was held back arrives.
+    pub fn heal(&self) {
+        self.shared.set_loss(false);
+        self.change(|faults| *faults = Faults { cuts: faults.cuts, ..Faults::none(faults.upstream) });
+    }
+
+    /// Leads new connections to another server. Open ones stay where they are; see [`Proxy::cut`].
+    pub fn set_upstream(&self, upstream: SocketAddr) {
+        self.change(|faults| faults.upstream = upstream);
+    }
+
+    /// How many connections are open now.
+    pub fn connections(&self) -> usize {
+        self.shared.traffic.borrow().connections
+    }
+
+    /// How many connections clients made so far, refused ones too.
+    pub fn accepted(&self) -> u64 {
+        self.shared.traffic.borrow().accepted
+    }
+
+    /// The counts, for those who wait for one: `traffic().wait_for(|now| now.lost == 1)`.
+    pub fn traffic(&self) -> watch::Receiver<Traffic> {
+        self.shared.traffic.subscribe()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Faults)) {
+        self.shared.faults.send_modify(change);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Its connections are tasks of that task, and end with it.
+        self.listening.abort();
+    }
+}
+
+async fn listen(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => {
+                    let open = Open::count(&shared);
+                    connections.spawn(connect(client, open));
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a proxy cannot accept a connection");
+                    // Out of descriptors, most likely: leave the others time to close some.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// A connection that is counted as open.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn count(shared: &Arc<Shared>) -> Self {
+        shared.traffic.send_modify(|traffic| {
+            traffic.accepted += 1;
+            traffic.connections += 1;
+        });
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.traffic.send_modify(|traffic| traffic.connections -= 1);
+    }
+}
+
+/// Leads one client to the server, until either is gone or the connection is cut.
+async fn connect(mut client: TcpStream, open: Open) {
+    let mut faults = open.0.faults.subscribe();
+    let Faults { refuse, cuts, .. } = *faults.borrow();
+    if refuse {
+        return;
+    }
+    let carry = async {
+        let mut reachable = open.0.faults.subscribe();
+        // What cannot reach the server cannot connect to it either.
+        let Ok(now) = reachable.wait_for(|now| !now.stalls(Direction::ToServer)).await.map(|now| *now) else {
+            return;
+        };
+        match TcpStream::connect(now.upstream).await {
+            Ok(mut server) => pump::carry(&mut client, &mut server, &open.0).await,
+            Err(error) => {
+                tracing::debug!(%error, upstream = %now.upstream, "a proxy cannot reach its server");
+            }
+        }
+    };
+    let cut = async {
+        // An error means that the proxy is gone, which is a cut, too.
+        let _ = faults.wait_for(|now| now.cuts != cuts).await;
+    };
+    tokio::select! {
+        () = carry => {}
+        () = cut => {}
+    }
+}
