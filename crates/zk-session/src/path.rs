@@ -1,0 +1,106 @@
+//! Which paths servers accept.
+
+use crate::Error;
+
+/// The longest path that is sent, in bytes: a multi-read of [`READ_BATCH`](crate::READ_BATCH) paths stays under the
+/// 1 MiB at which servers drop the connection.
+pub(crate) const MAX_PATH: usize = 4096;
+
+/// Refuses what a server would refuse, or would take for another node.
+pub(crate) fn check(path: &str) -> Result<(), Error> {
+    let refused = |why: &str| {
+        let shown: String = path.chars().take(200).collect();
+        Error::Invalid(format!(
+            "the path {shown:?} is unusable: {why}; a path is \"/\" or has a name behind each '/', up to {MAX_PATH} bytes in all"
+        ))
+    };
+    if path.len() > MAX_PATH {
+        return Err(refused(&format!("it has {} bytes", path.len())));
+    }
+    let Some(names) = path.strip_prefix('/') else { return Err(refused("it does not begin with '/'")) };
+    if names.is_empty() {
+        return Ok(());
+    }
+    for name in names.split('/') {
+        match name {
+            "" => return Err(refused("a name in it is empty")),
+            "." | ".." => return Err(refused("it has '.' or '..' for a name")),
+            _ if name.chars().any(forbidden) => return Err(refused("it has characters that servers refuse")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// As [`check`], for a node that is to be made or deleted, which the root cannot be.
+pub(crate) fn check_node(path: &str) -> Result<(), Error> {
+    match path {
+        "/" => Err(Error::Invalid("the root can be neither made nor deleted".to_owned())),
+        _ => check(path),
+    }
+}
+
+/// As [`check`], for a node that gets a sequence behind its path, which may therefore end with '/'.
+pub(crate) fn check_prefix(path: &str) -> Result<(), Error> {
+    match path.strip_suffix('/') {
+        Some("") => Ok(()),
+        Some(parent) => check(parent),
+        None => check(path),
+    }
+}
+
+fn forbidden(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_refused_that_servers_refuse() {
+        for good in ["/", "/a", "/a/b", "/a/...", "/ä/日本", "/a b", "/.a", "/a,b"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        let long = format!("/{}", "x".repeat(MAX_PATH));
+        let bad = [
+            "",
+            "a",
+            "a/b",
+            "//",
+            "/a/",
+            "/a//b",
+            "/.",
+            "/a/..",
+            "/../a",
+            "/a/./b",
+            "/a\0",
+            "/a\n",
+            "/a\u{7f}",
+            "/a\u{f000}",
+            "/a\u{fffe}",
+            "/a\u{1f600}",
+            &long,
+        ];
+        for bad in bad {
+            assert!(matches!(check(bad), Err(Error::Invalid(text)) if text.contains("a path is")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_sequential_path_may_end_with_a_slash() {
+        assert!(check_prefix("/").is_ok());
+        assert!(check_prefix("/a/").is_ok());
+        assert!(check_prefix("/a/b-").is_ok());
+        assert!(check_prefix("/a//").is_err());
+        assert!(check_prefix("a/").is_err());
+        assert!(check("/a/").is_err());
+    }
+
+    #[test]
+    fn the_root_can_be_read_only() {
+        assert!(check("/").is_ok());
+        assert!(check_node("/").is_err());
+        assert!(check_node("/a").is_ok());
+    }
+}

@@ -1,0 +1,156 @@
+//! A connect string, taken apart and checked before anything is sent.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use crate::Error;
+use crate::path;
+
+const ACCEPTED: &str = "a connect string is \"host:port,host:port/chroot\"; without a port it is 2181";
+const DEFAULT_PORT: u16 = 2181;
+
+/// The servers of one ensemble and the node below which everything happens. Prints as a connect string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Servers {
+    hosts: Vec<String>,
+    chroot: String,
+}
+
+impl Servers {
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        let (hosts, chroot) = match text.find('/') {
+            Some(slash) => text.split_at(slash),
+            None => (text, ""),
+        };
+        let hosts = hosts.split(',').map(host).collect::<Result<_, _>>();
+        let refused = |why: String| {
+            Error::Invalid(format!("the connect string {text:?} is unusable: {why}; {ACCEPTED}"))
+        };
+        let hosts = hosts.map_err(refused)?;
+        let chroot = chroot.trim_end();
+        if chroot.is_empty() || chroot == "/" {
+            return Ok(Self { hosts, chroot: String::new() });
+        }
+        path::check(chroot).map_err(|error| refused(format!("its chroot is no path: {error}")))?;
+        Ok(Self { hosts, chroot: chroot.to_owned() })
+    }
+}
+
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.hosts.join(","), self.chroot)
+    }
+}
+
+/// One `host:port`, with the port filled in.
+fn host(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("a server is missing".to_owned());
+    }
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, rest) =
+            bracketed.split_once(']').ok_or_else(|| format!("{text:?} has no closing bracket"))?;
+        address.parse::<Ipv6Addr>().map_err(|_| format!("{address:?} is no IPv6 address"))?;
+        let port = match rest {
+            "" => DEFAULT_PORT,
+            _ => port(
+                rest.strip_prefix(':').ok_or_else(|| format!("{text:?} has something behind its bracket"))?,
+            )?,
+        };
+        return Ok(format!("[{address}]:{port}"));
+    }
+    let (name, number) = match text.split_once(':') {
+        Some((_, rest)) if rest.contains(':') => {
+            return Err(format!(
+                "{text:?} has more than one colon: an IPv6 address goes in brackets, [::1]:2181"
+            ));
+        }
+        Some((name, number)) => (name, port(number)?),
+        None => (text, DEFAULT_PORT),
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if name.is_empty() || name.len() > 253 || !name.chars().all(allowed) {
+        return Err(format!("{name:?} is no host name"));
+    }
+    Ok(format!("{name}:{number}"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(port @ 1..) if digits => Ok(port),
+        _ => Err(format!("{text:?} is no port, which is a number from 1 to 65535")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usable_connect_strings_are_completed() {
+        let table = [
+            ("localhost", "localhost:2181"),
+            ("a:1", "a:1"),
+            ("a:1,b:65535", "a:1,b:65535"),
+            ("a, b:2 /x", "a:2181,b:2/x"),
+            ("a/", "a:2181"),
+            ("a/x/y", "a:2181/x/y"),
+            ("[::1]", "[::1]:2181"),
+            ("[fe80::1]:2182,10.0.0.1/x", "[fe80::1]:2182,10.0.0.1:2181/x"),
+            ("zk_1.example-net:2181", "zk_1.example-net:2181"),
+        ];
+        for (given, expected) in table {
+            assert_eq!(
+                Servers::parse(given).map(|servers| servers.to_string()).unwrap(),
+                expected,
+                "{given}"
+            );
+        }
+    }
+
+    #[test]
+    fn unusable_connect_strings_are_refused_with_what_was_wrong_and_what_is_accepted() {
+        let table = [
+            ("", "a server is missing"),
+            (" ", "a server is missing"),
+            (",", "a server is missing"),
+            ("a,", "a server is missing"),
+            ("a,,b", "a server is missing"),
+            ("/x", "a server is missing"),
+            (":2181", "no host name"),
+            ("a:", "no port"),
+            ("a:0", "no port"),
+            ("a:+1", "no port"),
+            ("a:65536", "no port"),
+            ("a:x", "no port"),
+            ("a b", "no host name"),
+            ("a@b", "no host name"),
+            ("a;b", "no host name"),
+            ("::1", "brackets"),
+            ("::1:2181", "brackets"),
+            ("[::1", "closing bracket"),
+            ("[host]:1", "no IPv6 address"),
+            ("[::1]x", "behind its bracket"),
+            ("[::1]:0", "no port"),
+            ("tcp://a:1", "no port"),
+            ("a//x", "chroot"),
+            ("a/x/", "chroot"),
+            ("a/x//y", "chroot"),
+            ("a/../y", "chroot"),
+            ("a/x,b", "chroot"),
+        ];
+        for (given, expected) in table {
+            match Servers::parse(given) {
+                Err(Error::Invalid(text)) => {
+                    assert!(text.contains(expected), "{given:?}: {text}");
+                    assert!(text.contains(ACCEPTED), "{given:?}: {text}");
+                }
+                // A comma is fine in a node's name, so this is a chroot, unlikely as it looks.
+                Ok(servers) if given == "a/x,b" => assert_eq!(servers.to_string(), "a:2181/x,b"),
+                other => panic!("{given:?}: {other:?}"),
+            }
+        }
+    }
+}

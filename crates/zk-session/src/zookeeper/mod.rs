@@ -1,0 +1,186 @@
+//! Sessions on real ZooKeeper servers. This module alone names `zookeeper_client`.
+//!
+//! Each connection is a client of its own, which never reconnects: see `connection`.
+
+mod connection;
+mod dial;
+mod refusal;
+mod session;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+use zookeeper_client::SessionInfo;
+
+use self::connection::Connection;
+use self::dial::{Dialed, Dialer, NotDialed};
+use self::session::Line;
+use crate::options::Builder;
+use crate::servers::Servers;
+use crate::{Connect, Error, Session};
+
+/// How long [`Connect::close`] takes at most.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a close waits for the answer on the connection that is open, before it tries another one.
+const POLITE: Duration = Duration::from_secs(1);
+
+/// How long a close waits between two attempts to reach a server.
+const CLOSE_PAUSE: Duration = Duration::from_millis(100);
+
+/// An ensemble of ZooKeeper servers and the session that we have, or had, with it.
+///
+/// Owns the current connection. When it is dropped without [`close`](Connect::close) while connected, the session is
+/// closed all the same if the runtime goes on for long enough; otherwise it expires.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use zk_session::{Connect, ZooKeeper};
+///
+/// # async fn example() -> Result<(), zk_session::Error> {
+/// let zookeeper = ZooKeeper::builder("zk1:2181,zk2:2181,zk3:2181/payments")
+///     .session_timeout(Duration::from_secs(10))
+///     .build()?;
+/// let session = zookeeper.connect().await?;
+/// println!("{} has {:?}", session.id(), session.children("/").await?);
+/// zookeeper.close().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct ZooKeeper {
+    dialer: Dialer,
+    known: Mutex<Known>,
+    closing: watch::Sender<bool>,
+}
+
+/// What is remembered from one connection to the next.
+#[derive(Default)]
+struct Known {
+    /// The session that may still live in ZooKeeper.
+    session: Option<SessionInfo>,
+    /// The session timeout that the servers granted last.
+    granted: Option<Duration>,
+    /// The newest connection, over or not.
+    connection: Option<Arc<Connection>>,
+}
+
+impl ZooKeeper {
+    /// Starts to describe a connection. `connect` names the servers, and where everything is kept if not at the root:
+    /// `zk1:2181,zk2:2181/payments`.
+    pub fn builder(connect: &str) -> Builder {
+        Builder::new(connect)
+    }
+
+    pub(crate) fn new(servers: Servers, options: Builder) -> Result<Self, Error> {
+        Ok(Self {
+            dialer: Dialer::new(&servers, options)?,
+            known: Mutex::default(),
+            closing: watch::Sender::new(false),
+        })
+    }
+
+    async fn next(&self) -> Result<Arc<dyn Session>, Error> {
+        let mut known = self.known.lock().await;
+        if let Some(old) = known.connection.take() {
+            old.end();
+        }
+        let mut measured = false;
+        loop {
+            let granted = known.granted;
+            match self.dialer.dial(known.session.clone(), granted).await {
+                Ok(dialed) => {
+                    known.session = Some(dialed.session());
+                    known.granted = Some(dialed.timeout());
+                    // The client measures silence against the timeout that it was told, so it must be the granted one.
+                    if self.dialer.assumed(granted) != dialed.timeout() && !measured {
+                        measured = true;
+                        continue;
+                    }
+                    let connection = self.open(dialed);
+                    known.connection = Some(connection.clone());
+                    return Ok(Arc::new(Line(connection)));
+                }
+                Err(NotDialed::Expired) if known.session.is_some() => known.session = None,
+                Err(NotDialed::Expired) => return Err(self.dialer.unreachable(None)),
+                Err(NotDialed::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn open(&self, dialed: Dialed) -> Arc<Connection> {
+        let connection = Connection::open(dialed, self.dialer.acl());
+        debug!(session = %connection.id(), timeout = ?connection.timeout(), "connected to ZooKeeper");
+        connection
+    }
+
+    /// Ends the session in ZooKeeper, on a new connection if the old one does not do it.
+    async fn bury(&self) {
+        let mut known = self.known.lock().await;
+        let open = known.connection.take();
+        let Some(session) = known.session.take() else { return };
+        if let Some(open) = open {
+            if timeout(POLITE, open.close()).await == Ok(true) {
+                return;
+            }
+            open.end();
+        }
+        loop {
+            match self.dialer.dial(Some(session.clone()), known.granted).await {
+                Ok(dialed) => {
+                    if self.open(dialed).close().await {
+                        return;
+                    }
+                }
+                Err(NotDialed::Failed(Error::Unreachable { .. })) => {}
+                Err(_) => return,
+            }
+            sleep(CLOSE_PAUSE).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Connect for ZooKeeper {
+    async fn connect(&self) -> Result<Arc<dyn Session>, Error> {
+        if Handle::try_current().is_err() {
+            return Err(Error::Invalid("connecting to ZooKeeper needs a tokio runtime".to_owned()));
+        }
+        let mut closing = self.closing.subscribe();
+        tokio::select! {
+            biased;
+            () = async { drop(closing.wait_for(|closing| *closing).await) } => {
+                Err(Error::Invalid("this connection to ZooKeeper was closed: a new one has to be built".to_owned()))
+            }
+            next = self.next() => next,
+        }
+    }
+
+    async fn close(&self) {
+        self.closing.send_replace(true);
+        if timeout(CLOSE_LIMIT, self.bury()).await.is_err() {
+            debug!("the session could not be closed in time: it expires");
+        }
+    }
+}
+
+impl Drop for ZooKeeper {
+    fn drop(&mut self) {
+        if let Some(connection) = self.known.get_mut().connection.take() {
+            connection.start_closing();
+        }
+    }
+}
+
+impl fmt::Debug for ZooKeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeper").field("servers", &self.dialer.servers()).finish_non_exhaustive()
+    }
+}
