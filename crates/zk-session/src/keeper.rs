@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::link::Link;
+use crate::link::{Enlisted, Link, Presences};
 use crate::{Connect, Error, SessionId};
 
 /// How many of its earlier sessions a process remembers. A node outlives its session by the session timeout, in which
@@ -36,6 +36,7 @@ impl fmt::Debug for Keeper {
 /// Runs bodies on the connections that a [`Keeper`] opens. Clones are cheap and share them.
 #[derive(Clone, Debug)]
 pub struct Sessions {
+    presences: Presences,
     current: watch::Receiver<Current>,
     state: watch::Receiver<State>,
 }
@@ -95,14 +96,22 @@ impl Keeper {
         let (state_tx, state) = watch::channel(State::Connecting { problem: None });
         let (stop, mut stopped) = watch::channel(false);
         let connecting = connect.clone();
+        let presences = Presences::default();
+        let counted = presences.clone();
         let task = tokio::spawn(async move {
-            let mut keeping = Keeping { current: current_tx, state: state_tx, backoff, earlier: Vec::new() };
+            let mut keeping = Keeping {
+                current: current_tx,
+                state: state_tx,
+                backoff,
+                earlier: Vec::new(),
+                presences: counted,
+            };
             tokio::select! {
                 _ = keeping.run(&*connecting) => {}
                 _ = stopped.wait_for(|stop| *stop) => {}
             }
         });
-        Self { sessions: Sessions { current, state }, connect, stop, task }
+        Self { sessions: Sessions { presences, current, state }, connect, stop, task }
     }
 
     /// The connections, to run bodies on.
@@ -128,6 +137,7 @@ struct Keeping {
     state: watch::Sender<State>,
     backoff: Backoff,
     earlier: Vec<SessionId>,
+    presences: Presences,
 }
 
 impl Keeping {
@@ -137,7 +147,7 @@ impl Keeping {
                 Ok(session) => {
                     let (id, timeout) = (session.id(), session.timeout());
                     let ours = self.remember(id);
-                    let link = Link::new(session, ours);
+                    let link = Link::new(session, ours, self.presences.clone());
                     info!(session = %id, timeout_ms = timeout.as_millis(), "connected to ZooKeeper");
                     self.state.send_replace(State::Connected { id, timeout });
                     self.current.send_replace(Current::Link(link.clone()));
@@ -202,6 +212,10 @@ impl OurSessions {
 }
 
 impl Sessions {
+    pub(crate) fn enlist(&self) -> Enlisted {
+        self.presences.enlist()
+    }
+
     /// What is known of the session, and every change of it (fast ones may be skipped).
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()

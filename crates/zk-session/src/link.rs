@@ -27,7 +27,29 @@ struct Shared {
     gather: Gather,
     parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     directories: Mutex<HashMap<String, Arc<Directory>>>,
-    presences: AtomicUsize,
+    presences: Presences,
+}
+
+/// How many nodes of ours live in these sessions, on whatever connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Presences(Arc<AtomicUsize>);
+
+impl Presences {
+    /// Counts one more, until the value is dropped.
+    pub(crate) fn enlist(&self) -> Enlisted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Enlisted(self.clone())
+    }
+}
+
+/// One node of ours.
+#[derive(Debug)]
+pub(crate) struct Enlisted(Presences);
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Up to this many nodes of ours are watched one by one; above, each directory is watched as a whole. A few watches
@@ -42,14 +64,14 @@ struct Directory {
 }
 
 impl Link {
-    pub(crate) fn new(session: Arc<dyn Session>, ours: OurSessions) -> Self {
+    pub(crate) fn new(session: Arc<dyn Session>, ours: OurSessions, presences: Presences) -> Self {
         Self(Arc::new(Shared {
             gather: Gather::start(session.clone()),
             session,
             ours,
             parents: Mutex::default(),
             directories: Mutex::default(),
-            presences: AtomicUsize::new(0),
+            presences,
         }))
     }
 
@@ -115,15 +137,9 @@ impl Link {
         lock(&self.0.parents).remove(directory);
     }
 
-    /// Counts one more node of ours on this connection, until the value is dropped.
-    pub(crate) fn enlist(&self) -> Enlisted {
-        self.0.presences.fetch_add(1, Ordering::Relaxed);
-        Enlisted(self.clone())
-    }
-
-    /// Whether so many nodes of ours live on this connection that directories are watched instead of nodes.
+    /// Whether so many nodes of ours live in these sessions that directories are watched instead of nodes.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.0.presences.load(Ordering::Relaxed) > WATCHED_SINGLY
+        self.0.presences.0.load(Ordering::Relaxed) > WATCHED_SINGLY
     }
 
     /// Tells when `path`, a child of `directory`, was changed or deleted after this call, by the directory's shared watch.
@@ -167,15 +183,6 @@ impl Deref for Link {
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Link").field(&self.0.session).finish()
-    }
-}
-
-/// See [`Link::enlist`].
-pub(crate) struct Enlisted(Link);
-
-impl Drop for Enlisted {
-    fn drop(&mut self) {
-        self.0.0.presences.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::claim::{Before, Claim, claim, sequence, sort_out};
+use crate::link::Enlisted;
 use crate::{Backoff, Changed, Error, Kind, Link, MAX_DATA, Node, Op, SessionId, Sessions};
 
 /// An ephemeral node that this process wants to exist, whatever happens to connections, sessions and the node itself.
@@ -106,7 +107,9 @@ impl Presence {
         let (status_tx, status) = watch::channel(Status::Pending { problem: None });
         let tried = Arc::new(AtomicBool::new(false));
         let (before, last) = (Before::default(), None);
-        let keeping = Keeping { spec, wants, status: status_tx, tried: tried.clone(), before, last };
+        let _enlisted = sessions.enlist();
+        let keeping =
+            Keeping { spec, wants, status: status_tx, tried: tried.clone(), before, last, _enlisted };
         Ok(Self { wanted, status, tried, task: tokio::spawn(keeping.run(sessions)) })
     }
 
@@ -165,6 +168,7 @@ struct Keeping {
     before: Before,
     /// Where our sequential node was last.
     last: Option<String>,
+    _enlisted: Enlisted,
 }
 
 /// Why keeping a node ended for good.
@@ -199,7 +203,6 @@ impl Keeping {
     /// Keeps the node on one connection.
     async fn keep(&mut self, link: &Link) -> Result<End, Error> {
         let _pending = PendingOnDrop(self.status.clone());
-        let _enlisted = link.enlist();
         while let Some(data) = self.wanted() {
             let (there, changed) = self.look(link).await?;
             let before = Before { contended: matches!(self.spec.name, Name::Contended(_)), ..self.before };

@@ -1,0 +1,73 @@
+//! What the tests on the fake share.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use zk_session::fake::{FakeClient, FakeZk};
+use zk_session::{Keeper, Kind, Name, Presence, Sessions, Spec, Status};
+
+/// No state is waited for longer than this; with paused time it passes at once.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// A process: its way to the server, and what keeps its session.
+pub(crate) struct Process {
+    pub(crate) client: FakeClient,
+    pub(crate) keeper: Keeper,
+}
+
+impl Process {
+    pub(crate) fn start(zk: &FakeZk) -> Self {
+        let client = zk.client();
+        Self { keeper: Keeper::start(client.clone()), client }
+    }
+
+    pub(crate) fn sessions(&self) -> Sessions {
+        self.keeper.sessions()
+    }
+
+    pub(crate) fn hold(&self, name: Name, data: &str) -> Presence {
+        let (directory, data) = ("/services/a".to_owned(), data.as_bytes().to_vec());
+        Presence::hold(self.sessions(), Spec { directory, name, data, parents: Kind::Container }).unwrap()
+    }
+
+    pub(crate) fn own(&self, data: &str) -> Presence {
+        self.hold(Name::Own("one".to_owned()), data)
+    }
+}
+
+/// Waits until `is` says yes to what a channel holds.
+pub(crate) async fn until<T: Clone + std::fmt::Debug>(
+    rx: &mut watch::Receiver<T>,
+    what: &str,
+    is: impl Fn(&T) -> bool,
+) -> T {
+    let found =
+        timeout(LIMIT, rx.wait_for(|now| is(now))).await.map(|now| now.expect("the sender is there").clone());
+    found.unwrap_or_else(|_| panic!("waited in vain until {what}; now {:?}", &*rx.borrow()))
+}
+
+/// Waits until the server is in a state.
+pub(crate) async fn eventually(what: &str, is: impl Fn() -> bool) {
+    let waited = timeout(LIMIT, async {
+        while !is() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
+pub(crate) async fn held(presence: &Presence) -> zk_session::Held {
+    let status =
+        until(&mut presence.status(), "the node is held", |now| matches!(now, Status::Held(_))).await;
+    match status {
+        Status::Held(held) => held,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn pending(presence: &Presence) {
+    until(&mut presence.status(), "the node is not held", |now| matches!(now, Status::Pending { .. })).await;
+}

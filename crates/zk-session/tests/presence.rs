@@ -1,0 +1,377 @@
+//! What a presence promises, on the fake with paused time.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{LIMIT, Process, eventually, held, pending, until};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout};
+use zk_session::fake::FakeZk;
+use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, Status};
+
+const PATH: &str = "/services/a/one";
+
+fn data(zk: &FakeZk, path: &str) -> String {
+    zk.get(path).map(|node| String::from_utf8(node.data).unwrap()).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_node_and_its_parents_are_made() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let held = held(&presence).await;
+    assert_eq!(held.path, PATH);
+    assert_eq!(zk.owner(PATH), Some(held.session()));
+    assert_eq!(held.czxid, zk.get(PATH).map(|node| node.stat.czxid));
+    assert_eq!(data(&zk, PATH), "v1");
+    assert_eq!(zk.requests().creates, 4, "two parents, one of them tried twice, and the node");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blip_inside_the_session_makes_and_deletes_nothing() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let first = held(&presence).await;
+    zk.reset_requests();
+    for _ in 0..10 {
+        zk.disconnect(first.session());
+        pending(&presence).await;
+        assert_eq!(held(&presence).await.session(), first.session());
+    }
+    assert_eq!(zk.requests().writes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_expiry_it_is_made_once_in_the_new_session() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let first = held(&presence).await;
+    zk.reset_requests();
+    let expired = Instant::now();
+    zk.expire(first.session());
+    pending(&presence).await;
+    let second = held(&presence).await;
+    assert!(expired.elapsed() <= Duration::from_secs(1), "took {:?}", expired.elapsed());
+    assert_ne!(second.session(), first.session());
+    assert_eq!(zk.owner(PATH), Some(second.session()));
+    assert_eq!(zk.requests().creates, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_dead_session_of_ours_is_replaced() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let first = held(&presence).await;
+    let old = zk.get(PATH).unwrap();
+    // The session expires, but its node comes back with an older snapshot of the server: it is doomed.
+    let snapshot = zk.snapshot();
+    zk.expire(first.session());
+    pending(&presence).await;
+    let second = held(&presence).await;
+    zk.restore(&snapshot);
+    pending(&presence).await;
+    let third = held(&presence).await;
+    assert_ne!(third.session(), second.session());
+    assert_eq!(zk.owner(PATH), Some(third.session()));
+    assert_eq!(old.stat.owner, Some(first.session()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_under_the_same_id_outlives_the_session_of_the_dead_process() {
+    let zk = FakeZk::default();
+    let dead = Process::start(&zk);
+    let before = dead.own("v1");
+    let dead_session = held(&before).await.session();
+    dead.client.set_reachable(false);
+    eventually("the dead process is cut off", || !zk.is_connected(dead_session)).await;
+
+    let process = Process::start(&zk);
+    let presence = process.own("v2");
+    let now = held(&presence).await;
+    eventually("the dead session expires", || {
+        assert_eq!(zk.owner(PATH), Some(now.session()), "there in every sample");
+        !zk.sessions().contains(&dead_session)
+    })
+    .await;
+    assert_eq!(data(&zk, PATH), "v2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_with_one_id_the_newer_wins_and_the_older_stops() {
+    let zk = FakeZk::default();
+    let (older, newer) = (Process::start(&zk), Process::start(&zk));
+    let first = older.own("older");
+    held(&first).await;
+    let second = newer.own("newer");
+    until(&mut first.status(), "the older is told", |now| matches!(now, Status::Replaced)).await;
+    held(&second).await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(data(&zk, PATH), "newer");
+    first.withdraw().await;
+    assert_eq!(data(&zk, PATH), "newer", "withdrawing what was replaced takes nothing away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_leaves_one_node_that_is_adopted() {
+    for name in [Name::Own("one".to_owned()), Name::Sequential("one-".to_owned())] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        // The parents are there, so that the lost answer is the node's.
+        zk.put("/services/a", "");
+        zk.lose_next_reply();
+        let presence = process.hold(name, "v1");
+        let held = held(&presence).await;
+        assert_eq!(zk.requests().creates, 1);
+        let children = zk.children("/services/a");
+        assert_eq!(children.len(), 1, "{children:?}");
+        assert_eq!(held.path, format!("/services/a/{}", children[0]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_others_delete_is_restored_with_its_parents() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    zk.remove(PATH);
+    eventually("it is restored", || zk.get(PATH).is_some()).await;
+    held(&presence).await;
+    zk.remove("/services");
+    assert_eq!(zk.get(PATH), None);
+    eventually("it is restored with its parents", || zk.get(PATH).is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_others_write_is_written_over() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    zk.put(PATH, "vandal");
+    eventually("it is ours again", || data(&zk, PATH) == "v1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_latest_data_wins_also_when_written_while_cut_off() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let first = held(&presence).await;
+    presence.update(b"v2".to_vec()).unwrap();
+    eventually("it is written in place", || data(&zk, PATH) == "v2").await;
+    assert_eq!(zk.get(PATH).unwrap().stat.czxid, first.czxid.unwrap());
+    process.client.set_reachable(false);
+    pending(&presence).await;
+    for version in ["v3", "v4", "v5"] {
+        presence.update(version.as_bytes().to_vec()).unwrap();
+    }
+    process.client.set_reachable(true);
+    eventually("the latest is there", || data(&zk, PATH) == "v5").await;
+    held(&presence).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_at_any_moment_it_leaves_nothing() {
+    for yields in 0..60 {
+        let zk = FakeZk::default().with_seed(yields);
+        let process = Process::start(&zk);
+        let presence = process.own("v1");
+        for _ in 0..yields {
+            yield_now().await;
+        }
+        timeout(LIMIT, presence.withdraw()).await.expect("withdrawn in time");
+        assert_eq!(zk.get(PATH), None, "after {yields} steps");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(zk.get(PATH), None, "after {yields} steps and a second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_while_cut_off_it_never_comes_back() {
+    for away in [Duration::from_secs(1), Duration::from_secs(30)] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let presence = process.own("v1");
+        held(&presence).await;
+        process.client.set_reachable(false);
+        pending(&presence).await;
+        let withdrawal = tokio::spawn(presence.withdraw());
+        sleep(away).await;
+        process.client.set_reachable(true);
+        timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
+        assert_eq!(zk.get(PATH), None);
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(zk.get(PATH), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawing_what_was_never_tried_waits_for_nobody() {
+    let zk = FakeZk::default();
+    zk.set_reachable(false);
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    timeout(Duration::from_millis(1), presence.withdraw()).await.expect("at once");
+    zk.set_reachable(true);
+    until(&mut process.sessions().state(), "connected", |now| {
+        matches!(now, zk_session::State::Connected { .. })
+    })
+    .await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(zk.get(PATH), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_withdraws_in_the_background() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    drop(presence);
+    eventually("it is gone", || zk.get(PATH).is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_and_retried_politely() {
+    let zk = FakeZk::default();
+    zk.refuse("/services", true);
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut presence.status(), "the refusal is told", told).await;
+    zk.reset_requests();
+    sleep(Duration::from_secs(10)).await;
+    assert!(zk.requests().creates <= 50, "{:?}", zk.requests());
+    zk.refuse("/services", false);
+    let allowed = Instant::now();
+    held(&presence).await;
+    assert!(allowed.elapsed() <= Duration::from_secs(2), "took {:?}", allowed.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_owner_is_replaced_once() {
+    let zk = FakeZk::default();
+    zk.put(PATH, "a leftover");
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let session = held(&presence).await.session();
+    assert_eq!(zk.owner(PATH), Some(session));
+    zk.remove(PATH);
+    zk.put(PATH, "again");
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut presence.status(), "it is told", told).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_children_in_our_place_is_told_and_left_alone() {
+    let zk = FakeZk::default();
+    zk.put("/services/a/one/child", "");
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut presence.status(), "it is told", told).await;
+    assert!(zk.get("/services/a/one/child").is_some());
+    zk.remove("/services/a/one");
+    held(&presence).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contended_node_is_awaited_and_never_touched() {
+    let zk = FakeZk::default();
+    let (first, second) = (Process::start(&zk), Process::start(&zk));
+    let has = first.hold(Name::Contended("master".to_owned()), "first");
+    let session = held(&has).await.session();
+    let waits = second.hold(Name::Contended("master".to_owned()), "second");
+    sleep(Duration::from_secs(10)).await;
+    pending(&waits).await;
+    assert_eq!(data(&zk, "/services/a/master"), "first");
+    zk.expire(session);
+    held(&waits).await;
+    assert_eq!(data(&zk, "/services/a/master"), "second");
+    pending(&has).await;
+    waits.withdraw().await;
+    held(&has).await;
+    assert_eq!(data(&zk, "/services/a/master"), "first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sequential_node_keeps_its_sequence_within_the_session() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.hold(Name::Sequential("one-".to_owned()), "v1");
+    let first = held(&presence).await;
+    assert_eq!(first.path, "/services/a/one-0000000000");
+    zk.disconnect(first.session());
+    pending(&presence).await;
+    assert_eq!(held(&presence).await.path, first.path);
+    zk.expire(first.session());
+    pending(&presence).await;
+    assert_eq!(held(&presence).await.path, "/services/a/one-0000000001");
+    zk.remove("/services/a/one-0000000001");
+    eventually("it is made again", || zk.get("/services/a/one-0000000002").is_some()).await;
+    held(&presence).await;
+    assert_eq!(zk.children("/services/a").len(), 1);
+    presence.withdraw().await;
+    assert_eq!(zk.children("/services/a").len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_are_made_in_few_requests_and_each_is_watched() {
+    const N: usize = 2000;
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
+    for presence in &all {
+        held(presence).await;
+    }
+    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
+
+    zk.remove("/services/a/n1234");
+    eventually("it is restored", || zk.get("/services/a/n1234").is_some()).await;
+
+    zk.reset_requests();
+    let session = held(&all[0]).await.session();
+    zk.disconnect(session);
+    for presence in &all {
+        until(&mut presence.status(), "suspended", |now| matches!(now, Status::Pending { .. })).await;
+    }
+    for presence in &all {
+        held(presence).await;
+    }
+    assert_eq!(zk.requests().writes(), 0);
+    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_many_that_cannot_be_made_harms_only_itself() {
+    const N: usize = 1000;
+    let zk = FakeZk::default();
+    zk.put("/services/a/n500/child", "");
+    let process = Process::start(&zk);
+    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
+    for (i, presence) in all.iter().enumerate() {
+        if i != 500 {
+            held(presence).await;
+        }
+    }
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut all[500].status(), "it is told", told).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_much_data_is_refused_before_it_is_sent() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let (directory, name) = ("/services/a".to_owned(), Name::Own("one".to_owned()));
+    let spec = Spec { directory, name, data: vec![0; MAX_DATA + 1], parents: Kind::Container };
+    let refused = Presence::hold(process.sessions(), spec).unwrap_err();
+    assert_eq!(refused.to_string(), "65537 bytes of node data; at most 65536 are accepted");
+    let presence = process.own("v1");
+    assert!(matches!(presence.update(vec![0; MAX_DATA + 1]), Err(Error::Invalid(_))));
+}
