@@ -13,7 +13,7 @@ use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, Status};
 const PATH: &str = "/services/a/one";
 
 fn data(zk: &FakeZk, path: &str) -> String {
-    zk.get(path).map(|node| String::from_utf8(node.data).unwrap()).unwrap_or_default()
+    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
 }
 
 #[tokio::test(start_paused = true)]

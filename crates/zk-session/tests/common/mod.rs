@@ -30,7 +30,8 @@ impl Process {
 
     pub(crate) fn hold(&self, name: Name, data: &str) -> Presence {
         let (directory, data) = ("/services/a".to_owned(), data.as_bytes().to_vec());
-        Presence::hold(self.sessions(), Spec { directory, name, data, parents: Kind::Container }).unwrap()
+        Presence::hold(self.sessions(), Spec { directory, name, data, parents: Kind::Container })
+            .expect("little data")
     }
 
     pub(crate) fn own(&self, data: &str) -> Presence {
