@@ -1,0 +1,110 @@
+//! What changed between two lists.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use proto::Instance;
+use tokio::sync::watch;
+
+use crate::Instances;
+
+/// What happened to one instance between two lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceChange {
+    /// It came.
+    Added(Arc<Instance>),
+    /// It went.
+    Removed(Arc<Instance>),
+    /// It says something else about itself.
+    Updated {
+        /// What it said.
+        before: Arc<Instance>,
+        /// What it says now.
+        after: Arc<Instance>,
+    },
+}
+
+impl InstanceChange {
+    /// The instance as it is now, or was last.
+    pub fn instance(&self) -> &Arc<Instance> {
+        match self {
+            Self::Added(instance) | Self::Removed(instance) | Self::Updated { after: instance, .. } => {
+                instance
+            }
+        }
+    }
+}
+
+/// What changed from one list to another, in the order of the ids. Both are ordered by id, as discovery publishes them.
+///
+/// An instance that was registered anew and says the same has not changed.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use proto::flat::instance;
+/// use registry::{InstanceChange, changes_between};
+///
+/// let (a, b) = (Arc::new(instance("host:1")?), Arc::new(instance("host:2")?));
+/// let changes = changes_between(&[a.clone()], &[b.clone()]);
+/// assert_eq!(changes, [InstanceChange::Removed(a), InstanceChange::Added(b)]);
+/// # Ok::<(), proto::flat::FlatError>(())
+/// ```
+pub fn changes_between(before: &[Arc<Instance>], after: &[Arc<Instance>]) -> Vec<InstanceChange> {
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    let mut changes = Vec::new();
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(was), Some(is)) => was.id.cmp(&is.id),
+        };
+        let was = before.next_if(|_| order.is_le());
+        let is = after.next_if(|_| order.is_ge());
+        match (was, is) {
+            (Some(was), None) => changes.push(InstanceChange::Removed(was.clone())),
+            (None, Some(is)) => changes.push(InstanceChange::Added(is.clone())),
+            (Some(was), Some(is)) if !Arc::ptr_eq(was, is) && was != is => {
+                changes.push(InstanceChange::Updated { before: was.clone(), after: is.clone() });
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+}
+
+/// Tells of changes, derived from one whole list and the next: whoever is slow misses intermediate states, but never
+/// ends with a wrong picture.
+#[derive(Debug)]
+pub struct Changes {
+    lists: watch::Receiver<Option<Instances>>,
+    told: Instances,
+}
+
+impl Changes {
+    pub(crate) fn of(mut lists: watch::Receiver<Option<Instances>>) -> Self {
+        // The list that is here now has not been told.
+        lists.mark_changed();
+        Self { lists, told: Arc::default() }
+    }
+
+    /// Waits until something changes, and tells all that did. The first time, everything that is there was added.
+    ///
+    /// `None` when the discovery was dropped or the keeper closed, after the last change.
+    ///
+    /// # Cancel safety
+    ///
+    /// No change is lost when this is dropped before it is ready.
+    pub async fn next(&mut self) -> Option<Vec<InstanceChange>> {
+        loop {
+            self.lists.changed().await.ok()?;
+            let Some(now) = self.lists.borrow_and_update().clone() else { continue };
+            let changes = changes_between(&self.told, &now);
+            self.told = now;
+            if !changes.is_empty() {
+                return Some(changes);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The way in: announces instances, follows and lists services.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use proto::{InstanceId, NodeData, ServiceName};
+use zk_session::{Link, Name, Options, Presence, Sessions, Spec};
+
+use crate::layout::Services;
+use crate::{Discovery, Error, Layout, Registration};
+
+/// Announces instances and follows services, on the sessions of one [`Keeper`](zk_session::Keeper).
+///
+/// A clone is cheap and is the same registry. Several registries, of other layouts perhaps, can share the sessions.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    sessions: Sessions,
+    layout: Arc<dyn Layout>,
+    announced: Announced,
+}
+
+impl Registry {
+    /// A registry with the nodes where `layout` says.
+    pub fn new(sessions: Sessions, layout: impl Layout) -> Self {
+        Self::with_layout(sessions, Arc::new(layout))
+    }
+
+    /// The same for a layout that was chosen at run time.
+    pub fn with_layout(sessions: Sessions, layout: Arc<dyn Layout>) -> Self {
+        Self { sessions, layout, announced: Announced::default() }
+    }
+
+    /// The sessions that it works on.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Where its nodes are.
+    pub fn layout(&self) -> &dyn Layout {
+        &*self.layout
+    }
+
+    /// Announces an instance under its [default id](NodeData::default_id): its address, else its unique code.
+    ///
+    /// Returns at once, and registers as soon as that is possible: a service starts without ZooKeeper as well. To wait,
+    /// see [`Registration::registered`].
+    ///
+    /// # Errors
+    ///
+    /// As [`announce_as`](Self::announce_as), and when there is no default id.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn announce(&self, service: &ServiceName, data: NodeData) -> Result<Registration, Error> {
+        let id = data.default_id().map_err(Error::invalid)?;
+        self.announce_as(service, id, data)
+    }
+
+    /// Announces an instance under an id of your own. An instance that is there under it is replaced: the newest wins.
+    ///
+    /// `registered_at` is set to the time of this call unless it is set already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`], before anything is sent, when the data is not valid, takes more than 64 KiB, or cannot be
+    /// stored in this layout, or when this registry has announced the same instance and it was not withdrawn.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn announce_as(
+        &self,
+        service: &ServiceName,
+        id: InstanceId,
+        data: NodeData,
+    ) -> Result<Registration, Error> {
+        self.prepare(service, id, data)?.announce(self)
+    }
+
+    /// Announces many instances, each as [`announce`](Self::announce) does. They share requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`announce`](Self::announce), for the first that is refused; nothing is announced then. Two of one id are refused.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn announce_all(
+        &self,
+        service: &ServiceName,
+        instances: impl IntoIterator<Item = NodeData>,
+    ) -> Result<Vec<Registration>, Error> {
+        let prepared = instances.into_iter().map(|data| {
+            let id = data.default_id().map_err(Error::invalid)?;
+            self.prepare(service, id, data)
+        });
+        let prepared: Vec<_> = prepared.collect::<Result<_, _>>()?;
+        prepared.into_iter().map(|prepared| prepared.announce(self)).collect()
+    }
+
+    /// All that can be refused is refused here.
+    fn prepare(&self, service: &ServiceName, id: InstanceId, mut data: NodeData) -> Result<Prepared, Error> {
+        if data.registered_at == 0 {
+            data.registered_at = unix_millis();
+        }
+        let node = self.layout.node(&id, &data)?;
+        let directory = self.layout.directory(service);
+        let path = proto::path::join(&directory, &node.name);
+        let announced = self.announced.add(path)?;
+        let spec =
+            Spec { directory, name: Name::Own(node.name), data: node.value, parents: self.layout.parents() };
+        Ok(Prepared { id, data, spec, announced })
+    }
+
+    /// Follows the instances of a service from now on. Returns at once; the service need not exist.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow(&self, service: &ServiceName) -> Discovery {
+        self.follow_with(service, Options::default())
+    }
+
+    /// The same with limits of your own.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow_with(&self, service: &ServiceName, options: Options) -> Discovery {
+        Discovery::follow(self.sessions.clone(), self.layout.clone(), service, options)
+    }
+
+    /// The services that there are, in the order of their names.
+    ///
+    /// A service whose last instance is gone is listed until ZooKeeper removes its directory. While no server can be
+    /// reached this waits for one: bound it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ZooKeeper`] when the server refuses, [`Error::Closed`] when the keeper was closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn services(&self) -> Result<Vec<ServiceName>, Error> {
+        let services = &self.layout.services();
+        let listed = self.sessions.each(|link| async move {
+            match list(&link, services).await {
+                // Asking again would not change what was refused.
+                Err(error @ zk_session::Error::Interrupted) => Err(error),
+                answer => Ok(answer),
+            }
+        });
+        Ok(listed.await.ok_or(Error::Closed)??)
+    }
+}
+
+async fn list(link: &Link, services: &Services) -> Result<Vec<ServiceName>, zk_session::Error> {
+    match services {
+        Services::ChildrenOf(directory) => {
+            link.sync(directory).await?;
+            let names = match link.children(directory).await {
+                Err(zk_session::Error::NoNode) => Vec::new(),
+                names => names?,
+            };
+            let mut usable: Vec<_> = names.iter().filter_map(|name| ServiceName::parse(name).ok()).collect();
+            usable.sort();
+            Ok(usable)
+        }
+        Services::Single { directory, name } => {
+            link.sync(directory).await?;
+            let there = link.exists(directory).await?.is_some();
+            Ok(name.iter().filter(|_| there).cloned().collect())
+        }
+    }
+}
+
+/// An instance that can be announced.
+struct Prepared {
+    id: InstanceId,
+    data: NodeData,
+    spec: Spec,
+    announced: Claimed,
+}
+
+impl Prepared {
+    fn announce(self, registry: &Registry) -> Result<Registration, Error> {
+        let presence = Presence::hold(registry.sessions.clone(), self.spec)?;
+        Ok(Registration::new(self.id, self.data, registry.layout.clone(), presence, self.announced))
+    }
+}
+
+/// The nodes that this registry keeps. Two that keep the same node would overwrite each other without end.
+#[derive(Clone, Debug, Default)]
+struct Announced(Arc<Mutex<HashSet<String>>>);
+
+impl Announced {
+    fn add(&self, path: String) -> Result<Claimed, Error> {
+        let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+        if !new {
+            return Err(Error::invalid(format_args!(
+                "{path} is announced by this registry already: withdraw that registration first"
+            )));
+        }
+        Ok(Claimed { path, all: self.clone() })
+    }
+}
+
+/// The right to keep a node, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) path: String,
+    all: Announced,
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for people and slow start to read; nothing is decided by it here"
+)]
+fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
+}
