@@ -262,7 +262,8 @@ pub struct Changes(BoxStream<'static, Change>);
 impl Changes {
     /// The changes that `stream` yields; it ends with the connection.
     pub fn new(stream: impl futures::Stream<Item = Change> + Send + 'static) -> Self {
-        Self(stream.boxed())
+        // Fused: to ask once more after the end is no mistake that should panic.
+        Self(stream.fuse().boxed())
     }
 
     /// The next change, `None` when the connection is gone.
