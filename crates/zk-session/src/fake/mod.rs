@@ -35,7 +35,6 @@
 //! ```
 
 mod client;
-mod limits;
 mod requests;
 mod server;
 mod session;
@@ -55,6 +54,7 @@ pub use self::client::FakeClient;
 pub use self::requests::Requests;
 use self::server::{Fault, Server, SessionState};
 use self::tree::{Tree, parent};
+use crate::path;
 use crate::{Kind, Node, Op, SessionId};
 
 /// An in-memory ZooKeeper server with faults. Clones are the same server.
@@ -397,7 +397,7 @@ async fn expire_in_time(shared: Weak<Shared>, deadlines: Arc<Notify>) {
 }
 
 fn make(server: &mut Server, path: &str, data: Vec<u8>, owner: Option<SessionId>) {
-    if let Err(refused) = limits::node_path(path) {
+    if let Err(refused) = path::check_node(path) {
         panic!("{refused}");
     }
     let above = parent(path);

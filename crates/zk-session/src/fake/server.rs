@@ -350,12 +350,6 @@ impl Server {
         }
     }
 
-    /// The client leaves: what it sent before arrives first.
-    pub(super) fn leave(&mut self, connection: ConnectionId) {
-        self.execute(connection, u64::MAX);
-        self.end_connection(connection);
-    }
-
     pub(super) fn set_reachable(&mut self, reachable: bool) {
         self.reachable = reachable;
         if !reachable {

@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use futures::channel::oneshot;
 use tokio::sync::watch;
 
+use super::Shared;
 use super::requests::Asked;
 use super::server::{Accepted, ConnectionId, Server};
 use super::tree::{Done, Failed, Outcome, refused};
-use super::{Shared, limits};
+use crate::limits;
+use crate::path;
 use crate::{Changed, Changes, Created, Error, Kind, Node, Op, READ_BATCH, Session, SessionId, Stat};
 
-/// A session over one connection to a fake; dropping it ends the connection, not the session.
+/// A session over one connection to a fake. It does not keep the connection: the client does.
 pub(super) struct FakeSession {
     server: Arc<Shared>,
     connection: ConnectionId,
@@ -26,12 +28,6 @@ pub(super) struct FakeSession {
 impl fmt::Debug for FakeSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FakeSession").field("id", &self.id).field("ended", &*self.ended.borrow()).finish()
-    }
-}
-
-impl Drop for FakeSession {
-    fn drop(&mut self) {
-        self.server.with(|server| server.leave(self.connection));
     }
 }
 
@@ -114,7 +110,7 @@ impl Session for FakeSession {
     }
 
     async fn create(&self, path: &str, data: &[u8], kind: Kind) -> Result<Created, Error> {
-        limits::create(path, data, kind)?;
+        limits::check_create(path, data, kind)?;
         let op = Op::Create { path: path.to_owned(), data: data.to_vec(), kind };
         match self.write(Asked::Create, op).await? {
             Outcome::Created(created) => Ok(created),
@@ -123,8 +119,8 @@ impl Session for FakeSession {
     }
 
     async fn set(&self, path: &str, data: &[u8], version: Option<i32>) -> Result<Stat, Error> {
-        limits::path(path)?;
-        limits::data(path, data)?;
+        path::check(path)?;
+        limits::check_data(path, data)?;
         let op = Op::Set { path: path.to_owned(), data: data.to_vec(), version };
         match self.write(Asked::Set, op).await? {
             Outcome::Set(stat) => Ok(stat),
@@ -133,25 +129,25 @@ impl Session for FakeSession {
     }
 
     async fn delete(&self, path: &str, version: Option<i32>) -> Result<(), Error> {
-        limits::node_path(path)?;
+        path::check_node(path)?;
         self.write(Asked::Delete, Op::Delete { path: path.to_owned(), version }).await?;
         Ok(())
     }
 
     async fn get(&self, path: &str) -> Result<Option<Node>, Error> {
-        limits::path(path)?;
+        path::check(path)?;
         let path = path.to_owned();
         self.ask(Asked::Get, move |server, _| server.read(&path)).await
     }
 
     async fn exists(&self, path: &str) -> Result<Option<Stat>, Error> {
-        limits::path(path)?;
+        path::check(path)?;
         let path = path.to_owned();
         self.ask(Asked::Exists, move |server, _| Ok(server.read(&path)?.map(|node| node.stat))).await
     }
 
     async fn children(&self, path: &str) -> Result<Vec<String>, Error> {
-        limits::path(path)?;
+        path::check(path)?;
         let path = path.to_owned();
         self.ask(Asked::List, move |server, _| {
             let names = server.tree.children(&path).ok_or(Error::NoNode)?;
@@ -163,7 +159,7 @@ impl Session for FakeSession {
 
     async fn get_many(&self, paths: &[String]) -> Result<Vec<Result<Option<Node>, Error>>, Error> {
         for path in paths {
-            limits::path(path)?;
+            path::check(path)?;
         }
         let mut nodes = Vec::with_capacity(paths.len());
         for batch in paths.chunks(READ_BATCH) {
@@ -177,7 +173,7 @@ impl Session for FakeSession {
     }
 
     async fn commit(&self, ops: &[Op]) -> Result<(), Error> {
-        limits::commit(ops)?;
+        limits::check_commit(ops)?;
         if ops.is_empty() {
             return Ok(());
         }
@@ -191,7 +187,7 @@ impl Session for FakeSession {
     }
 
     async fn watch_node(&self, path: &str) -> Result<(Option<Node>, Changed), Error> {
-        limits::path(path)?;
+        path::check(path)?;
         let path = path.to_owned();
         self.ask(Asked::Watch, move |server, by| {
             let node = server.read(&path)?;
@@ -201,13 +197,13 @@ impl Session for FakeSession {
     }
 
     async fn watch_tree(&self, path: &str) -> Result<Changes, Error> {
-        limits::path(path)?;
+        path::check(path)?;
         let path = path.to_owned();
         self.ask(Asked::Watch, move |server, by| Ok(server.watches.tree(by, &path))).await
     }
 
     async fn sync(&self, path: &str) -> Result<(), Error> {
-        limits::path(path)?;
+        path::check(path)?;
         self.ask(Asked::Sync, |_, _| Ok(())).await
     }
 }

@@ -1,0 +1,84 @@
+//! The fake does what we rely on in ZooKeeper. `real_contract.rs` runs the same cases against a real server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod cases;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use zk_session::fake::{FakeClient, FakeZk};
+use zk_session::{Connect, Error, Session};
+
+use self::cases::{Client, World, every_case};
+
+struct Fake(FakeZk);
+
+struct Program {
+    zk: FakeZk,
+    client: FakeClient,
+}
+
+#[async_trait]
+impl World for Fake {
+    fn root(&self) -> &str {
+        "/case"
+    }
+
+    async fn client(&self) -> Arc<dyn Client> {
+        Arc::new(Program { zk: self.0.clone(), client: self.0.client() })
+    }
+
+    async fn mortal(&self) -> Arc<dyn Client> {
+        self.client().await
+    }
+}
+
+#[async_trait]
+impl Connect for Program {
+    async fn connect(&self) -> Result<Arc<dyn Session>, Error> {
+        self.client.connect().await
+    }
+
+    async fn close(&self) {
+        self.client.close().await;
+    }
+}
+
+#[async_trait]
+impl Client for Program {
+    async fn cut(&self) {
+        self.zk.disconnect(self.client.session().unwrap());
+    }
+
+    async fn set_reachable(&self, reachable: bool) {
+        self.client.set_reachable(reachable);
+    }
+
+    async fn lose_next_reply(&self) {
+        self.zk.lose_next_reply_of(self.client.session().unwrap());
+    }
+}
+
+mod fake {
+    use super::*;
+
+    macro_rules! on_the_fake {
+        ($case:ident) => {
+            #[tokio::test(start_paused = true)]
+            async fn $case() {
+                // In the same order each time, then in a few others.
+                for seed in [None, Some(1), Some(2), Some(3)] {
+                    let zk = FakeZk::default();
+                    zk.put("/case", "");
+                    let zk = match seed {
+                        Some(seed) => zk.with_seed(seed),
+                        None => zk,
+                    };
+                    cases::$case(&Fake(zk)).await;
+                }
+            }
+        };
+    }
+    every_case!(on_the_fake);
+}
