@@ -212,7 +212,7 @@ async fn run(
             return Poll::Ready(None);
         }
         let finished = task.as_mut().poll(cx).is_ready();
-        // After the task's poll: what it does about a lost connection it may begin, but not go on with.
+        // After the task's poll: a lost connection makes it open another one, which it gets no chance to say a word on.
         match changed.as_mut().poll(cx) {
             Poll::Ready(state) => Poll::Ready(Some(state)),
             Poll::Pending if finished => Poll::Ready(None),
