@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// It takes 0.2 s on an idle machine, and many servers are started at once on a busy one.
 const START: Duration = Duration::from_secs(60);
 /// How often somebody else may be faster at the port that we chose.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// Settings of a [`Server`], or of all servers of an ensemble.
 #[derive(Clone, Debug)]
@@ -132,9 +132,9 @@ impl Builder {
         let progress = self.progress.then(|| Progress::start("starting a ZooKeeper server"));
         let mut attempt = 1;
         loop {
-            let server = self.prepare(launch, self.free_port()?, Vec::new())?;
+            let server = self.prepare(launch, self.choose_port()?, Vec::new())?;
             server.launch_process()?;
-            match server.serving(false).await {
+            match server.serving().await {
                 Ok(()) => {
                     if let Some(progress) = progress {
                         progress.finish(&format!("ZooKeeper serves on {}", server.address()));
@@ -150,8 +150,13 @@ impl Builder {
         }
     }
 
+    /// The same settings, but any port and a temporary folder: for one of several servers.
+    pub(crate) fn without_place(self) -> Self {
+        Self { port: None, folder: None, ..self }
+    }
+
     /// What to start, and where: the same for every attempt.
-    async fn launch(&self) -> Result<Launch, Error> {
+    pub(crate) async fn launch(&self) -> Result<Launch, Error> {
         let installation = match &self.installation {
             Some(installation) => installation.clone(),
             None => Installation::find().await?,
@@ -169,7 +174,12 @@ impl Builder {
         })
     }
 
-    fn prepare(&self, launch: Launch, client_port: u16, members: Vec<Member>) -> Result<Server, Error> {
+    pub(crate) fn prepare(
+        &self,
+        launch: Launch,
+        client_port: u16,
+        members: Vec<Member>,
+    ) -> Result<Server, Error> {
         let config = Config {
             data: launch.folder.data(),
             client_port,
@@ -182,8 +192,11 @@ impl Builder {
         Server::prepare(launch, &config)
     }
 
-    fn free_port(&self) -> Result<u16, Error> {
-        self.port.map_or_else(|| ports::free().map_err(cannot("find a free port")), Ok)
+    fn choose_port(&self) -> Result<u16, Error> {
+        match self.port {
+            Some(port) => Ok(port),
+            None => Ok(ports::free(1).map_err(cannot("find a free port"))?[0]),
+        }
     }
 
     fn may_try_again(&self, attempt: usize) -> bool {

@@ -57,6 +57,12 @@ impl Folder {
         self.path.join("data")
     }
 
+    /// Says which member of its ensemble the server is.
+    pub(crate) fn set_id(&self, id: usize) -> Result<(), Error> {
+        let path = self.data().join("myid");
+        fs::write(&path, id.to_string()).map_err(cannot(format!("write {}", path.display())))
+    }
+
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
         let copy = tempfile::Builder::new().prefix("zk-local-snapshot-").tempdir();
         let copy = copy.map_err(cannot("make a temporary folder"))?;
@@ -111,7 +117,7 @@ mod tests {
     #[test]
     fn restored_data_are_what_they_were_and_nothing_else() {
         let folder = Folder::temporary().unwrap();
-        fs::write(folder.data().join("myid"), "3").unwrap();
+        folder.set_id(3).unwrap();
         let versions = folder.versions();
         fs::create_dir_all(&versions).unwrap();
         fs::write(versions.join("log.1"), "early").unwrap();

@@ -3,7 +3,7 @@
 //!
 //! A [`Server`] is up within half a second, listens on 127.0.0.1 only, keeps everything in a temporary folder, and is
 //! gone with the value: also when a test panics, and when this process is killed. It can be stopped, killed, frozen and
-//! started again. A [`Proxy`] stands between a client and a server, and
+//! started again. An [`Ensemble`] is three of them. A [`Proxy`] stands between a client and a server, and
 //! cuts, stalls, delays or loses what passes.
 //!
 //! ZooKeeper and Java are looked for on this machine, and on Debian installed where that is possible; see
@@ -28,11 +28,13 @@
 
 mod builder;
 mod config;
+mod ensemble;
 mod error;
 mod find;
 mod folder;
 mod frames;
 mod install;
+mod introduction;
 mod ports;
 mod process;
 mod progress;
@@ -42,6 +44,7 @@ mod server;
 mod words;
 
 pub use builder::Builder;
+pub use ensemble::{Ensemble, EnsembleBuilder};
 pub use error::Error;
 pub use find::Installation;
 pub use folder::Snapshot;

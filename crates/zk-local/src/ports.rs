@@ -8,26 +8,31 @@ use std::ops::Range;
 /// server leaves for a moment is not taken by any client's connection before the server is back.
 const OURS: Range<u16> = 12_000..32_000;
 
-/// A port that nobody listened on a moment ago. Somebody else may be faster than the one who asked.
-pub(crate) fn free() -> io::Result<u16> {
-    (0..100)
-        .map(|_| rand::random_range(OURS))
-        .find(|port| is_free(*port))
-        .map_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr().map(|at| at.port()), Ok)
+/// Different ports on which nobody listened a moment ago. Somebody else may be faster than the one who asked.
+pub(crate) fn free(many: usize) -> io::Result<Vec<u16>> {
+    // All are held until the last is chosen, so that none is chosen twice.
+    let held: Vec<_> = (0..many).map(|_| listen()).collect::<io::Result<_>>()?;
+    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-pub(crate) fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+fn listen() -> io::Result<TcpListener> {
+    let ours = || TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(OURS))).ok();
+    let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    (0..100).find_map(|_| ours()).map_or_else(any, Ok)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn a_free_port_can_be_listened_on_and_then_is_free_no_more() {
-        let port = free().unwrap();
-        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-        assert!(!is_free(port));
+    fn free_ports_differ_and_can_be_listened_on() {
+        let ports = free(50).unwrap();
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 50);
+        let listen = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap();
+        let listeners: Vec<_> = ports.iter().map(listen).collect();
+        assert_eq!(listeners.len(), 50);
     }
 }

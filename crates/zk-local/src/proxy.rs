@@ -1,15 +1,19 @@
 //! A TCP proxy between a client and a server that breaks connections on purpose.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
 
 use crate::error::{Error, cannot};
 use crate::pump;
+
+const BETWEEN_CALLS: Duration = Duration::from_millis(20);
 
 /// Which way data flow.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,6 +56,10 @@ pub(crate) struct Shared {
     pub(crate) traffic: watch::Sender<Traffic>,
     /// Whether the answer to the next request is to be lost. Whoever sees that request takes it.
     lose_next: Mutex<bool>,
+    /// Where the server is told to find the sender, when what passes is an election's.
+    pub(crate) introduce_as: OnceLock<SocketAddr>,
+    /// How long a client is kept waiting for a server that does not listen yet.
+    patience: OnceLock<Duration>,
 }
 
 /// What is broken at the moment.
@@ -94,6 +102,16 @@ impl Shared {
         std::mem::take(&mut *self.lose_next.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    async fn reach(&self, upstream: SocketAddr) -> io::Result<TcpStream> {
+        let give_up = Instant::now() + self.patience.get().copied().unwrap_or_default();
+        loop {
+            match TcpStream::connect(upstream).await {
+                Err(_) if Instant::now() < give_up => sleep(BETWEEN_CALLS).await,
+                end => return end,
+            }
+        }
+    }
+
     fn set_loss(&self, lose: bool) {
         *self.lose_next.lock().unwrap_or_else(PoisonError::into_inner) = lose;
     }
@@ -113,6 +131,8 @@ impl Proxy {
             faults: watch::Sender::new(Faults::none(upstream)),
             traffic: watch::Sender::default(),
             lose_next: Mutex::default(),
+            introduce_as: OnceLock::new(),
+            patience: OnceLock::new(),
         });
         let listening = tokio::spawn(listen(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, listening })
@@ -189,6 +209,18 @@ impl Proxy {
         self.shared.traffic.subscribe()
     }
 
+    /// Lets members of an ensemble who introduce themselves to `upstream` give `address` for their own; only the
+    /// first call counts.
+    pub(crate) fn introduce_as(&self, address: SocketAddr) {
+        self.shared.introduce_as.get_or_init(|| address);
+    }
+
+    /// Keeps clients waiting for so long when the server does not listen yet. They cannot be told, as the system tells who
+    /// calls directly, that they should try again: a connection that was accepted and then ends means something else.
+    pub(crate) fn wait_for_server(&self, patience: Duration) {
+        self.shared.patience.get_or_init(|| patience);
+    }
+
     fn change(&self, change: impl FnOnce(&mut Faults)) {
         self.shared.faults.send_modify(change);
     }
@@ -213,7 +245,7 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a proxy cannot accept a connection");
                     // Out of descriptors, most likely: leave the others time to close some.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    sleep(Duration::from_millis(50)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -253,7 +285,7 @@ async fn connect(mut client: TcpStream, open: Open) {
         let Ok(now) = reachable.wait_for(|now| !now.stalls(Direction::ToServer)).await.map(|now| *now) else {
             return;
         };
-        match TcpStream::connect(now.upstream).await {
+        match open.0.reach(now.upstream).await {
             Ok(mut server) => pump::carry(&mut client, &mut server, &open.0).await,
             Err(error) => {
                 tracing::debug!(%error, upstream = %now.upstream, "a proxy cannot reach its server");

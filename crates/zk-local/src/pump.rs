@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::frames::Frames;
+use crate::introduction::Introduction;
 use crate::proxy::{Direction, Shared};
 
 /// How many pieces may be under way before the sender is held up, as a network's buffers do it.
@@ -92,6 +93,8 @@ async fn read(
     doomed: &Doomed,
 ) {
     let mut frames = Frames::default();
+    let introduce_as = shared.introduce_as.get().filter(|_| direction == Direction::ToServer);
+    let mut introduction = introduce_as.map(|address| Introduction::new(*address));
     let mut buffer = vec![0; PIECE];
     loop {
         let length = from.read(&mut buffer).await.unwrap_or(0);
@@ -103,7 +106,11 @@ async fn read(
             Some(_) => Some(Piece::Lost),
             None => (length == 0).then_some(Piece::End),
         };
-        if passing > 0 && send.send((arrives, Piece::Bytes(piece[..passing].to_vec()))).await.is_err() {
+        let passing = match &mut introduction {
+            Some(introduction) => introduction.feed(&piece[..passing]),
+            None => piece[..passing].to_vec(),
+        };
+        if !passing.is_empty() && send.send((arrives, Piece::Bytes(passing))).await.is_err() {
             return;
         }
         if let Some(last) = last {

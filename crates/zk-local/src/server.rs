@@ -106,7 +106,7 @@ impl Server {
     pub async fn start_again(&self) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         self.launch_process()?;
-        self.serving(false).await
+        self.serving().await
     }
 
     /// Kills it and starts it, with the same data on the same port, and waits until it serves.
@@ -216,6 +216,11 @@ impl Server {
         self.launch.folder.wipe()
     }
 
+    /// What it says it is, where it says so at once: one that is paused must hold nobody up.
+    pub(crate) async fn role_now(&self) -> Option<Role> {
+        words::ask(self.address(), "srvr", QUESTION).await.ok().as_deref().map(words::role)
+    }
+
     /// Starts the process and does not wait for it to serve.
     pub(crate) fn launch_process(&self) -> Result<(), Error> {
         self.must_be_stopped()?;
@@ -224,8 +229,8 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until the process that was started serves clients; with others when `among_others`.
-    pub(crate) async fn serving(&self, among_others: bool) -> Result<(), Error> {
+    /// Waits until the process that was started serves clients, which a member of an ensemble does with the others.
+    pub(crate) async fn serving(&self) -> Result<(), Error> {
         let limit = self.launch.start_limit;
         let give_up = Instant::now() + limit;
         let data = self.launch.folder.data();
@@ -235,7 +240,7 @@ impl Server {
                 return Err(Error::Ended(self.launch.last_words()));
             }
             let answer = words::ask(self.address(), "conf", QUESTION).await.unwrap_or_default();
-            if words::serves(&answer, &data) && (!among_others || self.is_member().await) {
+            if words::serves(&answer, &data) {
                 return Ok(());
             }
             if Instant::now() > give_up {
@@ -245,11 +250,6 @@ impl Server {
             }
             sleep(BETWEEN_QUESTIONS).await;
         }
-    }
-
-    async fn is_member(&self) -> bool {
-        let answer = words::ask(self.address(), "srvr", QUESTION).await.unwrap_or_default();
-        matches!(words::role(&answer), Role::Leader | Role::Follower)
     }
 
     /// Whether its start failed only because somebody was faster at its port.
