@@ -186,32 +186,28 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Looks before it creates: who may not create here may still find that all is there.
+/// Looks before it creates: who may not create here may still find that all is there, and a try that is refused is
+/// one create, however much is missing.
 async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), Error> {
-    if directory == "/" || session.exists(directory).await?.is_some() {
-        return Ok(());
+    let mut missing = Vec::new();
+    let mut next = directory;
+    while !matches!(next, "" | "/") && session.exists(next).await?.is_none() {
+        missing.push(next);
+        next = next.rfind('/').map_or("", |end| &next[..end]);
     }
-    match session.create(directory, b"", kind).await {
-        Ok(_) | Err(Error::NodeExists) => Ok(()),
-        Err(Error::NoNode) => {
-            let parent = match directory.rfind('/') {
-                Some(0) | None => {
-                    return Err(Error::Rejected {
-                        what: format!(
-                            "cannot create {directory}: the chroot of the connect string does not exist"
-                        ),
-                    });
-                }
-                Some(end) => &directory[..end],
-            };
-            Box::pin(make(session, parent, kind)).await?;
-            match session.create(directory, b"", kind).await {
-                Ok(_) | Err(Error::NodeExists) => Ok(()),
-                Err(error) => Err(error),
+    let at_the_top = next.is_empty();
+    for (index, path) in missing.into_iter().rev().enumerate() {
+        match session.create(path, b"", kind).await {
+            Ok(_) | Err(Error::NodeExists) => {}
+            Err(Error::NoNode) if at_the_top && index == 0 => {
+                return Err(Error::Rejected {
+                    what: format!("cannot create {path}: the chroot of the connect string does not exist"),
+                });
             }
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
     }
+    Ok(())
 }
 
 /// A panic elsewhere leaves these maps whole: every change to them is a single call.

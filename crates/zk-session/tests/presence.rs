@@ -26,7 +26,7 @@ async fn the_node_and_its_parents_are_made() {
     assert_eq!(zk.owner(PATH), Some(held.session()));
     assert_eq!(held.czxid, zk.get(PATH).map(|node| node.stat.czxid));
     assert_eq!(data(&zk, PATH), "v1");
-    assert_eq!(zk.requests().creates, 4, "two parents, one of them tried twice, and the node");
+    assert_eq!(zk.requests().creates, 3, "two parents and the node");
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,6 +252,20 @@ async fn a_refusal_is_told_and_retried_politely() {
     let allowed = Instant::now();
     held(&presence).await;
     assert!(allowed.elapsed() <= Duration::from_secs(2), "took {:?}", allowed.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_try_costs_one_create_however_much_is_missing() {
+    let zk = FakeZk::default();
+    zk.refuse("/services", true);
+    let process = Process::start(&zk);
+    let _presence = process.own("v1");
+    for _ in 0..10 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(zk.requests().creates <= 5, "{:?}", zk.requests());
+        assert_ne!(zk.requests().creates, 0, "it goes on trying");
+        zk.reset_requests();
+    }
 }
 
 #[tokio::test(start_paused = true)]
