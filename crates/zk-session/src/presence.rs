@@ -262,7 +262,7 @@ impl Keeping {
         let never_tried = !self.tried.load(Ordering::SeqCst);
         match &self.spec.name {
             Name::Own(name) => {
-                let path = format!("{directory}/{name}");
+                let path = child(directory, name);
                 if link.is_crowded() {
                     let changed = link.watch_among(directory, &path).await?;
                     // Most likely nothing is there, and making the node will tell.
@@ -274,7 +274,7 @@ impl Keeping {
                 }
                 watched(link, path).await
             }
-            Name::Contended(name) => watched(link, format!("{directory}/{name}")).await,
+            Name::Contended(name) => watched(link, child(directory, name)).await,
             Name::Sequential(_) if never_tried => Ok((None, Changed::new(std::future::pending()))),
             Name::Sequential(_) => self.look_by_prefix(link).await,
         }
@@ -306,8 +306,7 @@ impl Keeping {
         };
         let numbered: Vec<_> =
             names.iter().filter_map(|name| Some((sequence(name, prefix)?, name))).collect();
-        let paths: Vec<_> =
-            numbered.iter().map(|(_, name)| format!("{}/{name}", self.spec.directory)).collect();
+        let paths: Vec<_> = numbered.iter().map(|(_, name)| child(&self.spec.directory, name)).collect();
         let nodes = link.get_many(&paths).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
         let named = numbered.into_iter().zip(paths).zip(nodes);
         let there = named.filter_map(|(((sequence, _), path), node)| Some((sequence, path, node?))).collect();
@@ -324,12 +323,12 @@ impl Keeping {
         link.ensure(directory, self.spec.parents).await?;
         let (path, kind) = match &self.spec.name {
             Name::Own(name) if link.is_crowded() => {
-                let path = format!("{directory}/{name}");
+                let path = child(directory, name);
                 let made = link.create_soon(&path, data.to_vec()).await;
                 return self.made(link, made.map(|()| (path, None)));
             }
-            Name::Own(name) | Name::Contended(name) => (format!("{directory}/{name}"), Kind::Ephemeral),
-            Name::Sequential(prefix) => (format!("{directory}/{prefix}"), Kind::EphemeralSequential),
+            Name::Own(name) | Name::Contended(name) => (child(directory, name), Kind::Ephemeral),
+            Name::Sequential(prefix) => (child(directory, prefix), Kind::EphemeralSequential),
         };
         let made = link.create(&path, data, kind).await;
         self.made(link, made.map(|created| (created.path, Some(created.stat.czxid))))
@@ -394,7 +393,7 @@ impl Keeping {
             }
             return Ok(());
         };
-        let path = format!("{}/{name}", self.spec.directory);
+        let path = child(&self.spec.directory, name);
         while let Some(node) = link.get(&path).await? {
             let ours = node.stat.owner.is_some_and(|owner| link.ours().contain(owner));
             if !ours {
@@ -451,6 +450,11 @@ enum Made {
     Unwatched,
     /// Something is in the way: look.
     NotYet,
+}
+
+/// The directory may be the top of the tree: what users see of it under a chroot.
+fn child(directory: &str, name: &str) -> String {
+    format!("{}/{name}", directory.trim_end_matches('/'))
 }
 
 async fn watched(link: &Link, path: String) -> Result<Look, Error> {

@@ -269,6 +269,21 @@ async fn a_refused_try_costs_one_create_however_much_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_directory_may_be_the_top_of_the_tree() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    for name in [Name::Own("one".to_owned()), Name::Sequential("two-".to_owned())] {
+        let (directory, data) = ("/".to_owned(), Vec::new());
+        let spec = Spec { directory, name, data, parents: Kind::Container };
+        let presence = Presence::hold(process.sessions(), spec).expect("no data");
+        let path = held(&presence).await.path;
+        assert_eq!(zk.owner(&path), process.client.session());
+        presence.withdraw().await;
+        assert_eq!(zk.children("/"), ["zookeeper"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_without_owner_is_replaced_once() {
     let zk = FakeZk::default();
     zk.put(PATH, "a leftover");
