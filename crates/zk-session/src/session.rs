@@ -91,6 +91,8 @@ pub trait Session: Send + Sync + fmt::Debug {
     /// Is told of everything that happens to `path` and below it, from the moment that this call returns.
     ///
     /// The path need not exist. A change is in the channel before the answer to any later read that shows it.
+    /// A [`watch_node`](Self::watch_node) on the very same path, set later on the same connection, silences this one on
+    /// servers before 3.9 (ZOOKEEPER-4466). One on a path below does not.
     async fn watch_tree(&self, path: &str) -> Result<Changes, Error>;
 
     /// Waits until the server that we are connected to has seen all that was committed before this call.

@@ -4,15 +4,18 @@
 
 mod cases;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use zk_session::fake::{FakeClient, FakeZk};
+use zk_session::fake::{FakeClient, FakeZk, Snapshot};
 use zk_session::{Connect, Error, Session};
 
-use self::cases::{Client, World, every_case};
+use self::cases::{Client, Machine, World, every_case, every_case_of_a_machine};
 
-struct Fake(FakeZk);
+struct Fake {
+    zk: FakeZk,
+    saved: Mutex<Option<Snapshot>>,
+}
 
 struct Program {
     zk: FakeZk,
@@ -26,11 +29,38 @@ impl World for Fake {
     }
 
     async fn client(&self) -> Arc<dyn Client> {
-        Arc::new(Program { zk: self.0.clone(), client: self.0.client() })
+        Arc::new(Program { zk: self.zk.clone(), client: self.zk.client() })
     }
 
     async fn mortal(&self) -> Arc<dyn Client> {
         self.client().await
+    }
+
+    async fn forgets_trees(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl Machine for Fake {
+    async fn stop(&self) {
+        self.zk.stop();
+    }
+
+    async fn start(&self) {
+        self.zk.start();
+    }
+
+    async fn save(&self) {
+        *self.saved.lock().unwrap() = Some(self.zk.snapshot());
+    }
+
+    async fn go_back(&self) {
+        self.zk.restore(self.saved.lock().unwrap().as_ref().unwrap());
+    }
+
+    async fn reap(&self) {
+        self.zk.reap_containers();
     }
 }
 
@@ -75,10 +105,11 @@ mod fake {
                         Some(seed) => zk.with_seed(seed),
                         None => zk,
                     };
-                    cases::$case(&Fake(zk)).await;
+                    cases::$case(&Fake { zk, saved: Mutex::default() }).await;
                 }
             }
         };
     }
     every_case!(on_the_fake);
+    every_case_of_a_machine!(on_the_fake);
 }

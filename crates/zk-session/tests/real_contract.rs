@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
-use zk_local::{Proxy, Server};
+use zk_local::{Proxy, Server, Snapshot};
 use zk_session::{Connect, Error, Kind, Session, ZooKeeper};
 
-use self::cases::{Client, World, every_case};
+use self::cases::{Client, Machine, World, every_case, every_case_of_a_machine};
 
 /// One server for all cases that run at the same time.
 static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
@@ -28,6 +28,7 @@ struct Real {
     root: String,
     /// Each outlives its program, which says goodbye through it.
     proxies: Mutex<Vec<Arc<Proxy>>>,
+    saved: Mutex<Option<Snapshot>>,
 }
 
 struct Program {
@@ -36,23 +37,32 @@ struct Program {
 }
 
 impl Real {
-    async fn new() -> Self {
+    /// On a server that is shared with other cases.
+    async fn shared() -> Self {
         let mut shared = SERVER.lock().await;
         let server = match shared.upgrade() {
             Some(server) => server,
             None => {
-                let server = Server::builder().config("maxClientCnxns", "0").start().await;
-                let server = Arc::new(server.unwrap());
+                let server = start().await;
                 *shared = Arc::downgrade(&server);
                 server
             }
         };
+        drop(shared);
+        Self::on(server).await
+    }
+
+    async fn alone() -> Self {
+        Self::on(start().await).await
+    }
+
+    async fn on(server: Arc<Server>) -> Self {
         let root = format!("/case-{}", CASES.fetch_add(1, Ordering::Relaxed));
         let zookeeper = ZooKeeper::builder(&server.connect_string()).session_timeout(LONG).build().unwrap();
         let session = zookeeper.connect().await.unwrap();
         session.create(&root, b"", Kind::Persistent).await.unwrap();
         zookeeper.close().await;
-        Self { server, root, proxies: Mutex::default() }
+        Self { server, root, proxies: Mutex::default(), saved: Mutex::default() }
     }
 
     async fn program(&self, timeout: Duration) -> Arc<dyn Client> {
@@ -61,6 +71,13 @@ impl Real {
         let zookeeper = ZooKeeper::builder(&proxy.connect_string()).session_timeout(timeout).build();
         Arc::new(Program { proxy, zookeeper: zookeeper.unwrap() })
     }
+}
+
+/// A server that looks for containers all the time, not once a minute.
+async fn start() -> Arc<Server> {
+    let server =
+        Server::builder().config("maxClientCnxns", "0").property("znode.container.checkIntervalMs", "100");
+    Arc::new(server.start().await.unwrap())
 }
 
 #[async_trait]
@@ -76,6 +93,32 @@ impl World for Real {
     async fn mortal(&self) -> Arc<dyn Client> {
         self.program(SHORT).await
     }
+
+    async fn forgets_trees(&self) -> bool {
+        let said = self.server.four_letter("srvr").await.unwrap();
+        ["3.6.", "3.7.", "3.8."].iter().any(|old| said.contains(&format!("version: {old}")))
+    }
+}
+
+#[async_trait]
+impl Machine for Real {
+    async fn stop(&self) {
+        self.server.stop().await.unwrap();
+    }
+
+    async fn start(&self) {
+        self.server.start_again().await.unwrap();
+    }
+
+    async fn save(&self) {
+        *self.saved.lock().await = Some(self.server.snapshot_data().await.unwrap());
+    }
+
+    async fn go_back(&self) {
+        self.server.restore_data(self.saved.lock().await.as_ref().unwrap()).await.unwrap();
+    }
+
+    async fn reap(&self) {}
 }
 
 #[async_trait]
@@ -114,9 +157,19 @@ mod real {
         ($case:ident) => {
             #[tokio::test]
             async fn $case() {
-                cases::$case(&Real::new().await).await;
+                cases::$case(&Real::shared().await).await;
             }
         };
     }
     every_case!(on_a_server);
+
+    macro_rules! on_its_own_server {
+        ($case:ident) => {
+            #[tokio::test]
+            async fn $case() {
+                cases::$case(&Real::alone().await).await;
+            }
+        };
+    }
+    every_case_of_a_machine!(on_its_own_server);
 }

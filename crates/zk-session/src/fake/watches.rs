@@ -29,6 +29,8 @@ struct TreeWatch {
     by: ConnectionId,
     path: String,
     tell: mpsc::UnboundedSender<Change>,
+    /// The server has forgotten it.
+    forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,8 @@ impl Watches {
         let here = self.nodes.entry(path.to_owned()).or_default();
         here.retain(|watch| !watch.fire.is_canceled());
         here.push(NodeWatch { by, fire });
+        // Servers before 3.9 know one kind of watch for a path and a connection: the later one (ZOOKEEPER-4466).
+        self.trees_at(by, path).for_each(|tree| tree.forgotten = true);
         // An error says that the connection is gone, which is the other reason to be ready.
         Changed::new(async { fired.await.unwrap_or(()) })
     }
@@ -67,7 +71,8 @@ impl Watches {
     pub(super) fn tree(&mut self, by: ConnectionId, path: &str) -> Changes {
         let (tell, told) = mpsc::unbounded();
         self.trees.retain(|watch| !watch.tell.is_closed());
-        self.trees.push(TreeWatch { by, path: path.to_owned(), tell });
+        self.trees_at(by, path).for_each(|tree| tree.forgotten = false);
+        self.trees.push(TreeWatch { by, path: path.to_owned(), tell, forgotten: false });
         Changes::new(told)
     }
 
@@ -77,7 +82,8 @@ impl Watches {
             for watch in self.nodes.remove(&change.path).into_iter().flatten() {
                 self.deliver(Event::Node(watch));
             }
-            let concerned = self.trees.iter().filter(|watch| within(&watch.path, &change.path));
+            let concerns = |watch: &&TreeWatch| !watch.forgotten && within(&watch.path, &change.path);
+            let concerned = self.trees.iter().filter(concerns);
             let events: Vec<Event> =
                 concerned.map(|watch| Event::Tree(watch.by, watch.tell.clone(), change.clone())).collect();
             for event in events {
@@ -116,6 +122,10 @@ impl Watches {
 
     pub(super) fn forget_delivered(&mut self) {
         self.delivered = 0;
+    }
+
+    fn trees_at(&mut self, by: ConnectionId, path: &str) -> impl Iterator<Item = &mut TreeWatch> {
+        self.trees.iter_mut().filter(move |tree| tree.by == by && tree.path == path)
     }
 
     fn deliver(&mut self, event: Event) {

@@ -3,6 +3,7 @@
 mod connections;
 mod nodes;
 mod refusals;
+mod restarts;
 mod trees;
 mod watches;
 
@@ -17,6 +18,7 @@ use zk_session::{Change, Changed, Changes, Connect, Kind, Session, What};
 pub(crate) use self::connections::*;
 pub(crate) use self::nodes::*;
 pub(crate) use self::refusals::*;
+pub(crate) use self::restarts::*;
 pub(crate) use self::trees::*;
 pub(crate) use self::watches::*;
 
@@ -31,6 +33,28 @@ pub(crate) trait World: Send + Sync {
 
     /// Another program, with sessions as short as can be.
     async fn mortal(&self) -> Arc<dyn Client>;
+
+    /// Whether the server forgets the watch on a tree when the tree's root is watched, as those before 3.9 do.
+    async fn forgets_trees(&self) -> bool;
+}
+
+/// A server that a case has for itself.
+#[async_trait]
+pub(crate) trait Machine: World {
+    /// Stops the server.
+    async fn stop(&self);
+
+    /// Starts the stopped server.
+    async fn start(&self);
+
+    /// Keeps the data of the stopped server.
+    async fn save(&self);
+
+    /// Puts the data of the stopped server back to what was saved.
+    async fn go_back(&self);
+
+    /// Makes the server look for containers to delete, if it does not look all the time.
+    async fn reap(&self);
 }
 
 /// A program's way to the server, and what can happen to it.
@@ -97,6 +121,7 @@ macro_rules! every_case {
         $test!(a_thousand_changes_are_here_before_a_read_shows_the_last);
         $test!(trees_may_overlap_and_be_dropped_one_by_one);
         $test!(a_node_in_a_watched_tree_can_be_watched_too);
+        $test!(a_watch_on_the_root_of_a_watched_tree_may_silence_it);
 
         $test!(every_client_has_a_session_of_its_own);
         $test!(a_cut_connection_is_over_and_its_session_goes_on);
@@ -111,6 +136,17 @@ macro_rules! every_case {
     };
 }
 pub(crate) use every_case;
+
+/// Calls `$test!(case)` for every case that needs a server for itself.
+macro_rules! every_case_of_a_machine {
+    ($test:ident) => {
+        $test!(a_restarted_server_knows_its_nodes_and_sessions);
+        $test!(a_session_outlives_a_server_that_is_down_and_then_expires);
+        $test!(an_older_state_is_the_truth_for_clients_that_saw_a_newer_one);
+        $test!(an_emptied_container_goes);
+    };
+}
+pub(crate) use every_case_of_a_machine;
 
 /// A case that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(20);

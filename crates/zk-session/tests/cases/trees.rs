@@ -159,6 +159,29 @@ pub(crate) async fn a_node_in_a_watched_tree_can_be_watched_too(world: &dyn Worl
     assert_eq!(changes(&mut told, 3).await, expected);
 }
 
+pub(crate) async fn a_watch_on_the_root_of_a_watched_tree_may_silence_it(world: &dyn World) {
+    let a = session(world).await;
+    let (top, child) = (path(world, "t"), path(world, "t/c"));
+    make(&*a, &top).await;
+    let mut told = a.watch_tree(&top).await.unwrap();
+    let (_, changed) = a.watch_node(&top).await.unwrap();
+    drop(changed);
+    settle(&*a).await;
+    make(&*a, &child).await;
+    a.set(&top, b"x", None).await.unwrap();
+    assert_eq!(told.try_next().is_none(), world.forgets_trees().await);
+
+    // The other way round both are well.
+    let (_, changed) = a.watch_node(&top).await.unwrap();
+    let mut told = a.watch_tree(&top).await.unwrap();
+    a.set(&child, b"x", None).await.unwrap();
+    a.set(&top, b"y", None).await.unwrap();
+    soon(changed).await;
+    a.set(&top, b"z", None).await.unwrap();
+    let expected = [(What::Changed, child), (What::Changed, top.clone()), (What::Changed, top)];
+    assert_eq!(changes(&mut told, 3).await, expected);
+}
+
 /// What giving a watch up sends is at the server once a later request is answered.
 async fn settle(session: &dyn Session) {
     for _ in 0..3 {
