@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
+use super::FakeZk;
 use super::server::{Attempt, ClientId};
 use super::session::FakeSession;
-use super::{FakeZk, Shared};
+use super::shared::Shared;
 use crate::{Connect, Error, Session, SessionId};
 
 /// How long closing may take when nobody answers.

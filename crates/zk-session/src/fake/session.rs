@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use futures::channel::oneshot;
 use tokio::sync::watch;
 
-use super::Shared;
 use super::requests::Asked;
 use super::server::{Accepted, ConnectionId, Server};
+use super::shared::Shared;
 use super::tree::{Done, Failed, Outcome, refused};
 use crate::limits;
 use crate::path;
