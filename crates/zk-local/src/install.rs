@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::process::Command;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Error, cannot};
 use crate::progress::Progress;
@@ -17,7 +17,7 @@ const APT: &str = "/usr/bin/apt-get";
 /// The jars alone, not the package `zookeeper`: that one wants a Java with windows, sound and printers.
 const PACKAGES: [&str; 4] = ["libzookeeper-java", "libslf4j-java", "libnetty-java", "default-jre-headless"];
 
-/// How long another process may be at it: a slow mirror takes minutes.
+/// How long one step may take, or another process be at it: a slow mirror takes minutes.
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Whether this process may install packages here at all.
@@ -53,7 +53,13 @@ async fn apt(arguments: &[&str]) -> Result<Output, Error> {
     let mut command = Command::new(APT);
     command.args(["--quiet=2", "--option", &format!("DPkg::Lock::Timeout={}", PATIENCE.as_secs())]);
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
-    command.output().await.map_err(cannot(format!("run {APT}")))
+    match timeout(PATIENCE, command.output()).await {
+        Ok(output) => output.map_err(cannot(format!("run {APT}"))),
+        Err(_) => {
+            let awaited = format!("the end of {APT} {}", arguments.join(" "));
+            Err(Error::TimedOut { awaited, limit: PATIENCE })
+        }
+    }
 }
 
 /// Waits for our turn, which lasts until the file is closed.
@@ -62,6 +68,7 @@ async fn turn(progress: &Progress) -> Result<File, Error> {
     let cannot_lock = || cannot::<std::io::Error>(format!("lock {}", path.display()));
     let file = File::options().create(true).append(true).open(&path).map_err(cannot_lock())?;
     let give_up = Instant::now() + PATIENCE;
+    let mut said = false;
     while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         if error != rustix::io::Errno::WOULDBLOCK {
             return Err(cannot_lock()(error.into()));
@@ -70,7 +77,9 @@ async fn turn(progress: &Progress) -> Result<File, Error> {
             let awaited = format!("another process that installs ZooKeeper and holds {}", path.display());
             return Err(Error::TimedOut { awaited, limit: PATIENCE });
         }
-        progress.step("another process installs ZooKeeper; waiting for it");
+        if !std::mem::replace(&mut said, true) {
+            progress.step("another process installs ZooKeeper; waiting for it");
+        }
         sleep(Duration::from_millis(500)).await;
     }
     Ok(file)

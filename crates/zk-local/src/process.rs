@@ -83,6 +83,13 @@ impl Process {
         !*self.reaped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether all its threads have stopped, or it is gone. They run on for a moment after a SIGSTOP was sent.
+    pub(crate) fn is_still(&self) -> bool {
+        let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        *reaped || !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
+    }
+
     /// Waits until the process ended.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + use<> {
         let mut ended = self.ended.clone();

@@ -22,6 +22,7 @@ use crate::words::{self, Role};
 /// An answer that lands between a server's bind and its start never comes, so no single question may wait long.
 const QUESTION: Duration = Duration::from_millis(100);
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 /// For a person's question, which a loaded machine may answer late.
 const ANSWER: Duration = Duration::from_secs(5);
 /// A server stops in a tenth of a second; the rest is for a loaded machine.
@@ -138,13 +139,22 @@ impl Server {
         self.end(Signal::TERM).await
     }
 
-    /// Freezes it (SIGSTOP): its connections stay, and nobody answers.
+    /// Freezes it (SIGSTOP), and waits until none of it runs: its connections stay, and nobody answers.
     ///
     /// # Errors
     ///
-    /// The system refuses.
-    pub fn pause(&self) -> Result<(), Error> {
-        self.signal(Signal::STOP)
+    /// The system refuses, or it was resumed at the same time.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.signal(Signal::STOP)?;
+        let give_up = Instant::now() + STOP;
+        while !self.with_process(|process| process.is_none_or(Process::is_still)) {
+            if Instant::now() > give_up {
+                let awaited = format!("the ZooKeeper server on {} to freeze", self.address());
+                return Err(Error::TimedOut { awaited, limit: STOP });
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
     }
 
     /// Lets it go on after [`Server::pause`] (SIGCONT).

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{client, create, exists, lives, soon, until};
+use common::{client, create, exists, lives, soon, started, until};
 use zk_local::{Ensemble, Error, Role};
 
 /// The index of a server that follows.
@@ -14,7 +14,7 @@ fn follower(leader: usize) -> usize {
 
 #[tokio::test]
 async fn three_servers_elect_one_leader_and_are_gone_when_dropped() {
-    let ensemble = soon("an ensemble", Ensemble::start(3)).await.unwrap();
+    let ensemble = started(Ensemble::start(3)).await;
     let leader = ensemble.leader().await.unwrap();
     for (index, server) in ensemble.servers().iter().enumerate() {
         let role = if index == leader { Role::Leader } else { Role::Follower };
@@ -30,7 +30,7 @@ async fn three_servers_elect_one_leader_and_are_gone_when_dropped() {
 
 #[tokio::test]
 async fn the_service_outlives_its_leader_and_takes_it_back() {
-    let ensemble = soon("an ensemble", Ensemble::start(3)).await.unwrap();
+    let ensemble = started(Ensemble::start(3)).await;
     let first = ensemble.leader().await.unwrap();
     create(&client(&ensemble.connect_string()).await, "/kept").await.unwrap();
 
@@ -47,7 +47,7 @@ async fn the_service_outlives_its_leader_and_takes_it_back() {
 
 #[tokio::test]
 async fn all_servers_can_be_killed_and_started_again() {
-    let ensemble = soon("an ensemble", Ensemble::start(3)).await.unwrap();
+    let ensemble = started(Ensemble::start(3)).await;
     create(&client(&ensemble.connect_string()).await, "/kept").await.unwrap();
     for server in ensemble.servers() {
         server.kill().await.unwrap();
@@ -58,7 +58,7 @@ async fn all_servers_can_be_killed_and_started_again() {
 
 #[tokio::test]
 async fn an_isolated_follower_answers_its_clients_while_the_others_go_on_without_it() {
-    let ensemble = soon("an ensemble", Ensemble::builder(3).separable().start()).await.unwrap();
+    let ensemble = started(Ensemble::builder(3).separable().start()).await;
     let leader = ensemble.leader().await.unwrap();
     let cut_off = follower(leader);
     let its_client = client(&ensemble.server(cut_off).connect_string()).await;
@@ -82,7 +82,7 @@ async fn an_isolated_follower_answers_its_clients_while_the_others_go_on_without
 
 #[tokio::test]
 async fn an_isolated_leader_is_replaced_and_follows_when_it_is_back() {
-    let ensemble = soon("an ensemble", Ensemble::builder(3).separable().start()).await.unwrap();
+    let ensemble = started(Ensemble::builder(3).separable().start()).await;
     let old = ensemble.leader().await.unwrap();
     ensemble.isolate(old).unwrap();
     until("another leader", async || ensemble.leaders().await.iter().any(|leader| *leader != old)).await;

@@ -6,14 +6,14 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{client, create, exists, soon, until};
+use common::{client, create, exists, soon, started, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use zk_local::{Direction, Proxy, Server};
 use zookeeper_client::Error;
 
 async fn proxied() -> (Server, Proxy) {
-    let server = soon("a server", Server::start()).await.unwrap();
+    let server = started(Server::start()).await;
     let proxy = Proxy::start(server.address()).await.unwrap();
     (server, proxy)
 }
@@ -198,7 +198,7 @@ async fn four_letter_words_pass_even_when_a_reply_is_to_be_lost() {
 #[tokio::test]
 async fn new_connections_follow_a_server_that_moved() {
     let (first, proxy) = proxied().await;
-    let second = soon("a server", Server::start()).await.unwrap();
+    let second = started(Server::start()).await;
     create(&client(&second.connect_string()).await, "/second").await.unwrap();
     drop(first);
     proxy.set_upstream(second.address());

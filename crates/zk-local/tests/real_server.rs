@@ -4,14 +4,15 @@
 
 mod common;
 
+use std::path::Path;
 use std::time::Duration;
 
-use common::{client, create, exists, lives, soon, until};
-use zk_local::{Error, Role, Server};
+use common::{client, create, exists, lives, soon, started, until};
+use zk_local::{Error, Installation, Role, Server};
 
 #[tokio::test]
 async fn a_stopped_server_leaves_no_process_and_its_port_free() {
-    let server = soon("a server", Server::start()).await.unwrap();
+    let server = started(Server::start()).await;
     let pid = server.pid().unwrap();
     assert!(lives(pid));
     assert_eq!(server.role().await.unwrap(), Role::Standalone);
@@ -24,7 +25,7 @@ async fn a_stopped_server_leaves_no_process_and_its_port_free() {
 
 #[tokio::test]
 async fn a_dropped_server_leaves_neither_process_nor_folder() {
-    let server = soon("a server", Server::start()).await.unwrap();
+    let server = started(Server::start()).await;
     let pid = server.pid().unwrap();
     let folder = server.log().parent().unwrap().to_owned();
     assert!(folder.exists());
@@ -41,7 +42,7 @@ async fn a_panicking_test_leaves_no_process() {
         tell.send(server.pid().unwrap()).unwrap();
         panic!("on purpose: the server is dropped by the unwinding");
     });
-    let pid = soon("a server", told).await.unwrap();
+    let pid = started(async { Ok(told.await.unwrap()) }).await;
     assert!(soon("the panic", test).await.unwrap_err().is_panic());
     assert!(!lives(pid));
 }
@@ -54,11 +55,12 @@ async fn a_killed_process_leaves_no_server() {
     if let Some(tell) = std::env::var_os(TELL) {
         let server = Server::start().await.unwrap();
         // Renamed into place, so that nobody reads half a number.
-        let part = std::path::Path::new(&tell).with_extension("part");
+        let part = Path::new(&tell).with_extension("part");
         std::fs::write(&part, server.pid().unwrap().to_string()).unwrap();
         std::fs::rename(part, tell).unwrap();
         return std::future::pending().await;
     }
+    started(Installation::find()).await;
     let folder = tempfile::tempdir().unwrap();
     let told = folder.path().join("pid");
     let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
@@ -89,7 +91,7 @@ fn a_server_outlives_the_runtime_and_the_thread_that_started_it() {
 
 #[tokio::test]
 async fn a_killed_server_comes_back_with_its_data_on_its_port() {
-    let server = soon("a server", Server::start()).await.unwrap();
+    let server = started(Server::start()).await;
     let (port, pid) = (server.port(), server.pid().unwrap());
     create(&client(&server.connect_string()).await, "/kept").await.unwrap();
 
@@ -101,29 +103,34 @@ async fn a_killed_server_comes_back_with_its_data_on_its_port() {
 
 #[tokio::test]
 async fn a_paused_server_does_not_answer_until_it_is_resumed() {
-    let server = soon("a server", Server::start()).await.unwrap();
-    server.pause().unwrap();
+    let server = started(Server::start()).await;
+    soon("the pause", server.pause()).await.unwrap();
     let asked = tokio::time::timeout(Duration::from_millis(300), server.four_letter("ruok")).await;
     assert!(asked.is_err(), "a paused server answered {asked:?}");
 
     server.resume().unwrap();
     assert_eq!(soon("an answer", server.four_letter("ruok")).await.unwrap(), "imok");
+
+    // The second time it is stopped anew, and not taken for stopped because it was before.
+    soon("the pause", server.pause()).await.unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid().unwrap())).unwrap();
+    assert!(stat.contains(") T "), "{stat}");
 }
 
 #[tokio::test]
 async fn a_paused_server_can_be_stopped_and_killed() {
-    let server = soon("a server", Server::start()).await.unwrap();
-    server.pause().unwrap();
+    let server = started(Server::start()).await;
+    soon("the pause", server.pause()).await.unwrap();
     soon("the stop", server.stop()).await.unwrap();
     soon("the start", server.start_again()).await.unwrap();
-    server.pause().unwrap();
+    soon("the pause", server.pause()).await.unwrap();
     soon("the kill", server.kill()).await.unwrap();
     assert_eq!(server.pid(), None);
 }
 
 #[tokio::test]
 async fn data_can_be_rolled_back_and_wiped_while_the_server_is_stopped() {
-    let server = soon("a server", Server::start()).await.unwrap();
+    let server = started(Server::start()).await;
     create(&client(&server.connect_string()).await, "/early").await.unwrap();
     assert!(matches!(server.snapshot_data().await, Err(Error::WrongState(_))));
     assert!(matches!(server.wipe().await, Err(Error::WrongState(_))));
@@ -154,7 +161,7 @@ async fn settings_reach_the_server() {
         .max_session(Duration::from_secs(7))
         .config("maxClientCnxns", "9")
         .property("zookeeper.globalOutstandingLimit", "17");
-    let server = soon("a server", builder.start()).await.unwrap();
+    let server = started(builder.start()).await;
     let conf = server.four_letter("conf").await.unwrap();
     for line in ["tickTime=150", "minSessionTimeout=200", "maxSessionTimeout=7000", "maxClientCnxns=9"] {
         assert!(conf.lines().any(|it| it == line), "{line} is not in {conf}");
@@ -166,7 +173,7 @@ async fn settings_reach_the_server() {
 
 #[tokio::test]
 async fn a_taken_port_is_an_error_that_says_so_and_not_the_strangers_answer() {
-    let stranger = soon("a server", Server::start()).await.unwrap();
+    let stranger = started(Server::start()).await;
     let error = soon("an error", Server::builder().port(stranger.port()).start()).await.unwrap_err();
     assert!(error.to_string().contains("Address already in use"), "{error}");
 }
@@ -181,9 +188,34 @@ async fn a_bad_setting_is_an_error_that_says_what_the_server_said() {
 async fn a_named_folder_is_used_again_by_the_next_server() {
     let folder = tempfile::tempdir().unwrap();
     let builder = Server::builder().folder(folder.path());
-    let first = soon("a server", builder.clone().start()).await.unwrap();
+    let first = started(builder.clone().start()).await;
     create(&client(&first.connect_string()).await, "/kept").await.unwrap();
     drop(first);
-    let second = soon("a server", builder.start()).await.unwrap();
+    let second = started(builder.start()).await;
     assert!(exists(&client(&second.connect_string()).await, "/kept").await);
+}
+
+#[tokio::test]
+async fn an_unpacked_release_can_be_started() {
+    // Debian's jars, laid out as a release has them: with all that is needed in lib, and one library for the log.
+    let found = started(Installation::find()).await;
+    if !Path::new("/usr/share/java/zookeeper.jar").exists() {
+        // What was found is an unpacked release, then.
+        started(Server::builder().installation(found).start()).await;
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let lib = home.path().join("lib");
+    std::fs::create_dir(&lib).unwrap();
+    for jar in std::fs::read_dir("/usr/share/java").unwrap() {
+        let jar = jar.unwrap();
+        let name = jar.file_name().into_string().unwrap();
+        let logs = name.contains("slf4j") && !["slf4j-api.jar", "slf4j-simple.jar"].contains(&&*name);
+        if name.ends_with(".jar") && !logs {
+            std::os::unix::fs::symlink(jar.path(), lib.join(name)).unwrap();
+        }
+    }
+    let release = Installation::in_home(home.path()).unwrap();
+    assert_ne!(release, found);
+    started(Server::builder().installation(release).start()).await;
 }

@@ -9,7 +9,15 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 /// Bounds a wait, and says what was awaited when it is over.
 pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(30);
+    within(Duration::from_secs(30), what, wait).await
+}
+
+/// Bounds the start of servers, before which ZooKeeper may have to be installed.
+pub(crate) async fn started<T>(start: impl Future<Output = Result<T, zk_local::Error>>) -> T {
+    within(Duration::from_secs(1800), "ZooKeeper, or its installation", start).await.unwrap()
+}
+
+async fn within<T>(limit: Duration, what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| panic!("waited {limit:?} in vain for {what}"))
 }
 
