@@ -444,3 +444,23 @@ async fn grandchildren_are_not_children() {
     put(&zk, &["y"]);
     shows(&mut views, true, &["x", "y"]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn notifications_of_a_replaced_node_that_arrive_apart_leave_no_gap_either() {
+    let zk = FakeZk::default();
+    put(&zk, &["x", "y"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x", "y"]).await;
+    let mut entries = directory.entries();
+    entries.mark_unchanged();
+    remove(&zk, &["x"]);
+    // Everybody runs until there is nothing left to do; only the time stands still.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    zk.put(&format!("{DIR}/x"), "2");
+    let list = until(&mut entries, "the next list", |list| list.as_ref().unwrap()[0].as_str() != "x=1").await;
+    assert_eq!(list.unwrap().iter().map(|entry| entry.as_str()).collect::<Vec<_>>(), ["x=2", "y=1"]);
+}

@@ -351,6 +351,25 @@ async fn a_sequential_node_keeps_its_sequence_within_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_dead_session_left_of_a_sequential_node_is_deleted() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.hold(Name::Sequential("one-".to_owned()), "v1");
+    let first = held(&presence).await;
+    let snapshot = zk.snapshot();
+    zk.expire(first.session());
+    pending(&presence).await;
+    held(&presence).await;
+    // The node of the first session is back, until that expires once more.
+    zk.restore(&snapshot);
+    pending(&presence).await;
+    let now = held(&presence).await;
+    assert_ne!(now.path, first.path);
+    let now = now.path.rsplit('/').next().map(str::to_owned);
+    assert_eq!(zk.children("/services/a").into_iter().collect::<Vec<_>>(), Vec::from_iter(now));
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_are_made_in_few_requests_and_each_is_watched() {
     const N: usize = 2000;
     let zk = FakeZk::default();
