@@ -1,2 +1,82 @@
-//! x
-fn main() {}
+//! One program that shows Headkeeper at work: a server, a client, an operator's view, an agent for scripts, and a tour.
+
+mod agent;
+mod client;
+mod connection;
+mod ending;
+mod logging;
+mod nodes;
+mod output;
+mod server;
+mod stop;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::connection::Usage;
+use crate::output::{NobodyReads, complain};
+
+/// How long what still runs when a command is done may hold up the end of the process.
+const LEFTOVERS: Duration = Duration::from_millis(50);
+
+/// Servers that register themselves in ZooKeeper, clients that find them, and what happens when things break.
+#[derive(Debug, Parser)]
+#[command(name = "demo", version, about, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  demo tour                                            all of it in half a minute, with nothing prepared
+  demo server --listen 127.0.0.1:8897 --service time   a server that registers itself
+  demo client --service time --requests 5              a client that finds it
+  demo nodes --service time --watch                    what is registered, as it changes
+
+Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent).";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Be a time server that registers itself
+    Server(server::Args),
+    /// Find time servers and ask them in turn
+    Client(client::Args),
+    /// List what is registered
+    Nodes(nodes::Args),
+    /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
+    Agent(agent::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        // As when `head` has seen enough: whoever asked does not want more.
+        Err(error) if error.is::<NobodyReads>() => ExitCode::SUCCESS,
+        Err(error) if error.is::<Usage>() => {
+            complain(&format!("error: {error}\n\nFor more information, try '--help'."));
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Server(args) => server::run(args).await,
+            Command::Client(args) => client::run(args).await,
+            Command::Nodes(args) => nodes::run(args).await,
+            Command::Agent(args) => agent::run(args).await,
+        }
+    });
+    runtime.shutdown_timeout(LEFTOVERS);
+    outcome
+}

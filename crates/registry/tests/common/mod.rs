@@ -59,11 +59,11 @@ impl Process {
 }
 
 pub(crate) fn time() -> ServiceName {
-    ServiceName::parse("time").expect("a name")
+    ServiceName::parse("time").unwrap()
 }
 
 pub(crate) fn id(name: &str) -> InstanceId {
-    InstanceId::parse(name).expect("a name")
+    InstanceId::parse(name).unwrap()
 }
 
 pub(crate) fn data(weight: u32) -> NodeData {
@@ -71,11 +71,11 @@ pub(crate) fn data(weight: u32) -> NodeData {
 }
 
 pub(crate) fn at(port: u16) -> NodeData {
-    NodeData::at(proto::Address::new("127.0.0.1", port).expect("an address"))
+    NodeData::at(proto::Address::new("127.0.0.1", port).unwrap())
 }
 
 pub(crate) fn value(weight: u32) -> Vec<u8> {
-    proto::encode(&data(weight)).expect("good data")
+    proto::encode(&data(weight)).unwrap()
 }
 
 pub(crate) fn path(name: &str) -> String {
@@ -84,7 +84,7 @@ pub(crate) fn path(name: &str) -> String {
 
 /// What a node of the native layout says.
 pub(crate) fn stored(zk: &FakeZk, path: &str) -> NodeData {
-    proto::decode(&zk.get(path).expect("the node is there").data).expect("good data")
+    proto::decode(&zk.get(path).expect("the node is there").data).unwrap()
 }
 
 /// Nodes that others made.

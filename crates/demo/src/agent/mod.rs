@@ -1,0 +1,68 @@
+//! One process that an operator's script, a supervisor or a fault test can drive, and that says what it believes.
+
+mod commands;
+mod events;
+mod limiter;
+mod register;
+mod session;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, Subcommand};
+use proto::{InstanceId, ServiceName};
+
+use crate::connection::Connection;
+use crate::logging;
+
+/// See [`crate::Command::Agent`].
+#[derive(ClapArgs, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    role: Role,
+}
+
+const EXAMPLES: &str = r#"Example, two terminals and a ZooKeeper on 127.0.0.1:2181:
+  demo agent watch    --service time --name me
+  demo agent register --service time --name a --port 8897
+
+On stdout one JSON object per line, with what happened as "ev" and the time in nanoseconds of the machine's monotonic clock
+as "t"; the last is "bye". On stdin one JSON object per line:
+  {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"deregister"}   {"cmd":"quit"}
+SIGTERM and SIGINT end it as quit does. The end of stdin means nothing."#;
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Be an instance of a service
+    #[command(after_help = EXAMPLES)]
+    Register(register::Args),
+    /// Follow the instances of a service
+    #[command(after_help = EXAMPLES)]
+    Watch(watch::Args),
+}
+
+/// Who this is, in every role.
+#[derive(ClapArgs, Debug)]
+struct Identity {
+    /// The service
+    #[arg(long, value_name = "NAME")]
+    service: ServiceName,
+
+    /// Who this process is: the instance id of one that registers
+    #[arg(long, value_name = "ID")]
+    name: InstanceId,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (Role::Register(register::Args { who, .. }) | Role::Watch(watch::Args { who })) = &args.role;
+    logging::start("warn", who.connection.verbose);
+    match args.role {
+        Role::Register(args) => register::run(args).await?,
+        Role::Watch(args) => watch::run(args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,100 @@
+//! The flags that every command has: which ZooKeeper, and where in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use proto::{Dir, InstanceId, NodeData, Root};
+use registry::{Flat, Native, Registry};
+use zk_session::{Keeper, Sessions, State, ZooKeeper};
+
+use crate::output::chain;
+
+/// Which ZooKeeper, and where in it.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "ZooKeeper")]
+pub(crate) struct Connection {
+    /// ZooKeeper's servers, and a directory below which everything is kept
+    #[arg(
+        long,
+        env = "ZK_CONNECT",
+        value_name = "HOST:PORT[,...][/CHROOT]",
+        default_value = "127.0.0.1:2181",
+        value_parser = servers
+    )]
+    pub(crate) zk: String,
+
+    /// How long ZooKeeper waits for a process that fell silent, in milliseconds; the server has limits of its own
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub(crate) session_ms: u64,
+
+    /// How services lie in ZooKeeper
+    #[arg(long, value_enum, default_value_t = Layout::Native)]
+    pub(crate) layout: Layout,
+
+    /// The directory of the native layout
+    #[arg(long, value_name = "/PATH", default_value_t = Root::default())]
+    pub(crate) root: Root,
+
+    /// The directory of the flat layout
+    #[arg(long, value_name = "/PATH", default_value_t = Dir::default())]
+    pub(crate) dir: Dir,
+
+    /// Say more on stderr; twice for much more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How services lie in ZooKeeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layout {
+    /// {root}/{service}/instances/{id}, with data
+    Native,
+    /// {dir}/{ip:port}, one service, no data: as the old Go programs have it
+    Flat,
+}
+
+impl Connection {
+    /// Starts to keep a session; returns at once.
+    pub(crate) fn keep(&self) -> anyhow::Result<Keeper> {
+        let timeout = Duration::from_millis(self.session_ms);
+        Ok(Keeper::start(ZooKeeper::builder(&self.zk).session_timeout(timeout).build()?))
+    }
+
+    /// The registry where the flags say.
+    pub(crate) fn registry(&self, sessions: Sessions) -> Registry {
+        Registry::with_layout(sessions, self.layout())
+    }
+
+    /// Refuses what the layout cannot store, before anything is sent.
+    pub(crate) fn check(&self, id: &InstanceId, data: &NodeData) -> Result<(), Usage> {
+        self.layout().node(id, data).map(drop).map_err(|refusal| Usage(refusal.to_string()))
+    }
+
+    fn layout(&self) -> Arc<dyn registry::Layout> {
+        match self.layout {
+            Layout::Native => Arc::new(Native { root: self.root.clone() }),
+            Layout::Flat => Arc::new(Flat { dir: self.dir.clone(), ..Flat::default() }),
+        }
+    }
+}
+
+/// Refuses an unusable connect string as an unusable flag, before anything is sent.
+fn servers(text: &str) -> Result<String, zk_session::Error> {
+    ZooKeeper::builder(text).build().map(|_| text.to_owned())
+}
+
+/// A refusal that only came out when flags were looked at together. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// What keeps us from ZooKeeper, to be put behind a sentence; nothing when nothing does.
+pub(crate) fn problem(sessions: &Sessions) -> String {
+    match &*sessions.state().borrow() {
+        State::Connecting { problem: Some(problem) } | State::Suspended { problem: Some(problem), .. } => {
+            format!(": {}", chain(problem))
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,45 @@
+//! Leaving in order, within the time that a supervisor gives.
+
+use std::time::Duration;
+
+use registry::Registration;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use zk_session::Keeper;
+
+/// How long a node may take to go. Without ZooKeeper there is no use in waiting longer: it goes with the session.
+const WITHDRAW: Duration = Duration::from_millis(700);
+
+/// How long closing a session may take. A little less than the keeper itself allows, so that success can be told from
+/// giving up.
+const CLOSE: Duration = Duration::from_millis(1900);
+
+/// An instance that is being withdrawn, connected or not, however long that takes.
+#[derive(Debug)]
+pub(crate) struct Withdrawal(JoinHandle<()>);
+
+impl Withdrawal {
+    pub(crate) fn start(registration: Registration) -> Self {
+        Self(tokio::spawn(registration.withdraw()))
+    }
+
+    /// Waits until the node is gone for good.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time; the withdrawal goes on.
+    pub(crate) async fn done(&mut self) {
+        // It never panics and is never aborted; if it were, nothing would keep the node any more.
+        let _ = (&mut self.0).await;
+    }
+
+    /// Waits for that as long as an end may take: whether it is known to be gone.
+    pub(crate) async fn done_soon(&mut self) -> bool {
+        timeout(WITHDRAW, self.done()).await.is_ok()
+    }
+}
+
+/// Closes the session: whether it is known to be over, and its nodes with it. Otherwise it expires.
+pub(crate) async fn close(keeper: Keeper) -> bool {
+    timeout(CLOSE, keeper.close()).await.is_ok()
+}

@@ -1,0 +1,319 @@
+//! What is registered, for an operator to see.
+
+mod table;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args as ClapArgs;
+use jiff::Timestamp;
+use proto::{Instance, ServiceName};
+use registry::{BadNode, InstanceChange, Registry, Source, View, changes_between};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use self::table::table;
+use crate::client::duration;
+use crate::connection::{Connection, problem};
+use crate::ending;
+use crate::logging;
+use crate::output::print;
+use crate::stop::Stop;
+
+/// See [`crate::Command::Nodes`].
+#[derive(ClapArgs, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The service whose instances to list; without it, the services
+    #[arg(long, value_name = "NAME")]
+    service: Option<ServiceName>,
+
+    /// Go on and print what changes, until Ctrl-C
+    #[arg(long, requires = "service")]
+    watch: bool,
+
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+
+    /// How long to wait for ZooKeeper
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    wait: Duration,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const EXAMPLES: &str = "\
+Examples, with a ZooKeeper on 127.0.0.1:2181:
+  demo nodes                          all services, with the number of their instances
+  demo nodes --service time           the instances of one
+  demo nodes --service time --watch   and what changes, until Ctrl-C
+  demo nodes --service time --json    for a script
+
+\"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.";
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::start("error", args.connection.verbose);
+    let mut stop = Stop::listen()?;
+    let keeper = args.connection.keep()?;
+    let registry = args.connection.registry(keeper.sessions());
+    let shown = tokio::select! {
+        shown = async {
+            match &args.service {
+                None => services(&args, &registry).await,
+                Some(service) => instances(&args, &registry, service).await,
+            }
+        } => shown,
+        () = stop.requested() => Ok(()),
+    };
+    ending::close(keeper).await;
+    shown.map(|()| ExitCode::SUCCESS)
+}
+
+async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
+    let names = args.bounded(registry, registry.services()).await??;
+    let mut rows = Vec::new();
+    for service in names {
+        let discovery = registry.follow(&service);
+        let View { entries, bad, .. } = args.first(registry, &mut discovery.view()).await?;
+        let drained = entries.iter().filter(|instance| instance.data.weight == 0).count();
+        if args.json {
+            let (kind, instances) = ("service", entries.len());
+            print(json!({
+                "kind": kind, "service": service, "instances": instances, "drained": drained, "bad": bad.len()
+            }))?;
+        }
+        rows.push([
+            service.to_string(),
+            entries.len().to_string(),
+            drained.to_string(),
+            bad.len().to_string(),
+        ]);
+    }
+    match (args.json, rows.is_empty()) {
+        (true, _) => Ok(()),
+        (false, true) => print(format!("no services at {}", args.connection.zk)),
+        (false, false) => print(table(["SERVICE", "INSTANCES", "DRAINED", "BAD NODES"], &rows)),
+    }
+}
+
+async fn instances(args: &Args, registry: &Registry, service: &ServiceName) -> anyhow::Result<()> {
+    let discovery = registry.follow(service);
+    let mut views = discovery.view();
+    let mut told = args.first(registry, &mut views).await?;
+    if args.json {
+        told.entries.iter().try_for_each(|it| print(as_json("instance", service, it, &told)))?;
+        told.bad.iter().try_for_each(|bad| print(bad_as_json(service, bad)))?;
+    } else {
+        print(as_text(service, &told))?;
+    }
+    while args.watch && views.changed().await.is_ok() {
+        let Some(view) = views.borrow_and_update().clone() else { continue };
+        news(service, &told, &view, args.json).iter().try_for_each(print)?;
+        told = view;
+    }
+    Ok(())
+}
+
+impl Args {
+    /// The first whole list.
+    async fn first(
+        &self,
+        registry: &Registry,
+        views: &mut watch::Receiver<Option<View>>,
+    ) -> anyhow::Result<View> {
+        let first = async { views.wait_for(Option::is_some).await.ok().and_then(|view| view.clone()) };
+        Ok(self.bounded(registry, first).await?.ok_or(registry::Error::Closed)?)
+    }
+
+    /// Waits for an answer no longer than the flags say.
+    async fn bounded<T>(&self, registry: &Registry, answer: impl Future<Output = T>) -> anyhow::Result<T> {
+        match timeout(self.wait, answer).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                let (zk, wait, why) = (&self.connection.zk, self.wait, problem(registry.sessions()));
+                bail!("no answer from ZooKeeper at {zk} within {wait:?}{why}")
+            }
+        }
+    }
+}
+
+fn as_text(service: &ServiceName, view: &View) -> String {
+    let rows: Vec<_> = view.entries.iter().map(|instance| row(instance)).collect();
+    let mut text = match rows.len() {
+        0 => format!("no instance of {service} is registered ({})", trust(view)),
+        1 => format!("1 instance of {service} ({})", trust(view)),
+        many => format!("{many} instances of {service} ({})", trust(view)),
+    };
+    if !rows.is_empty() {
+        let heads = ["ID", "ADDRESS", "CODE", "WEIGHT", "REGISTERED", "METADATA"];
+        text.push_str(&format!("\n{}", table(heads, &rows)));
+    }
+    view.bad.iter().for_each(|bad| text.push_str(&format!("\n{}", bad_as_text(bad))));
+    text
+}
+
+fn row(Instance { id, data }: &Instance) -> [String; 6] {
+    let none = || "-".to_owned();
+    let metadata: Vec<_> = data.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    [
+        id.to_string(),
+        data.address.as_ref().map_or_else(none, ToString::to_string),
+        data.unique_code.clone().unwrap_or_else(none),
+        data.weight.to_string(),
+        registered(data.registered_at).unwrap_or_else(none),
+        if metadata.is_empty() { none() } else { metadata.join(" ") },
+    ]
+}
+
+/// When that was, if it is known and a time at all.
+fn registered(unix_millis: u64) -> Option<String> {
+    let millis = i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)?;
+    Timestamp::from_millisecond(millis).ok().map(|at| format!("{at:.0}"))
+}
+
+/// What is to be said when one view follows another.
+fn news(service: &ServiceName, before: &View, now: &View, json: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if trust(before) != trust(now) {
+        lines.push(if json {
+            json!({ "kind": "source", "service": service, "source": trust(now) }).to_string()
+        } else {
+            format!("the list is {} now", trust(now))
+        });
+    }
+    lines.extend(changes_between(&before.entries, &now.entries).into_iter().map(|change| {
+        let kind = match change {
+            InstanceChange::Added(_) => "added",
+            InstanceChange::Removed(_) => "removed",
+            InstanceChange::Updated { .. } => "updated",
+        };
+        if json {
+            as_json(kind, service, change.instance(), now).to_string()
+        } else {
+            format!("{kind:<8} {}", table::line(&row(change.instance())))
+        }
+    }));
+    let new = now.bad.iter().filter(|bad| !before.bad.contains(bad));
+    lines.extend(new.map(|bad| if json { bad_as_json(service, bad).to_string() } else { bad_as_text(bad) }));
+    lines
+}
+
+fn trust(view: &View) -> &'static str {
+    match view.source {
+        Source::Live => "live",
+        Source::Stale { .. } => "stale",
+    }
+}
+
+fn as_json(kind: &str, service: &ServiceName, instance: &Instance, view: &View) -> Value {
+    let mut object = json!({ "kind": kind, "service": service, "source": trust(view) });
+    if let (Value::Object(object), Ok(Value::Object(fields))) = (&mut object, serde_json::to_value(instance))
+    {
+        object.extend(fields);
+    }
+    object
+}
+
+fn bad_as_text(BadNode { path, reason, .. }: &BadNode) -> String {
+    format!("bad node {}: {}", table::shown(path), table::shown(reason))
+}
+
+fn bad_as_json(service: &ServiceName, BadNode { path, reason, .. }: &BadNode) -> Value {
+    json!({ "kind": "bad", "service": service, "path": path, "reason": reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proto::{InstanceId, NodeData, flat};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn service() -> ServiceName {
+        ServiceName::parse("time").unwrap()
+    }
+
+    fn view(instances: Vec<Instance>, source: Source, bad: &[&str]) -> View {
+        let bad = bad.iter().map(|path| BadNode {
+            path: (*path).to_owned(),
+            reason: "nonsense".to_owned(),
+            czxid: 1,
+            mzxid: 1,
+        });
+        View { entries: instances.into_iter().map(Arc::new).collect(), source, bad: bad.collect() }
+    }
+
+    fn rich() -> Instance {
+        let data = NodeData { registered_at: 1_700_000_000_123, ..NodeData::behind_broker("c\x1b[2J") };
+        let data = data.with_weight(3).with_metadata("zone", "a").with_metadata("tag", "x");
+        Instance { id: InstanceId::parse("b").unwrap(), data }
+    }
+
+    #[test]
+    fn the_table_shows_all_fields_and_no_control_characters() {
+        let plain = flat::instance("127.0.0.1:8897").unwrap();
+        let text = as_text(&service(), &view(vec![plain, rich()], Source::Live, &["/time/x"]));
+        assert_eq!(
+            text,
+            "2 instances of time (live)\n\
+             ID              ADDRESS         CODE        WEIGHT  REGISTERED            METADATA\n\
+             127.0.0.1:8897  127.0.0.1:8897  -           1       -                     -\n\
+             b               -               c\\u{1b}[2J  3       2023-11-14T22:13:20Z  tag=x zone=a\n\
+             bad node /time/x: nonsense"
+        );
+        let empty = as_text(&service(), &view(vec![], Source::Live, &[]));
+        assert_eq!(empty, "no instance of time is registered (live)");
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_not_shown() {
+        for none in [0, u64::MAX, i64::MAX as u64] {
+            assert_eq!(registered(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn json_has_the_fields_of_the_node_beside_what_it_is() {
+        let view = view(vec![rich()], Source::Live, &[]);
+        assert_eq!(
+            as_json("instance", &service(), &rich(), &view),
+            json!({
+                "kind": "instance", "service": "time", "source": "live", "id": "b", "server_unique_code": "c\u{1b}[2J",
+                "weight": 3, "registered_at": 1_700_000_000_123_u64, "metadata": {"tag": "x", "zone": "a"}
+            })
+        );
+    }
+
+    #[test]
+    fn news_are_what_changed_each_once() {
+        let (a, b) = (flat::instance("a:1").unwrap(), rich());
+        let mut heavier = rich();
+        heavier.data.weight = 4;
+        let stale = Source::Stale { since: Instant::now() };
+        let first = view(vec![a, b.clone()], Source::Live, &["/x"]);
+        for (next, json, expected) in [
+            (view(vec![b.clone()], Source::Live, &["/x"]), true, vec!["removed"]),
+            (
+                view(vec![b, flat::instance("c:1").unwrap()], stale, &["/x", "/y"]),
+                true,
+                vec!["source", "removed", "added", "bad"],
+            ),
+            (view(vec![flat::instance("a:1").unwrap(), heavier], Source::Live, &[]), true, vec!["updated"]),
+            (first.clone(), true, vec![]),
+        ] {
+            let lines = news(&service(), &first, &next, json);
+            let kinds: Vec<String> = lines
+                .iter()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(kinds, expected);
+            assert_eq!(news(&service(), &first, &next, false).len(), expected.len());
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Answers every connection with one line, as the old time servers did.
+
+use std::io;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proto::Address;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+/// How long one connection may take. Its line is sent at once; the rest is for the other side to close.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// So many connections may take their time. Beyond that each gets its line and is closed at once: nobody is kept
+/// waiting by those who dawdle.
+const DAWDLING: usize = 256;
+
+/// How long those that are open when the server ends may take.
+const FINISH: Duration = Duration::from_millis(500);
+
+/// How much of what a client says is read before it is hung up on.
+const LISTENED_TO: usize = 64 * 1024;
+
+/// When connections cannot be accepted, for want of descriptors perhaps, the next try.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener at work, until it is finished or dropped.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Answering {
+    pub(crate) fn start(listener: TcpListener, address: &Address) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(accept(listener, address.to_string(), stopped)) }
+    }
+
+    /// Accepts no more connections, and waits a little for those that are open.
+    pub(crate) async fn finish(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            warn!(error = &error as &dyn std::error::Error, "the task that answers failed");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, address: String, mut stopped: watch::Receiver<bool>) {
+    let mut open = JoinSet::new();
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            // An error means that nobody can stop us any more, nor wants us.
+            _ = stopped.changed() => break,
+            Some(_) = open.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    debug!(%peer, "asked for the time");
+                    failing = false;
+                    let line = format!("{address} {:.3}\n", Timestamp::now());
+                    if open.len() < DAWDLING {
+                        open.spawn(timeout(PATIENCE, answer(stream, line)));
+                    } else {
+                        // A line fits the empty buffer of a new connection.
+                        let _ = stream.try_write(line.as_bytes());
+                    }
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(error = &error as &dyn std::error::Error, "cannot accept connections");
+                    }
+                    sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let _ = timeout(FINISH, async { while open.join_next().await.is_some() {} }).await;
+}
+
+/// Says the line, and then listens until the other side closes: a close with something unread would be a reset, which
+/// takes the line away again from a client that has not read it yet.
+async fn answer(mut stream: TcpStream, line: String) -> io::Result<()> {
+    stream.write_all(line.as_bytes()).await?;
+    stream.shutdown().await?;
+    let (mut buffer, mut heard) = ([0; 1024], 0);
+    while heard < LISTENED_TO {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            more => heard += more,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn start() -> (Answering, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        (Answering::start(listener, &at.to_string().parse().unwrap()), at)
+    }
+
+    async fn ask(at: SocketAddr, says: &[u8]) -> String {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(says).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn each_connection_gets_the_address_and_the_time_on_one_line() {
+        let (_answering, at) = start().await;
+        for says in ["", "GET / HTTP/1.0\r\n\r\n", &"x".repeat(10_000)] {
+            let answer = ask(at, says.as_bytes()).await;
+            let (address, time) = answer.strip_suffix('\n').unwrap().split_once(' ').unwrap();
+            assert_eq!(address, at.to_string());
+            let time: Timestamp = time.parse().unwrap();
+            assert!(Timestamp::now().duration_since(time).as_secs().abs() < 60);
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_that_never_close_keep_nobody_waiting() {
+        let (_answering, at) = start().await;
+        let mut idle = Vec::new();
+        for _ in 0..DAWDLING + 50 {
+            idle.push(TcpStream::connect(at).await.unwrap());
+        }
+        assert!(ask(at, b"").await.starts_with("127.0.0.1:"));
+        // They are hung up on by and by.
+        for mut stream in idle {
+            let mut all = Vec::new();
+            timeout(PATIENCE * 20, stream.read_to_end(&mut all)).await.unwrap().unwrap();
+            assert_eq!(all.iter().filter(|byte| **byte == b'\n').count(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_finished_server_refuses_connections_and_ends_in_time_whoever_dawdles() {
+        let (answering, at) = start().await;
+        let mut slow = TcpStream::connect(at).await.unwrap();
+        let mut first = [0];
+        slow.read_exact(&mut first).await.unwrap();
+        let begin = Instant::now();
+        answering.finish().await;
+        assert!(begin.elapsed() < PATIENCE * 5);
+        assert!(TcpStream::connect(at).await.is_err());
+    }
+}

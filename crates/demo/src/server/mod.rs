@@ -1,0 +1,161 @@
+//! A time server that registers itself.
+
+mod answering;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args as ClapArgs;
+use proto::{Address, InstanceId, NodeData, ServiceName};
+use registry::Status;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+use tracing::warn;
+
+use self::answering::Answering;
+use crate::connection::{Connection, Usage};
+use crate::ending::{self, Withdrawal};
+use crate::logging;
+use crate::output::print;
+use crate::stop::Stop;
+
+/// How long clients have to learn that we are leaving, before connections are refused.
+const FAREWELL: Duration = Duration::from_millis(150);
+
+/// See [`crate::Command::Server`].
+#[derive(ClapArgs, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes any that is free
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8897", value_parser = listen)]
+    listen: SocketAddr,
+
+    /// The host name or IP that clients reach us by, where that is not the one that we listen on
+    #[arg(long, value_name = "HOST")]
+    advertise: Option<String>,
+
+    /// The service that it is an instance of
+    #[arg(long, value_name = "NAME", default_value = "time")]
+    service: ServiceName,
+
+    /// Its id within the service; its address unless given
+    #[arg(long, value_name = "ID")]
+    id: Option<InstanceId>,
+
+    /// Its share of the requests; 0 registers it and has it never picked
+    #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT)]
+    weight: u32,
+
+    /// Its unique code, for messages through a broker
+    #[arg(long, value_name = "CODE")]
+    code: Option<String>,
+
+    /// Where it stands; the same as --meta zone=ZONE
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+
+    /// Whatever else is worth knowing; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
+    meta: Vec<(String, String)>,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const EXAMPLES: &str = "\
+Example, with a ZooKeeper on 127.0.0.1:2181:
+  demo server --listen 127.0.0.1:8897 --service time --weight 2 --zone a &
+  demo client --service time --requests 3
+
+It answers each connection with one line, its address and the time, and closes it. It starts without ZooKeeper, and
+registers when that is there. SIGTERM and Ctrl-C: it deregisters, finishes what it began, and ends with 0.";
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::start("info", args.connection.verbose);
+    // What can be refused is refused before a port is taken, which may still be unknown.
+    let any = args.address(args.listen.port().max(1))?;
+    args.connection.check(&args.id(&args.data(any.clone()))?, &args.data(any))?;
+
+    let mut stop = Stop::listen()?;
+    let listener = TcpListener::bind(args.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let address = args.address(listener.local_addr()?.port())?;
+    let data = args.data(address.clone());
+    let id = args.id(&data)?;
+    let answering = Answering::start(listener, &address);
+    say(format!("listening on {address}"));
+
+    let keeper = args.connection.keep()?;
+    let registration = args.connection.registry(keeper.sessions()).announce_as(&args.service, id, data)?;
+    let mut status = registration.status();
+    status.mark_changed();
+    loop {
+        tokio::select! {
+            () = stop.requested() => break,
+            Ok(()) = status.changed() => match &*status.borrow_and_update() {
+                Status::Registered { path, session } => say(format!("registered at {path} in session {session}")),
+                Status::Replaced => warn!("a newer server has taken our id; this one answers, but is not registered"),
+                Status::Registering { .. } | Status::Withdrawn => {}
+            },
+        }
+    }
+
+    let mut withdrawal = Withdrawal::start(registration);
+    if withdrawal.done_soon().await {
+        say(format!("deregistered from {}", args.service));
+        sleep(FAREWELL).await;
+    }
+    let ((), closed) = tokio::join!(answering.finish(), ending::close(keeper));
+    if !closed {
+        warn!("ZooKeeper cannot be reached: what we registered there expires");
+    }
+    say("stopped".to_owned());
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Args {
+    fn address(&self, port: u16) -> Result<Address, Usage> {
+        let ip = self.listen.ip();
+        let host = match &self.advertise {
+            Some(host) => host.clone(),
+            None if ip.is_unspecified() => {
+                return Err(Usage(format!(
+                    "--listen {} tells clients nothing: say by --advertise HOST how they reach this machine",
+                    self.listen
+                )));
+            }
+            None => ip.to_string(),
+        };
+        Address::new(&host, port).map_err(|refusal| Usage(refusal.to_string()))
+    }
+
+    fn data(&self, address: Address) -> NodeData {
+        let data = NodeData { unique_code: self.code.clone(), ..NodeData::at(address) };
+        let zone = self.zone.iter().map(|zone| ("zone".to_owned(), zone.clone()));
+        let metadata = self.meta.iter().cloned().chain(zone).collect();
+        NodeData { metadata, ..data.with_weight(self.weight) }
+    }
+
+    fn id(&self, data: &NodeData) -> Result<InstanceId, Usage> {
+        let default = || data.default_id().map_err(|refusal| Usage(refusal.to_string()));
+        self.id.clone().map_or_else(default, Ok)
+    }
+}
+
+/// For whoever watches. A server goes on when nobody does.
+fn say(text: String) {
+    let _ = print(text);
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "accepted: an IP address and a port, as in 127.0.0.1:8897 or [::1]:0".to_owned())
+}
+
+fn entry(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("accepted: a key and a value, as in version=1.2".to_owned()),
+    }
+}
