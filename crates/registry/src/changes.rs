@@ -108,3 +108,47 @@ impl Changes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> Vec<Arc<Instance>> {
+        let instance = |word: &str| {
+            let (id, weight) = word.split_at(1);
+            let mut instance = proto::flat::instance(&format!("{id}:1")).unwrap();
+            instance.data.weight = weight.parse().unwrap();
+            Arc::new(instance)
+        };
+        text.split_whitespace().map(instance).collect()
+    }
+
+    #[test]
+    fn changes_lead_from_one_list_to_the_other() {
+        for (before, after, expected) in [
+            ("", "", ""),
+            ("", "a1 b1", "+a1 +b1"),
+            ("a1 b1", "", "-a1 -b1"),
+            ("a1 b1", "a1 b1", ""),
+            ("a1 b1", "a1 b2", "b1>2"),
+            ("a1 c1", "b1 c1", "-a1 +b1"),
+            ("b1", "a1 b1 c1", "+a1 +c1"),
+            ("a1 b1 c1", "b1", "-a1 -c1"),
+            ("a1 b1 d1", "b2 c1 e1", "-a1 b1>2 +c1 -d1 +e1"),
+        ] {
+            let name =
+                |instance: &Instance| format!("{}{}", &instance.id.as_str()[..1], instance.data.weight);
+            let said: Vec<_> = changes_between(&list(before), &list(after))
+                .iter()
+                .map(|change| match change {
+                    InstanceChange::Added(new) => format!("+{}", name(new)),
+                    InstanceChange::Removed(old) => format!("-{}", name(old)),
+                    InstanceChange::Updated { before, after } => {
+                        format!("{}>{}", name(before), after.data.weight)
+                    }
+                })
+                .collect();
+            assert_eq!(said.join(" "), expected, "from {before:?} to {after:?}");
+        }
+    }
+}

@@ -59,11 +59,11 @@ impl Process {
 }
 
 pub(crate) fn time() -> ServiceName {
-    ServiceName::parse("time").unwrap()
+    ServiceName::parse("time").expect("a name")
 }
 
 pub(crate) fn id(name: &str) -> InstanceId {
-    InstanceId::parse(name).unwrap()
+    InstanceId::parse(name).expect("a name")
 }
 
 pub(crate) fn data(weight: u32) -> NodeData {
@@ -71,11 +71,11 @@ pub(crate) fn data(weight: u32) -> NodeData {
 }
 
 pub(crate) fn at(port: u16) -> NodeData {
-    NodeData::at(proto::Address::new("127.0.0.1", port).unwrap())
+    NodeData::at(proto::Address::new("127.0.0.1", port).expect("an address"))
 }
 
 pub(crate) fn value(weight: u32) -> Vec<u8> {
-    proto::encode(&data(weight)).unwrap()
+    proto::encode(&data(weight)).expect("good data")
 }
 
 pub(crate) fn path(name: &str) -> String {
@@ -84,7 +84,7 @@ pub(crate) fn path(name: &str) -> String {
 
 /// What a node of the native layout says.
 pub(crate) fn stored(zk: &FakeZk, path: &str) -> NodeData {
-    proto::decode(&zk.get(path).expect("the node is there").data).unwrap()
+    proto::decode(&zk.get(path).expect("the node is there").data).expect("good data")
 }
 
 /// Nodes that others made.
