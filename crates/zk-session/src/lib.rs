@@ -6,8 +6,10 @@ mod directory;
 mod error;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod follower;
 mod gather;
 mod keeper;
+mod keeping;
 mod limits;
 mod link;
 mod options;
@@ -16,10 +18,11 @@ mod presence;
 mod servers;
 mod session;
 mod settle;
+mod view;
 mod zookeeper;
 
 pub use crate::backoff::Backoff;
-pub use crate::directory::{BadNode, Directory, Entries, Options, Read, Source, View};
+pub use crate::directory::{Directory, Options, Read};
 pub use crate::error::Error;
 pub use crate::keeper::{Keeper, Sessions, State};
 pub use crate::link::Link;
@@ -31,4 +34,5 @@ pub use crate::session::{
     Change, Changed, Changes, Connect, Created, Kind, MAX_COMMIT_BYTES, MAX_DATA, MAX_OPS, Node, Op,
     READ_BATCH, Session, SessionId, Stat, What,
 };
+pub use crate::view::{BadNode, Entries, Source, View};
 pub use crate::zookeeper::ZooKeeper;

@@ -1,0 +1,399 @@
+//! What keeps a directory's list equal to the truth, connection after connection.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use crate::directory::{Options, Read};
+use crate::settle::{Circumstances, Missing, settle};
+use crate::view::{BadNode, Entries, Source, View};
+use crate::{Backoff, Change, Changes, Error, Link, Node, SessionId, Sessions, What};
+
+/// The two notifications of a node that is replaced in one transaction arrive together, but not at the same instant.
+/// A deletion is therefore held for this long, so that no list shows a gap that never was.
+const DELETION_HELD: Duration = Duration::from_millis(1);
+
+/// How often an oversize directory is looked at again.
+const OVERSIZE_PAUSE: Duration = Duration::from_millis(500);
+
+/// The state of the task behind a [`Directory`](crate::Directory). It outlives connections.
+pub(crate) struct Follower<T> {
+    path: String,
+    options: Options,
+    read: Read<T>,
+    view: watch::Sender<Option<View<T>>>,
+    entries: watch::Sender<Option<Entries<T>>>,
+    problem: watch::Sender<Option<Error>>,
+    /// What is there, by name.
+    present: BTreeMap<String, Known<T>>,
+    /// What was published, is not there, and may come back.
+    missing: BTreeMap<String, Arc<T>>,
+    /// The session in which all was read last.
+    loaded_in: Option<SessionId>,
+    /// The connection that was met last.
+    met: Option<Link>,
+    young_until: Option<Instant>,
+    disturbed_at: Option<Instant>,
+    protected_until: Option<Instant>,
+}
+
+/// One version of a node, and what it says.
+struct Known<T> {
+    czxid: i64,
+    mzxid: i64,
+    says: Says<T>,
+}
+
+enum Says<T> {
+    Good(Arc<T>),
+    Hidden,
+    Bad(String),
+}
+
+impl<T> Follower<T> {
+    pub(crate) fn new(
+        path: String,
+        options: Options,
+        read: Read<T>,
+        view: watch::Sender<Option<View<T>>>,
+        entries: watch::Sender<Option<Entries<T>>>,
+        problem: watch::Sender<Option<Error>>,
+    ) -> Self {
+        Self {
+            path,
+            options,
+            read,
+            view,
+            entries,
+            problem,
+            present: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            loaded_in: None,
+            met: None,
+            young_until: None,
+            disturbed_at: None,
+            protected_until: None,
+        }
+    }
+
+    pub(crate) async fn run(mut self, sessions: Sessions) {
+        let mut backoff = Backoff::default();
+        while let Some(link) = sessions.next().await {
+            let tried = async {
+                let failed = self.follow(&link).await;
+                self.report(failed.as_ref().err().filter(|error| !matches!(error, Error::Interrupted)));
+                failed
+            };
+            link.run(tried, &mut backoff).await;
+        }
+    }
+
+    /// Follows on one connection, until it is over or something fails.
+    async fn follow(&mut self, link: &Link) -> Result<(), Error> {
+        let _stale = StaleOnDrop(self.view.clone());
+        self.meet(link);
+        // Watch first, then read; and a server may lag behind what our last one showed us.
+        let (mut changes, ()) = tokio::try_join!(link.watch_tree(&self.path), link.sync(&self.path))?;
+        self.wait_until_it_fits(link, &mut changes).await?;
+        self.load(link).await?;
+        self.report(None);
+        loop {
+            let again_at = self.publish(link.timeout());
+            let first = tokio::select! {
+                change = changes.next() => Some(change.ok_or(Error::Interrupted)?),
+                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => None,
+            };
+            let changed = self.burst(first, &mut changes).await;
+            self.reread(link, changed).await?;
+            self.check_size(self.present.len())?;
+        }
+    }
+
+    /// Notes what a connection that was not met before means for what is missing.
+    fn meet(&mut self, link: &Link) {
+        if self.met.as_ref().is_some_and(|met| met.is_same(link)) {
+            return;
+        }
+        let now = Instant::now();
+        if self.met.replace(link.clone()).is_some() {
+            self.disturbed_at = Some(now);
+        }
+        if self.loaded_in.is_some_and(|session| session != link.id()) {
+            self.young_until = Some(now + link.timeout());
+        }
+    }
+
+    /// The size is asked before the list is: the list of an oversize directory may be more than can be received.
+    async fn wait_until_it_fits(&mut self, link: &Link, changes: &mut Changes) -> Result<(), Error> {
+        loop {
+            let found = link.exists(&self.path).await?.map_or(0, |stat| stat.children);
+            match self.check_size(found) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.report(Some(&error)),
+            }
+            sleep(OVERSIZE_PAUSE).await;
+            while changes.try_next().is_some() {}
+        }
+    }
+
+    fn check_size(&self, found: usize) -> Result<(), Error> {
+        let most = self.options.max_entries;
+        if found > most {
+            return Err(Error::Oversize { path: self.path.clone(), found, most });
+        }
+        Ok(())
+    }
+
+    /// Reads everything. What did not change since it was read last is not parsed again.
+    async fn load(&mut self, link: &Link) -> Result<(), Error> {
+        let names = match link.children(&self.path).await {
+            Err(Error::NoNode) => Vec::new(),
+            names => names?,
+        };
+        self.check_size(names.len())?;
+        let nodes = link.get_many(&self.paths(&names)).await?;
+        let mut before = std::mem::take(&mut self.present);
+        for (name, node) in names.into_iter().zip(nodes) {
+            let known = before.remove(&name);
+            self.learn(name, known, node)?;
+        }
+        for (name, known) in before {
+            self.lose(name, known);
+        }
+        self.loaded_in = Some(link.id());
+        Ok(())
+    }
+
+    /// All changes that are here, by name: only the last of each counts. `None` as the first: there may be none.
+    async fn burst(&self, first: Option<Change>, changes: &mut Changes) -> BTreeMap<String, What> {
+        let mut last = BTreeMap::new();
+        let mut next = first;
+        let mut held = false;
+        loop {
+            while let Some(change) = next.take().or_else(|| changes.try_next()) {
+                if let Some(name) = self.child(&change.path) {
+                    last.insert(name.to_owned(), change.what);
+                }
+            }
+            if held || !last.values().any(|what| *what == What::Deleted) {
+                return last;
+            }
+            sleep(DELETION_HELD).await;
+            held = true;
+        }
+    }
+
+    async fn reread(&mut self, link: &Link, changed: BTreeMap<String, What>) -> Result<(), Error> {
+        let (deleted, changed): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|(_, what)| *what == What::Deleted);
+        for (name, _) in deleted {
+            if let Some(known) = self.present.remove(&name) {
+                self.lose(name, known);
+            }
+        }
+        let names: Vec<_> = changed.into_iter().map(|(name, _)| name).collect();
+        let paths = self.paths(&names);
+        let nodes = match &paths[..] {
+            [] => return Ok(()),
+            [path] => vec![link.get(path).await],
+            paths => link.get_many(paths).await?,
+        };
+        for (name, node) in names.into_iter().zip(nodes) {
+            let known = self.present.remove(&name);
+            self.learn(name, known, node)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what was read of `name`; `known` is what we knew of it, and is not in `present` any more.
+    fn learn(
+        &mut self,
+        name: String,
+        known: Option<Known<T>>,
+        read: Result<Option<Node>, Error>,
+    ) -> Result<(), Error> {
+        let now = match read {
+            Ok(Some(node)) => match known {
+                Some(same) if (same.czxid, same.mzxid) == (node.stat.czxid, node.stat.mzxid) => same,
+                _ => self.parse(&name, &node),
+            },
+            Ok(None) => {
+                if let Some(known) = known {
+                    self.lose(name, known);
+                }
+                return Ok(());
+            }
+            Err(Error::Rejected { what }) => match known {
+                Some(Known { says: Says::Bad(same), czxid, mzxid }) if same == what => {
+                    Known { says: Says::Bad(same), czxid, mzxid }
+                }
+                _ => self.bad(&name, 0, 0, what),
+            },
+            Err(error) => return Err(error),
+        };
+        self.missing.remove(&name);
+        self.present.insert(name, now);
+        Ok(())
+    }
+
+    fn parse(&self, name: &str, node: &Node) -> Known<T> {
+        let (czxid, mzxid) = (node.stat.czxid, node.stat.mzxid);
+        match (self.read)(name, node) {
+            Ok(Some(entry)) => Known { czxid, mzxid, says: Says::Good(Arc::new(entry)) },
+            Ok(None) => Known { czxid, mzxid, says: Says::Hidden },
+            Err(reason) => self.bad(name, czxid, mzxid, reason),
+        }
+    }
+
+    fn bad(&self, name: &str, czxid: i64, mzxid: i64, reason: String) -> Known<T> {
+        warn!(path = format!("{}/{name}", self.path), reason, "a node cannot be used");
+        Known { czxid, mzxid, says: Says::Bad(reason) }
+    }
+
+    fn lose(&mut self, name: String, known: Known<T>) {
+        if let Says::Good(entry) = known.says {
+            self.missing.insert(name, entry);
+        }
+    }
+
+    /// Publishes what may be published now; the answer says when to ask again.
+    fn publish(&mut self, timeout: Duration) -> Option<Instant> {
+        let good = self.present.iter().filter_map(|(name, known)| match &known.says {
+            Says::Good(entry) => Some((name, entry)),
+            Says::Hidden | Says::Bad(_) => None,
+        });
+        let verdict = settle(
+            good.clone().count(),
+            self.missing.len(),
+            Circumstances {
+                now: Instant::now(),
+                young_until: self.young_until,
+                disturbed_at: self.disturbed_at,
+                timeout,
+                empty_grace: self.options.empty_grace.unwrap_or(timeout / 2),
+                protected_until: self.protected_until,
+            },
+        );
+        let (entries, again_at): (Entries<T>, _) = match verdict {
+            Missing::Drop => (good.map(|(_, entry)| entry.clone()).collect(), None),
+            Missing::Keep(until) | Missing::Protect(until) => {
+                let all: BTreeMap<_, _> = good.chain(&self.missing).collect();
+                (all.into_values().cloned().collect(), Some(until))
+            }
+        };
+        match verdict {
+            Missing::Drop => {
+                self.missing.clear();
+                self.protected_until = None;
+            }
+            Missing::Protect(until) => {
+                if self.protected_until.replace(until).is_none() {
+                    warn!(
+                        path = self.path,
+                        "everything vanished at once after a disturbance: the last list is kept for now"
+                    );
+                }
+            }
+            Missing::Keep(_) => {}
+        }
+        self.send(entries, again_at.is_some());
+        again_at
+    }
+
+    fn send(&self, entries: Entries<T>, stale: bool) {
+        let path = |name: &str| format!("{}/{name}", self.path);
+        let bad = self.present.iter().filter_map(|(name, known)| match &known.says {
+            Says::Bad(reason) => Some(BadNode {
+                path: path(name),
+                reason: reason.clone(),
+                czxid: known.czxid,
+                mzxid: known.mzxid,
+            }),
+            Says::Good(_) | Says::Hidden => None,
+        });
+        let bad: Arc<[BadNode]> = bad.collect();
+        self.entries.send_if_modified(|now| {
+            let differ = now.as_ref().is_none_or(|now| !same(now, &entries));
+            if differ {
+                *now = Some(entries.clone());
+            }
+            differ
+        });
+        self.view.send_if_modified(|now| {
+            let source = match (stale, now.as_ref().map(|now| now.source)) {
+                (false, _) => Source::Live,
+                (true, Some(Source::Stale { since })) => Source::Stale { since },
+                (true, _) => Source::Stale { since: Instant::now() },
+            };
+            let differ = now
+                .as_ref()
+                .is_none_or(|now| now.source != source || now.bad != bad || !same(&now.entries, &entries));
+            if differ {
+                if now.is_none() {
+                    info!(path = self.path, entries = entries.len(), "the first whole list is here");
+                }
+                *now = Some(View { entries, source, bad });
+            }
+            differ
+        });
+    }
+
+    /// Told and logged once for each kind of trouble.
+    fn report(&self, error: Option<&Error>) {
+        self.problem.send_if_modified(|now| {
+            let differ = now.as_ref().map(Error::to_string) != error.map(Error::to_string);
+            if differ {
+                if let Some(error) = error {
+                    warn!(
+                        error = error as &dyn std::error::Error,
+                        path = self.path,
+                        "cannot follow the directory"
+                    );
+                }
+                *now = error.cloned();
+            }
+            differ
+        });
+    }
+
+    /// The name of a direct child.
+    fn child<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let name = path.strip_prefix(self.path.trim_end_matches('/'))?.strip_prefix('/')?;
+        (!name.is_empty() && !name.contains('/')).then_some(name)
+    }
+
+    fn paths(&self, names: &[String]) -> Vec<String> {
+        let parent = self.path.trim_end_matches('/');
+        names.iter().map(|name| format!("{parent}/{name}")).collect()
+    }
+}
+
+fn same<T>(a: &Entries<T>, b: &Entries<T>) -> bool {
+    a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+/// A list is not known to be the truth when its connection is over, however following it ends.
+struct StaleOnDrop<T>(watch::Sender<Option<View<T>>>);
+
+impl<T> Drop for StaleOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|view| match view {
+            Some(View { source: source @ Source::Live, .. }) => {
+                *source = Source::Stale { since: Instant::now() };
+                true
+            }
+            _ => false,
+        });
+    }
+}
+
+impl<T> fmt::Debug for Follower<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").field("path", &self.path).finish_non_exhaustive()
+    }
+}

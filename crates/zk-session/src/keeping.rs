@@ -1,0 +1,349 @@
+//! What keeps one node in existence, connection after connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::claim::{Before, Claim, claim, sequence, sort_out};
+use crate::link::Enlisted;
+use crate::presence::{Held, Name, Spec, Status};
+use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions};
+
+/// The state of the task behind a [`Presence`](crate::Presence).
+pub(crate) struct Keeping {
+    spec: Spec,
+    wants: watch::Receiver<Option<Arc<[u8]>>>,
+    status: watch::Sender<Status>,
+    /// Whether a node of ours can be anywhere: set before the first try to make it.
+    tried: Arc<AtomicBool>,
+    before: Before,
+    /// Where our sequential node was last.
+    last: Option<String>,
+    _enlisted: Enlisted,
+}
+
+/// Why keeping a node ended for good.
+enum End {
+    Withdrawn,
+    Replaced,
+}
+
+/// What was found at our path, and a watch that tells when that is not true any more.
+type Look = (Option<(String, Node)>, Changed);
+
+impl Keeping {
+    pub(crate) fn new(
+        spec: Spec,
+        wants: watch::Receiver<Option<Arc<[u8]>>>,
+        status: watch::Sender<Status>,
+        tried: Arc<AtomicBool>,
+        enlisted: Enlisted,
+    ) -> Self {
+        Self { spec, wants, status, tried, before: Before::default(), last: None, _enlisted: enlisted }
+    }
+
+    pub(crate) async fn run(mut self, sessions: Sessions) {
+        let mut backoff = Backoff::default();
+        let end = loop {
+            let Some(link) = sessions.next().await else { break None };
+            let tried = async {
+                let end = self.keep(&link).await;
+                self.pending(end.as_ref().err());
+                end
+            };
+            if let Some(end) = link.run(tried, &mut backoff).await {
+                break Some(end);
+            }
+        };
+        self.status.send_replace(match end {
+            Some(End::Replaced) => Status::Replaced,
+            Some(End::Withdrawn) | None => Status::Gone,
+        });
+    }
+
+    /// Keeps the node on one connection.
+    async fn keep(&mut self, link: &Link) -> Result<End, Error> {
+        let _pending = PendingOnDrop(self.status.clone());
+        while let Some(data) = self.wanted() {
+            let (there, changed) = self.look(link).await?;
+            let before = Before { contended: matches!(self.spec.name, Name::Contended(_)), ..self.before };
+            match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
+                (Claim::Create, _) => {
+                    self.pending(None);
+                    match self.create(link, &data).await? {
+                        // The directory's watch is set already; a watch of its own is set by looking again.
+                        Made::Unwatched | Made::NotYet => continue,
+                        Made::Watched => {}
+                    }
+                }
+                (Claim::Adopt, Some((path, node))) if node.data == *data => {
+                    self.held(link, path, Some(node.stat.czxid));
+                }
+                (Claim::Adopt, Some((path, node))) => {
+                    match link.set(&path, &data, Some(node.stat.version)).await {
+                        // Somebody was faster: look again.
+                        Ok(_) | Err(Error::NoNode | Error::BadVersion) => continue,
+                        Err(error) => return Err(error),
+                    }
+                }
+                (Claim::Replace(version), Some((path, node))) => {
+                    self.pending(None);
+                    self.replace(link, path, &node, version, &data).await?;
+                    continue;
+                }
+                (Claim::Yield, Some((path, node))) => {
+                    warn!(path, owner = ?node.stat.owner, "a newer process with the same id has taken our place");
+                    return Ok(End::Replaced);
+                }
+                (Claim::Blocked, Some((path, _))) => {
+                    return Err(Error::Rejected {
+                        what: format!("a node without owner keeps coming back at {path}"),
+                    });
+                }
+                (_, _) => self.pending(None),
+            }
+            tokio::select! {
+                () = changed => {}
+                // An error means that the sender is gone: withdrawn.
+                _ = self.wants.changed() => {}
+            }
+        }
+        self.delete(link).await?;
+        Ok(End::Withdrawn)
+    }
+
+    /// What should be in the node; `None` when it is to go.
+    fn wanted(&mut self) -> Option<Arc<[u8]>> {
+        self.wants.has_changed().ok()?;
+        self.wants.borrow_and_update().clone()
+    }
+
+    async fn look(&mut self, link: &Link) -> Result<Look, Error> {
+        let directory = &self.spec.directory;
+        let never_tried = !self.tried.load(Ordering::SeqCst);
+        match &self.spec.name {
+            Name::Own(name) => {
+                let path = child(directory, name);
+                if link.is_crowded() {
+                    let changed = link.watch_among(directory, &path).await?;
+                    // Most likely nothing is there, and making the node will tell.
+                    let node = if never_tried { None } else { link.get_soon(&path).await? };
+                    return Ok((node.map(|node| (path, node)), changed));
+                }
+                if never_tried {
+                    return Ok((None, Changed::new(std::future::pending())));
+                }
+                watched(link, path).await
+            }
+            Name::Contended(name) => watched(link, child(directory, name)).await,
+            Name::Sequential(_) if never_tried => Ok((None, Changed::new(std::future::pending()))),
+            Name::Sequential(_) => self.look_by_prefix(link).await,
+        }
+    }
+
+    /// A sequential node is where it was, or where its prefix leads us.
+    async fn look_by_prefix(&mut self, link: &Link) -> Result<Look, Error> {
+        if let Some(last) = self.last.clone() {
+            let (there, changed) = watched(link, last).await?;
+            if there.as_ref().is_some_and(|(_, node)| node.stat.owner == Some(link.id())) {
+                return Ok((there, changed));
+            }
+        }
+        let (mine, surplus) = self.named_like_ours(link).await?;
+        for path in surplus {
+            gone(link.delete(&path, None).await)?;
+        }
+        match mine {
+            Some((path, _)) => watched(link, path).await,
+            None => Ok((None, Changed::new(std::future::pending()))),
+        }
+    }
+
+    async fn named_like_ours(&self, link: &Link) -> Result<(Option<(String, Node)>, Vec<String>), Error> {
+        let Name::Sequential(prefix) = &self.spec.name else { return Ok((None, Vec::new())) };
+        let names = match link.children(&self.spec.directory).await {
+            Err(Error::NoNode) => Vec::new(),
+            names => names?,
+        };
+        let numbered: Vec<_> =
+            names.iter().filter_map(|name| Some((sequence(name, prefix)?, name))).collect();
+        let paths: Vec<_> = numbered.iter().map(|(_, name)| child(&self.spec.directory, name)).collect();
+        let nodes = link.get_many(&paths).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let named = numbered.into_iter().zip(paths).zip(nodes);
+        let there = named.filter_map(|(((sequence, _), path), node)| Some((sequence, path, node?))).collect();
+        Ok(sort_out(there, link.ours()))
+    }
+
+    async fn create(&mut self, link: &Link, data: &[u8]) -> Result<Made, Error> {
+        self.tried.store(true, Ordering::SeqCst);
+        // After the line above: either a withdrawal sees that we tried, or we see the withdrawal.
+        if self.wants.borrow().is_none() {
+            return Ok(Made::NotYet);
+        }
+        let directory = &self.spec.directory;
+        link.ensure(directory, self.spec.parents).await?;
+        let (path, kind) = match &self.spec.name {
+            Name::Own(name) if link.is_crowded() => {
+                let path = child(directory, name);
+                let made = link.create_soon(&path, data.to_vec()).await;
+                return self.made(link, made.map(|()| (path, None)));
+            }
+            Name::Own(name) | Name::Contended(name) => (child(directory, name), Kind::Ephemeral),
+            Name::Sequential(prefix) => (child(directory, prefix), Kind::EphemeralSequential),
+        };
+        let made = link.create(&path, data, kind).await;
+        self.made(link, made.map(|created| (created.path, Some(created.stat.czxid))))
+    }
+
+    fn made(&mut self, link: &Link, made: Result<(String, Option<i64>), Error>) -> Result<Made, Error> {
+        match made {
+            Ok((path, czxid)) => {
+                self.held(link, path, czxid);
+                Ok(if czxid.is_none() { Made::Watched } else { Made::Unwatched })
+            }
+            Err(Error::NodeExists) => Ok(Made::NotYet),
+            Err(Error::NoNode) => {
+                link.forget(&self.spec.directory);
+                Ok(Made::NotYet)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Both steps at once: between them the other side would see its node gone and restore it.
+    async fn replace(
+        &mut self,
+        link: &Link,
+        path: String,
+        node: &Node,
+        version: i32,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        if node.stat.owner.is_none() {
+            warn!(path, "a node that no session owns is where ours should be; it is replaced");
+            self.before.replaced_ownerless = true;
+        }
+        let ops = [
+            Op::Delete { path: path.clone(), version: Some(version) },
+            Op::Create { path: path.clone(), data: data.to_vec(), kind: Kind::Ephemeral },
+        ];
+        self.tried.store(true, Ordering::SeqCst);
+        match link.commit(&ops).await {
+            Ok(()) => Ok(()),
+            Err(Error::Aborted { source, .. }) => match *source {
+                // Somebody was faster: look again.
+                Error::NoNode | Error::BadVersion | Error::NodeExists => Ok(()),
+                Error::Children => Err(Error::Rejected {
+                    what: format!("cannot replace the node at {path}: it has children"),
+                }),
+                error => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes what is ours, also what an earlier session of ours left; never a stranger's.
+    async fn delete(&mut self, link: &Link) -> Result<(), Error> {
+        if !self.tried.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let (Name::Own(name) | Name::Contended(name)) = &self.spec.name else {
+            let (mine, surplus) = self.named_like_ours(link).await?;
+            for path in mine.map(|(path, _)| path).into_iter().chain(surplus) {
+                gone(link.delete(&path, None).await)?;
+            }
+            return Ok(());
+        };
+        let path = child(&self.spec.directory, name);
+        while let Some(node) = link.get(&path).await? {
+            let ours = node.stat.owner.is_some_and(|owner| link.ours().contain(owner));
+            if !ours {
+                return Ok(());
+            }
+            match link.delete(&path, Some(node.stat.version)).await {
+                Err(Error::BadVersion) => {}
+                deleted => return gone(deleted),
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&mut self, link: &Link, path: String, czxid: Option<i64>) {
+        self.before.held = true;
+        self.last = Some(path.clone());
+        self.status.send_if_modified(|status| {
+            let known = matches!(status, Status::Held(held) if held.path == path && held.czxid == czxid);
+            if !known {
+                info!(path, session = %link.id(), "the node is ours");
+                *status = Status::Held(Held { path, link: link.clone(), czxid });
+            }
+            !known
+        });
+    }
+
+    /// Not held any more; a reason is said once for each kind of trouble.
+    fn pending(&self, error: Option<&Error>) {
+        let problem = error.filter(|error| !matches!(error, Error::Interrupted)).cloned();
+        self.status.send_if_modified(|status| match (&*status, &problem) {
+            (Status::Pending { .. }, None) => false,
+            (Status::Pending { problem: Some(said) }, Some(problem))
+                if said.to_string() == problem.to_string() =>
+            {
+                false
+            }
+            _ => {
+                if let Some(error) = &problem {
+                    let Spec { directory, name, .. } = &self.spec;
+                    warn!(error = error as &dyn std::error::Error, directory, ?name, "cannot keep the node");
+                }
+                *status = Status::Pending { problem };
+                true
+            }
+        });
+    }
+}
+
+/// What became of a try to make the node.
+enum Made {
+    /// It is made, and its directory is watched.
+    Watched,
+    /// It is made; it has to be looked at to watch it.
+    Unwatched,
+    /// Something is in the way: look.
+    NotYet,
+}
+
+/// The directory may be the top of the tree: what users see of it under a chroot.
+fn child(directory: &str, name: &str) -> String {
+    format!("{}/{name}", directory.trim_end_matches('/'))
+}
+
+async fn watched(link: &Link, path: String) -> Result<Look, Error> {
+    let (node, changed) = link.watch_node(&path).await?;
+    Ok((node.map(|node| (path, node)), changed))
+}
+
+/// A node that is not there has been deleted.
+fn gone(deleted: Result<(), Error>) -> Result<(), Error> {
+    match deleted {
+        Err(Error::NoNode) => Ok(()),
+        deleted => deleted,
+    }
+}
+
+/// What was true on a connection is not known to be true when it is over, however the body ends.
+struct PendingOnDrop(watch::Sender<Status>);
+
+impl Drop for PendingOnDrop {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|status| {
+            let held = matches!(status, Status::Held(_));
+            if held {
+                *status = Status::Pending { problem: None };
+            }
+            held
+        });
+    }
+}
