@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tracing::debug;
 use zookeeper_client::{
     Acls, AddWatchMode, CreateMode, Error as Zk, EventType, MultiReadResult, MultiWriteError, MultiWriter,
     PersistentWatcher,
@@ -58,6 +59,7 @@ impl Connection {
     fn failed(&self, error: &Zk, doing: &str, path: &str) -> Error {
         let refusal = refusal(error, doing, path);
         if matches!(refusal, Error::Interrupted) {
+            debug!(session = %self.id(), %error, doing, path, "giving the connection to ZooKeeper up");
             self.end();
         }
         refusal
