@@ -98,7 +98,7 @@ impl<T> Follower<T> {
         let _stale = StaleOnDrop(self.view.clone());
         self.meet(link);
         // Watch first, then read; and a server may lag behind what our last one showed us.
-        let (mut changes, ()) = tokio::try_join!(link.watch_tree(&self.path), link.sync(&self.path))?;
+        let (mut changes, ()) = tokio::try_join!(link.watch_tree(&self.path), link.catch_up())?;
         self.wait_until_it_fits(link, &mut changes).await?;
         self.load(link).await?;
         self.report(None);

@@ -66,6 +66,10 @@ impl Keeping {
     /// Keeps the node on one connection.
     async fn keep(&mut self, link: &Link) -> Result<End, Error> {
         let _pending = PendingOnDrop(self.status.clone());
+        if self.tried.load(Ordering::SeqCst) {
+            // A node of ours that a server does not show yet would be made twice, or left behind.
+            link.catch_up().await?;
+        }
         while let Some(data) = self.wanted() {
             let (there, changed) = self.look(link).await?;
             let before = Before { contended: matches!(self.spec.name, Name::Contended(_)), ..self.before };

@@ -25,6 +25,7 @@ struct Shared {
     session: Arc<dyn Session>,
     ours: OurSessions,
     gather: Gather,
+    caught_up: OnceCell<()>,
     parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     directories: Mutex<HashMap<String, Arc<Directory>>>,
     presences: Presences,
@@ -69,6 +70,7 @@ impl Link {
             gather: Gather::start(session.clone()),
             session,
             ours,
+            caught_up: OnceCell::new(),
             parents: Mutex::default(),
             directories: Mutex::default(),
             presences,
@@ -110,6 +112,17 @@ impl Link {
 
     pub(crate) fn ours(&self) -> &OurSessions {
         &self.0.ours
+    }
+
+    /// Waits until the server has seen all that was committed before this connection was made; asked once for each.
+    ///
+    /// A server may lag behind the one that we were connected to, and what it does not show may be there all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::sync`].
+    pub async fn catch_up(&self) -> Result<(), Error> {
+        self.0.caught_up.get_or_try_init(|| self.0.session.sync("/")).await.map(|_| ())
     }
 
     /// Reads a node; many who ask at the same time share a request.

@@ -393,6 +393,7 @@ async fn many_are_made_in_few_requests_and_each_is_watched() {
         held(presence).await;
     }
     assert_eq!(zk.requests().writes(), 0);
+    assert_eq!(zk.requests().syncs, 1, "no look before the server has caught up");
     assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
 }
 
