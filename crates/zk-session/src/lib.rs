@@ -1,4 +1,52 @@
 //! ZooKeeper sessions that are run again when they end, and what must exist while they last.
+//!
+//! A [`Keeper`] opens a connection, and the next one whenever it ended. Bodies run on every connection
+//! ([`Sessions::each`]): whatever they had set up is set up again, so there is no reconnecting to think of. Two bodies
+//! are ready made: a [`Presence`] is an ephemeral node that this process wants to exist; a [`Directory`] is the children of
+//! a node, kept equal to the truth and published as whole lists.
+//!
+//! [`ZooKeeper`] connects to real servers; [`fake`] is an in-memory one with faults, for tests (feature `fake`).
+//! Features `tls` and `sasl` add what their names say.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use zk_session::fake::FakeZk;
+//! use zk_session::{Directory, Keeper, Kind, Name, Options, Presence, Spec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let zk = FakeZk::default();
+//! let keeper = Keeper::start(zk.client());
+//!
+//! let presence = Presence::hold(
+//!     keeper.sessions(),
+//!     Spec {
+//!         directory: "/workers".to_owned(),
+//!         name: Name::Own("w1".to_owned()),
+//!         data: b"ready".to_vec(),
+//!         parents: Kind::Container,
+//!     },
+//! )?;
+//!
+//! let read = Arc::new(|name: &str, _: &zk_session::Node| Ok(Some(name.to_owned())));
+//! let workers = Directory::follow(keeper.sessions(), "/workers".to_owned(), Options::default(), read);
+//! let mut lists = workers.entries();
+//! lists.wait_for(|list| list.as_ref().is_some_and(|list| list.len() == 1)).await?;
+//!
+//! // The session expires. The node comes back in a new one; nobody has to do anything.
+//! for session in zk.sessions() {
+//!     zk.expire(session);
+//! }
+//! zk.until(|zk| zk.get("/workers/w1").is_some()).await;
+//!
+//! presence.withdraw().await;
+//! keeper.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod backoff;
 mod claim;
