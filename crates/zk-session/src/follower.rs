@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(crate) struct Follower<T> {
     view: watch::Sender<Option<View<T>>>,
     entries: watch::Sender<Option<Entries<T>>>,
     problem: watch::Sender<Option<Error>>,
+    hasher: RandomState,
     /// What is there, by name.
     present: BTreeMap<String, Known<T>>,
     /// What was published, is not there, and may come back.
@@ -39,14 +41,23 @@ pub(crate) struct Follower<T> {
     met: Option<Link>,
     young_until: Option<Instant>,
     disturbed_at: Option<Instant>,
+    empty_since: Option<Instant>,
     protected_until: Option<Instant>,
 }
 
 /// One version of a node, and what it says.
 struct Known<T> {
+    version: Version,
+    says: Says<T>,
+}
+
+/// The same version of the same node is read the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Version {
     czxid: i64,
     mzxid: i64,
-    says: Says<T>,
+    /// Transaction numbers are given again after ZooKeeper was set back to an older state, to other data perhaps.
+    content: u64,
 }
 
 enum Says<T> {
@@ -71,12 +82,14 @@ impl<T> Follower<T> {
             view,
             entries,
             problem,
+            hasher: RandomState::new(),
             present: BTreeMap::new(),
             missing: BTreeMap::new(),
             loaded_in: None,
             met: None,
             young_until: None,
             disturbed_at: None,
+            empty_since: None,
             protected_until: None,
         }
     }
@@ -219,7 +232,7 @@ impl<T> Follower<T> {
     ) -> Result<(), Error> {
         let now = match read {
             Ok(Some(node)) => match known {
-                Some(same) if (same.czxid, same.mzxid) == (node.stat.czxid, node.stat.mzxid) => same,
+                Some(same) if same.version == self.version(&node) => same,
                 _ => self.parse(&name, &node),
             },
             Ok(None) => {
@@ -229,10 +242,10 @@ impl<T> Follower<T> {
                 return Ok(());
             }
             Err(Error::Rejected { what }) => match known {
-                Some(Known { says: Says::Bad(same), czxid, mzxid }) if same == what => {
-                    Known { says: Says::Bad(same), czxid, mzxid }
+                Some(Known { says: Says::Bad(same), version }) if same == what => {
+                    Known { says: Says::Bad(same), version }
                 }
-                _ => self.bad(&name, 0, 0, what),
+                _ => self.bad(&name, Version { czxid: 0, mzxid: 0, content: 0 }, what),
             },
             Err(error) => return Err(error),
         };
@@ -241,18 +254,23 @@ impl<T> Follower<T> {
         Ok(())
     }
 
+    fn version(&self, node: &Node) -> Version {
+        let content = self.hasher.hash_one((&node.data, node.stat.owner));
+        Version { czxid: node.stat.czxid, mzxid: node.stat.mzxid, content }
+    }
+
     fn parse(&self, name: &str, node: &Node) -> Known<T> {
-        let (czxid, mzxid) = (node.stat.czxid, node.stat.mzxid);
+        let version = self.version(node);
         match (self.read)(name, node) {
-            Ok(Some(entry)) => Known { czxid, mzxid, says: Says::Good(Arc::new(entry)) },
-            Ok(None) => Known { czxid, mzxid, says: Says::Hidden },
-            Err(reason) => self.bad(name, czxid, mzxid, reason),
+            Ok(Some(entry)) => Known { version, says: Says::Good(Arc::new(entry)) },
+            Ok(None) => Known { version, says: Says::Hidden },
+            Err(reason) => self.bad(name, version, reason),
         }
     }
 
-    fn bad(&self, name: &str, czxid: i64, mzxid: i64, reason: String) -> Known<T> {
+    fn bad(&self, name: &str, version: Version, reason: String) -> Known<T> {
         warn!(path = format!("{}/{name}", self.path), reason, "a node cannot be used");
-        Known { czxid, mzxid, says: Says::Bad(reason) }
+        Known { version, says: Says::Bad(reason) }
     }
 
     fn lose(&mut self, name: String, known: Known<T>) {
@@ -267,13 +285,16 @@ impl<T> Follower<T> {
             Says::Good(entry) => Some((name, entry)),
             Says::Hidden | Says::Bad(_) => None,
         });
+        let (now, count) = (Instant::now(), good.clone().count());
+        self.empty_since = (count == 0).then(|| self.empty_since.unwrap_or(now));
         let verdict = settle(
-            good.clone().count(),
+            count,
             self.missing.len(),
             Circumstances {
-                now: Instant::now(),
+                now,
                 young_until: self.young_until,
                 disturbed_at: self.disturbed_at,
+                empty_since: self.empty_since,
                 timeout,
                 empty_grace: self.options.empty_grace.unwrap_or(timeout / 2),
                 protected_until: self.protected_until,
@@ -311,8 +332,8 @@ impl<T> Follower<T> {
             Says::Bad(reason) => Some(BadNode {
                 path: path(name),
                 reason: reason.clone(),
-                czxid: known.czxid,
-                mzxid: known.mzxid,
+                czxid: known.version.czxid,
+                mzxid: known.version.mzxid,
             }),
             Says::Good(_) | Says::Hidden => None,
         });

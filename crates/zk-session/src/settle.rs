@@ -15,6 +15,8 @@ pub(crate) struct Circumstances {
     pub(crate) young_until: Option<Instant>,
     /// When our connection last came back.
     pub(crate) disturbed_at: Option<Instant>,
+    /// Since when nothing is there.
+    pub(crate) empty_since: Option<Instant>,
     /// Our session timeout.
     pub(crate) timeout: Duration,
     /// For how long a list that became empty at once is not believed, if we were disturbed shortly before.
@@ -46,12 +48,11 @@ pub(crate) fn settle(present: usize, missing: usize, c: Circumstances) -> Missin
         return if c.now < until { Missing::Protect(until) } else { Missing::Drop };
     }
     // One that goes is an ordinary event; several that go together are an outage until proved otherwise.
-    let vanished_at_once = present == 0 && missing > 1;
-    let disturbed = c.disturbed_at.is_some_and(|at| c.now < at + 2 * c.timeout);
-    if vanished_at_once && disturbed && !c.empty_grace.is_zero() {
-        return Missing::Protect(c.now + c.empty_grace);
-    }
-    Missing::Drop
+    let Some(since) = c.empty_since.filter(|_| present == 0 && missing > 1) else { return Missing::Drop };
+    let disturbed = c.disturbed_at.is_some_and(|at| since < at + 2 * c.timeout);
+    // Counted from when they went: what a new session kept for so long already is not kept for longer.
+    let until = since + c.empty_grace;
+    if disturbed && c.now < until { Missing::Protect(until) } else { Missing::Drop }
 }
 
 #[cfg(test)]
@@ -66,16 +67,18 @@ mod tests {
             now: at(100),
             young_until: None,
             disturbed_at: None,
+            empty_since: Some(at(100)),
             timeout: Duration::from_secs(10),
             empty_grace: Duration::from_secs(5),
             protected_until: None,
         };
         let young = Circumstances { young_until: Some(at(104)), disturbed_at: Some(at(94)), ..calm };
-        let old = Circumstances { young_until: Some(at(99)), ..calm };
+        let old = Circumstances { young_until: Some(at(99)), disturbed_at: Some(at(89)), ..calm };
         let disturbed = Circumstances { disturbed_at: Some(at(81)), ..calm };
         let long_ago = Circumstances { disturbed_at: Some(at(80)), ..calm };
         let protected = Circumstances { protected_until: Some(at(101)), ..disturbed };
         let released = Circumstances { protected_until: Some(at(100)), ..disturbed };
+        let doubted = Circumstances { empty_since: Some(at(95)), ..old };
         let unprotected = Circumstances { empty_grace: Duration::ZERO, ..disturbed };
         for (what, present, missing, circumstances, expected) in [
             ("nothing is missing", 0, 0, young, Missing::Drop),
@@ -83,6 +86,8 @@ mod tests {
             ("even when all is gone", 0, 3, calm, Missing::Drop),
             ("a new session is not", 2, 1, young, Missing::Keep(at(104))),
             ("for the session timeout", 2, 1, old, Missing::Drop),
+            ("and what went only now is doubted", 0, 2, old, Missing::Protect(at(105))),
+            ("unlike what was gone all the time", 0, 2, doubted, Missing::Drop),
             ("after a disturbance a part is believed", 1, 2, disturbed, Missing::Drop),
             ("but not that all is gone", 0, 2, disturbed, Missing::Protect(at(105))),
             ("unless it was a single one", 0, 1, disturbed, Missing::Drop),

@@ -247,6 +247,26 @@ async fn the_list_converges_one_timeout_after_the_reconnect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_nobody_comes_back_the_list_is_empty_one_timeout_after_the_reconnect() {
+    let zk = FakeZk::with_timeout(T);
+    put(&zk, &["x", "y", "z"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x", "y", "z"]).await;
+    process.client.set_reachable(false);
+    shows(&mut views, false, &["x", "y", "z"]).await;
+    remove(&zk, &["x", "y", "z"]);
+    lose_session(&zk, &process).await;
+    let mut state = process.sessions().state();
+    until(&mut state, "reconnected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+    let back = Instant::now();
+    shows(&mut views, true, &[]).await;
+    assert!(back.elapsed() >= T - Duration::from_millis(100), "too early: {:?}", back.elapsed());
+    assert!(back.elapsed() <= T + Duration::from_millis(100), "too late: {:?}", back.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_grace_of_a_new_session_outlives_a_blip() {
     let zk = FakeZk::with_timeout(T);
     put(&zk, &["x", "y", "z"]);
@@ -463,4 +483,28 @@ async fn notifications_of_a_replaced_node_that_arrive_apart_leave_no_gap_either(
     zk.put(&format!("{DIR}/x"), "2");
     let list = until(&mut entries, "the next list", |list| list.as_ref().unwrap()[0].as_str() != "x=1").await;
     assert_eq!(list.unwrap().iter().map(|entry| entry.as_str()).collect::<Vec<_>>(), ["x=2", "y=1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_rollback_a_node_with_an_old_transaction_number_is_read_anew() {
+    let zk = FakeZk::with_timeout(T);
+    put(&zk, &["x"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x"]).await;
+    let snapshot = zk.snapshot();
+    let write = |data: &str| {
+        zk.put("/services/a/x", data);
+        zk.get("/services/a/x").unwrap().stat
+    };
+    let before = write("before");
+    let says = |expected: &'static str| {
+        move |view: &Option<View<String>>| view.as_ref().is_some_and(|view| *view.entries[0] == expected)
+    };
+    until(&mut views, "the first write is here", says("x=before")).await;
+    zk.restore(&snapshot);
+    let after = write("after");
+    assert_eq!((before.czxid, before.mzxid), (after.czxid, after.mzxid), "the numbers are given again");
+    until(&mut views, "the second write is here", says("x=after")).await;
 }
