@@ -1,6 +1,6 @@
 //! A first program: two instances register and one client follows them, on a fake ZooKeeper inside this process.
 //!
-//! `cargo run -p examples --example quickstart`.
+//! `cargo run -p examples --example quickstart`; `on_zookeeper.rs` is for real servers.
 
 use proto::{NodeData, ServiceName};
 use registry::{InstanceChange, Native, Registry};
