@@ -36,6 +36,10 @@ pub struct Traffic {
     pub accepted: u64,
     /// Answers that were lost after [`Proxy::lose_next_reply`].
     pub lost: u64,
+    /// Bytes that came from clients.
+    pub bytes_to_server: u64,
+    /// Bytes that came from servers.
+    pub bytes_to_client: u64,
 }
 
 /// A way to a server that can be broken in every way a network can.
@@ -100,6 +104,17 @@ impl Shared {
     /// Whether the answer to a request that just came is to be lost.
     pub(crate) fn claim_loss(&self) -> bool {
         std::mem::take(&mut *self.lose_next.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts bytes that came, whether they are passed on or not.
+    pub(crate) fn count(&self, direction: Direction, bytes: usize) {
+        self.traffic.send_modify(|traffic| {
+            if direction == Direction::ToClient {
+                traffic.bytes_to_client += bytes as u64;
+            } else {
+                traffic.bytes_to_server += bytes as u64;
+            }
+        });
     }
 
     async fn reach(&self, upstream: SocketAddr) -> io::Result<TcpStream> {

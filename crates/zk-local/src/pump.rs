@@ -99,6 +99,7 @@ async fn read(
     loop {
         let length = from.read(&mut buffer).await.unwrap_or(0);
         let piece = &buffer[..length];
+        shared.count(direction, length);
         let arrives = Instant::now() + shared.faults.borrow().delay;
         let lost_from = doomed.judge(piece, &mut frames, direction, shared);
         let passing = lost_from.unwrap_or(length);

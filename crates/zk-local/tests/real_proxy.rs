@@ -50,6 +50,21 @@ async fn silent(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
+async fn bytes_are_counted_each_way() {
+    let (_server, proxy) = proxied().await;
+    let mut stream = greeted(&proxy).await;
+    let counts = || {
+        let traffic = *proxy.traffic().borrow();
+        (traffic.bytes_to_server, traffic.bytes_to_client)
+    };
+    assert_eq!(counts(), (49, 41));
+
+    stream.write_all(&PING).await.unwrap();
+    pong(&mut stream).await;
+    assert_eq!(counts(), (49 + 12, 41 + 20));
+}
+
+#[tokio::test]
 async fn a_cut_ends_every_connection_and_new_ones_can_be_made() {
     let (_server, proxy) = proxied().await;
     let (mut one, mut other) = (greeted(&proxy).await, greeted(&proxy).await);
