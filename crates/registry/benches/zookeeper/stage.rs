@@ -1,0 +1,190 @@
+//! What every bench works with: a server, sessions of both sides, and instances to announce.
+
+use std::time::Duration;
+
+use proto::{Address, NodeData, Root, ServiceName};
+use registry::{Native, Registry};
+use tokio::time::sleep;
+use zk_local::Server;
+use zk_session::{Keeper, Link, ZooKeeper};
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions};
+
+use crate::Failure;
+
+/// No session may end while it is measured, however busy the machine is.
+const SESSION: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(10);
+const ROOT: &str = "/headkeeper-bench";
+
+/// A server, and a client that looks at it while others are measured.
+pub(crate) struct Stage {
+    connect: String,
+    server: Option<Server>,
+    root: Root,
+    pub(crate) witness: Client,
+}
+
+/// Our side: a session that is open, and a registry on it.
+pub(crate) struct Ours {
+    keeper: Keeper,
+    pub(crate) registry: Registry,
+}
+
+impl Stage {
+    pub(crate) async fn set(zk: Option<&str>) -> Result<Self, Failure> {
+        let server = match zk {
+            Some(_) => None,
+            None => Some(Server::builder().progress(true).start().await?),
+        };
+        let connect = match (zk, &server) {
+            (Some(zk), _) => zk.to_owned(),
+            (None, Some(server)) => server.connect_string(),
+            (None, None) => return Err("there is no server".into()),
+        };
+        let witness = raw(&connect).await?;
+        Ok(Self { connect, server, root: Root::parse(ROOT)?, witness })
+    }
+
+    /// Takes away what may outlive us on a server that is not ours.
+    pub(crate) async fn clear(self) -> Result<(), Failure> {
+        for service in self.witness.list_children(ROOT).await? {
+            let directory = self.directory(&ServiceName::parse(&service)?);
+            self.until_children(&directory, 0).await?;
+            self.witness.delete(&directory, None).await?;
+            self.witness.delete(&format!("{ROOT}/{service}"), None).await?;
+        }
+        self.witness.delete(ROOT, None).await?;
+        Ok(())
+    }
+
+    /// What runs the server, for the record.
+    pub(crate) async fn server(&self) -> Result<String, Failure> {
+        let Some(server) = &self.server else { return Ok(format!("ZooKeeper at {}", self.connect)) };
+        let answer = server.four_letter("srvr").await?;
+        let version = answer.lines().find_map(|line| line.strip_prefix("Zookeeper version: "));
+        let version = version.and_then(|version| version.split(['-', ',']).next()).unwrap_or("unknown");
+        Ok(format!("ZooKeeper {version}, one server on the same machine, forceSync=no"))
+    }
+
+    /// Where the server is, if it is ours: only then it can be asked what it counted, and be put behind a proxy.
+    pub(crate) fn own_server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    /// A session of the bare client.
+    pub(crate) async fn raw(&self) -> Result<Client, Failure> {
+        raw(&self.connect).await
+    }
+
+    /// A session of ours, connected.
+    pub(crate) async fn ours(&self) -> Result<Ours, Failure> {
+        let ours = self.start()?;
+        ours.link().await?;
+        Ok(ours)
+    }
+
+    /// The same, not waiting for the connection.
+    pub(crate) fn start(&self) -> Result<Ours, Failure> {
+        self.start_at(&self.connect)
+    }
+
+    /// The same through another address.
+    pub(crate) fn start_at(&self, connect: &str) -> Result<Ours, Failure> {
+        let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(SESSION).build()?);
+        let registry = Registry::new(keeper.sessions(), Native { root: self.root.clone() });
+        Ok(Ours { keeper, registry })
+    }
+
+    /// Makes the directory of a service that nobody used before.
+    pub(crate) async fn service(&self, name: &str) -> Result<ServiceName, Failure> {
+        let service = ServiceName::parse(name)?;
+        let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        self.witness.mkdir(&self.directory(&service), &parents).await?;
+        Ok(service)
+    }
+
+    pub(crate) fn directory(&self, service: &ServiceName) -> String {
+        self.root.instances_dir(service)
+    }
+
+    /// The nodes of instances as the registry makes them: paths and values.
+    pub(crate) fn nodes(
+        &self,
+        service: &ServiceName,
+        instances: &[NodeData],
+    ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let node = |data: &NodeData| {
+            Ok((self.root.instance_path(service, &data.default_id()?), proto::encode(data)?))
+        };
+        instances.iter().map(node).collect()
+    }
+
+    /// Waits until a directory has so many children, by looking.
+    pub(crate) async fn until_children(&self, directory: &str, wanted: usize) -> Result<(), Failure> {
+        while self.witness.list_children(directory).await?.len() != wanted {
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Refuses a run that did not do its work.
+    pub(crate) async fn must_have(&self, directory: &str, wanted: usize) -> Result<(), Failure> {
+        match self.witness.list_children(directory).await?.len() {
+            found if found == wanted => Ok(()),
+            found => Err(format!("{directory} has {found} children instead of {wanted}").into()),
+        }
+    }
+
+    /// Does something, and tells how many requests the server received meanwhile, of whomever.
+    pub(crate) async fn counted<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<(T, Option<u64>), Failure> {
+        let Some(server) = &self.server else { return Ok((work.await?, None)) };
+        let packets = async || -> Result<u64, Failure> {
+            let figures = server.mntr().await?;
+            Ok(figures.get("zk_packets_received").ok_or("the server does not count")?.parse()?)
+        };
+        let before = packets().await?;
+        let asked = packets().await?;
+        let done = work.await?;
+        let after = packets().await?;
+        // The question is counted, too.
+        Ok((done, Some((after - asked).saturating_sub(asked - before))))
+    }
+}
+
+impl Ours {
+    pub(crate) async fn link(&self) -> Result<Link, Failure> {
+        self.keeper.sessions().next().await.ok_or_else(|| "the keeper was closed".into())
+    }
+
+    /// Ends the session, and with it all its nodes.
+    pub(crate) async fn close(self) {
+        self.keeper.close().await;
+    }
+}
+
+/// Instances that say about as much as real ones do.
+pub(crate) fn instances(count: u32) -> Result<Vec<NodeData>, Failure> {
+    let instance = |number: u32| {
+        let [_, high, middle, low] = number.to_be_bytes();
+        let mut data = NodeData::at(Address::new(&format!("10.{high}.{middle}.{low}"), 8897)?)
+            .with_weight(1 + number % 100)
+            .with_metadata("version", "2.14.0")
+            .with_metadata("zone", "b");
+        // Any time will do; but given, so that both sides write the same bytes.
+        data.registered_at = 1_700_000_000_000 + u64::from(number);
+        Ok(data)
+    };
+    (0..count).map(instance).collect()
+}
+
+/// How instances are stored.
+pub(crate) fn ephemeral() -> CreateOptions<'static> {
+    CreateMode::Ephemeral.with_acls(Acls::anyone_all())
+}
+
+async fn raw(connect: &str) -> Result<Client, Failure> {
+    Ok(Client::connector().with_session_timeout(SESSION).connect(connect).await?)
+}
