@@ -10,6 +10,9 @@ use zk_session::{Keeper, Sessions, State, ZooKeeper};
 
 use crate::output::chain;
 
+const ZK: &str = "127.0.0.1:2181";
+const SESSION_MS: u64 = 10_000;
+
 /// Which ZooKeeper, and where in it.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "ZooKeeper")]
@@ -19,13 +22,13 @@ pub(crate) struct Connection {
         long,
         env = "ZK_CONNECT",
         value_name = "HOST:PORT[,...][/CHROOT]",
-        default_value = "127.0.0.1:2181",
+        default_value = ZK,
         value_parser = servers
     )]
     pub(crate) zk: String,
 
     /// How long ZooKeeper waits for a process that fell silent, in milliseconds; the server has limits of its own
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    #[arg(long, value_name = "N", default_value_t = SESSION_MS, value_parser = clap::value_parser!(u64).range(100..=600_000))]
     pub(crate) session_ms: u64,
 
     /// How services lie in ZooKeeper
@@ -54,6 +57,19 @@ pub(crate) enum Layout {
     Flat,
 }
 
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            zk: ZK.to_owned(),
+            session_ms: SESSION_MS,
+            layout: Layout::Native,
+            root: Root::default(),
+            dir: Dir::default(),
+            verbose: 0,
+        }
+    }
+}
+
 impl Connection {
     /// Starts to keep a session; returns at once.
     pub(crate) fn keep(&self) -> anyhow::Result<Keeper> {
@@ -80,7 +96,7 @@ impl Connection {
 }
 
 /// Refuses an unusable connect string as an unusable flag, before anything is sent.
-fn servers(text: &str) -> Result<String, zk_session::Error> {
+pub(crate) fn servers(text: &str) -> Result<String, zk_session::Error> {
     ZooKeeper::builder(text).build().map(|_| text.to_owned())
 }
 

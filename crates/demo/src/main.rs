@@ -9,6 +9,7 @@ mod nodes;
 mod output;
 mod server;
 mod stop;
+mod tour;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,6 +47,8 @@ enum Command {
     Client(client::Args),
     /// List what is registered
     Nodes(nodes::Args),
+    /// See all of it in half a minute, with nothing prepared
+    Tour(tour::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),
 }
@@ -74,6 +77,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Server(args) => server::run(args).await,
             Command::Client(args) => client::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
+            Command::Tour(args) => tour::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }
     });

@@ -1,0 +1,117 @@
+//! All of it in half a minute: servers, a client, a death and a return, as separate processes.
+
+mod cast;
+mod stage;
+mod story;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args as ClapArgs;
+use proto::ServiceName;
+
+use self::stage::Stage;
+use crate::connection::{self, Connection};
+use crate::logging;
+use crate::output::complain;
+use crate::stop::Stop;
+
+/// The tick of a ZooKeeper of our own: sessions expire at whole ticks.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What a program that was stopped by Ctrl-C ends with.
+const INTERRUPTED: u8 = 130;
+
+/// See [`crate::Command::Tour`].
+#[derive(ClapArgs, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A ZooKeeper that runs already; without it one is started here, and installed where that is needed and possible
+    #[arg(long, env = "ZK_CONNECT", value_name = "HOST:PORT[,...][/CHROOT]", value_parser = connection::servers)]
+    zk: Option<String>,
+
+    /// How long ZooKeeper waits for a process that fell silent, in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000))]
+    session_ms: u64,
+
+    /// Stay up at the end, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+
+    /// Say more on stderr; twice for much more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  demo tour                               with a ZooKeeper of its own
+  demo tour --keep                        and stay up, to be played with from another terminal
+  ZK_CONNECT=127.0.0.1:2181 demo tour     with yours
+
+It starts three time servers (8897, 8898, 8899, or other ports where these are taken) and a client, kills one server
+hard, and ends with 1 if anything was not as promised. Nothing that it started stays behind.";
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::start("error", args.verbose);
+    let mut stop = Stop::listen()?;
+    let mut stage = tokio::select! {
+        stage = set(&args) => stage?,
+        () = stop.requested() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let told = tokio::select! {
+        told = story::tell(&mut stage, args.keep) => Some(told),
+        () = stop.requested() => None,
+    };
+    let interrupted = told.is_none();
+    let staying = stage.is_staying();
+    if interrupted {
+        stage.say("stopping everything")?;
+    }
+    // Whatever happened: what was started is stopped.
+    let left = stage.clear().await;
+    told.transpose().context("the tour did not go as promised")?;
+    left?;
+    if interrupted && !staying {
+        complain("the tour was stopped before its end");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings up ZooKeeper, or finds the one that was named.
+async fn set(args: &Args) -> anyhow::Result<Stage> {
+    let session = Duration::from_millis(args.session_ms);
+    match &args.zk {
+        Some(zk) => {
+            // Somebody else's: servers of theirs may be called time.
+            let service = ServiceName::parse(&format!("time-tour-{}", std::process::id()))?;
+            let stage = Stage::set(connection(zk, args), service, None)?;
+            stage.say(&format!("ZooKeeper: the one at {zk}, as ZK_CONNECT or --zk says"))?;
+            Ok(stage)
+        }
+        None => {
+            let server = zk_local::Server::builder()
+                .tick(TICK)
+                .max_session(session.max(TICK * 20))
+                .progress(true)
+                .start()
+                .await
+                .context("there is no ZooKeeper for the tour")?;
+            let (zk, pid) = (server.connect_string(), server.pid().unwrap_or_default());
+            let stage = Stage::set(connection(&zk, args), ServiceName::parse("time")?, Some(server))?;
+            stage.say(&format!("ZooKeeper: started one at {zk} (pid {pid})"))?;
+            Ok(stage)
+        }
+    }
+}
+
+fn connection(zk: &str, args: &Args) -> Connection {
+    Connection {
+        zk: zk.to_owned(),
+        session_ms: args.session_ms,
+        verbose: args.verbose,
+        ..Connection::default()
+    }
+}

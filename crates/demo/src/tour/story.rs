@@ -1,0 +1,218 @@
+//! What is shown, in which order, and what has to be true.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use tokio::time::Instant;
+
+use super::cast::{self, Host};
+use super::stage::{Request, Stage};
+
+const PORTS: [u16; 3] = [8897, 8898, 8899];
+
+/// Who dies.
+const VICTIM: usize = 1;
+
+/// How long something that takes milliseconds may take on a loaded machine.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What a loaded machine may add to a time that is promised.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// So many answers are watched where nothing else is waited for.
+const A_FEW: usize = 15;
+
+pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
+    stage.until("ZooKeeper's first answer", SOON, Stage::has_a_list).await?;
+    let before = stage.listed();
+    let timeout = stage.timeout()?;
+    stage
+        .say(&format!("who falls silent is taken off the list after {timeout:.1?} (the session timeout)"))?;
+    ensure!(before.is_empty(), "there are instances of {} already: {before:?}", stage.service);
+
+    servers_register(stage).await?;
+    client_finds_them(stage).await?;
+    let killed = one_is_killed(stage).await?;
+    list_shrinks(stage, killed, timeout).await?;
+    it_returns(stage).await?;
+    if keep {
+        return stay(stage).await;
+    }
+    all_leave(stage).await
+}
+
+async fn servers_register(stage: &mut Stage) -> anyhow::Result<()> {
+    for port in PORTS {
+        let host = Host::start(&stage.connection, &stage.service, port).await?;
+        let taken = if host.address.port() == port { String::new() } else { format!(" ({port} is taken)") };
+        let pid = host.player.pid().unwrap_or_default();
+        stage.say(&format!("started a time server on {}{taken}, pid {pid}", host.address))?;
+        stage.hosts.push(host);
+    }
+    stage.until("three servers on the list", SOON, |stage| stage.listed().len() == PORTS.len()).await?;
+    stage.say(&format!("the list has three: {}", stage.listed().join(" ")))
+}
+
+async fn client_finds_them(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.begin_client()?;
+    stage.say("started a client: it reads the list, and asks one after the other, ten times a second")?;
+    stage
+        .until("answers from all three", SOON, |stage| {
+            let everybody = stage.hosts.iter().all(|host| has_answered(&stage.requests, host));
+            everybody && stage.requests.len() >= A_FEW
+        })
+        .await?;
+    for host in &stage.hosts {
+        let answers = stage.requests.iter().filter(|request| is_by(request, host)).count();
+        stage.say(&format!("  {} answered {answers} of {} requests", host.address, stage.requests.len()))?;
+    }
+    Ok(())
+}
+
+async fn one_is_killed(stage: &mut Stage) -> anyhow::Result<Instant> {
+    stage.requests.clear();
+    let killed = Instant::now();
+    stage.hosts[VICTIM].player.kill().await?;
+    let address = stage.hosts[VICTIM].address.to_string();
+    stage.say(&format!("killed {address} with SIGKILL: it had no chance to say goodbye"))?;
+    stage
+        .until("a request that meets the dead server", SOON, |stage| {
+            stage.requests.iter().any(|request| request.refused.contains(&address))
+        })
+        .await?;
+    let met = stage.requests.iter().find(|request| request.refused.contains(&address));
+    if let Some(Request { answered: Some(other), took, .. }) = met {
+        stage.say(&format!(
+            "  it is still on the list: a request met it, was refused, and answered by {other} {took:.1?} later"
+        ))?;
+    }
+    Ok(killed)
+}
+
+async fn list_shrinks(stage: &mut Stage, killed: Instant, timeout: Duration) -> anyhow::Result<()> {
+    let address = stage.hosts[VICTIM].address.to_string();
+    let promised = stage.expiry(timeout);
+    let gone = |stage: &Stage| !stage.listed().contains(&address);
+    stage.until("the dead server to leave the list", promised + SLACK, gone).await?;
+    let after = killed.elapsed();
+    stage.say(&format!(
+        "the list shrank {after:.1?} after the kill (promised: {promised:.1?} at most): {}",
+        stage.listed().join(" ")
+    ))?;
+    ensure!(after <= promised + SLACK, "that took longer than promised");
+    ensure!(stage.listed().len() == PORTS.len() - 1, "others left the list as well");
+
+    let requests = &stage.requests;
+    let failing = longest_failure(requests);
+    let retried = requests.iter().filter(|request| !request.refused.is_empty()).count();
+    let failed = requests.iter().filter(|request| request.answered.is_none()).count();
+    let slowest = requests.iter().map(|request| request.took).max().unwrap_or_default();
+    stage.say(&format!(
+        "{} requests meanwhile: {failed} failed, {retried} went to another server at once, the slowest took {slowest:.1?}",
+        requests.len()
+    ))?;
+    ensure!(failing <= timeout, "requests failed for {failing:?}, which is longer than the session timeout");
+    Ok(())
+}
+
+async fn it_returns(stage: &mut Stage) -> anyhow::Result<()> {
+    let (connection, service) = (stage.connection.clone(), stage.service.clone());
+    let begin = Instant::now();
+    stage.hosts[VICTIM].restart(&connection, &service).await?;
+    let (address, pid) = (stage.hosts[VICTIM].address.to_string(), stage.hosts[VICTIM].player.pid());
+    stage.say(&format!("started it again: {address}, pid {}", pid.unwrap_or_default()))?;
+    stage.until("it to be on the list again", SOON, |stage| stage.listed().contains(&address)).await?;
+    stage.say(&format!("the list grew {:.1?} later: {}", begin.elapsed(), stage.listed().join(" ")))?;
+    stage.requests.clear();
+    stage
+        .until("an answer of it", SOON, |stage| {
+            has_answered(&stage.requests, &stage.hosts[VICTIM]) && stage.requests.len() >= A_FEW
+        })
+        .await?;
+    stage.say("and the client asks it again")
+}
+
+async fn all_leave(stage: &mut Stage) -> anyhow::Result<()> {
+    let content = stage.end_client().await?;
+    stage.say("stopped the client")?;
+    ensure!(content, "the client saw a request fail");
+    let begin = Instant::now();
+    let ended = cast::stop_all(stage.hosts.iter_mut().map(|host| &mut host.player)).await?;
+    ensure!(ended.iter().all(std::process::ExitStatus::success), "a server did not end well: {ended:?}");
+    let took = begin.elapsed();
+    stage.until("an empty list", SOON, |stage| stage.listed().is_empty()).await?;
+    stage.say(&format!(
+        "stopped the servers with SIGTERM: each left the list by itself, all gone after {took:.1?}"
+    ))?;
+    stage.say("all was as promised")
+}
+
+async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.staying = true;
+    let program = std::env::current_exe()?;
+    let (program, zk, service) = (program.display(), &stage.connection.zk, &stage.service);
+    stage.say("staying up until Ctrl-C; from another terminal:")?;
+    for command in [
+        format!("{program} nodes --zk {zk} --service {service} --watch"),
+        format!("{program} client --zk {zk} --service {service} --requests 5"),
+        format!("{program} server --zk {zk} --service {service} --listen 127.0.0.1:0"),
+    ] {
+        stage.say(&format!("  {command}"))?;
+    }
+    let pids: Vec<_> = stage.hosts.iter().filter_map(|host| host.player.pid()).collect();
+    stage.say(&format!("the servers are the processes {pids:?}: kill one and see"))?;
+    let mut listed = stage.listed();
+    loop {
+        stage.next().await;
+        // They would be gathered for as long as somebody plays.
+        stage.requests.clear();
+        if stage.listed() != listed {
+            listed = stage.listed();
+            stage.say(&format!("the list: {}", listed.join(" ")))?;
+        }
+    }
+}
+
+fn is_by(request: &Request, host: &Host) -> bool {
+    request.answered.as_ref().is_some_and(|id| *id == host.address.to_string())
+}
+
+fn has_answered(requests: &[Request], host: &Host) -> bool {
+    requests.iter().any(|request| is_by(request, host))
+}
+
+/// The longest time in which every request failed, from the begin of the first to the end of the last of a row.
+fn longest_failure(requests: &[Request]) -> Duration {
+    let (mut longest, mut since) = (Duration::ZERO, None);
+    for Request { at, answered, took, .. } in requests {
+        if answered.is_some() {
+            since = None;
+        } else {
+            let begin = *since.get_or_insert(*at - *took);
+            longest = longest.max(*at - begin);
+        }
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_ends_a_failure() {
+        let start = Instant::now() + Duration::from_secs(1);
+        let request = |ms, answered: bool| Request {
+            at: start + Duration::from_millis(ms),
+            answered: answered.then(|| "a".to_owned()),
+            refused: Vec::new(),
+            took: Duration::from_millis(10),
+        };
+        let longest = |requests: &[Request]| longest_failure(requests).as_millis();
+        assert_eq!(longest(&[]), 0);
+        assert_eq!(longest(&[request(0, true), request(100, true)]), 0);
+        assert_eq!(longest(&[request(0, true), request(100, false), request(200, true)]), 10);
+        assert_eq!(longest(&[request(0, false), request(100, false), request(200, false)]), 210);
+        assert_eq!(longest(&[request(0, false), request(100, true), request(200, false)]), 10);
+    }
+}
