@@ -1,4 +1,34 @@
-.PHONY: bench
+# Every target is one line or calls a program of ours. `make` alone lists them.
 
-bench: ## Measure registration and discovery beside the bare client, and write docs/bench
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit check bench audit
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+demo: ## ZooKeeper, servers and a client, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
+	@scripts/setup.sh compiler
+	@cargo run --quiet -p demo -- tour $(if $(KEEP),--keep)
+
+test: ## installs what is missing and runs every test, on real ZooKeeper servers too
+	@scripts/setup.sh compiler zookeeper
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --all-features
+
+unit: ## the tests that need no server and no network
+	@scripts/setup.sh compiler
+	scripts/unit.sh
+
+check: ## formatting, clippy, documentation, and where dependencies come from
+	@scripts/setup.sh compiler
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
+	scripts/cargo-deny.sh --all-features check bans licenses sources
+
+bench: ## registration and discovery beside the bare client, written to docs/bench
+	@scripts/setup.sh compiler zookeeper
 	cargo bench -p registry
+
+audit: ## known vulnerabilities of dependencies, where the list of them can be reached
+	@scripts/setup.sh compiler
+	scripts/audit.sh

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Sees to it that what is named is on this machine: compiler, zookeeper. Says nothing when it is; on Debian, as root,
+# installs what is not; otherwise says what is missing and ends with 1.
+set -euo pipefail
+
+has_zookeeper() {
+    [[ -n ${ZOOKEEPER_HOME:-} ]] || command -v zkServer zkServer.sh >/dev/null || [[ -f /usr/share/java/zookeeper.jar ]]
+}
+
+has_java() {
+    [[ -x ${JAVA_HOME:-/nonexistent}/bin/java ]] || command -v java >/dev/null
+}
+
+packages=()
+for need in "$@"; do
+    case $need in
+    compiler)
+        # Rust links with it, and the TLS library is C in part.
+        command -v cc >/dev/null || packages+=(gcc libc6-dev)
+        ;;
+    zookeeper)
+        # The jars alone, as crates/zk-local would install them at the first test: here nobody's patience runs out.
+        has_zookeeper || packages+=(libzookeeper-java libslf4j-java libnetty-java)
+        has_java || packages+=(default-jre-headless)
+        ;;
+    *)
+        echo "setup.sh: $need is unknown; accepted: compiler, zookeeper" >&2
+        exit 2
+        ;;
+    esac
+done
+[[ ${#packages[@]} -gt 0 ]] || exit 0
+
+if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+    echo "missing on this machine, as Debian calls it: ${packages[*]}" >&2
+    echo "install that (on Debian: sudo apt-get install ${packages[*]}) and try again" >&2
+    exit 1
+fi
+echo "installing ${packages[*]} ..." >&2
+export DEBIAN_FRONTEND=noninteractive
+apt=(apt-get --quiet=2 --option DPkg::Lock::Timeout=900)
+# Old lists are no reason to give up: the packages may be had all the same.
+"${apt[@]}" update >&2 || echo "the lists of packages could not be brought up to date" >&2
+"${apt[@]}" install --yes --no-install-recommends "${packages[@]}" </dev/null >&2

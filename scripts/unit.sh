@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs every test that needs no server: unit tests, tests in files not named real_*.rs, and the documentation's examples.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+shopt -s nullglob
+
+tests=()
+for file in crates/*/tests/*.rs examples/tests/*.rs; do
+    name=$(basename "$file" .rs)
+    [[ $name == real_* ]] || tests+=(--test "$name")
+done
+cargo test --workspace --all-features --lib --bins --examples "${tests[@]}"
+cargo test --workspace --all-features --doc
