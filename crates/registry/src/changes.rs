@@ -83,9 +83,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn of(mut lists: watch::Receiver<Option<Instances>>) -> Self {
-        // The list that is here now has not been told.
-        lists.mark_changed();
+    /// Of a receiver that has seen nothing yet: the list that is here now has not been told.
+    pub(crate) fn of(lists: watch::Receiver<Option<Instances>>) -> Self {
         Self { lists, told: Arc::default() }
     }
 

@@ -166,9 +166,7 @@ async fn list(link: &Link, services: &Services) -> Result<Vec<ServiceName>, zk_s
                 Err(zk_session::Error::NoNode) => Vec::new(),
                 names => names?,
             };
-            let mut usable: Vec<_> = names.iter().filter_map(|name| ServiceName::parse(name).ok()).collect();
-            usable.sort();
-            Ok(usable)
+            Ok(usable(&names))
         }
         Services::Single { directory, name } => {
             link.sync(directory).await?;
@@ -176,6 +174,13 @@ async fn list(link: &Link, services: &Services) -> Result<Vec<ServiceName>, zk_s
             Ok(name.iter().filter(|_| there).cloned().collect())
         }
     }
+}
+
+/// Servers list in no order, and names that are none of ours too.
+fn usable(names: &[String]) -> Vec<ServiceName> {
+    let mut usable: Vec<_> = names.iter().filter_map(|name| ServiceName::parse(name).ok()).collect();
+    usable.sort();
+    usable
 }
 
 /// An instance that can be announced.
@@ -229,4 +234,16 @@ impl Drop for Claimed {
 fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usable_names_are_listed_in_order() {
+        let names = ["b", "zookeeper", "a", &"x".repeat(300), "ä", "c"].map(str::to_owned);
+        let listed = usable(&names);
+        assert_eq!(listed.iter().map(ServiceName::as_str).collect::<Vec<_>>(), ["a", "b", "c", "ä"]);
+    }
 }

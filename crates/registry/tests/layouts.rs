@@ -157,6 +157,7 @@ async fn services_are_listed_in_order_whatever_is_in_them() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
     assert!(process.registry.services().await.unwrap().is_empty(), "there is no root yet");
+    assert_eq!(zk.requests().syncs, 1, "a server that lags behind must catch up first");
     zk.put("/headkeeper/b/instances/x", "");
     zk.put("/headkeeper/a/election", "");
     zk.put("/headkeeper/c", "");
