@@ -10,8 +10,8 @@ const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 pub(crate) fn start(usual: &str, verbose: u8) {
     let quiet = LEVELS.iter().position(|level| *level == usual).unwrap_or(0);
     let loud = (quiet + usize::from(verbose)).min(LEVELS.len() - 1);
-    // The client's library says the same as we do once more.
-    let (level, library) = (LEVELS[loud], LEVELS[loud.saturating_sub(1)]);
+    // The client's library says each try to connect what we say once.
+    let (level, library) = (LEVELS[loud], LEVELS[loud.saturating_sub(2)]);
     let usual = || EnvFilter::new(format!("{level},zookeeper_client={library}"));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     tracing_subscriber::fmt()

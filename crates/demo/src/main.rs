@@ -84,3 +84,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     runtime.shutdown_timeout(LEFTOVERS);
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     id: Option<InstanceId>,
 
     /// Its share of the requests; 0 registers it and has it never picked
-    #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT)]
+    #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT, allow_negative_numbers = true)]
     weight: u32,
 
     /// Its unique code, for messages through a broker

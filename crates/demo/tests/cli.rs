@@ -1,0 +1,138 @@
+//! What the program says to those who call it wrongly, or without a ZooKeeper.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+use std::process::{Command, Output, Stdio};
+
+fn demo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
+    command.args(arguments).env_remove("ZK_CONNECT").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// A port that nobody listens on.
+fn nowhere() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn every_help_teaches_by_an_example() {
+    for command in [
+        &[][..],
+        &["server"],
+        &["client"],
+        &["nodes"],
+        &["tour"],
+        &["agent"],
+        &["agent", "register"],
+        &["agent", "watch"],
+    ] {
+        let output = demo(&[command, &["--help"]].concat()).output().unwrap();
+        let (help, _) = texts(&output);
+        assert!(output.status.success(), "{command:?}");
+        assert!(help.contains("Example") && help.contains("  demo "), "{command:?}: {help}");
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_what_is_accepted() {
+    let agent = ["agent", "register", "--service", "time", "--name", "a"];
+    for (arguments, told) in [
+        (&["frobnicate"][..], "unrecognized subcommand"),
+        (&["server", "--listen", "8897"], "127.0.0.1:8897"),
+        (&["server", "--listen", "0.0.0.0:8897"], "--advertise"),
+        (&["server", "--advertise", "a b"], "accepted"),
+        (&["server", "--service", "a/b"], "accepted"),
+        (&["server", "--id", ".."], "accepted"),
+        (&["server", "--weight", "-1"], "0..=4294967295"),
+        (&["server", "--weight", "many"], "--weight"),
+        (&["server", "--meta", "x"], "version=1.2"),
+        (&["server", "--code", ""], "accepted"),
+        (&["server", "--layout", "flat", "--weight", "2"], "flat layout"),
+        (&["server", "--layout", "flat", "--id", "a"], "flat layout"),
+        (&["server", "--layout", "round"], "native, flat"),
+        (&["client", "--interval", "1"], "250ms"),
+        (&["client", "--timeout", "25h"], "250ms"),
+        (&["nodes", "--watch"], "--service"),
+        (&["nodes", "--zk", ""], "connect string"),
+        (&["nodes", "--zk", "host:99999"], "1 to 65535"),
+        (&["nodes", "--zk", "host:1/a//b"], "host:1/a//b"),
+        (&["nodes", "--root", "headkeeper"], "accepted"),
+        (&["nodes", "--dir", "/a/../b"], "accepted"),
+        (&["nodes", "--session-ms", "99"], "100..=600000"),
+        (&["tour", "--session-ms", "1"], "1000..=20000"),
+        (&[&agent[..], &["--port", "0"]].concat(), "--port"),
+        (&[&agent[..], &["--addr", "a/b"]].concat(), "accepted"),
+        (&[&agent[..], &["--layout", "flat"]].concat(), "flat layout"),
+        (&["agent", "register", "--service", "time"], "--name"),
+    ] {
+        let output = demo(arguments).output().unwrap();
+        let (out, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {out}{err}");
+        assert!(err.contains(told), "{arguments:?}: {err}");
+        assert_eq!(out, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_environment_names_zookeeper_too_and_is_checked_as_well() {
+    let output = demo(&["nodes"]).env("ZK_CONNECT", "host:x").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let at = nowhere();
+    let output = demo(&["nodes", "--wait", "300ms"]).env("ZK_CONNECT", &at).output().unwrap();
+    assert!(texts(&output).1.contains(&at));
+}
+
+#[test]
+fn a_zookeeper_that_cannot_be_reached_is_said_and_is_a_failure() {
+    let at = nowhere();
+    for more in [&[][..], &["--service", "time"], &["--service", "time", "--watch"]] {
+        let output = demo(&[&["nodes", "--zk", &at, "--wait", "300ms"], more].concat()).output().unwrap();
+        let (out, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains(&format!("no answer from ZooKeeper at {at} within 300ms")), "{err}");
+        assert_eq!(out, "");
+    }
+}
+
+#[test]
+fn nobody_who_reads_is_no_reason_to_panic() {
+    let at = nowhere();
+    for arguments in [
+        &["agent", "watch", "--service", "time", "--name", "w", "--zk", &at][..],
+        &["agent", "register", "--service", "time", "--name", "a", "--zk", &at],
+        &["server", "--listen", "127.0.0.1:0", "--zk", &at],
+        &["client", "--zk", &at],
+    ] {
+        let mut child = demo(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        // It is to be asked to stop after its handlers are there: it says something on stderr then, or takes a command.
+        let mut stdin = child.stdin.take().unwrap();
+        if arguments[0] == "agent" {
+            std::io::Write::write_all(&mut stdin, b"nonsense\n{\"cmd\":\"quit\"}\n").unwrap();
+        } else {
+            let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut errors, &mut line).unwrap();
+            assert!(!line.contains("panicked"), "{line}");
+            let pid = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+            std::io::Read::read_to_string(&mut errors, &mut line).unwrap();
+            assert!(!line.contains("panicked"), "{line}");
+        }
+        let output = child.wait_with_output().unwrap();
+        let (_, err) = texts(&output);
+        assert!(!err.contains("panicked"), "{arguments:?}: {err}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {err}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Servers, clients and the operator's view do together what their help says; on a real server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod common;
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, test_kill_process};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use self::common::{PATIENCE, Running, Zk, ask, demo, json, run, stderr, stdout};
+
+fn with_flags(zk: &Zk, arguments: &[&str]) -> tokio::process::Command {
+    demo(arguments.iter().map(|&it| it.to_owned()).chain(zk.flags()))
+}
+
+#[tokio::test]
+async fn a_server_registers_the_port_it_has_answers_and_leaves_when_asked() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (mut server, address) =
+        Running::server(&zk, &["--zone", "z", "--meta", "a=b=c", "--weight", "3"]).await;
+    server.line(|line| line.starts_with("registered at ")).await;
+    assert_eq!(truth.registered().await, [&*address]);
+    let node = truth.session.get(&format!("{}/{address}", common::TIME)).await.unwrap().unwrap();
+    let data = proto::decode(&node.data).unwrap();
+    assert_eq!((data.weight, data.metadata["zone"].as_str(), data.metadata["a"].as_str()), (3, "z", "b=c"));
+    assert!(ask(&address).await.starts_with(&format!("{address} 20")));
+
+    server.signal(Signal::TERM);
+    let ended = server.end().await;
+    assert!(ended.status.success());
+    assert_eq!(ended.lines, ["deregistered from time", "stopped"]);
+    // 2 s are promised; this machine may be busy.
+    assert!(ended.took < Duration::from_secs(4), "{:?}", ended.took);
+    assert_eq!(truth.registered().await, [""; 0]);
+    assert!(tokio::net::TcpStream::connect(&address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_without_zookeeper_answers_registers_later_and_ends_in_time() {
+    let zk = Zk::start().await;
+    zk.cut_off(true);
+    let (mut server, address) = Running::server(&zk, &[]).await;
+    assert!(ask(&address).await.starts_with(&address));
+    zk.cut_off(false);
+    server.line(|line| line.starts_with("registered at ")).await;
+    zk.cut_off(true);
+    server.signal(Signal::TERM);
+    let ended = server.end().await;
+    assert!(ended.status.success());
+    // 3 s are promised; this machine may be busy.
+    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
+}
+
+#[tokio::test]
+async fn a_server_whose_port_is_taken_says_so_and_registers_nothing() {
+    let zk = Zk::start().await;
+    let (mut first, address) = Running::server(&zk, &[]).await;
+    first.line(|line| line.starts_with("registered at ")).await;
+    let second = run(with_flags(&zk, &["server", "--listen", &address])).await;
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains(&format!("cannot listen on {address}")), "{}", stderr(&second));
+}
+
+#[tokio::test]
+async fn a_client_goes_to_another_server_when_one_was_killed() {
+    let zk = Zk::start().await;
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let (mut server, address) = Running::server(&zk, &[]).await;
+        server.line(|line| line.starts_with("registered at ")).await;
+        servers.push((server, address));
+    }
+    servers[0].0.signal(Signal::KILL);
+    // The client starts while the dead one is on the list, and ends before it is not.
+    let client = with_flags(&zk, &["client", "--requests", "12", "--interval", "1ms", "--json"]);
+    let output = run(client).await;
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let lines: Vec<Value> = text.lines().map(json).collect();
+    assert_eq!(lines.len(), 13);
+    let (requests, summary) = (&lines[..12], &lines[12]["summary"]);
+    let met_it = |line: &&Value| line["refused"][0]["instance"] == servers[0].1.as_str();
+    let retries = requests.iter().filter(met_it).count();
+    assert!(retries > 0, "{text}");
+    assert_eq!(summary["retries"], retries);
+    assert_eq!((&summary["requests"], &summary["failed"]), (&12.into(), &0.into()));
+    for (_, address) in &servers[1..] {
+        assert!(summary["answered"][address].as_u64().unwrap() > 0, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_goes_on_with_the_last_list_while_zookeeper_is_away() {
+    let zk = Zk::start().await;
+    let (mut server, address) = Running::server(&zk, &[]).await;
+    server.line(|line| line.starts_with("registered at ")).await;
+    let client = with_flags(&zk, &["client", "--requests", "0", "--interval", "20ms", "--json"]);
+    let mut client = Running::start(client);
+    client.event(|line| line["answered"] == address.as_str() && line["source"] == "live").await;
+    zk.cut_off(true);
+    for _ in 0..20 {
+        client.event(|line| line["answered"] == address.as_str() && line["source"] == "stale").await;
+    }
+    zk.cut_off(false);
+    client.event(|line| line["answered"] == address.as_str() && line["source"] == "live").await;
+    client.signal(Signal::INT);
+    let ended = client.end().await;
+    assert!(ended.status.success());
+    assert_eq!(ended.last()["summary"]["failed"], 0);
+}
+
+#[tokio::test]
+async fn a_client_waits_for_the_first_list_and_says_so() {
+    let zk = Zk::start().await;
+    let (mut server, _) = Running::server(&zk, &[]).await;
+    server.line(|line| line.starts_with("registered at ")).await;
+    zk.cut_off(true);
+    let mut client = with_flags(&zk, &["client", "--requests", "1"]);
+    let mut child = client.spawn().unwrap();
+    let mut heard = String::new();
+    let errors = child.stderr.take().unwrap();
+    let mut errors = tokio::io::BufReader::new(errors);
+    while !heard.contains("waiting for the first list of time") {
+        let line = tokio::io::AsyncBufReadExt::read_line(&mut errors, &mut heard);
+        assert!(timeout(PATIENCE, line).await.unwrap().unwrap() > 0, "{heard}");
+    }
+    zk.cut_off(false);
+    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    assert!(output.status.success());
+    assert!(stdout(&output).contains("1 requests to time, 0 failed"), "{}", stdout(&output));
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_answers_fails_and_the_client_with_it() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    truth
+        .put("dead", format!(r#"{{"server_ip":"127.0.0.1","server_port":{}}}"#, gone.port()).as_bytes())
+        .await;
+    truth.put("drained", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
+    let output = run(with_flags(&zk, &["client", "--requests", "2", "--interval", "0s"])).await;
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.matches("FAILED: nobody answered  [dead: refused]").count(), 2, "{text}");
+    assert!(text.contains("2 requests to time, 2 failed, 0 retries; answered by nobody"), "{text}");
+    assert!(!text.contains("drained"), "{text}");
+}
+
+#[tokio::test]
+async fn nodes_shows_services_instances_and_bad_nodes() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let empty = run(with_flags(&zk, &["nodes"])).await;
+    assert!(stdout(&empty).starts_with("no services"), "{}", stdout(&empty));
+
+    truth.put("a", br#"{"server_ip":"127.0.0.1","server_port":80,"metadata":{"zone":"z"}}"#).await;
+    truth.put("b", br#"{"server_unique_code":"c","weight":0,"registered_at":1700000000000}"#).await;
+    truth.put("x", b"nonsense").await;
+    let output = run(with_flags(&zk, &["nodes"])).await;
+    let cells: Vec<_> =
+        stdout(&output).lines().nth(1).unwrap().split_whitespace().map(str::to_owned).collect();
+    assert_eq!(cells, ["time", "2", "1", "1"]);
+
+    let output = run(with_flags(&zk, &["nodes", "--service", "time"])).await;
+    let text = stdout(&output);
+    assert!(text.starts_with("2 instances of time (live)\nID "), "{text}");
+    assert!(text.contains("2023-11-14T22:13:20Z"), "{text}");
+    assert!(text.contains("bad node /headkeeper/time/instances/x: "), "{text}");
+
+    let output = run(with_flags(&zk, &["nodes", "--service", "time", "--json"])).await;
+    let lines: Vec<Value> = stdout(&output).lines().map(json).collect();
+    let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["instance", "instance", "bad"]);
+    assert_eq!((&lines[0]["id"], &lines[0]["server_port"]), (&"a".into(), &80.into()));
+    assert_eq!((&lines[1]["weight"], &lines[1]["source"]), (&0.into(), &"live".into()));
+}
+
+#[tokio::test]
+async fn nodes_tells_changes_as_they_come() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    truth.put("a", br#"{"server_unique_code":"c"}"#).await;
+    let watch = with_flags(&zk, &["nodes", "--service", "time", "--watch", "--json"]);
+    let mut watch = Running::start(watch);
+    let is =
+        |kind: &'static str, id: &'static str| move |line: &Value| line["kind"] == kind && line["id"] == id;
+    watch.event(is("instance", "a")).await;
+    truth.put("b", br#"{"server_unique_code":"c"}"#).await;
+    watch.event(is("added", "b")).await;
+    truth.session.set(&format!("{}/a", common::TIME), br#"{"server_unique_code":"d"}"#, None).await.unwrap();
+    let updated = watch.event(is("updated", "a")).await;
+    assert_eq!(updated["server_unique_code"], "d");
+    truth.session.delete(&format!("{}/b", common::TIME), None).await.unwrap();
+    watch.event(is("removed", "b")).await;
+    zk.cut_off(true);
+    watch.event(|line| line["kind"] == "source" && line["source"] == "stale").await;
+    watch.signal(Signal::INT);
+    assert!(watch.end().await.status.success());
+}
+
+#[tokio::test]
+async fn the_flat_layout_is_that_of_the_old_programs_in_both_directions() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (mut server, address) = Running::server(&zk, &["--layout", "flat", "--dir", "/old"]).await;
+    server.line(|line| line.starts_with("registered at ")).await;
+    let node = truth.session.get(&format!("/old/{address}")).await.unwrap().unwrap();
+    assert!(node.data.is_empty() && node.stat.owner.is_some());
+    truth.session.create("/old/[::1]:80", b"anything", zk_session::Kind::Ephemeral).await.unwrap();
+    let nodes = ["nodes", "--service", "old", "--json", "--layout", "flat", "--dir", "/old"];
+    let output = run(with_flags(&zk, &nodes)).await;
+    let ids: Vec<_> =
+        stdout(&output).lines().map(|line| json(line)["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, [address, "[::1]:80".to_owned()]);
+}
+
+#[tokio::test]
+async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
+    let zk = Zk::start().await;
+    let tour = demo(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
+    let output = run(tour).await;
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    assert!(text.trim_end().ends_with("all was as promised"), "{text}");
+}
+
+#[tokio::test]
+async fn a_tour_that_is_stopped_or_killed_leaves_no_process_behind() {
+    for signal in [Signal::INT, Signal::KILL] {
+        let zk = Zk::start().await;
+        let truth = zk.truth().await;
+        let mut tour =
+            Running::start(demo(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]));
+        tour.line(|line| line.contains("killed ")).await;
+        let pid = |line: &String| Pid::from_raw(line.rsplit_once("pid ")?.1.parse().unwrap());
+        let servers: Vec<_> = tour.said.iter().filter_map(pid).collect();
+        assert_eq!(servers.len(), 3, "{:?}", tour.said);
+        tour.signal(signal);
+        let ended = tour.end().await;
+        assert_eq!(ended.status.code(), (signal == Signal::INT).then_some(130));
+        let gone = async {
+            while servers.iter().any(|server| test_kill_process(*server).is_ok()) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.unwrap();
+        let service = truth.session.children("/headkeeper").await.unwrap().pop().unwrap();
+        let empty = async {
+            while !truth
+                .session
+                .children(&format!("/headkeeper/{service}/instances"))
+                .await
+                .unwrap()
+                .is_empty()
+            {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, empty).await.unwrap();
+    }
+}
