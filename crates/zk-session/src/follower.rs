@@ -281,11 +281,21 @@ impl<T> Follower<T> {
 
     /// Publishes what may be published now; the answer says when to ask again.
     fn publish(&mut self, timeout: Duration) -> Option<Instant> {
-        let good = self.present.iter().filter_map(|(name, known)| match &known.says {
-            Says::Good(entry) => Some((name, entry)),
-            Says::Hidden | Says::Bad(_) => None,
-        });
-        let (now, count) = (Instant::now(), good.clone().count());
+        // One pass: of many entries, walking over them is most of what a change costs.
+        let (mut good, mut bad) = (Vec::with_capacity(self.present.len()), Vec::new());
+        for (name, Known { version, says }) in &self.present {
+            match says {
+                Says::Good(entry) => good.push(entry.clone()),
+                Says::Hidden => {}
+                Says::Bad(reason) => bad.push(BadNode {
+                    path: format!("{}/{name}", self.path),
+                    reason: reason.clone(),
+                    czxid: version.czxid,
+                    mzxid: version.mzxid,
+                }),
+            }
+        }
+        let (now, count) = (Instant::now(), good.len());
         self.empty_since = (count == 0).then(|| self.empty_since.unwrap_or(now));
         let verdict = settle(
             count,
@@ -301,11 +311,8 @@ impl<T> Follower<T> {
             },
         );
         let (entries, again_at): (Entries<T>, _) = match verdict {
-            Missing::Drop => (good.map(|(_, entry)| entry.clone()).collect(), None),
-            Missing::Keep(until) | Missing::Protect(until) => {
-                let all: BTreeMap<_, _> = good.chain(&self.missing).collect();
-                (all.into_values().cloned().collect(), Some(until))
-            }
+            Missing::Drop => (good.into(), None),
+            Missing::Keep(until) | Missing::Protect(until) => (self.with_missing(), Some(until)),
         };
         match verdict {
             Missing::Drop => {
@@ -322,22 +329,21 @@ impl<T> Follower<T> {
             }
             Missing::Keep(_) => {}
         }
-        self.send(entries, again_at.is_some());
+        self.send(entries, bad.into(), again_at.is_some());
         again_at
     }
 
-    fn send(&self, entries: Entries<T>, stale: bool) {
-        let path = |name: &str| format!("{}/{name}", self.path);
-        let bad = self.present.iter().filter_map(|(name, known)| match &known.says {
-            Says::Bad(reason) => Some(BadNode {
-                path: path(name),
-                reason: reason.clone(),
-                czxid: known.version.czxid,
-                mzxid: known.version.mzxid,
-            }),
-            Says::Good(_) | Says::Hidden => None,
+    /// All that is there and all that may come back, in the order of the names.
+    fn with_missing(&self) -> Entries<T> {
+        let good = self.present.iter().filter_map(|(name, known)| match &known.says {
+            Says::Good(entry) => Some((name, entry)),
+            Says::Hidden | Says::Bad(_) => None,
         });
-        let bad: Arc<[BadNode]> = bad.collect();
+        let all: BTreeMap<_, _> = good.chain(&self.missing).collect();
+        all.into_values().cloned().collect()
+    }
+
+    fn send(&self, entries: Entries<T>, bad: Arc<[BadNode]>, stale: bool) {
         self.entries.send_if_modified(|now| {
             let differ = now.as_ref().is_none_or(|now| !same(now, &entries));
             if differ {
