@@ -76,7 +76,9 @@ impl Registry {
         id: InstanceId,
         data: NodeData,
     ) -> Result<Registration, Error> {
-        self.prepare(service, id, data)?.announce(self)
+        let Prepared { id, data, spec, announced } = self.prepare(service, id, data)?;
+        let presence = Presence::hold(self.sessions.clone(), spec)?;
+        Ok(Registration::new(id, data, self.layout.clone(), presence, announced))
     }
 
     /// Announces many instances, each as [`announce`](Self::announce) does. They share requests.
@@ -98,7 +100,14 @@ impl Registry {
             self.prepare(service, id, data)
         });
         let prepared: Vec<_> = prepared.collect::<Result<_, _>>()?;
-        prepared.into_iter().map(|prepared| prepared.announce(self)).collect()
+        let split =
+            prepared.into_iter().map(|Prepared { id, data, spec, announced }| ((id, data, announced), spec));
+        let (instances, specs): (Vec<_>, Vec<_>) = split.unzip();
+        let presences = Presence::hold_all(&self.sessions, specs)?;
+        let started = instances.into_iter().zip(presences).map(|((id, data, announced), presence)| {
+            Registration::new(id, data, self.layout.clone(), presence, announced)
+        });
+        Ok(started.collect())
     }
 
     /// All that can be refused is refused here.
@@ -189,13 +198,6 @@ struct Prepared {
     data: NodeData,
     spec: Spec,
     announced: Claimed,
-}
-
-impl Prepared {
-    fn announce(self, registry: &Registry) -> Result<Registration, Error> {
-        let presence = Presence::hold(registry.sessions.clone(), self.spec)?;
-        Ok(Registration::new(self.id, self.data, registry.layout.clone(), presence, self.announced))
-    }
 }
 
 /// The nodes that this registry keeps. Two that keep the same node would overwrite each other without end.

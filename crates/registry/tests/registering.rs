@@ -369,6 +369,24 @@ async fn of_many_none_is_announced_when_one_is_bad() {
     assert!(zk.requests().total() < 100, "they share requests: {:?}", zk.requests());
 }
 
+/// The first tasks run while the last ones are being started, which paused time on one thread never shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_are_watched_together_from_the_first_one_on() {
+    const MANY: u16 = 3_000;
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let first = process.announce("first");
+    registered(&first).await;
+    zk.reset_requests();
+
+    let all = process.registry.announce_all(&time(), (1..=MANY).map(at)).expect("all are good");
+    for registration in &all {
+        registered(registration).await;
+    }
+    assert_eq!(zk.children(common::DIR).len(), usize::from(MANY) + 1);
+    assert_eq!(zk.requests().watches, 1, "{:?}", zk.requests());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_stored_is_refused_before_anything_is_sent() {
     let zk = FakeZk::default();

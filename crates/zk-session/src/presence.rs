@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::keeping::Keeping;
+use crate::link::Enlisted;
 use crate::{Error, Kind, Link, MAX_DATA, SessionId, Sessions};
 
 /// An ephemeral node that this process wants to exist, whatever happens to connections, sessions and the node itself.
@@ -102,11 +103,33 @@ impl Presence {
     /// Outside a tokio runtime.
     pub fn hold(sessions: Sessions, spec: Spec) -> Result<Self, Error> {
         check_size(&spec.data)?;
+        let enlisted = sessions.enlist();
+        Ok(Self::start(sessions, spec, enlisted))
+    }
+
+    /// Wants many nodes from now on, in the order of `specs`. They share requests from the first one on.
+    ///
+    /// # Errors
+    ///
+    /// As [`hold`](Self::hold), for the first that is refused; none is wanted then.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn hold_all(sessions: &Sessions, specs: Vec<Spec>) -> Result<Vec<Self>, Error> {
+        specs.iter().try_for_each(|spec| check_size(&spec.data))?;
+        // All are counted before the first one asks whether they are many.
+        let enlisted: Vec<_> = specs.iter().map(|_| sessions.enlist()).collect();
+        let start = |(spec, enlisted)| Self::start(sessions.clone(), spec, enlisted);
+        Ok(specs.into_iter().zip(enlisted).map(start).collect())
+    }
+
+    fn start(sessions: Sessions, spec: Spec, enlisted: Enlisted) -> Self {
         let (wanted, wants) = watch::channel(Some(Arc::from(&*spec.data)));
         let (status_tx, status) = watch::channel(Status::Pending { problem: None });
         let tried = Arc::new(AtomicBool::new(false));
-        let keeping = Keeping::new(spec, wants, status_tx, tried.clone(), sessions.enlist());
-        Ok(Self { wanted, status, tried, task: tokio::spawn(keeping.run(sessions)) })
+        let keeping = Keeping::new(spec, wants, status_tx, tried.clone(), enlisted);
+        Self { wanted, status, tried, task: tokio::spawn(keeping.run(sessions)) }
     }
 
     /// Writes other data into the node, now or as soon as there is a connection. The latest wins.
