@@ -12,7 +12,7 @@ const WITHDRAW: Duration = Duration::from_millis(700);
 
 /// How long closing a session may take. A little less than the keeper itself allows, so that success can be told from
 /// giving up.
-const CLOSE: Duration = Duration::from_millis(1900);
+const CLOSE: Duration = Duration::from_millis(1700);
 
 /// An instance that is being withdrawn, connected or not, however long that takes.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ const WAITING: usize = 4096;
 /// How long a stalled reader may hold up the end.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// Something that happened, as `docs` and scripts know it.
+/// Something that happened, as scripts know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "ev", rename_all = "kebab-case")]
 pub(crate) enum Event {
