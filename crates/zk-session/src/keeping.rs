@@ -71,12 +71,14 @@ impl Keeping {
             link.catch_up().await?;
         }
         while let Some(data) = self.wanted() {
-            let (there, changed) = self.look(link).await?;
+            // Asked once: a node that is not watched by itself is made only where its directory is watched.
+            let crowded = link.is_crowded();
+            let (there, changed) = self.look(link, crowded).await?;
             let before = Before { contended: matches!(self.spec.name, Name::Contended(_)), ..self.before };
             match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
                 (Claim::Create, _) => {
                     self.pending(None);
-                    match self.create(link, &data).await? {
+                    match self.create(link, &data, crowded).await? {
                         // The directory's watch is set already; a watch of its own is set by looking again.
                         Made::Unwatched | Made::NotYet => continue,
                         Made::Watched => {}
@@ -124,13 +126,13 @@ impl Keeping {
         self.wants.borrow_and_update().clone()
     }
 
-    async fn look(&mut self, link: &Link) -> Result<Look, Error> {
+    async fn look(&mut self, link: &Link, crowded: bool) -> Result<Look, Error> {
         let directory = &self.spec.directory;
         let never_tried = !self.tried.load(Ordering::SeqCst);
         match &self.spec.name {
             Name::Own(name) => {
                 let path = child(directory, name);
-                if link.is_crowded() {
+                if crowded {
                     let changed = link.watch_among(directory, &path).await?;
                     // Most likely nothing is there, and making the node will tell.
                     let node = if never_tried { None } else { link.get_soon(&path).await? };
@@ -180,7 +182,7 @@ impl Keeping {
         Ok(sort_out(there, link.ours()))
     }
 
-    async fn create(&mut self, link: &Link, data: &[u8]) -> Result<Made, Error> {
+    async fn create(&mut self, link: &Link, data: &[u8], crowded: bool) -> Result<Made, Error> {
         self.tried.store(true, Ordering::SeqCst);
         // After the line above: either a withdrawal sees that we tried, or we see the withdrawal.
         if self.wants.borrow().is_none() {
@@ -189,7 +191,7 @@ impl Keeping {
         let directory = &self.spec.directory;
         link.ensure(directory, self.spec.parents).await?;
         let (path, kind) = match &self.spec.name {
-            Name::Own(name) if link.is_crowded() => {
+            Name::Own(name) if crowded => {
                 let path = child(directory, name);
                 let made = link.create_soon(&path, data.to_vec()).await;
                 return self.made(link, made.map(|()| (path, None)));

@@ -8,7 +8,7 @@ use common::{LIMIT, Process, eventually, held, pending, until};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
-use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, Status};
+use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, State, Status};
 
 const PATH: &str = "/services/a/one";
 
@@ -219,10 +219,7 @@ async fn withdrawing_what_was_never_tried_waits_for_nobody() {
     let presence = process.own("v1");
     timeout(Duration::from_millis(1), presence.withdraw()).await.expect("at once");
     zk.set_reachable(true);
-    until(&mut process.sessions().state(), "connected", |now| {
-        matches!(now, zk_session::State::Connected { .. })
-    })
-    .await;
+    until(&mut process.sessions().state(), "connected", |now| matches!(now, State::Connected { .. })).await;
     sleep(Duration::from_secs(10)).await;
     assert_eq!(zk.get(PATH), None);
 }
@@ -395,6 +392,28 @@ async fn many_are_made_in_few_requests_and_each_is_watched() {
     assert_eq!(zk.requests().writes(), 0);
     assert_eq!(zk.requests().syncs, 1, "no look before the server has caught up");
     assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_on_its_way_while_it_gets_crowded_is_watched_too() {
+    const FEW: usize = 500;
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    until(&mut process.sessions().state(), "connected", |now| matches!(now, State::Connected { .. })).await;
+    zk.set_mute(true);
+    let hold = |i: usize| process.hold(Name::Own(format!("n{i}")), "v1");
+    let mut all: Vec<_> = (0..FEW).map(hold).collect();
+    sleep(Duration::from_millis(1)).await;
+    all.extend((FEW..2 * FEW).map(hold));
+    zk.set_mute(false);
+    for presence in &all {
+        held(presence).await;
+    }
+    for name in ["n0", "n499", "n500", "n999"] {
+        let path = format!("/services/a/{name}");
+        assert!(zk.remove(&path));
+        eventually("it is restored", || zk.get(&path).is_some()).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
