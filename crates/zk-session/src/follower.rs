@@ -170,11 +170,11 @@ impl<T> Follower<T> {
             names => names?,
         };
         self.check_size(names.len())?;
-        let nodes = link.get_many(&self.paths(&names)).await?;
+        let nodes = answers(link.get_many(&self.paths(&names)).await?)?;
         let mut before = std::mem::take(&mut self.present);
         for (name, node) in names.into_iter().zip(nodes) {
             let known = before.remove(&name);
-            self.learn(name, known, node)?;
+            self.learn(name, known, node);
         }
         for (name, known) in before {
             self.lose(name, known);
@@ -217,21 +217,16 @@ impl<T> Follower<T> {
             [path] => vec![link.get(path).await],
             paths => link.get_many(paths).await?,
         };
-        for (name, node) in names.into_iter().zip(nodes) {
+        for (name, node) in names.into_iter().zip(answers(nodes)?) {
             let known = self.present.remove(&name);
-            self.learn(name, known, node)?;
+            self.learn(name, known, node);
         }
         Ok(())
     }
 
     /// Takes in what was read of `name`; `known` is what we knew of it, and is not in `present` any more.
-    fn learn(
-        &mut self,
-        name: String,
-        known: Option<Known<T>>,
-        read: Result<Option<Node>, Error>,
-    ) -> Result<(), Error> {
-        let now = match read {
+    fn learn(&mut self, name: String, known: Option<Known<T>>, answer: Answer) {
+        let now = match answer {
             Ok(Some(node)) => match known {
                 Some(same) if same.version == self.version(&node) => same,
                 _ => self.parse(&name, &node),
@@ -240,19 +235,17 @@ impl<T> Follower<T> {
                 if let Some(known) = known {
                     self.lose(name, known);
                 }
-                return Ok(());
+                return;
             }
-            Err(Error::Rejected { what }) => match known {
+            Err(what) => match known {
                 Some(Known { says: Says::Bad(same), version }) if same == what => {
                     Known { says: Says::Bad(same), version }
                 }
                 _ => self.bad(&name, Version { czxid: 0, mzxid: 0, content: 0 }, what),
             },
-            Err(error) => return Err(error),
         };
         self.missing.remove(&name);
         self.present.insert(name, now);
-        Ok(())
     }
 
     fn version(&self, node: &Node) -> Version {
@@ -399,6 +392,19 @@ impl<T> Follower<T> {
         let parent = self.path.trim_end_matches('/');
         names.iter().map(|name| format!("{parent}/{name}")).collect()
     }
+}
+
+/// What a server says of a node; in words, if it refuses to.
+type Answer = Result<Option<Node>, String>;
+
+/// What was read, if all of it was answered: what we know of a node is given up for an answer only.
+fn answers(read: Vec<Result<Option<Node>, Error>>) -> Result<Vec<Answer>, Error> {
+    let answer = |one| match one {
+        Err(Error::Rejected { what }) => Ok(Err(what)),
+        Err(error) => Err(error),
+        Ok(node) => Ok(Ok(node)),
+    };
+    read.into_iter().map(answer).collect()
 }
 
 fn same<T>(a: &Entries<T>, b: &Entries<T>) -> bool {

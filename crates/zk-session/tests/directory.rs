@@ -9,7 +9,7 @@ use common::{LIMIT, Process, eventually, until};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
-use zk_session::{Directory, Error, Options, SessionId, Source, View};
+use zk_session::{Directory, Error, Options, SessionId, Source, State, View};
 
 const DIR: &str = "/services/a";
 const T: Duration = Duration::from_secs(4);
@@ -224,6 +224,30 @@ async fn in_a_new_session_nobody_is_missed_before_the_timeout_has_passed() {
     put(&zk, &["x"]);
     shows(&mut views, true, &["new", "x"]).await;
     assert_eq!(watching.await.unwrap(), 3, "the list never shrank before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_whose_change_could_not_be_read_is_not_missed_in_a_new_session() {
+    let zk = FakeZk::with_timeout(T);
+    let other = zk.stranger();
+    for name in ["x", "y"] {
+        zk.put_ephemeral(&format!("{DIR}/{name}"), "1", other);
+    }
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x", "y"]).await;
+
+    // The change is told, and the session ends before it is read; so does that of the others.
+    zk.put(&format!("{DIR}/x"), "2");
+    zk.expire(session(&process));
+    zk.expire(other);
+    until(&mut process.sessions().state(), "connected", |now| matches!(now, State::Connected { .. })).await;
+    shows(&mut views, false, &["x", "y"]).await;
+    sleep(T / 2).await;
+    shows(&mut views, false, &["x", "y"]).await;
+    sleep(T).await;
+    shows(&mut views, true, &[]).await;
 }
 
 #[tokio::test(start_paused = true)]
