@@ -1,6 +1,6 @@
 //! What keeps a directory's list equal to the truth, connection after connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -23,6 +23,9 @@ const DELETION_HELD: Duration = Duration::from_millis(20);
 /// How often an oversize directory is looked at again.
 const OVERSIZE_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often nodes that may not be read are asked for again: no watch tells of a changed ACL.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
 /// The state of the task behind a [`Directory`](crate::Directory). It outlives connections.
 pub(crate) struct Follower<T> {
     path: String,
@@ -34,6 +37,8 @@ pub(crate) struct Follower<T> {
     hasher: RandomState,
     /// What is there, by name.
     present: BTreeMap<String, Known<T>>,
+    /// Which of them may not be read.
+    refused: BTreeSet<String>,
     /// What was published, is not there, and may come back.
     missing: BTreeMap<String, Arc<T>>,
     /// The session in which all was read last.
@@ -85,6 +90,7 @@ impl<T> Follower<T> {
             problem,
             hasher: RandomState::new(),
             present: BTreeMap::new(),
+            refused: BTreeSet::new(),
             missing: BTreeMap::new(),
             loaded_in: None,
             met: None,
@@ -116,13 +122,22 @@ impl<T> Follower<T> {
         self.wait_until_it_fits(link, &mut changes).await?;
         self.load(link).await?;
         self.report(None);
+        let mut asked = Instant::now();
         loop {
-            let again_at = self.publish(link.timeout());
+            let settles_at = self.publish(link.timeout());
+            let ask_at = (!self.refused.is_empty()).then_some(asked + REFUSED_PAUSE);
+            let again_at = settles_at.into_iter().chain(ask_at).min();
             let first = tokio::select! {
                 change = changes.next() => Some(change.ok_or(Error::Interrupted)?),
                 () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => None,
             };
-            let changed = self.burst(first, &mut changes).await;
+            let mut changed = self.burst(first, &mut changes).await;
+            if ask_at.is_some_and(|at| at <= Instant::now()) {
+                asked = Instant::now();
+                for name in &self.refused {
+                    changed.entry(name.clone()).or_insert(What::Changed);
+                }
+            }
             self.reread(link, changed).await?;
             self.check_size(self.present.len())?;
         }
@@ -172,6 +187,7 @@ impl<T> Follower<T> {
         self.check_size(names.len())?;
         let nodes = answers(link.get_many(&self.paths(&names)).await?)?;
         let mut before = std::mem::take(&mut self.present);
+        self.refused.clear();
         for (name, node) in names.into_iter().zip(nodes) {
             let known = before.remove(&name);
             self.learn(name, known, node);
@@ -206,6 +222,7 @@ impl<T> Follower<T> {
         let (deleted, changed): (Vec<_>, Vec<_>) =
             changed.into_iter().partition(|(_, what)| *what == What::Deleted);
         for (name, _) in deleted {
+            self.refused.remove(&name);
             if let Some(known) = self.present.remove(&name) {
                 self.lose(name, known);
             }
@@ -226,6 +243,10 @@ impl<T> Follower<T> {
 
     /// Takes in what was read of `name`; `known` is what we knew of it, and is not in `present` any more.
     fn learn(&mut self, name: String, known: Option<Known<T>>, answer: Answer) {
+        match answer {
+            Ok(_) => self.refused.remove(&name),
+            Err(_) => self.refused.insert(name.clone()),
+        };
         let now = match answer {
             Ok(Some(node)) => match known {
                 Some(same) if same.version == self.version(&node) => same,

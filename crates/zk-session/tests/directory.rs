@@ -431,6 +431,19 @@ async fn a_node_that_may_not_be_read_is_a_bad_node() {
     assert_eq!(views.borrow().as_ref().unwrap().bad.len(), 1);
     zk.put(&format!("{DIR}/y"), "2");
     until(&mut views, "y goes on", |view| view.as_ref().unwrap().entries[0].as_str() == "y=2").await;
+
+    // No watch tells that an ACL was changed.
+    zk.reset_requests();
+    sleep(Duration::from_secs(60)).await;
+    assert!(zk.requests().total() <= 60, "{:?}", zk.requests());
+    zk.refuse_reads(&format!("{DIR}/x"), false);
+    let allowed = Instant::now();
+    shows(&mut views, true, &["x", "y"]).await;
+    assert!(allowed.elapsed() <= Duration::from_secs(3), "took {:?}", allowed.elapsed());
+    assert!(views.borrow().as_ref().unwrap().bad.is_empty());
+    zk.reset_requests();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(zk.requests().total(), 0, "nothing is looked at any more");
 }
 
 #[tokio::test(start_paused = true)]
