@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::claim::{Before, Claim, claim, sequence, sort_out};
 use crate::link::Enlisted;
+use crate::path::child;
 use crate::presence::{Held, Name, Spec, Status};
 use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions};
 
@@ -319,11 +320,6 @@ enum Made {
     Unwatched,
     /// Something is in the way: look.
     NotYet,
-}
-
-/// The directory may be the top of the tree: what users see of it under a chroot.
-fn child(directory: &str, name: &str) -> String {
-    format!("{}/{name}", directory.trim_end_matches('/'))
 }
 
 async fn watched(link: &Link, path: String) -> Result<Look, Error> {

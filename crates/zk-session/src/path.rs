@@ -49,6 +49,11 @@ pub(crate) fn check_prefix(path: &str) -> Result<(), Error> {
     }
 }
 
+/// The directory may be the top of the tree: what users see of it under a chroot.
+pub(crate) fn child(directory: &str, name: &str) -> String {
+    format!("{}/{name}", directory.trim_end_matches('/'))
+}
+
 fn forbidden(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::keeping::Keeping;
 use crate::link::Enlisted;
+use crate::path::{self, child};
 use crate::{Error, Kind, Link, MAX_DATA, SessionId, Sessions};
 
 /// An ephemeral node that this process wants to exist, whatever happens to connections, sessions and the node itself.
@@ -96,13 +97,14 @@ impl Presence {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for more than [`MAX_DATA`] bytes.
+    /// [`Error::Invalid`] for more than [`MAX_DATA`] bytes, a directory that is no path, and a name that servers refuse
+    /// or that would lead out of the directory. Nothing is sent then.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn hold(sessions: Sessions, spec: Spec) -> Result<Self, Error> {
-        check_size(&spec.data)?;
+        spec.check()?;
         let enlisted = sessions.enlist();
         Ok(Self::start(sessions, spec, enlisted))
     }
@@ -117,7 +119,7 @@ impl Presence {
     ///
     /// Outside a tokio runtime.
     pub fn hold_all(sessions: &Sessions, specs: Vec<Spec>) -> Result<Vec<Self>, Error> {
-        specs.iter().try_for_each(|spec| check_size(&spec.data))?;
+        specs.iter().try_for_each(Spec::check)?;
         // All are counted before the first one asks whether they are many.
         let enlisted: Vec<_> = specs.iter().map(|_| sessions.enlist()).collect();
         let start = |(spec, enlisted)| Self::start(sessions.clone(), spec, enlisted);
@@ -164,6 +166,24 @@ impl Presence {
         if let Err(error) = self.task.await {
             warn!(error = &error as &dyn std::error::Error, "the task that kept a node failed");
         }
+    }
+}
+
+impl Spec {
+    fn check(&self) -> Result<(), Error> {
+        check_size(&self.data)?;
+        path::check(&self.directory)?;
+        let (name, sequence) = match &self.name {
+            Name::Own(name) | Name::Contended(name) => (name, ""),
+            Name::Sequential(prefix) => (prefix, "0000000000"),
+        };
+        if name.is_empty() || name.contains('/') {
+            let shown: String = name.chars().take(200).collect();
+            return Err(Error::Invalid(format!(
+                "the name {shown:?} is unusable: one that is not empty and has no '/' is accepted"
+            )));
+        }
+        path::check(&child(&self.directory, &format!("{name}{sequence}")))
     }
 }
 

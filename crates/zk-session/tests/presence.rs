@@ -433,6 +433,37 @@ async fn one_of_many_that_cannot_be_made_harms_only_itself() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_leads_elsewhere_is_refused_before_anything_is_sent() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let hold = |directory: &str, name: Name| {
+        let (directory, data) = (directory.to_owned(), Vec::new());
+        let spec = Spec { directory, name, data, parents: Kind::Container };
+        let many = Presence::hold_all(&process.sessions(), vec![spec.clone()]).map(|_| ());
+        let one = Presence::hold(process.sessions(), spec).map(|_| ());
+        assert_eq!(one.is_ok(), many.is_ok());
+        one
+    };
+    for bad in ["", "a/b", "/", ".", "..", "../a", "a/", "a\0", "a\u{fffe}", &"x".repeat(4096)] {
+        for name in [Name::Own(bad.to_owned()), Name::Contended(bad.to_owned())] {
+            let refused = hold("/services/a", name);
+            assert!(matches!(refused, Err(Error::Invalid(_))), "{bad:?}: {refused:?}");
+        }
+    }
+    for bad in ["", "a/b-", "/", "../a-", "a\0", "a\u{fffe}", &"x".repeat(4096 - 20)] {
+        let refused = hold("/services/a", Name::Sequential(bad.to_owned()));
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{bad:?}: {refused:?}");
+    }
+    for bad in ["", "services", "/services/", "//", "/services/../a"] {
+        let refused = hold(bad, Name::Own("one".to_owned()));
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{bad:?}: {refused:?}");
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(zk.requests().total(), 0, "{:?}", zk.requests());
+    assert!(hold("/services/a", Name::Sequential(".".to_owned())).is_ok(), "digits follow");
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_much_data_is_refused_before_it_is_sent() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
