@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::directory::{Options, Read};
+use crate::path::child;
 use crate::settle::{Circumstances, Missing, settle};
 use crate::view::{BadNode, Entries, Source, View};
 use crate::{Backoff, Change, Changes, Error, Link, Node, SessionId, Sessions, What};
@@ -284,7 +285,7 @@ impl<T> Follower<T> {
     }
 
     fn bad(&self, name: &str, version: Version, reason: String) -> Known<T> {
-        warn!(path = format!("{}/{name}", self.path), reason, "a node cannot be used");
+        warn!(path = child(&self.path, name), reason, "a node cannot be used");
         Known { version, says: Says::Bad(reason) }
     }
 
@@ -303,7 +304,7 @@ impl<T> Follower<T> {
                 Says::Good(entry) => good.push(entry.clone()),
                 Says::Hidden => {}
                 Says::Bad(reason) => bad.push(BadNode {
-                    path: format!("{}/{name}", self.path),
+                    path: child(&self.path, name),
                     reason: reason.clone(),
                     czxid: version.czxid,
                     mzxid: version.mzxid,
@@ -410,8 +411,7 @@ impl<T> Follower<T> {
     }
 
     fn paths(&self, names: &[String]) -> Vec<String> {
-        let parent = self.path.trim_end_matches('/');
-        names.iter().map(|name| format!("{parent}/{name}")).collect()
+        names.iter().map(|name| child(&self.path, name)).collect()
     }
 }
 

@@ -520,6 +520,25 @@ async fn grandchildren_are_not_children() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_top_of_the_tree_is_a_directory_too() {
+    let zk = FakeZk::default();
+    zk.put("/x", "good");
+    zk.put("/y", "bad");
+    let process = Process::start(&zk);
+    let read = Arc::new(|name: &str, node: &zk_session::Node| match &*node.data {
+        b"good" => Ok(Some(name.to_owned())),
+        b"bad" => Err("it says so".to_owned()),
+        _ => Ok(None),
+    });
+    let directory = Directory::follow(process.sessions(), "/".to_owned(), Options::default(), read);
+    let mut views = directory.view();
+    shows(&mut views, true, &["x"]).await;
+    assert_eq!(views.borrow().as_ref().unwrap().bad[0].path, "/y");
+    zk.put("/z", "good");
+    shows(&mut views, true, &["x", "z"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn notifications_of_a_replaced_node_that_arrive_apart_leave_no_gap_either() {
     let zk = FakeZk::default();
     put(&zk, &["x", "y"]);
