@@ -10,6 +10,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::path;
 use crate::{Error, Kind, MAX_COMMIT_BYTES, MAX_OPS, Node, Op, Session};
 
 /// How many batches of one sort may be under way at the same time.
@@ -58,6 +59,8 @@ impl Gather {
 
     /// Reads a node.
     pub(crate) async fn get(&self, path: String) -> Result<Option<Node>, Error> {
+        // One that is unusable would fail all that share the request.
+        path::check(&path)?;
         let (answer, answered) = oneshot::channel();
         let _ = self.reads.send(Read { path, answer });
         answered.await.unwrap_or(Err(Error::Interrupted))

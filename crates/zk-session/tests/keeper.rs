@@ -175,6 +175,15 @@ async fn requests_of_many_bodies_are_gathered() {
         assert_eq!(read.await.unwrap(), i.to_string().as_bytes());
     }
     assert!(zk.requests().total() <= 20, "{:?}", zk.requests());
+
+    let paths = ["/d/n1", "/d/n2", "no path", "/d/n3", "/d//n4"];
+    let together = paths.map(|path| link.get_soon(path));
+    for (path, read) in paths.into_iter().zip(futures::future::join_all(together).await) {
+        match path {
+            "no path" | "/d//n4" => assert!(matches!(read, Err(Error::Invalid(_))), "{path}: {read:?}"),
+            _ => assert!(read.unwrap().is_some(), "{path} is harmed by another"),
+        }
+    }
     zk.disconnect_all();
     link.ended().await;
     assert!(matches!(link.get_soon("/d/n1").await, Err(Error::Interrupted)));
