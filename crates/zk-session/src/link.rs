@@ -202,6 +202,12 @@ impl fmt::Debug for Link {
 /// Looks before it creates: who may not create here may still find that all is there, and a try that is refused is
 /// one create, however much is missing.
 async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), Error> {
+    let no_chroot = |path: &str| Error::Rejected {
+        what: format!("cannot create {path}: the chroot of the connect string does not exist"),
+    };
+    if directory == "/" && session.exists(directory).await?.is_none() {
+        return Err(no_chroot("anything"));
+    }
     let mut missing = Vec::new();
     let mut next = directory;
     while !matches!(next, "" | "/") && session.exists(next).await?.is_none() {
@@ -213,9 +219,7 @@ async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), 
         match session.create(path, b"", kind).await {
             Ok(_) | Err(Error::NodeExists) => {}
             Err(Error::NoNode) if at_the_top && index == 0 => {
-                return Err(Error::Rejected {
-                    what: format!("cannot create {path}: the chroot of the connect string does not exist"),
-                });
+                return Err(no_chroot(path));
             }
             Err(error) => return Err(error),
         }

@@ -263,7 +263,7 @@ async fn the_list_converges_one_timeout_after_the_reconnect() {
     remove(&zk, &["y"]);
     lose_session(&zk, &process).await;
     let mut state = process.sessions().state();
-    until(&mut state, "reconnected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+    until(&mut state, "reconnected", |now| matches!(now, State::Connected { .. })).await;
     let back = Instant::now();
     shows(&mut views, true, &["x", "z"]).await;
     assert!(back.elapsed() >= T - Duration::from_millis(100), "too early: {:?}", back.elapsed());
@@ -283,7 +283,7 @@ async fn when_nobody_comes_back_the_list_is_empty_one_timeout_after_the_reconnec
     remove(&zk, &["x", "y", "z"]);
     lose_session(&zk, &process).await;
     let mut state = process.sessions().state();
-    until(&mut state, "reconnected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+    until(&mut state, "reconnected", |now| matches!(now, State::Connected { .. })).await;
     let back = Instant::now();
     shows(&mut views, true, &[]).await;
     assert!(back.elapsed() >= T - Duration::from_millis(100), "too early: {:?}", back.elapsed());
@@ -303,7 +303,7 @@ async fn the_grace_of_a_new_session_outlives_a_blip() {
     remove(&zk, &["y"]);
     lose_session(&zk, &process).await;
     let mut state = process.sessions().state();
-    until(&mut state, "reconnected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+    until(&mut state, "reconnected", |now| matches!(now, State::Connected { .. })).await;
     sleep(T / 4).await;
     zk.disconnect(session(&process));
     let back = Instant::now();

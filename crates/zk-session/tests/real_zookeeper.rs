@@ -10,7 +10,7 @@ use futures::future::join_all;
 use real::{connected, gone, options, soon, zookeeper};
 use tokio::time::{Instant, sleep};
 use zk_local::{Direction, Proxy, Server};
-use zk_session::{Acl, Change, Connect, Error, Kind, Op, Reader, What};
+use zk_session::{Acl, Change, Connect, Error, Keeper, Kind, Name, Op, Presence, Reader, Spec, Status, What};
 
 async fn behind_proxy() -> (Server, Proxy) {
     let server = Server::start().await.unwrap();
@@ -351,6 +351,27 @@ async fn a_chroot_is_where_every_path_begins() {
     assert!(whole.exists("/app/one/s-0000000000").await.unwrap().is_some());
     assert_eq!(session.children("/").await.unwrap(), ["s-0000000000"]);
     assert_eq!(soon(tree.next()).await, Some(Change { path: created.path, what: What::Created }));
+}
+
+#[tokio::test]
+async fn a_chroot_that_is_not_there_is_told_to_who_wants_a_node_at_its_top() {
+    let server = Server::start().await.unwrap();
+    let whole = zookeeper(server.connect_string());
+    let whole = connected(&whole).await;
+    let keeper = Keeper::start(zookeeper(format!("{}/app", server.connect_string())));
+    let spec = Spec {
+        directory: "/".to_owned(),
+        name: Name::Own("one".to_owned()),
+        data: Vec::new(),
+        parents: Kind::Container,
+    };
+    let presence = Presence::hold(keeper.sessions(), spec).unwrap();
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { what }) } if what.contains("chroot"));
+    soon(presence.status().wait_for(told)).await.unwrap();
+    whole.create("/app", b"", Kind::Persistent).await.unwrap();
+    soon(presence.status().wait_for(|now| matches!(now, Status::Held(_)))).await.unwrap();
+    assert!(whole.exists("/app/one").await.unwrap().is_some());
+    soon(keeper.close()).await;
 }
 
 #[tokio::test]
