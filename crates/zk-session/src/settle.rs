@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A longer time than this cannot be told from it, and could not be added to a moment.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// What bears on the question, besides the lists themselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances {
@@ -51,7 +54,7 @@ pub(crate) fn settle(present: usize, missing: usize, c: Circumstances) -> Missin
     let Some(since) = c.empty_since.filter(|_| present == 0 && missing > 1) else { return Missing::Drop };
     let disturbed = c.disturbed_at.is_some_and(|at| since < at + 2 * c.timeout);
     // Counted from when they went: what a new session kept for so long already is not kept for longer.
-    let until = since + c.empty_grace;
+    let until = since + c.empty_grace.min(FOREVER);
     if disturbed && c.now < until { Missing::Protect(until) } else { Missing::Drop }
 }
 
@@ -79,6 +82,7 @@ mod tests {
         let protected = Circumstances { protected_until: Some(at(101)), ..disturbed };
         let released = Circumstances { protected_until: Some(at(100)), ..disturbed };
         let doubted = Circumstances { empty_since: Some(at(95)), ..old };
+        let forever = Circumstances { empty_grace: Duration::MAX, ..disturbed };
         let unprotected = Circumstances { empty_grace: Duration::ZERO, ..disturbed };
         for (what, present, missing, circumstances, expected) in [
             ("nothing is missing", 0, 0, young, Missing::Drop),
@@ -94,6 +98,7 @@ mod tests {
             ("or the disturbance is long over", 0, 2, long_ago, Missing::Drop),
             ("protection lasts when new ones come", 1, 2, protected, Missing::Protect(at(101))),
             ("and ends", 0, 2, released, Missing::Drop),
+            ("it may be for ever", 0, 2, forever, Missing::Protect(at(100) + FOREVER)),
             ("it can be switched off", 0, 2, unprotected, Missing::Drop),
         ] {
             assert_eq!(settle(present, missing, circumstances), expected, "{what}");
