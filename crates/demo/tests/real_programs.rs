@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, test_kill_process};
 use serde_json::Value;
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use self::common::{PATIENCE, Running, Zk, ask, demo, json, run, stderr, stdout};
@@ -219,8 +220,12 @@ async fn the_flat_layout_is_that_of_the_old_programs_in_both_directions() {
     assert_eq!(ids, [address, "[::1]:80".to_owned()]);
 }
 
+/// Tours take the same ports: one could come to the place where the server of another was killed.
+static ONE_TOUR: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test]
 async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
+    let _alone = ONE_TOUR.lock().await;
     let zk = Zk::start().await;
     let tour = demo(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
     let output = run(tour).await;
@@ -231,6 +236,7 @@ async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
 
 #[tokio::test]
 async fn a_tour_that_is_stopped_or_killed_leaves_no_process_behind() {
+    let _alone = ONE_TOUR.lock().await;
     for signal in [Signal::INT, Signal::KILL] {
         let zk = Zk::start().await;
         let truth = zk.truth().await;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use proto::{Address, ServiceName};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -23,6 +23,9 @@ const END: Duration = Duration::from_secs(10);
 
 /// Where servers go when the usual ports are taken.
 const OTHERS: Range<u16> = 8900..9000;
+
+/// How many ports are tried for one server.
+const ATTEMPTS: usize = 5;
 
 /// A process of ours. Killed when this is dropped.
 #[derive(Debug)]
@@ -98,7 +101,19 @@ impl Host {
     ) -> anyhow::Result<Self> {
         let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
         // Any free one would do at first, but could be some connection's by the time that the server comes back to it.
-        let port = [port].into_iter().chain(OTHERS).find(is_free).unwrap_or(0);
+        let ports = [port].into_iter().chain(OTHERS).filter(is_free).chain([0]);
+        let mut last = None;
+        // Somebody can be faster than the server: another tour, perhaps.
+        for port in ports.take(ATTEMPTS) {
+            match Self::listen(connection, service, port).await {
+                Ok(host) => return Ok(host),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| anyhow!("there is no port for a server")))
+    }
+
+    async fn listen(connection: &Connection, service: &ServiceName, port: u16) -> anyhow::Result<Self> {
         let listen = format!("127.0.0.1:{port}");
         let arguments = ["server", "--listen", &listen, "--service", service.as_str()];
         let mut player = Player::start(connection, &arguments)?;
@@ -106,18 +121,6 @@ impl Host {
         let address = said.as_ref().and_then(|line| line.strip_prefix("listening on ")?.parse().ok());
         let address = address.with_context(|| format!("the server on {listen} did not start"))?;
         Ok(Self { address, player })
-    }
-
-    /// Starts it again where it was.
-    pub(super) async fn restart(
-        &mut self,
-        connection: &Connection,
-        service: &ServiceName,
-    ) -> anyhow::Result<()> {
-        let again = Self::start(connection, service, self.address.port()).await?;
-        ensure!(again.address == self.address, "the port of {} was taken meanwhile", self.address);
-        *self = again;
-        Ok(())
     }
 }
 

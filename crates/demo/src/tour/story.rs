@@ -44,9 +44,7 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
 async fn servers_register(stage: &mut Stage) -> anyhow::Result<()> {
     for port in PORTS {
         let host = Host::start(&stage.connection, &stage.service, port).await?;
-        let taken = if host.address.port() == port { String::new() } else { format!(" ({port} is taken)") };
-        let pid = host.player.pid().unwrap_or_default();
-        stage.say(&format!("started a time server on {}{taken}, pid {pid}", host.address))?;
+        stage.say(&format!("started a time server on {}", introduced(&host, port)))?;
         stage.hosts.push(host);
     }
     stage.until("three servers on the list", SOON, |stage| stage.listed().len() == PORTS.len()).await?;
@@ -116,11 +114,11 @@ async fn list_shrinks(stage: &mut Stage, killed: Instant, timeout: Duration) -> 
 }
 
 async fn it_returns(stage: &mut Stage) -> anyhow::Result<()> {
-    let (connection, service) = (stage.connection.clone(), stage.service.clone());
     let begin = Instant::now();
-    stage.hosts[VICTIM].restart(&connection, &service).await?;
-    let (address, pid) = (stage.hosts[VICTIM].address.to_string(), stage.hosts[VICTIM].player.pid());
-    stage.say(&format!("started it again: {address}, pid {}", pid.unwrap_or_default()))?;
+    let port = stage.hosts[VICTIM].address.port();
+    stage.hosts[VICTIM] = Host::start(&stage.connection, &stage.service, port).await?;
+    let address = stage.hosts[VICTIM].address.to_string();
+    stage.say(&format!("started it again: {}", introduced(&stage.hosts[VICTIM], port)))?;
     stage.until("it to be on the list again", SOON, |stage| stage.listed().contains(&address)).await?;
     stage.say(&format!("the list grew {:.1?} later: {}", begin.elapsed(), stage.listed().join(" ")))?;
     stage.requests.clear();
@@ -171,6 +169,12 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
             stage.say(&format!("the list: {}", listed.join(" ")))?;
         }
     }
+}
+
+/// A server's address and pid, and why it is not where it should be.
+fn introduced(Host { address, player }: &Host, wanted: u16) -> String {
+    let taken = if address.port() == wanted { String::new() } else { format!(" ({wanted} is taken)") };
+    format!("{address}{taken}, pid {}", player.pid().unwrap_or_default())
 }
 
 fn is_by(request: &Request, host: &Host) -> bool {
