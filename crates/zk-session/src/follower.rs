@@ -17,9 +17,12 @@ use crate::view::{BadNode, Entries, Source, View};
 use crate::{Backoff, Change, Changes, Error, Link, Node, SessionId, Sessions, What};
 
 /// The two notifications of a node that is replaced in one transaction arrive together, but not at the same instant.
-/// A deletion is therefore held for this long, so that no list shows a gap that never was. On a busy machine 1 ms was too
-/// short for about one replacement in six.
-const DELETION_HELD: Duration = Duration::from_millis(20);
+/// A deletion is therefore held for this long, so that lists show no gap that never was.
+const DELETION_HELD: Duration = Duration::from_millis(1);
+
+/// On a busy machine that is too short for one replacement in six. Where a deletion would leave nothing, which helps
+/// nobody, it is held for longer.
+const LAST_DELETION_HELD: Duration = Duration::from_millis(20);
 
 /// How often an oversize directory is looked at again.
 const OVERSIZE_PAUSE: Duration = Duration::from_millis(500);
@@ -214,7 +217,9 @@ impl<T> Follower<T> {
             if held || !last.values().any(|what| *what == What::Deleted) {
                 return last;
             }
-            sleep(DELETION_HELD).await;
+            let remain = self.present.keys().any(|name| !last.contains_key(name))
+                || last.values().any(|what| *what != What::Deleted);
+            sleep(if remain { DELETION_HELD } else { LAST_DELETION_HELD }).await;
             held = true;
         }
     }

@@ -559,6 +559,44 @@ async fn notifications_of_a_replaced_node_that_arrive_apart_leave_no_gap_either(
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_one_is_missed_only_when_it_does_not_come_back_for_a_moment() {
+    let zk = FakeZk::default();
+    put(&zk, &["x"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x"]).await;
+    let mut entries = directory.entries();
+    entries.mark_unchanged();
+    remove(&zk, &["x"]);
+    sleep(Duration::from_millis(15)).await;
+    zk.put(&format!("{DIR}/x"), "2");
+    let list = until(&mut entries, "the next list", |list| {
+        list.as_ref().unwrap().iter().all(|entry| *entry.as_str() != *"x=1")
+    })
+    .await;
+    assert_eq!(list.unwrap().len(), 1, "no list was empty");
+    remove(&zk, &["x"]);
+    let gone = Instant::now();
+    shows(&mut views, true, &[]).await;
+    assert!(gone.elapsed() <= Duration::from_millis(25), "took {:?}", gone.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_among_others_is_not_held_up() {
+    let zk = FakeZk::default();
+    put(&zk, &["x", "y"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x", "y"]).await;
+    remove(&zk, &["x"]);
+    let gone = Instant::now();
+    shows(&mut views, true, &["y"]).await;
+    assert!(gone.elapsed() <= Duration::from_millis(3), "took {:?}", gone.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_rollback_a_node_with_an_old_transaction_number_is_read_anew() {
     let zk = FakeZk::with_timeout(T);
     put(&zk, &["x"]);

@@ -81,7 +81,7 @@ async fn one_is_killed(stage: &mut Stage) -> anyhow::Result<Instant> {
     let met = stage.requests.iter().find(|request| request.refused.contains(&address));
     if let Some(Request { answered: Some(other), took, .. }) = met {
         stage.say(&format!(
-            "  it is still on the list: a request met it, was refused, and answered by {other} {took:.1?} later"
+            "  it is still on the list: a request met it, was refused, and was answered by {other} {took:.1?} later"
         ))?;
     }
     Ok(killed)
