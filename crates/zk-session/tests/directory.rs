@@ -378,23 +378,6 @@ async fn a_replaced_node_leaves_no_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replacement_of_which_half_is_told_late_leaves_no_gap() {
-    let zk = FakeZk::default();
-    put(&zk, &["x", "y"]);
-    let process = Process::start(&zk);
-    let directory = follow(&process, Options::default());
-    shows(&mut directory.view(), true, &["x", "y"]).await;
-    let mut entries = directory.entries();
-    entries.mark_unchanged();
-    remove(&zk, &["x"]);
-    sleep(Duration::from_millis(15)).await;
-    zk.put(&format!("{DIR}/x"), "2");
-    timeout(LIMIT, entries.changed()).await.expect("a list").expect("the directory is there");
-    let list = entries.borrow().clone().unwrap();
-    assert_eq!(list.iter().map(|entry| entry.as_str()).collect::<Vec<_>>(), ["x=2", "y=1"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_bad_node_harms_only_itself_and_is_reported_once_for_each_version() {
     let zk = FakeZk::default();
     put(&zk, &["x", "y"]);
