@@ -31,11 +31,17 @@ impl Backoff {
 
     /// The next delay. What was calm for longer than the cap since the last one starts over with a short delay.
     pub(crate) fn next(&mut self) -> Duration {
+        self.next_at_most(self.most)
+    }
+
+    /// The same with a lower cap for this once.
+    pub(crate) fn next_at_most(&mut self, most: Duration) -> Duration {
+        let most = most.min(self.most);
         let now = Instant::now();
         if self.last.is_some_and(|last| now.duration_since(last) > 2 * self.most) {
             self.tries = 0;
         }
-        let delay = delay(self.first, self.most, self.tries, rand::random());
+        let delay = delay(self.first, most, self.tries, rand::random());
         self.tries = self.tries.saturating_add(1);
         self.last = Some(now + delay);
         delay

@@ -17,6 +17,9 @@ use crate::{Connect, Error, SessionId};
 /// nobody goes through this many.
 const EARLIER: usize = 64;
 
+/// Even the shortest session is not saved by more than ten tries a second.
+const NEVER_FASTER: Duration = Duration::from_millis(200);
+
 /// Owns the connection to ZooKeeper: opens the next one whenever one ended, until it is closed.
 ///
 /// Dropping it without [`close`](Self::close) leaves the session to the server, which ends it after its timeout.
@@ -103,6 +106,7 @@ impl Keeper {
                 current: current_tx,
                 state: state_tx,
                 backoff,
+                hurry: None,
                 earlier: Vec::new(),
                 presences: counted,
             };
@@ -136,8 +140,22 @@ struct Keeping {
     current: watch::Sender<Current>,
     state: watch::Sender<State>,
     backoff: Backoff,
+    hurry: Option<Hurry>,
     earlier: Vec<SessionId>,
     presences: Presences,
+}
+
+/// A session that may still be saved is worth more tries than one that is lost for certain.
+struct Hurry {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Hurry {
+    /// For a session of this timeout whose connection ended now.
+    fn start(timeout: Duration) -> Self {
+        Self { until: Instant::now() + timeout, pause: (timeout / 10).max(NEVER_FASTER) }
+    }
 }
 
 impl Keeping {
@@ -155,10 +173,18 @@ impl Keeping {
                     self.current.send_replace(Current::None);
                     self.state.send_replace(State::Suspended { id, since: Instant::now(), problem: None });
                     info!(session = %id, "the connection to ZooKeeper ended");
+                    self.hurry = Some(Hurry::start(timeout));
                 }
                 Err(error) => self.failed(error),
             }
-            sleep(self.backoff.next()).await;
+            sleep(self.pause()).await;
+        }
+    }
+
+    fn pause(&mut self) -> Duration {
+        match &self.hurry {
+            Some(hurry) if Instant::now() < hurry.until => self.backoff.next_at_most(hurry.pause),
+            _ => self.backoff.next(),
         }
     }
 

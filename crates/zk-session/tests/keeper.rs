@@ -129,6 +129,40 @@ async fn the_state_tells_a_suspended_session_and_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_survives_every_outage_of_three_quarters_of_its_timeout() {
+    for seed in 0..50 {
+        let zk = FakeZk::with_timeout(Duration::from_secs(2)).with_seed(seed);
+        let process = Process::start(&zk);
+        let mut states = process.sessions().state();
+        until(&mut states, "connected", connected).await;
+        let session = zk.sessions();
+        for outage in [1500, 100, 700, 1500, 1500] {
+            zk.set_reachable(false);
+            sleep(Duration::from_millis(outage)).await;
+            zk.reset_requests();
+            zk.set_reachable(true);
+            until(&mut states, "connected again", connected).await;
+            assert_eq!(zk.sessions(), session, "seed {seed}, after an outage of {outage} ms");
+            sleep(Duration::from_millis(300)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_sees_ten_tries_a_second_at_most() {
+    let zk = FakeZk::with_timeout(Duration::from_secs(2));
+    let process = Process::start(&zk);
+    until(&mut process.sessions().state(), "connected", connected).await;
+    zk.set_reachable(false);
+    for second in 0..10 {
+        zk.reset_requests();
+        sleep(Duration::from_secs(1)).await;
+        let most = if second < 3 { 10 } else { 3 };
+        assert!((1..=most).contains(&zk.requests().connects), "second {second}: {:?}", zk.requests());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn twenty_clients_do_not_come_back_at_the_same_moment() {
     let zk = FakeZk::default();
     let processes: Vec<_> = (0..20).map(|_| Process::start(&zk)).collect();
