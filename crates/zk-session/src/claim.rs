@@ -25,7 +25,7 @@ pub(crate) enum Claim {
 pub(crate) struct Before {
     /// Our node has been there in this life.
     pub(crate) held: bool,
-    /// A node without owner has been replaced in this life.
+    /// A node without owner has been replaced a moment ago.
     pub(crate) replaced_ownerless: bool,
     /// The path belongs to whoever comes first.
     pub(crate) contended: bool,

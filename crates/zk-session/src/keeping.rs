@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::claim::{Before, Claim, claim, sequence, sort_out};
@@ -11,6 +13,10 @@ use crate::link::Enlisted;
 use crate::path::child;
 use crate::presence::{Held, Name, Spec, Status};
 use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions};
+
+/// How long a node without owner that took our place again is left there. Whoever makes it may do so without end, and is not
+/// to be fought at full speed; but a slip that is repeated some day is no such fight.
+const OWNERLESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state of the task behind a [`Presence`](crate::Presence).
 pub(crate) struct Keeping {
@@ -20,6 +26,8 @@ pub(crate) struct Keeping {
     /// Whether a node of ours can be anywhere: set before the first try to make it.
     tried: Arc<AtomicBool>,
     before: Before,
+    /// When we last took the place of a node without owner.
+    replaced_ownerless: Option<Instant>,
     /// Where our sequential node was last.
     last: Option<String>,
     _enlisted: Enlisted,
@@ -42,7 +50,16 @@ impl Keeping {
         tried: Arc<AtomicBool>,
         enlisted: Enlisted,
     ) -> Self {
-        Self { spec, wants, status, tried, before: Before::default(), last: None, _enlisted: enlisted }
+        Self {
+            spec,
+            wants,
+            status,
+            tried,
+            before: Before::default(),
+            replaced_ownerless: None,
+            last: None,
+            _enlisted: enlisted,
+        }
     }
 
     pub(crate) async fn run(mut self, sessions: Sessions) {
@@ -75,7 +92,11 @@ impl Keeping {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = link.is_crowded();
             let (there, changed) = self.look(link, crowded).await?;
-            let before = Before { contended: matches!(self.spec.name, Name::Contended(_)), ..self.before };
+            let before = Before {
+                contended: matches!(self.spec.name, Name::Contended(_)),
+                replaced_ownerless: self.replaced_ownerless.is_some_and(|at| at.elapsed() < OWNERLESS_PAUSE),
+                ..self.before
+            };
             match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
                 (Claim::Create, _) => {
                     self.pending(None);
@@ -230,7 +251,7 @@ impl Keeping {
     ) -> Result<(), Error> {
         if node.stat.owner.is_none() {
             warn!(path, "a node that no session owns is where ours should be; it is replaced");
-            self.before.replaced_ownerless = true;
+            self.replaced_ownerless = Some(Instant::now());
         }
         let ops = [
             Op::Delete { path: path.clone(), version: Some(version) },
