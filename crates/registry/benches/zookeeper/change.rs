@@ -16,6 +16,9 @@ const CHANGES: usize = 200;
 /// The size of the small service.
 const FEW: u32 = 100;
 
+/// How much of a request the pings of all sessions may be for one change; a read for some of them would be more.
+const PINGS: f64 = 0.1;
+
 /// What is measured on a service of one size.
 struct Size {
     count: u32,
@@ -90,8 +93,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> Result<Report
         ),
     ];
     let counts = [
-        ("requests for one added", &many.add_requests, Limit::AtMost(1.0)),
-        ("requests for one deleted", &many.delete_requests, Limit::AtMost(0.0)),
+        ("requests for one added, and pings", &many.add_requests, Limit::AtMost(1.0 + PINGS)),
+        ("requests for one deleted, and pings", &many.delete_requests, Limit::AtMost(PINGS)),
     ];
     let counts = counts.into_iter().filter(|(_, figure, _)| !figure.values.is_empty());
     ratios.extend(counts.map(|(what, figure, limit)| ratio(what.to_owned(), figure.values.clone(), limit)));
@@ -101,8 +104,9 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> Result<Report
         about: format!(
             "Somebody else's session creates and deletes one instance after the other, {CHANGES} of each in a round; a \
              round's figure is their median. A list that is there before the writer has its acknowledgement counts as \
-             negative. A deletion is held for 1 ms, so that the two halves of a replacement are never seen apart. \
-             Requests are counted by the server and bytes by a proxy, in a pass of its own; pings are in them."
+             negative. A deletion is held for a moment, so that the two halves of a replacement are never seen apart. \
+             A list is published whole, and what a change costs more in a large one is almost only the counting of one \
+             reference for each of its entries. Requests are counted by the server and bytes by a proxy, in a pass of its own; pings are in them."
         ),
         server: stage.server().await?,
         rounds,

@@ -9,11 +9,7 @@ pub(crate) fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let model = model.trim_start_matches([' ', '\t', ':']);
-    format!(
-        "{cores} cores, shared with the server and others; {model}; {} {}",
-        std::env::consts::OS,
-        kernel.trim()
-    )
+    format!("{cores} cores; {model}; {} {}", std::env::consts::OS, kernel.trim())
 }
 
 /// The version of the client that all of this stands on, as it was built in.
