@@ -34,6 +34,11 @@ impl Servers {
         path::check(chroot).map_err(|error| refused(format!("its chroot is no path: {error}")))?;
         Ok(Self { hosts, chroot: chroot.to_owned() })
     }
+
+    /// A connect string for each server.
+    pub(crate) fn each(&self) -> Vec<String> {
+        self.hosts.iter().map(|host| format!("{host}{}", self.chroot)).collect()
+    }
 }
 
 impl fmt::Display for Servers {
@@ -108,6 +113,12 @@ mod tests {
                 "{given}"
             );
         }
+    }
+
+    #[test]
+    fn each_server_has_a_connect_string_of_its_own() {
+        let servers = Servers::parse("a:1,[::1],c:3/x/y").unwrap();
+        assert_eq!(servers.each(), ["a:1/x/y", "[::1]:2181/x/y", "c:3/x/y"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use zk_session::{Connect, Error, Kind, Op, Session};
+use zk_session::{Connect, Error, Keeper, Kind, Op, Session, ZooKeeper};
 
 /// What a server sends for the request with a number; it hangs up when that is nothing.
 type Answer = fn(i32) -> Option<Vec<u8>>;
@@ -214,4 +214,29 @@ async fn refusals_that_servers_seldom_give_are_answers() {
             "the connection goes on"
         );
     }
+}
+
+#[tokio::test]
+async fn three_servers_that_hang_up_see_ten_tries_a_second_together() {
+    let (told, mut tries) = tokio::sync::mpsc::unbounded_channel();
+    let hang_up = || {
+        let told = told.clone();
+        serving(move |_| {
+            let told = told.clone();
+            async move { told.send(Instant::now()).ok() }
+        })
+    };
+    let servers = [hang_up().await, hang_up().await, hang_up().await];
+    let addresses = servers.each_ref().map(|server| server.address.to_string());
+    let keeper = Keeper::start(ZooKeeper::builder(&addresses.join(",")).build().unwrap());
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    keeper.close().await;
+    let mut times = Vec::new();
+    while let Ok(time) = tries.try_recv() {
+        times.push(time);
+    }
+    let second = Duration::from_secs(1);
+    let most =
+        times.iter().map(|start| times.iter().filter(|t| **t >= *start && **t < *start + second).count());
+    assert!((3..=10).contains(&most.max().unwrap()), "{times:?}");
 }

@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use rand::seq::SliceRandom;
 use spawns_core::{Spawn, Task};
+use tokio::time::{Instant, sleep_until};
 use zookeeper_client as zk;
 
+use super::pace::Pace;
 use crate::options::{Acl, Builder, Reader};
 use crate::servers::Servers;
 use crate::{Error, SessionId};
@@ -16,6 +19,9 @@ use crate::{Error, SessionId};
 /// How to reach the servers, everything checked.
 pub(super) struct Dialer {
     servers: String,
+    /// A connect string for each.
+    each: Vec<String>,
+    pace: Mutex<Pace>,
     connector: zk::Connector,
     /// Whether TLS is spoken with servers.
     secure: bool,
@@ -57,6 +63,8 @@ impl Dialer {
         }
         Ok(Self {
             servers: servers.to_string(),
+            each: servers.each(),
+            pace: Mutex::default(),
             connector,
             #[cfg(feature = "tls")]
             secure: options.tls.is_some(),
@@ -80,9 +88,29 @@ impl Dialer {
         granted.unwrap_or(self.wanted)
     }
 
-    /// Tries each server once.
+    /// Tries each server once, in any order, until one can be reached.
     pub(super) async fn dial(
         &self,
+        session: Option<zk::SessionInfo>,
+        granted: Option<Duration>,
+    ) -> Result<Dialed, NotDialed> {
+        let mut each: Vec<_> = self.each.iter().collect();
+        each.shuffle(&mut rand::rng());
+        let mut unreachable = NotDialed::Failed(self.unreachable(None));
+        for server in each {
+            let due = self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+            sleep_until(due).await;
+            match self.dial_one(server, session.clone(), granted).await {
+                Err(failed @ NotDialed::Failed(Error::Unreachable { .. })) => unreachable = failed,
+                outcome => return outcome,
+            }
+        }
+        Err(unreachable)
+    }
+
+    async fn dial_one(
+        &self,
+        server: &str,
         session: Option<zk::SessionInfo>,
         granted: Option<Duration>,
     ) -> Result<Dialed, NotDialed> {
@@ -93,12 +121,12 @@ impl Dialer {
         let capture = Capture::default();
         let client = if self.secure {
             #[cfg(feature = "tls")]
-            let client = capture.during(connector.secure_connect(&self.servers)).await;
+            let client = capture.during(connector.secure_connect(server)).await;
             #[cfg(not(feature = "tls"))]
             let client = Err(zk::Error::BadArguments(&"built without TLS"));
             client
         } else {
-            capture.during(connector.connect(&self.servers)).await
+            capture.during(connector.connect(server)).await
         };
         let client = client.map_err(|error| self.not_dialed(error))?;
         match capture.take() {

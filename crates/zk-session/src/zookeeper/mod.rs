@@ -4,6 +4,7 @@
 
 mod connection;
 mod dial;
+mod pace;
 mod refusal;
 mod session;
 

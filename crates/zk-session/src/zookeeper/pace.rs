@@ -1,0 +1,47 @@
+//! How fast servers are dialed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many servers are dialed without a pause: where one is gone, the next is there.
+const AT_ONCE: u32 = 3;
+
+/// What each dial costs. With those above, no second sees more than ten.
+const EACH: Duration = Duration::from_millis(150);
+
+/// Spaces dials out, however many servers there are and whoever asks for how many rounds over them.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When all that was dialed is paid for.
+    paid: Option<Instant>,
+}
+
+impl Pace {
+    /// When the next server may be dialed. It counts as dialed then.
+    pub(super) fn next(&mut self, now: Instant) -> Instant {
+        let paid = self.paid.map_or(now, |paid| paid.max(now));
+        self.paid = Some(paid + EACH);
+        now.max(paid.checked_sub(EACH * (AT_ONCE - 1)).unwrap_or(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_are_dialed_at_once_and_the_others_one_by_one() {
+        let start = Instant::now();
+        let mut pace = Pace::default();
+        let mut now = start;
+        let dialed: Vec<_> = (0..6)
+            .map(|_| {
+                now = pace.next(now);
+                now.duration_since(start).as_millis()
+            })
+            .collect();
+        assert_eq!(dialed, [0, 0, 0, 150, 300, 450]);
+        assert_eq!(pace.next(start + Duration::from_secs(9)), start + Duration::from_secs(9));
+    }
+}
