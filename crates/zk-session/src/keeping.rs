@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::claim::{Before, Claim, claim, sequence, sort_out};
@@ -30,6 +30,10 @@ pub(crate) struct Keeping {
     replaced_ownerless: Option<Instant>,
     /// Where our sequential node was last.
     last: Option<String>,
+    /// What was wanted when the node was last seen to hold it.
+    settled: Option<Arc<[u8]>>,
+    /// How long to wait before what others wrote is written over.
+    rewrites: Backoff,
     _enlisted: Enlisted,
 }
 
@@ -58,6 +62,8 @@ impl Keeping {
             before: Before::default(),
             replaced_ownerless: None,
             last: None,
+            settled: None,
+            rewrites: Backoff::default(),
             _enlisted: enlisted,
         }
     }
@@ -108,8 +114,16 @@ impl Keeping {
                 }
                 (Claim::Adopt, Some((path, node))) if node.data == *data => {
                     self.held(link, path, Some(node.stat.czxid));
+                    self.settled = Some(data);
                 }
                 (Claim::Adopt, Some((path, node))) => {
+                    if self.settled.as_ref() == Some(&data) {
+                        // Somebody else writes into our node. One who does it again and again gets no answer at once.
+                        tokio::select! {
+                            () = sleep(self.rewrites.next()) => {}
+                            _ = self.wants.changed() => continue,
+                        }
+                    }
                     match link.set(&path, &data, Some(node.stat.version)).await {
                         // Somebody was faster: look again.
                         Ok(_) | Err(Error::NoNode | Error::BadVersion) => continue,

@@ -158,6 +158,31 @@ async fn data_that_others_write_is_written_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_that_want_different_data_in_one_node_do_not_fight_without_pause() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let one = process.own("one");
+    held(&one).await;
+    let two = process.own("two");
+    // Without a pause time would not pass: so not by the clock at first.
+    for _ in 0..10_000 {
+        yield_now().await;
+    }
+    assert!(zk.requests().sets <= 10, "{:?}", zk.requests());
+    zk.reset_requests();
+    sleep(Duration::from_secs(10)).await;
+    assert!(zk.requests().sets <= 50, "{:?}", zk.requests());
+
+    two.update(b"new".to_vec()).unwrap();
+    let updated = Instant::now();
+    eventually("an update does not wait for the fight", || data(&zk, PATH) == "new").await;
+    assert!(updated.elapsed() <= Duration::from_millis(10), "took {:?}", updated.elapsed());
+    two.withdraw().await;
+    one.withdraw().await;
+    assert_eq!(zk.get(PATH), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_latest_data_wins_also_when_written_while_cut_off() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
