@@ -144,7 +144,7 @@ impl Keeping {
                         what: format!("a node without owner keeps coming back at {path}"),
                     });
                 }
-                (_, _) => self.pending(None),
+                (_, _) => self.waiting(),
             }
             tokio::select! {
                 () = changed => {}
@@ -218,10 +218,14 @@ impl Keeping {
         Ok(sort_out(there, link.ours()))
     }
 
-    async fn create(&mut self, link: &Link, data: &[u8], crowded: bool) -> Result<Made, Error> {
+    /// Before anything is made: either a withdrawal sees that we tried, or we see the withdrawal.
+    fn may_try(&self) -> bool {
         self.tried.store(true, Ordering::SeqCst);
-        // After the line above: either a withdrawal sees that we tried, or we see the withdrawal.
-        if self.wants.borrow().is_none() {
+        self.wants.borrow().is_some()
+    }
+
+    async fn create(&mut self, link: &Link, data: &[u8], crowded: bool) -> Result<Made, Error> {
+        if !self.may_try() {
             return Ok(Made::NotYet);
         }
         let directory = &self.spec.directory;
@@ -263,6 +267,9 @@ impl Keeping {
         version: i32,
         data: &[u8],
     ) -> Result<(), Error> {
+        if !self.may_try() {
+            return Ok(());
+        }
         if node.stat.owner.is_none() {
             warn!(path, "a node that no session owns is where ours should be; it is replaced");
             self.replaced_ownerless = Some(Instant::now());
@@ -271,7 +278,6 @@ impl Keeping {
             Op::Delete { path: path.clone(), version: Some(version) },
             Op::Create { path: path.clone(), data: data.to_vec(), kind: Kind::Ephemeral },
         ];
-        self.tried.store(true, Ordering::SeqCst);
         match link.commit(&ops).await {
             Ok(()) => Ok(()),
             Err(Error::Aborted { source, .. }) => match *source {
@@ -322,6 +328,17 @@ impl Keeping {
                 *status = Status::Held(Held { path, link: link.clone(), czxid });
             }
             !known
+        });
+    }
+
+    /// Somebody else has the node, which is no trouble.
+    fn waiting(&self) {
+        self.status.send_if_modified(|status| {
+            let waits = matches!(status, Status::Pending { problem: None });
+            if !waits {
+                *status = Status::Pending { problem: None };
+            }
+            !waits
         });
     }
 

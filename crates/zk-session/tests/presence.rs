@@ -359,6 +359,44 @@ async fn a_contended_node_is_awaited_and_never_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_contended_node_that_is_awaited_is_no_trouble_any_more() {
+    let zk = FakeZk::default();
+    zk.put_ephemeral("/services/a/master", "", zk.stranger());
+    zk.refuse_reads("/services/a/master", true);
+    let process = Process::start(&zk);
+    let waits = process.hold(Name::Contended("master".to_owned()), "");
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut waits.status(), "the refusal is told", told).await;
+    zk.refuse_reads("/services/a/master", false);
+    let over = |now: &Status| matches!(now, Status::Pending { problem: None });
+    until(&mut waits.status(), "it is over", over).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_while_it_looks_for_the_first_time_it_makes_nothing() {
+    for leftover in [false, true] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let before = process.sessions().next().await.expect("connected").id();
+        zk.expire(before);
+        let now = process.sessions().next().await.expect("connected again").id();
+        assert_ne!(before, now);
+        if leftover {
+            zk.put_ephemeral("/services/a/master", "", before);
+        }
+        zk.set_mute(true);
+        let presence = process.hold(Name::Contended("master".to_owned()), "");
+        sleep(Duration::from_millis(1)).await;
+        timeout(Duration::from_millis(1), presence.withdraw()).await.expect("at once");
+        zk.reset_requests();
+        zk.set_mute(false);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((zk.requests().creates, zk.requests().multis), (0, 0), "{:?}", zk.requests());
+        assert_eq!(zk.get("/services/a/master"), None, "nothing of an earlier session stays either");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sequential_node_keeps_its_sequence_within_the_session() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
