@@ -215,8 +215,10 @@ async fn in_a_new_session_nobody_is_missed_before_the_timeout_has_passed() {
     });
     lose_session(&zk, &process).await;
     sleep(T / 2).await;
-    put(&zk, &["x", "new"]);
+    zk.put(&format!("{DIR}/x"), "2");
+    put(&zk, &["new"]);
     shows(&mut views, false, &["new", "x", "y", "z"]).await;
+    until(&mut views, "x as it is now", |view| view.as_ref().unwrap().entries[1].as_str() == "x=2").await;
     // A replaced node is deleted and made again; one that is deleted now may be such a one.
     remove(&zk, &["x"]);
     sleep(T / 8).await;
@@ -333,13 +335,61 @@ async fn everything_vanishing_at_once_is_believed_only_in_a_calm_session() {
     assert!(vanished.elapsed() >= T / 2, "kept for the grace time, not {:?}", vanished.elapsed());
     assert!(vanished.elapsed() < T, "not for longer: {:?}", vanished.elapsed());
 
+    // And again, should it happen again.
     put(&zk, &["x", "y"]);
     shows(&mut views, true, &["new", "x", "y"]).await;
+    zk.disconnect(session(&process));
+    shows(&mut views, false, &["new", "x", "y"]).await;
+    shows(&mut views, true, &["new", "x", "y"]).await;
+    zk.remove(DIR);
+    shows(&mut views, false, &["new", "x", "y"]).await;
+    shows(&mut views, true, &[]).await;
+
+    put(&zk, &["x", "y"]);
+    shows(&mut views, true, &["x", "y"]).await;
     sleep(2 * T).await;
     zk.remove(DIR);
     let vanished = Instant::now();
     shows(&mut views, true, &[]).await;
     assert!(vanished.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_doubt_begins_with_the_session_and_not_with_each_try_to_read() {
+    let zk = FakeZk::with_timeout(T);
+    put(&zk, &["x", "y"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x", "y"]).await;
+    zk.refuse_reads(DIR, true);
+    lose_session(&zk, &process).await;
+    until(&mut process.sessions().state(), "connected", |now| matches!(now, State::Connected { .. })).await;
+    let back = Instant::now();
+    remove(&zk, &["x"]);
+    sleep(T * 3 / 4).await;
+    zk.refuse_reads(DIR, false);
+    shows(&mut views, true, &["y"]).await;
+    let took = back.elapsed();
+    assert!((T * 3 / 4..T + Duration::from_millis(50)).contains(&took), "took {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_it_asks_for_nothing_any_more() {
+    let zk = FakeZk::default();
+    put(&zk, &["x"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["x"]).await;
+    drop(directory);
+    let closed = async { while views.changed().await.is_ok() {} };
+    timeout(LIMIT, closed).await.expect("the channel is closed");
+    zk.reset_requests();
+    put(&zk, &["y"]);
+    zk.disconnect_all();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((zk.requests().total(), zk.requests().events), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -449,6 +449,8 @@ async fn many_are_made_in_few_requests_and_each_is_watched() {
 
     zk.remove("/services/a/n1234");
     eventually("it is restored", || zk.get("/services/a/n1234").is_some()).await;
+    zk.put("/services/a/n1234", "vandal");
+    eventually("it is ours again", || data(&zk, "/services/a/n1234") == "v1").await;
 
     zk.reset_requests();
     let session = held(&all[0]).await.session();
@@ -493,13 +495,88 @@ async fn one_of_many_that_cannot_be_made_harms_only_itself() {
     zk.put("/services/a/n500/child", "");
     let process = Process::start(&zk);
     let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
+    let started = Instant::now();
     for (i, presence) in all.iter().enumerate() {
         if i != 500 {
             held(presence).await;
         }
     }
+    assert!(
+        started.elapsed() <= Duration::from_millis(1),
+        "nobody had to try again: {:?}",
+        started.elapsed()
+    );
     let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
     until(&mut all[500].status(), "it is told", told).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_large_ones_share_no_request_that_is_too_large() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let large = "x".repeat(MAX_DATA / 2);
+    let all: Vec<_> = (0..600).map(|i| process.hold(Name::Own(format!("n{i}")), &large)).collect();
+    let started = Instant::now();
+    for presence in &all {
+        held(presence).await;
+    }
+    assert!(
+        started.elapsed() <= Duration::from_millis(1),
+        "nobody had to try again: {:?}",
+        started.elapsed()
+    );
+    assert_eq!(zk.requests().creates, 2, "only the parents one by one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_that_make_the_same_parents_are_no_trouble_to_each_other() {
+    let zk = FakeZk::default();
+    let both = [Process::start(&zk), Process::start(&zk)];
+    let names = ["one", "two"];
+    let started = Instant::now();
+    let presences: Vec<_> =
+        both.iter().zip(names).map(|(process, name)| process.hold(Name::Own(name.to_owned()), "")).collect();
+    for presence in &presences {
+        held(presence).await;
+    }
+    assert!(
+        started.elapsed() <= Duration::from_millis(1),
+        "nobody had to try again: {:?}",
+        started.elapsed()
+    );
+    assert_eq!(zk.requests().creates, 6, "both tried to make the parents");
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_after_others_took_its_place_it_leaves_them_alone() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("older");
+    held(&presence).await;
+    process.client.set_reachable(false);
+    pending(&presence).await;
+    zk.put_ephemeral(PATH, "newer", zk.stranger());
+    let withdrawal = tokio::spawn(presence.withdraw());
+    process.client.set_reachable(true);
+    timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
+    assert_eq!(data(&zk, PATH), "newer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_in_a_new_session_it_takes_away_what_the_old_one_left() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let first = held(&presence).await.session();
+    process.client.set_reachable(false);
+    pending(&presence).await;
+    eventually("the session expires", || !zk.sessions().contains(&first)).await;
+    // It lingers on the server that we come back to.
+    zk.put_ephemeral(PATH, "v1", first);
+    let withdrawal = tokio::spawn(presence.withdraw());
+    process.client.set_reachable(true);
+    timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
+    assert_eq!(zk.get(PATH), None);
 }
 
 #[tokio::test(start_paused = true)]
