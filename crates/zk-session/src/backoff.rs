@@ -29,7 +29,7 @@ impl Backoff {
         Self { first, most, tries: 0, last: None }
     }
 
-    /// The next delay. What was calm for longer than the cap since the last one starts over with a short delay.
+    /// The next delay. What was calm for longer than twice the cap since the last one starts over with a short delay.
     pub(crate) fn next(&mut self) -> Duration {
         self.next_at_most(self.most)
     }

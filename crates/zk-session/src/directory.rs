@@ -49,6 +49,8 @@ pub type Read<T> = Arc<dyn Fn(&str, &Node) -> Result<Option<T>, String> + Send +
 impl<T: Send + Sync + 'static> Directory<T> {
     /// Follows the children of `path` from now on. Returns at once; the node need not exist.
     ///
+    /// A path that is unusable is told by [`problem`](Self::problem), and never followed.
+    ///
     /// # Panics
     ///
     /// Outside a tokio runtime.

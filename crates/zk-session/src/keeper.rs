@@ -22,7 +22,8 @@ const NEVER_FASTER: Duration = Duration::from_millis(200);
 
 /// Owns the connection to ZooKeeper: opens the next one whenever one ended, until it is closed.
 ///
-/// Dropping it without [`close`](Self::close) leaves the session to the server, which ends it after its timeout.
+/// Dropping it without [`close`](Self::close) ends what runs on it, and the session without waiting for that: at once if
+/// the runtime goes on for long enough and a server can be reached, else after its timeout.
 pub struct Keeper {
     sessions: Sessions,
     connect: Arc<dyn Connect>,
@@ -126,6 +127,10 @@ impl Keeper {
     /// Ends the session in ZooKeeper, with all its ephemeral nodes, and everything that runs on it.
     ///
     /// Withdraw what should go in order before. Takes 2 s at most, also when no server can be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has closed the keeper all the same, but the session may be left to end after its timeout.
     pub async fn close(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.task.await {

@@ -5,7 +5,7 @@
 //! are ready made: a [`Presence`] is an ephemeral node that this process wants to exist; a [`Directory`] is the children of
 //! a node, kept equal to the truth and published as whole lists.
 //!
-//! [`ZooKeeper`] connects to real servers; [`fake`] is an in-memory one with faults, for tests (feature `fake`).
+//! [`ZooKeeper`] connects to real servers; `fake` is an in-memory one with faults, for tests (feature `fake`).
 //! Features `tls` and `sasl` add what their names say.
 //!
 //! # Examples

@@ -152,7 +152,8 @@ impl Presence {
 
     /// Takes the node away and waits until it is gone, or until the keeper is closed.
     ///
-    /// Without a connection this waits for one: bound it. The node does not come back in any case.
+    /// Without a connection this waits for one, and while an ACL refuses the deletion it tries again: bound it. The node
+    /// does not come back in any case.
     ///
     /// # Cancel safety
     ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{LIMIT, Process, eventually, held, until};
 use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
-use zk_session::{Error, Kind, Link, State};
+use zk_session::{Error, Keeper, Kind, Link, State};
 
 fn connected(state: &State) -> bool {
     matches!(state, State::Connected { .. })
@@ -191,6 +191,23 @@ async fn twenty_clients_do_not_come_back_at_the_same_moment() {
         times.iter().filter(|t| **t >= *start && **t < *start + Duration::from_millis(100)).count()
     });
     assert!(most.max().unwrap() <= 10, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_is_dropped_ends_bodies_and_the_session() {
+    let zk = FakeZk::default();
+    let keeper = Keeper::start(zk.client());
+    let sessions = keeper.sessions();
+    let body = tokio::spawn({
+        let sessions = sessions.clone();
+        async move { sessions.each(|_| std::future::pending::<Result<(), Error>>()).await }
+    });
+    let link = sessions.next().await.unwrap();
+    drop(keeper);
+    assert!(timeout(LIMIT, body).await.expect("in time").unwrap().is_none());
+    timeout(LIMIT, link.ended()).await.expect("in time");
+    assert!(zk.sessions().is_empty());
+    assert!(sessions.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
