@@ -1,7 +1,19 @@
 //! Whose node is it, and what do we do about it?
 
-use crate::keeper::OurSessions;
 use crate::{Node, SessionId};
+
+/// The sessions of this process: a node that belongs to an earlier one is ours, but will vanish.
+#[derive(Clone, Debug)]
+pub(crate) struct OurSessions {
+    pub(crate) current: SessionId,
+    pub(crate) earlier: Vec<SessionId>,
+}
+
+impl OurSessions {
+    pub(crate) fn contain(&self, id: SessionId) -> bool {
+        id == self.current || self.earlier.contains(&id)
+    }
+}
 
 /// What to do about the path where our node should be.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::follower::Follower;
+use crate::publisher::Publisher;
 use crate::view::{Entries, View};
 use crate::{Error, Node, Sessions};
 
@@ -58,7 +59,9 @@ impl<T: Send + Sync + 'static> Directory<T> {
         let (view_tx, view) = watch::channel(None);
         let (entries_tx, entries) = watch::channel(None);
         let (problem_tx, problem) = watch::channel(None);
-        let follower = Follower::new(path, options, read, view_tx, entries_tx, problem_tx);
+        let publisher =
+            Publisher { path: path.clone(), view: view_tx, entries: entries_tx, problem: problem_tx };
+        let follower = Follower::new(path, options, read, publisher);
         Self { view, entries, problem, task: tokio::spawn(follower.run(sessions)) }
     }
 }

@@ -1,20 +1,18 @@
 //! What keeps a directory's list equal to the truth, connection after connection.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::directory::{Options, Read};
-use crate::path::child;
+use crate::publisher::Publisher;
+use crate::roll::{Roll, answers};
 use crate::settle::{Circumstances, Missing, settle};
-use crate::view::{BadNode, Entries, Source, View};
-use crate::{Backoff, Change, Changes, Error, Link, Node, SessionId, Sessions, What};
+use crate::view::Entries;
+use crate::{Backoff, Change, Changes, Error, Link, SessionId, Sessions, What};
 
 /// The two notifications of a node that is replaced in one transaction arrive together, but not at the same instant.
 /// A deletion is therefore held for this long, so that lists show no gap that never was.
@@ -34,17 +32,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Follower<T> {
     path: String,
     options: Options,
-    read: Read<T>,
-    view: watch::Sender<Option<View<T>>>,
-    entries: watch::Sender<Option<Entries<T>>>,
-    problem: watch::Sender<Option<Error>>,
-    hasher: RandomState,
-    /// What is there, by name.
-    present: BTreeMap<String, Known<T>>,
-    /// Which of them may not be read.
-    refused: BTreeSet<String>,
-    /// What was published, is not there, and may come back.
-    missing: BTreeMap<String, Arc<T>>,
+    roll: Roll<T>,
+    publisher: Publisher<T>,
     /// The session in which all was read last.
     loaded_in: Option<SessionId>,
     /// The connection that was met last.
@@ -55,47 +44,13 @@ pub(crate) struct Follower<T> {
     protected_until: Option<Instant>,
 }
 
-/// One version of a node, and what it says.
-struct Known<T> {
-    version: Version,
-    says: Says<T>,
-}
-
-/// The same version of the same node is read the same.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Version {
-    czxid: i64,
-    mzxid: i64,
-    /// Transaction numbers are given again after ZooKeeper was set back to an older state, to other data perhaps.
-    content: u64,
-}
-
-enum Says<T> {
-    Good(Arc<T>),
-    Hidden,
-    Bad(String),
-}
-
 impl<T> Follower<T> {
-    pub(crate) fn new(
-        path: String,
-        options: Options,
-        read: Read<T>,
-        view: watch::Sender<Option<View<T>>>,
-        entries: watch::Sender<Option<Entries<T>>>,
-        problem: watch::Sender<Option<Error>>,
-    ) -> Self {
+    pub(crate) fn new(path: String, options: Options, read: Read<T>, publisher: Publisher<T>) -> Self {
         Self {
+            roll: Roll::new(path.clone(), read),
             path,
             options,
-            read,
-            view,
-            entries,
-            problem,
-            hasher: RandomState::new(),
-            present: BTreeMap::new(),
-            refused: BTreeSet::new(),
-            missing: BTreeMap::new(),
+            publisher,
             loaded_in: None,
             met: None,
             young_until: None,
@@ -110,7 +65,8 @@ impl<T> Follower<T> {
         while let Some(link) = sessions.next().await {
             let tried = async {
                 let failed = self.follow(&link).await;
-                self.report(failed.as_ref().err().filter(|error| !matches!(error, Error::Interrupted)));
+                self.publisher
+                    .report(failed.as_ref().err().filter(|error| !matches!(error, Error::Interrupted)));
                 failed
             };
             link.run(tried, &mut backoff).await;
@@ -119,17 +75,17 @@ impl<T> Follower<T> {
 
     /// Follows on one connection, until it is over or something fails.
     async fn follow(&mut self, link: &Link) -> Result<(), Error> {
-        let _stale = StaleOnDrop(self.view.clone());
+        let _stale = self.publisher.vouch();
         self.meet(link);
         // Watch first, then read; and a server may lag behind what our last one showed us.
         let (mut changes, ()) = tokio::try_join!(link.watch_tree(&self.path), link.catch_up())?;
         self.wait_until_it_fits(link, &mut changes).await?;
         self.load(link).await?;
-        self.report(None);
+        self.publisher.report(None);
         let mut asked = Instant::now();
         loop {
             let settles_at = self.publish(link.timeout());
-            let ask_at = (!self.refused.is_empty()).then_some(asked + REFUSED_PAUSE);
+            let ask_at = (!self.roll.refused().is_empty()).then_some(asked + REFUSED_PAUSE);
             let again_at = settles_at.into_iter().chain(ask_at).min();
             let first = tokio::select! {
                 change = changes.next() => Some(change.ok_or(Error::Interrupted)?),
@@ -138,12 +94,12 @@ impl<T> Follower<T> {
             let mut changed = self.burst(first, &mut changes).await;
             if ask_at.is_some_and(|at| at <= Instant::now()) {
                 asked = Instant::now();
-                for name in &self.refused {
+                for name in self.roll.refused() {
                     changed.entry(name.clone()).or_insert(What::Changed);
                 }
             }
             self.reread(link, changed).await?;
-            self.check_size(self.present.len())?;
+            self.check_size(self.roll.len())?;
         }
     }
 
@@ -167,7 +123,7 @@ impl<T> Follower<T> {
             let found = link.exists(&self.path).await?.map_or(0, |stat| stat.children);
             match self.check_size(found) {
                 Ok(()) => return Ok(()),
-                Err(error) => self.report(Some(&error)),
+                Err(error) => self.publisher.report(Some(&error)),
             }
             sleep(OVERSIZE_PAUSE).await;
             while changes.try_next().is_some() {}
@@ -182,23 +138,15 @@ impl<T> Follower<T> {
         Ok(())
     }
 
-    /// Reads everything. What did not change since it was read last is not parsed again.
+    /// Reads everything.
     async fn load(&mut self, link: &Link) -> Result<(), Error> {
         let names = match link.children(&self.path).await {
             Err(Error::NoNode) => Vec::new(),
             names => names?,
         };
         self.check_size(names.len())?;
-        let nodes = answers(link.get_many(&self.paths(&names)).await?)?;
-        let mut before = std::mem::take(&mut self.present);
-        self.refused.clear();
-        for (name, node) in names.into_iter().zip(nodes) {
-            let known = before.remove(&name);
-            self.learn(name, known, node);
-        }
-        for (name, known) in before {
-            self.lose(name, known);
-        }
+        let nodes = answers(link.get_many(&self.roll.paths(&names)).await?)?;
+        self.roll.call(names.into_iter().zip(nodes));
         self.loaded_in = Some(link.id());
         Ok(())
     }
@@ -210,14 +158,14 @@ impl<T> Follower<T> {
         let mut held = false;
         loop {
             while let Some(change) = next.take().or_else(|| changes.try_next()) {
-                if let Some(name) = self.child(&change.path) {
+                if let Some(name) = self.roll.child(&change.path) {
                     last.insert(name.to_owned(), change.what);
                 }
             }
             if held || !last.values().any(|what| *what == What::Deleted) {
                 return last;
             }
-            let remain = self.present.keys().any(|name| !last.contains_key(name))
+            let remain = self.roll.names().any(|name| !last.contains_key(name))
                 || last.values().any(|what| *what != What::Deleted);
             sleep(if remain { DELETION_HELD } else { LAST_DELETION_HELD }).await;
             held = true;
@@ -228,99 +176,29 @@ impl<T> Follower<T> {
         let (deleted, changed): (Vec<_>, Vec<_>) =
             changed.into_iter().partition(|(_, what)| *what == What::Deleted);
         for (name, _) in deleted {
-            self.refused.remove(&name);
-            if let Some(known) = self.present.remove(&name) {
-                self.lose(name, known);
-            }
+            self.roll.delete(name);
         }
         let names: Vec<_> = changed.into_iter().map(|(name, _)| name).collect();
-        let paths = self.paths(&names);
+        let paths = self.roll.paths(&names);
         let nodes = match &paths[..] {
             [] => return Ok(()),
             [path] => vec![link.get(path).await],
             paths => link.get_many(paths).await?,
         };
         for (name, node) in names.into_iter().zip(answers(nodes)?) {
-            let known = self.present.remove(&name);
-            self.learn(name, known, node);
+            self.roll.learn(name, node);
         }
         Ok(())
     }
 
-    /// Takes in what was read of `name`; `known` is what we knew of it, and is not in `present` any more.
-    fn learn(&mut self, name: String, known: Option<Known<T>>, answer: Answer) {
-        match answer {
-            Ok(_) => self.refused.remove(&name),
-            Err(_) => self.refused.insert(name.clone()),
-        };
-        let now = match answer {
-            Ok(Some(node)) => match known {
-                Some(same) if same.version == self.version(&node) => same,
-                _ => self.parse(&name, &node),
-            },
-            Ok(None) => {
-                if let Some(known) = known {
-                    self.lose(name, known);
-                }
-                return;
-            }
-            Err(what) => match known {
-                Some(Known { says: Says::Bad(same), version }) if same == what => {
-                    Known { says: Says::Bad(same), version }
-                }
-                _ => self.bad(&name, Version { czxid: 0, mzxid: 0, content: 0 }, what),
-            },
-        };
-        self.missing.remove(&name);
-        self.present.insert(name, now);
-    }
-
-    fn version(&self, node: &Node) -> Version {
-        let content = self.hasher.hash_one((&node.data, node.stat.owner));
-        Version { czxid: node.stat.czxid, mzxid: node.stat.mzxid, content }
-    }
-
-    fn parse(&self, name: &str, node: &Node) -> Known<T> {
-        let version = self.version(node);
-        match (self.read)(name, node) {
-            Ok(Some(entry)) => Known { version, says: Says::Good(Arc::new(entry)) },
-            Ok(None) => Known { version, says: Says::Hidden },
-            Err(reason) => self.bad(name, version, reason),
-        }
-    }
-
-    fn bad(&self, name: &str, version: Version, reason: String) -> Known<T> {
-        warn!(path = child(&self.path, name), reason, "a node cannot be used");
-        Known { version, says: Says::Bad(reason) }
-    }
-
-    fn lose(&mut self, name: String, known: Known<T>) {
-        if let Says::Good(entry) = known.says {
-            self.missing.insert(name, entry);
-        }
-    }
-
     /// Publishes what may be published now; the answer says when to ask again.
     fn publish(&mut self, timeout: Duration) -> Option<Instant> {
-        // One pass: of many entries, walking over them is most of what a change costs.
-        let (mut good, mut bad) = (Vec::with_capacity(self.present.len()), Vec::new());
-        for (name, Known { version, says }) in &self.present {
-            match says {
-                Says::Good(entry) => good.push(entry.clone()),
-                Says::Hidden => {}
-                Says::Bad(reason) => bad.push(BadNode {
-                    path: child(&self.path, name),
-                    reason: reason.clone(),
-                    czxid: version.czxid,
-                    mzxid: version.mzxid,
-                }),
-            }
-        }
+        let (good, bad) = self.roll.read_out();
         let (now, count) = (Instant::now(), good.len());
         self.empty_since = (count == 0).then(|| self.empty_since.unwrap_or(now));
         let verdict = settle(
             count,
-            self.missing.len(),
+            self.roll.missing(),
             Circumstances {
                 now,
                 young_until: self.young_until,
@@ -333,11 +211,11 @@ impl<T> Follower<T> {
         );
         let (entries, again_at): (Entries<T>, _) = match verdict {
             Missing::Drop => (good.into(), None),
-            Missing::Keep(until) | Missing::Protect(until) => (self.with_missing(), Some(until)),
+            Missing::Keep(until) | Missing::Protect(until) => (self.roll.with_missing(), Some(until)),
         };
         match verdict {
             Missing::Drop => {
-                self.missing.clear();
+                self.roll.forget_missing();
                 self.protected_until = None;
             }
             Missing::Protect(until) => {
@@ -350,105 +228,8 @@ impl<T> Follower<T> {
             }
             Missing::Keep(_) => {}
         }
-        self.send(entries, bad.into(), again_at.is_some());
+        self.publisher.send(entries, bad.into(), again_at.is_some());
         again_at
-    }
-
-    /// All that is there and all that may come back, in the order of the names.
-    fn with_missing(&self) -> Entries<T> {
-        let good = self.present.iter().filter_map(|(name, known)| match &known.says {
-            Says::Good(entry) => Some((name, entry)),
-            Says::Hidden | Says::Bad(_) => None,
-        });
-        let all: BTreeMap<_, _> = good.chain(&self.missing).collect();
-        all.into_values().cloned().collect()
-    }
-
-    fn send(&self, entries: Entries<T>, bad: Arc<[BadNode]>, stale: bool) {
-        self.entries.send_if_modified(|now| {
-            let differ = now.as_ref().is_none_or(|now| !same(now, &entries));
-            if differ {
-                *now = Some(entries.clone());
-            }
-            differ
-        });
-        self.view.send_if_modified(|now| {
-            let source = match (stale, now.as_ref().map(|now| now.source)) {
-                (false, _) => Source::Live,
-                (true, Some(Source::Stale { since })) => Source::Stale { since },
-                (true, _) => Source::Stale { since: Instant::now() },
-            };
-            let differ = now
-                .as_ref()
-                .is_none_or(|now| now.source != source || now.bad != bad || !same(&now.entries, &entries));
-            if differ {
-                if now.is_none() {
-                    info!(path = self.path, entries = entries.len(), "the first whole list is here");
-                }
-                *now = Some(View { entries, source, bad });
-            }
-            differ
-        });
-    }
-
-    /// Told and logged once for each kind of trouble.
-    fn report(&self, error: Option<&Error>) {
-        self.problem.send_if_modified(|now| {
-            let differ = now.as_ref().map(Error::to_string) != error.map(Error::to_string);
-            if differ {
-                if let Some(error) = error {
-                    warn!(
-                        error = error as &dyn std::error::Error,
-                        path = self.path,
-                        "cannot follow the directory"
-                    );
-                }
-                *now = error.cloned();
-            }
-            differ
-        });
-    }
-
-    /// The name of a direct child.
-    fn child<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let name = path.strip_prefix(self.path.trim_end_matches('/'))?.strip_prefix('/')?;
-        (!name.is_empty() && !name.contains('/')).then_some(name)
-    }
-
-    fn paths(&self, names: &[String]) -> Vec<String> {
-        names.iter().map(|name| child(&self.path, name)).collect()
-    }
-}
-
-/// What a server says of a node; in words, if it refuses to.
-type Answer = Result<Option<Node>, String>;
-
-/// What was read, if all of it was answered: what we know of a node is given up for an answer only.
-fn answers(read: Vec<Result<Option<Node>, Error>>) -> Result<Vec<Answer>, Error> {
-    let answer = |one| match one {
-        Err(Error::Rejected { what }) => Ok(Err(what)),
-        Err(error) => Err(error),
-        Ok(node) => Ok(Ok(node)),
-    };
-    read.into_iter().map(answer).collect()
-}
-
-fn same<T>(a: &Entries<T>, b: &Entries<T>) -> bool {
-    a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| Arc::ptr_eq(a, b))
-}
-
-/// A list is not known to be the truth when its connection is over, however following it ends.
-struct StaleOnDrop<T>(watch::Sender<Option<View<T>>>);
-
-impl<T> Drop for StaleOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.send_if_modified(|view| match view {
-            Some(View { source: source @ Source::Live, .. }) => {
-                *source = Source::Stale { since: Instant::now() };
-                true
-            }
-            _ => false,
-        });
     }
 }
 

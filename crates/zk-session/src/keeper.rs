@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
+use crate::claim::OurSessions;
 use crate::link::{Enlisted, Link, Presences};
 use crate::{Connect, Error, SessionId};
 
@@ -226,19 +227,6 @@ impl Drop for Keeping {
     fn drop(&mut self) {
         self.current.send_replace(Current::Closed);
         self.state.send_replace(State::Closed);
-    }
-}
-
-/// The sessions of this process: a node that belongs to an earlier one is ours, but will vanish.
-#[derive(Clone, Debug)]
-pub(crate) struct OurSessions {
-    pub(crate) current: SessionId,
-    pub(crate) earlier: Vec<SessionId>,
-}
-
-impl OurSessions {
-    pub(crate) fn contain(&self, id: SessionId) -> bool {
-        id == self.current || self.earlier.contains(&id)
     }
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::claim::{Before, Claim, claim, sequence, sort_out};
 use crate::link::Enlisted;
 use crate::path::child;
-use crate::presence::{Held, Name, Spec, Status};
+use crate::presence::{Name, Spec, Status};
+use crate::standing::Standing;
 use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions};
 
 /// How long a node without owner that took our place again is left there. Whoever makes it may do so without end, and is not
@@ -22,7 +23,7 @@ const OWNERLESS_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Keeping {
     spec: Spec,
     wants: watch::Receiver<Option<Arc<[u8]>>>,
-    status: watch::Sender<Status>,
+    standing: Standing,
     /// Whether a node of ours can be anywhere: set before the first try to make it.
     tried: Arc<AtomicBool>,
     before: Before,
@@ -54,10 +55,11 @@ impl Keeping {
         tried: Arc<AtomicBool>,
         enlisted: Enlisted,
     ) -> Self {
+        let standing = Standing { status, directory: spec.directory.clone(), name: spec.name.clone() };
         Self {
             spec,
             wants,
-            status,
+            standing,
             tried,
             before: Before::default(),
             replaced_ownerless: None,
@@ -74,14 +76,14 @@ impl Keeping {
             let Some(link) = sessions.next().await else { break None };
             let tried = async {
                 let end = self.keep(&link).await;
-                self.pending(end.as_ref().err());
+                self.standing.pending(end.as_ref().err());
                 end
             };
             if let Some(end) = link.run(tried, &mut backoff).await {
                 break Some(end);
             }
         };
-        self.status.send_replace(match end {
+        self.standing.end(match end {
             Some(End::Replaced) => Status::Replaced,
             Some(End::Withdrawn) | None => Status::Gone,
         });
@@ -89,7 +91,7 @@ impl Keeping {
 
     /// Keeps the node on one connection.
     async fn keep(&mut self, link: &Link) -> Result<End, Error> {
-        let _pending = PendingOnDrop(self.status.clone());
+        let _pending = self.standing.vouch();
         if self.tried.load(Ordering::SeqCst) {
             // A node of ours that a server does not show yet would be made twice, or left behind.
             link.catch_up().await?;
@@ -105,7 +107,7 @@ impl Keeping {
             };
             match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
                 (Claim::Create, _) => {
-                    self.pending(None);
+                    self.standing.pending(None);
                     match self.create(link, &data, crowded).await? {
                         // The directory's watch is set already; a watch of its own is set by looking again.
                         Made::Unwatched | Made::NotYet => continue,
@@ -131,7 +133,7 @@ impl Keeping {
                     }
                 }
                 (Claim::Replace(version), Some((path, node))) => {
-                    self.pending(None);
+                    self.standing.pending(None);
                     self.replace(link, path, &node, version, &data).await?;
                     continue;
                 }
@@ -144,7 +146,7 @@ impl Keeping {
                         what: format!("a node without owner keeps coming back at {path}"),
                     });
                 }
-                (_, _) => self.waiting(),
+                (_, _) => self.standing.waiting(),
             }
             tokio::select! {
                 () = changed => {}
@@ -321,46 +323,7 @@ impl Keeping {
     fn held(&mut self, link: &Link, path: String, czxid: Option<i64>) {
         self.before.held = true;
         self.last = Some(path.clone());
-        self.status.send_if_modified(|status| {
-            let known = matches!(status, Status::Held(held) if held.path == path && held.czxid == czxid);
-            if !known {
-                info!(path, session = %link.id(), "the node is ours");
-                *status = Status::Held(Held { path, link: link.clone(), czxid });
-            }
-            !known
-        });
-    }
-
-    /// Somebody else has the node, which is no trouble.
-    fn waiting(&self) {
-        self.status.send_if_modified(|status| {
-            let waits = matches!(status, Status::Pending { problem: None });
-            if !waits {
-                *status = Status::Pending { problem: None };
-            }
-            !waits
-        });
-    }
-
-    /// Not held any more; a reason is said once for each kind of trouble.
-    fn pending(&self, error: Option<&Error>) {
-        let problem = error.filter(|error| !matches!(error, Error::Interrupted)).cloned();
-        self.status.send_if_modified(|status| match (&*status, &problem) {
-            (Status::Pending { .. }, None) => false,
-            (Status::Pending { problem: Some(said) }, Some(problem))
-                if said.to_string() == problem.to_string() =>
-            {
-                false
-            }
-            _ => {
-                if let Some(error) = &problem {
-                    let Spec { directory, name, .. } = &self.spec;
-                    warn!(error = error as &dyn std::error::Error, directory, ?name, "cannot keep the node");
-                }
-                *status = Status::Pending { problem };
-                true
-            }
-        });
+        self.standing.held(link, path, czxid);
     }
 }
 
@@ -384,20 +347,5 @@ fn gone(deleted: Result<(), Error>) -> Result<(), Error> {
     match deleted {
         Err(Error::NoNode) => Ok(()),
         deleted => deleted,
-    }
-}
-
-/// What was true on a connection is not known to be true when it is over, however the body ends.
-struct PendingOnDrop(watch::Sender<Status>);
-
-impl Drop for PendingOnDrop {
-    fn drop(&mut self) {
-        self.0.send_if_modified(|status| {
-            let held = matches!(status, Status::Held(_));
-            if held {
-                *status = Status::Pending { problem: None };
-            }
-            held
-        });
     }
 }

@@ -63,9 +63,12 @@ mod link;
 mod options;
 mod path;
 mod presence;
+mod publisher;
+mod roll;
 mod servers;
 mod session;
 mod settle;
+mod standing;
 mod view;
 mod zookeeper;
 

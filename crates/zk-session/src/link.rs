@@ -11,8 +11,8 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio::time::sleep;
 use tracing::debug;
 
+use crate::claim::OurSessions;
 use crate::gather::Gather;
-use crate::keeper::OurSessions;
 use crate::{Backoff, Changed, Error, Kind, Node, Session, What};
 
 /// A [`Session`] as the bodies under [`Sessions::each`](crate::Sessions::each) get it. Clones are the same connection.

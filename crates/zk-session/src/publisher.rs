@@ -1,0 +1,89 @@
+//! Where a directory is published.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::Error;
+use crate::view::{BadNode, Entries, Source, View};
+
+/// The channels of one directory.
+pub(crate) struct Publisher<T> {
+    pub(crate) path: String,
+    pub(crate) view: watch::Sender<Option<View<T>>>,
+    pub(crate) entries: watch::Sender<Option<Entries<T>>>,
+    pub(crate) problem: watch::Sender<Option<Error>>,
+}
+
+impl<T> Publisher<T> {
+    /// Until the value is dropped, what was published last counts as known.
+    pub(crate) fn vouch(&self) -> StaleOnDrop<T> {
+        StaleOnDrop(self.view.clone())
+    }
+
+    pub(crate) fn send(&self, entries: Entries<T>, bad: Arc<[BadNode]>, stale: bool) {
+        self.entries.send_if_modified(|now| {
+            let differ = now.as_ref().is_none_or(|now| !same(now, &entries));
+            if differ {
+                *now = Some(entries.clone());
+            }
+            differ
+        });
+        self.view.send_if_modified(|now| {
+            let source = match (stale, now.as_ref().map(|now| now.source)) {
+                (false, _) => Source::Live,
+                (true, Some(Source::Stale { since })) => Source::Stale { since },
+                (true, _) => Source::Stale { since: Instant::now() },
+            };
+            let differ = now
+                .as_ref()
+                .is_none_or(|now| now.source != source || now.bad != bad || !same(&now.entries, &entries));
+            if differ {
+                if now.is_none() {
+                    info!(path = self.path, entries = entries.len(), "the first whole list is here");
+                }
+                *now = Some(View { entries, source, bad });
+            }
+            differ
+        });
+    }
+
+    /// Told and logged once for each kind of trouble.
+    pub(crate) fn report(&self, error: Option<&Error>) {
+        self.problem.send_if_modified(|now| {
+            let differ = now.as_ref().map(Error::to_string) != error.map(Error::to_string);
+            if differ {
+                if let Some(error) = error {
+                    warn!(
+                        error = error as &dyn std::error::Error,
+                        path = self.path,
+                        "cannot follow the directory"
+                    );
+                }
+                *now = error.cloned();
+            }
+            differ
+        });
+    }
+}
+
+fn same<T>(a: &Entries<T>, b: &Entries<T>) -> bool {
+    a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+/// A list is not known to be the truth when its connection is over, however following it ends.
+pub(crate) struct StaleOnDrop<T>(watch::Sender<Option<View<T>>>);
+
+impl<T> Drop for StaleOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|view| match view {
+            Some(View { source: source @ Source::Live, .. }) => {
+                *source = Source::Stale { since: Instant::now() };
+                true
+            }
+            _ => false,
+        });
+    }
+}

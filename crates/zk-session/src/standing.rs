@@ -1,0 +1,85 @@
+//! How a node stands, as its holder is told.
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::presence::{Held, Name, Status};
+use crate::{Error, Link};
+
+/// Tells how a node stands, each thing once.
+pub(crate) struct Standing {
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) directory: String,
+    pub(crate) name: Name,
+}
+
+impl Standing {
+    /// Until the value is dropped, what is told of the node counts as known: it is not when its connection is over.
+    pub(crate) fn vouch(&self) -> PendingOnDrop {
+        PendingOnDrop(self.status.clone())
+    }
+
+    /// The node is ours.
+    pub(crate) fn held(&self, link: &Link, path: String, czxid: Option<i64>) {
+        self.status.send_if_modified(|status| {
+            let known = matches!(status, Status::Held(held) if held.path == path && held.czxid == czxid);
+            if !known {
+                info!(path, session = %link.id(), "the node is ours");
+                *status = Status::Held(Held { path, link: link.clone(), czxid });
+            }
+            !known
+        });
+    }
+
+    /// Somebody else has the node, which is no trouble.
+    pub(crate) fn waiting(&self) {
+        self.status.send_if_modified(|status| {
+            let waits = matches!(status, Status::Pending { problem: None });
+            if !waits {
+                *status = Status::Pending { problem: None };
+            }
+            !waits
+        });
+    }
+
+    /// Not held any more; a reason is said once for each kind of trouble.
+    pub(crate) fn pending(&self, error: Option<&Error>) {
+        let problem = error.filter(|error| !matches!(error, Error::Interrupted)).cloned();
+        self.status.send_if_modified(|status| match (&*status, &problem) {
+            (Status::Pending { .. }, None) => false,
+            (Status::Pending { problem: Some(said) }, Some(problem))
+                if said.to_string() == problem.to_string() =>
+            {
+                false
+            }
+            _ => {
+                if let Some(error) = &problem {
+                    let Self { directory, name, .. } = self;
+                    warn!(error = error as &dyn std::error::Error, directory, ?name, "cannot keep the node");
+                }
+                *status = Status::Pending { problem };
+                true
+            }
+        });
+    }
+
+    /// The last word.
+    pub(crate) fn end(&self, status: Status) {
+        self.status.send_replace(status);
+    }
+}
+
+/// What was true on a connection is not known to be true when it is over, however the body ends.
+pub(crate) struct PendingOnDrop(watch::Sender<Status>);
+
+impl Drop for PendingOnDrop {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|status| {
+            let held = matches!(status, Status::Held(_));
+            if held {
+                *status = Status::Pending { problem: None };
+            }
+            held
+        });
+    }
+}
