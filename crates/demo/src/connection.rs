@@ -8,6 +8,7 @@ use proto::{Dir, InstanceId, NodeData, Root};
 use registry::{Flat, Native, Registry};
 use zk_session::{Keeper, Sessions, State, ZooKeeper};
 
+use crate::flags::number;
 use crate::output::chain;
 
 const ZK: &str = "127.0.0.1:2181";
@@ -28,7 +29,7 @@ pub(crate) struct Connection {
     pub(crate) zk: String,
 
     /// How long ZooKeeper waits for a process that fell silent, in milliseconds; the server has limits of its own
-    #[arg(long, value_name = "N", default_value_t = SESSION_MS, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    #[arg(long, value_name = "N", default_value_t = SESSION_MS, allow_negative_numbers = true, value_parser = number::<u64>(100..=600_000))]
     pub(crate) session_ms: u64,
 
     /// How services lie in ZooKeeper

@@ -4,6 +4,7 @@ mod agent;
 mod client;
 mod connection;
 mod ending;
+mod flags;
 mod logging;
 mod nodes;
 mod output;

@@ -15,6 +15,7 @@ use super::events::{Event, Events};
 use super::session::{Told, problem};
 use crate::connection::Usage;
 use crate::ending::{self, Withdrawal};
+use crate::flags::number;
 use crate::output::chain;
 use crate::stop::Stop;
 
@@ -29,7 +30,7 @@ pub(super) struct Args {
     addr: String,
 
     /// The port that it says it listens on; without one it has no address, and its name as unique code
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = number::<NonZeroU16>(1..=65535))]
     port: Option<NonZeroU16>,
 }
 

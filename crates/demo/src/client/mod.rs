@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use jiff::SignedDuration;
 use proto::{InstanceId, ServiceName};
 use registry::{Discovery, Source};
 use serde_json::{Value, json};
@@ -19,6 +18,7 @@ use self::ask::ask;
 use self::rotation::Rotation;
 use crate::connection::Connection;
 use crate::ending;
+use crate::flags::{duration, number, patience};
 use crate::logging;
 use crate::output::{complain, print};
 use crate::stop::Stop;
@@ -35,15 +35,15 @@ pub(crate) struct Args {
     service: ServiceName,
 
     /// How many requests; 0 goes on until Ctrl-C
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::<u64>(0..=u64::MAX))]
     requests: u64,
 
     /// From the begin of one request to that of the next
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", allow_hyphen_values = true, value_parser = duration)]
     interval: Duration,
 
     /// How long one server may take before the next one is asked
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", allow_hyphen_values = true, value_parser = patience)]
     timeout: Duration,
 
     /// One JSON object per line
@@ -207,33 +207,9 @@ impl Summary {
     }
 }
 
-/// A time as people write it.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || "accepted: a time from 0s to 24h with its unit, as in 1s, 250ms or 2m".to_owned();
-    let time: SignedDuration = text.parse().map_err(|_| refused())?;
-    let time = Duration::try_from(time).map_err(|_| refused())?;
-    if time > Duration::from_secs(24 * 3600) { Err(refused()) } else { Ok(time) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_has_a_unit_and_is_of_a_sensible_length() {
-        for (text, time) in [
-            ("1s", Duration::from_secs(1)),
-            ("250ms", Duration::from_millis(250)),
-            ("0s", Duration::ZERO),
-            ("1m 30s", Duration::from_secs(90)),
-            ("24h", Duration::from_secs(24 * 3600)),
-        ] {
-            assert_eq!(duration(text), Ok(time), "{text}");
-        }
-        for text in ["", "1", "-1s", "25h", "s", "1 fortnight"] {
-            assert!(duration(text).unwrap_err().contains("accepted"), "{text}");
-        }
-    }
 
     #[test]
     fn the_summary_counts_answers_retries_and_failures() {

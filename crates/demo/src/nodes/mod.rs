@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use self::table::table;
-use crate::client::duration;
 use crate::connection::{Connection, problem};
 use crate::ending;
+use crate::flags::patience;
 use crate::logging;
 use crate::output::print;
 use crate::stop::Stop;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     json: bool,
 
     /// How long to wait for ZooKeeper
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true, value_parser = patience)]
     wait: Duration,
 
     #[command(flatten)]

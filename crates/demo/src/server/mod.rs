@@ -17,6 +17,7 @@ use tracing::warn;
 use self::answering::Answering;
 use crate::connection::{Connection, Usage};
 use crate::ending::{self, Withdrawal};
+use crate::flags::number;
 use crate::logging;
 use crate::output::print;
 use crate::stop::Stop;
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     id: Option<InstanceId>,
 
     /// Its share of the requests; 0 registers it and has it never picked
-    #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT, allow_negative_numbers = true, value_parser = number::<u32>(0..=u64::from(u32::MAX)))]
     weight: u32,
 
     /// Its unique code, for messages through a broker

@@ -13,6 +13,7 @@ use proto::ServiceName;
 
 use self::stage::Stage;
 use crate::connection::{self, Connection};
+use crate::flags::number;
 use crate::logging;
 use crate::output::complain;
 use crate::stop::Stop;
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     zk: Option<String>,
 
     /// How long ZooKeeper waits for a process that fell silent, in milliseconds
-    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000))]
+    #[arg(long, value_name = "N", default_value_t = 4_000, allow_negative_numbers = true, value_parser = number::<u64>(1_000..=20_000))]
     session_ms: u64,
 
     /// Stay up at the end, until Ctrl-C

@@ -1,0 +1,76 @@
+//! What flags accept, which is said when they refuse something.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// A whole number. Of something else, the parser for its type would say what is wrong and not what is accepted.
+pub(crate) fn number<T: FromStr + 'static>(
+    accepted: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let in_range = text.parse().is_ok_and(|number| accepted.contains(&number));
+        let number = if in_range { text.parse().ok() } else { None };
+        number.ok_or_else(|| {
+            format!("accepted: a whole number from {} to {}", accepted.start(), accepted.end())
+        })
+    }
+}
+
+/// A time between two things, as people write it; there may be none.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    time(text, "0s", Duration::ZERO)
+}
+
+/// How long to wait for something: without any time nothing would ever be in time.
+pub(crate) fn patience(text: &str) -> Result<Duration, String> {
+    time(text, "1ms", Duration::from_millis(1))
+}
+
+fn time(text: &str, shortest: &str, least: Duration) -> Result<Duration, String> {
+    let refused = || format!("accepted: a time from {shortest} to 24h with its unit, as in 1s, 250ms or 2m");
+    let time: SignedDuration = text.parse().map_err(|_| refused())?;
+    let time = Duration::try_from(time).map_err(|_| refused())?;
+    if (least..=Duration::from_secs(24 * 3600)).contains(&time) { Ok(time) } else { Err(refused()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_is_of_a_sensible_length() {
+        for (text, time) in [
+            ("1s", Duration::from_secs(1)),
+            ("250ms", Duration::from_millis(250)),
+            ("0s", Duration::ZERO),
+            ("1m 30s", Duration::from_secs(90)),
+            ("24h", Duration::from_secs(24 * 3600)),
+        ] {
+            assert_eq!(duration(text), Ok(time), "{text}");
+            assert_eq!(patience(text).is_ok(), !time.is_zero(), "{text}");
+        }
+        for text in ["", "1", "-1s", "25h", "s", "1 fortnight"] {
+            assert!(duration(text).unwrap_err().contains("accepted"), "{text}");
+            assert!(patience(text).unwrap_err().contains("accepted"), "{text}");
+        }
+        assert_eq!(patience("1ms"), Ok(Duration::from_millis(1)));
+        assert!(patience("999us").is_err());
+    }
+
+    #[test]
+    fn a_number_is_within_its_limits() {
+        let port = number::<NonZeroU16>(1..=65535);
+        assert_eq!(port("65535"), Ok(NonZeroU16::MAX));
+        let weight = number::<u32>(0..=u64::from(u32::MAX));
+        assert_eq!((weight("0"), weight("4294967295")), (Ok(0), Ok(u32::MAX)));
+        for text in ["", "0", "65536", "-1", "1.0", "1s", "99999999999999999999"] {
+            let accepted = "accepted: a whole number from 1 to 65535".to_owned();
+            assert_eq!(port(text), Err(accepted), "{text}");
+        }
+    }
+}
