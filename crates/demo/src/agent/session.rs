@@ -5,6 +5,7 @@ use std::time::Duration;
 use zk_session::{SessionId, State};
 
 use super::events::{Event, SessionState};
+use crate::output::chain;
 
 /// What was told of the session so far.
 ///
@@ -51,7 +52,7 @@ impl Told {
 pub(crate) fn problem(state: &State) -> Option<String> {
     match state {
         State::Connecting { problem } | State::Suspended { problem, .. } => {
-            problem.as_ref().map(ToString::to_string)
+            problem.as_ref().map(|problem| chain(problem))
         }
         State::Connected { .. } | State::Closed => None,
     }
@@ -64,6 +65,8 @@ fn event(state: SessionState, id: SessionId, timeout: Duration) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::time::Instant;
 
     use super::*;
@@ -133,5 +136,10 @@ mod tests {
         assert_eq!(problem(&state).as_deref(), Some("no"));
         assert_eq!(problem(&connected(1)), None);
         assert_eq!(problem(&State::Connecting { problem: None }), None);
+        let source: Arc<dyn std::error::Error + Send + Sync> =
+            Arc::new(std::io::Error::other("certificate expired"));
+        let unreachable = zk_session::Error::Unreachable { servers: "a:1".to_owned(), source: Some(source) };
+        let told = problem(&State::Connecting { problem: Some(unreachable) });
+        assert_eq!(told.as_deref(), Some("no ZooKeeper server of a:1 could be reached: certificate expired"));
     }
 }
