@@ -40,3 +40,29 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// Text from anybody as it may go to a terminal: what would be a command there is escaped.
+pub(crate) fn shown(text: &str) -> String {
+    let escape = |c: char| if is_command(c) { c.escape_debug().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+/// Whether a terminal would do something instead of showing it. Names may have the later ones, which turn around what
+/// follows or break the line: one line could look like others.
+fn is_command(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_clear_turn_around_or_break_a_line_is_escaped() {
+        assert_eq!(shown("\x1b[2J\n\u{9b}"), "\\u{1b}[2J\\n\\u{9b}");
+        assert_eq!(shown("a\u{202e}b\u{2066}\u{200f}\u{2028}"), "a\\u{202e}b\\u{2066}\\u{200f}\\u{2028}");
+        assert_eq!(shown("größe \"é\" it's"), "größe \"é\" it's");
+    }
+}

@@ -20,7 +20,7 @@ use crate::connection::Connection;
 use crate::ending;
 use crate::flags::{duration, number, patience};
 use crate::logging;
-use crate::output::{complain, print};
+use crate::output::{complain, print, shown};
 use crate::stop::Stop;
 
 /// How long to wait for the first list in silence.
@@ -159,7 +159,7 @@ impl Request {
             None => text.push_str("FAILED: nobody answered"),
         }
         for (id, why) in &self.refused {
-            text.push_str(&format!("  [{id}: {why}]"));
+            text.push_str(&format!("  [{}: {why}]", shown(id.as_str())));
         }
         text
     }
@@ -196,7 +196,7 @@ impl Summary {
 
     fn text(&self, service: &ServiceName) -> String {
         let Self { requests, retries, failed, answered } = self;
-        let shares: Vec<_> = answered.iter().map(|(id, many)| format!("{id}: {many}")).collect();
+        let shares: Vec<_> = answered.iter().map(|(id, many)| format!("{}: {many}", shown(id))).collect();
         let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
         format!("{requests} requests to {service}, {failed} failed, {retries} retries; answered by {shares}")
     }

@@ -19,7 +19,7 @@ use crate::connection::{Connection, problem};
 use crate::ending;
 use crate::flags::patience;
 use crate::logging;
-use crate::output::print;
+use crate::output::{print, shown};
 use crate::stop::Stop;
 
 /// See [`crate::Command::Nodes`].
@@ -219,7 +219,7 @@ fn as_json(kind: &str, service: &ServiceName, instance: &Instance, view: &View) 
 }
 
 fn bad_as_text(BadNode { path, reason, .. }: &BadNode) -> String {
-    format!("bad node {}: {}", table::shown(path), table::shown(reason))
+    format!("bad node {}: {}", shown(path), shown(reason))
 }
 
 fn bad_as_json(service: &ServiceName, BadNode { path, reason, .. }: &BadNode) -> Value {

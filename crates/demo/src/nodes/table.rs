@@ -2,6 +2,8 @@
 
 use std::array;
 
+use crate::output::shown;
+
 const GAP: &str = "  ";
 
 /// A table with one row for each of `rows` below its heads, without a line end behind the last.
@@ -21,12 +23,6 @@ pub(crate) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> S
 /// One row on its own.
 pub(crate) fn line<const N: usize>(row: &[String; N]) -> String {
     row.each_ref().map(|cell| shown(cell)).join(GAP)
-}
-
-/// Text from anybody as it may go to a terminal: what would be a command there is escaped.
-pub(crate) fn shown(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
-    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]
