@@ -1,6 +1,8 @@
 //! What an agent says: one JSON object per line on stdout.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proto::{Instance, InstanceId, ServiceName};
@@ -14,6 +16,9 @@ use super::limiter::Limiter;
 /// How many lines may wait for a reader. One who stalls for longer misses some, and is told how many: a process must
 /// not stop its work, nor grow without bound, because nobody reads what it says.
 const WAITING: usize = 4096;
+
+/// No line is added to so many bytes that wait already: the view of a large service is long.
+const MOST_BYTES: usize = 16 << 20;
 
 /// How long a stalled reader may hold up the end.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -88,6 +93,8 @@ fn now() -> u64 {
 #[derive(Debug)]
 pub(crate) struct Events {
     lines: mpsc::Sender<String>,
+    /// How many bytes wait to be written.
+    waiting: Arc<AtomicUsize>,
     written: oneshot::Receiver<()>,
     missed: u64,
     errors: Limiter,
@@ -96,19 +103,22 @@ pub(crate) struct Events {
 impl Events {
     /// Events that are written to `out`, each flushed at once.
     pub(crate) fn to(mut out: impl Write + Send + 'static) -> std::io::Result<Self> {
-        let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
+        let (lines, mut next) = mpsc::channel::<String>(WAITING);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
         let (done, written) = oneshot::channel();
         std::thread::Builder::new().name("events".into()).spawn(move || {
-            while let Some(line) = waiting.blocking_recv() {
+            while let Some(line) = next.blocking_recv() {
                 if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
                     // The work goes on: a service is not taken away because its supervisor died.
                     warn!(error = &error as &dyn std::error::Error, "nobody reads the events any more");
                     break;
                 }
+                left.fetch_sub(line.len(), Ordering::Relaxed);
             }
             let _ = done.send(());
         })?;
-        Ok(Self { lines, written, missed: 0, errors: Limiter::default() })
+        Ok(Self { lines, waiting, written, missed: 0, errors: Limiter::default() })
     }
 
     /// Says that something happened now.
@@ -139,10 +149,12 @@ impl Events {
         if let Some(what) = self.errors.held_back() {
             self.say(&Event::Error { what });
         }
-        let Self { lines, written, .. } = self;
+        let Self { lines, waiting, written, .. } = self;
         let last = async {
+            let bye = line(&Event::Bye { clean });
+            waiting.fetch_add(bye.len(), Ordering::Relaxed);
             // An error means that nobody reads any more.
-            if lines.send(line(&Event::Bye { clean })).await.is_ok() {
+            if lines.send(bye).await.is_ok() {
                 drop(lines);
                 let _ = written.await;
             }
@@ -152,7 +164,13 @@ impl Events {
 
     /// Whether there was room; a reader that is gone misses nothing.
     fn send(&self, line: String) -> bool {
-        !matches!(self.lines.try_send(line), Err(mpsc::error::TrySendError::Full(_)))
+        let Ok(room) = self.lines.try_reserve() else { return self.lines.is_closed() };
+        if self.waiting.load(Ordering::Relaxed) >= MOST_BYTES {
+            return false;
+        }
+        self.waiting.fetch_add(line.len(), Ordering::Relaxed);
+        room.send(line);
+        true
     }
 }
 
@@ -165,7 +183,7 @@ fn line(event: &Event) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Condvar, Mutex};
+    use std::sync::{Condvar, Mutex};
 
     use serde_json::{Value, json};
 
@@ -317,6 +335,36 @@ mod tests {
             told.map(|what| what.split_once(" events were lost").unwrap().0.parse::<u64>().unwrap()).sum();
         assert_eq!((told, told > 0), (said - got, true));
         assert_eq!(lines[lines.len() - 2]["pid"], 2);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_stalled_reader_is_bounded_in_bytes_too() {
+        let reader = Reader::default();
+        reader.stall(true);
+        let mut events = Events::to(reader.clone()).unwrap();
+        let what = "x".repeat(1 << 20);
+        for _ in 0..100 {
+            events.say(&Event::Error { what: what.clone() });
+        }
+        assert!(events.missed >= 80, "{} were missed", events.missed);
+        let missed = events.missed;
+        reader.stall(false);
+        // However long a line is, it is said when little waits before it.
+        let all_written = || events.waiting.load(Ordering::Relaxed) == 0;
+        timeout(Duration::from_secs(20), async {
+            while !all_written() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .unwrap();
+        let long = "y".repeat(MOST_BYTES + 1);
+        events.say(&Event::Error { what: long.clone() });
+        events.end(true).await;
+        let lines = reader.lines();
+        let said = |what: &str| lines.iter().filter(|line| line["what"] == what).count() as u64;
+        assert_eq!((said(&what), said(&long)), (100 - missed, 1));
+        assert_eq!(said(&format!("{missed} events were lost: nobody read them in time")), 1);
     }
 
     #[tokio::test]
