@@ -235,6 +235,27 @@ async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
 }
 
 #[tokio::test]
+async fn a_tour_whose_progress_nobody_reads_goes_on() {
+    let _alone = ONE_TOUR.lock().await;
+    let mut child = demo(["tour", "--session-ms", "2000"]).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
+    let began = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("started a time server") {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(timeout(PATIENCE, began).await.unwrap(), "it ended: {:?}", child.wait().await);
+    let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(timeout(PATIENCE, child.wait()).await.unwrap().unwrap().code(), Some(130));
+}
+
+#[tokio::test]
 async fn a_tour_that_is_stopped_or_killed_leaves_no_process_behind() {
     let _alone = ONE_TOUR.lock().await;
     for signal in [Signal::INT, Signal::KILL] {

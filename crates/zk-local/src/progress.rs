@@ -1,6 +1,6 @@
 //! What a person at the terminal sees while something takes its time.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,7 +12,7 @@ pub(crate) struct Progress(Option<ProgressBar>);
 impl Progress {
     pub(crate) fn start(what: &str) -> Self {
         if !std::io::stderr().is_terminal() {
-            eprintln!("{what} ...");
+            say(&format!("{what} ..."));
             return Self(None);
         }
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());
@@ -27,7 +27,7 @@ impl Progress {
     pub(crate) fn step(&self, what: &str) {
         match &self.0 {
             Some(bar) => bar.set_message(what.to_owned()),
-            None => eprintln!("{what} ..."),
+            None => say(&format!("{what} ...")),
         }
     }
 
@@ -35,9 +35,14 @@ impl Progress {
     pub(crate) fn finish(self, what: &str) {
         match &self.0 {
             Some(bar) => bar.finish_with_message(what.to_owned()),
-            None => eprintln!("{what}"),
+            None => say(what),
         }
     }
+}
+
+/// On stderr, whether anybody reads that or not: `eprintln` would panic.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Drop for Progress {
