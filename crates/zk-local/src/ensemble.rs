@@ -233,6 +233,10 @@ impl Ensemble {
     /// # Errors
     ///
     /// The ensemble was not built [separable](EnsembleBuilder::separable).
+    ///
+    /// # Panics
+    ///
+    /// There is no such server: they are counted from 0.
     pub fn isolate(&self, index: usize) -> Result<(), Error> {
         self.of(index)?.for_each(|proxy| proxy.stall(Direction::Both));
         Ok(())
@@ -243,6 +247,10 @@ impl Ensemble {
     /// # Errors
     ///
     /// The ensemble was not built [separable](EnsembleBuilder::separable).
+    ///
+    /// # Panics
+    ///
+    /// There is no such server: they are counted from 0.
     pub fn rejoin(&self, index: usize) -> Result<(), Error> {
         self.of(index)?.for_each(Proxy::heal);
         Ok(())
@@ -253,6 +261,8 @@ impl Ensemble {
         if self.links.is_empty() {
             return Err(Error::WrongState("only an ensemble that was built separable can be separated"));
         }
+        // Without this nothing would be cut off, and nobody told.
+        assert!(index < self.servers.len(), "there is no server {index} among {}", self.servers.len());
         let links = self.links.iter().filter(move |link| link.from == index || link.to == index);
         Ok(links.flat_map(|link| [&link.quorum, &link.election]))
     }

@@ -93,3 +93,10 @@ async fn an_isolated_leader_is_replaced_and_follows_when_it_is_back() {
     until("its return", async || ensemble.server(old).role().await.unwrap() == Role::Follower).await;
     assert_ne!(ensemble.leader().await.unwrap(), old);
 }
+
+#[tokio::test]
+#[should_panic(expected = "there is no server 3 among 3")]
+async fn a_server_that_is_not_there_cannot_be_isolated() {
+    let ensemble = started(Ensemble::builder(3).separable().start()).await;
+    let _ = ensemble.isolate(3);
+}
