@@ -38,7 +38,7 @@ Examples:
   demo client --service time --requests 5              a client that finds it
   demo nodes --service time --watch                    what is registered, as it changes
 
-Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent).";
+Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent), 130 stopped before it was done.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// What a program ends with that was stopped before it was done, as shells have it for Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// SIGTERM and SIGINT, from the moment that this is made: before that they end the process at once.
 #[derive(Debug)]
 pub(crate) struct Stop {

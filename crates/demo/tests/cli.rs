@@ -108,6 +108,22 @@ fn a_zookeeper_that_cannot_be_reached_is_said_and_is_a_failure() {
 }
 
 #[test]
+fn who_is_stopped_before_the_first_answer_was_not_done() {
+    let at = nowhere();
+    for more in [&[][..], &["--service", "time"], &["--service", "time", "--watch"]] {
+        let arguments = [&["nodes", "--zk", &at, "--wait", "1h", "-v"], more].concat();
+        let mut child = demo(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Its handlers are there when it says why it waits.
+        let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
+        std::io::BufRead::read_line(&mut errors, &mut String::new()).unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), &*output.stdout), (Some(130), &b""[..]), "{more:?}");
+    }
+}
+
+#[test]
 fn nobody_who_reads_is_no_reason_to_panic() {
     let at = nowhere();
     for arguments in [

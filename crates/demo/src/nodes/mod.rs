@@ -20,7 +20,7 @@ use crate::ending;
 use crate::flags::patience;
 use crate::logging;
 use crate::output::{print, shown};
-use crate::stop::Stop;
+use crate::stop::{self, Stop};
 
 /// See [`crate::Command::Nodes`].
 #[derive(ClapArgs, Debug)]
@@ -60,17 +60,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::listen()?;
     let keeper = args.connection.keep()?;
     let registry = args.connection.registry(keeper.sessions());
+    let mut listed = false;
     let shown = tokio::select! {
         shown = async {
             match &args.service {
                 None => services(&args, &registry).await,
-                Some(service) => instances(&args, &registry, service).await,
+                Some(service) => instances(&args, &registry, service, &mut listed).await,
             }
-        } => shown,
-        () = stop.requested() => Ok(()),
+        } => shown.map(|()| ExitCode::SUCCESS),
+        () = stop.requested() => Ok(ExitCode::from(stop::INTERRUPTED)),
     };
     ending::close(keeper).await;
-    shown.map(|()| ExitCode::SUCCESS)
+    // Who watches goes on until somebody stops that.
+    if listed { shown.map(|_| ExitCode::SUCCESS) } else { shown }
 }
 
 async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
@@ -100,7 +102,12 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     }
 }
 
-async fn instances(args: &Args, registry: &Registry, service: &ServiceName) -> anyhow::Result<()> {
+async fn instances(
+    args: &Args,
+    registry: &Registry,
+    service: &ServiceName,
+    listed: &mut bool,
+) -> anyhow::Result<()> {
     let discovery = registry.follow(service);
     let mut views = discovery.view();
     let mut told = args.first(registry, &mut views).await?;
@@ -110,6 +117,7 @@ async fn instances(args: &Args, registry: &Registry, service: &ServiceName) -> a
     } else {
         print(as_text(service, &told))?;
     }
+    *listed = true;
     while args.watch && views.changed().await.is_ok() {
         let Some(view) = views.borrow_and_update().clone() else { continue };
         news(service, &told, &view, args.json).iter().try_for_each(print)?;

@@ -16,13 +16,10 @@ use crate::connection::{self, Connection};
 use crate::flags::number;
 use crate::logging;
 use crate::output::complain;
-use crate::stop::Stop;
+use crate::stop::{INTERRUPTED, Stop};
 
 /// The tick of a ZooKeeper of our own: sessions expire at whole ticks.
 const TICK: Duration = Duration::from_millis(200);
-
-/// What a program that was stopped by Ctrl-C ends with.
-const INTERRUPTED: u8 = 130;
 
 /// See [`crate::Command::Tour`].
 #[derive(ClapArgs, Debug)]
