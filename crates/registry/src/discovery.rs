@@ -50,7 +50,8 @@ impl Discovery {
         &self.path
     }
 
-    /// The list that callers are to use; `None` before the first whole one. What a balancer follows.
+    /// The list that callers are to use; `None` before the first whole one. What a balancer follows. It is published
+    /// after the [`view`](Self::view), which is never behind.
     pub fn instances(&self) -> watch::Receiver<Option<Instances>> {
         self.directory.entries()
     }

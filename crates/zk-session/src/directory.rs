@@ -72,7 +72,8 @@ impl<T> Directory<T> {
         self.view.clone()
     }
 
-    /// The entries alone; `None` before the first whole list. Does not change when only the source does.
+    /// The entries alone; `None` before the first whole list. Does not change when only the source does, and is
+    /// published after the [`view`](Self::view), which is never behind.
     pub fn entries(&self) -> watch::Receiver<Option<Entries<T>>> {
         self.entries.clone()
     }

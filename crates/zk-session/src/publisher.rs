@@ -23,14 +23,8 @@ impl<T> Publisher<T> {
         StaleOnDrop(self.view.clone())
     }
 
+    /// The view first: whoever has a list finds its source.
     pub(crate) fn send(&self, entries: Entries<T>, bad: Arc<[BadNode]>, stale: bool) {
-        self.entries.send_if_modified(|now| {
-            let differ = now.as_ref().is_none_or(|now| !same(now, &entries));
-            if differ {
-                *now = Some(entries.clone());
-            }
-            differ
-        });
         self.view.send_if_modified(|now| {
             let source = match (stale, now.as_ref().map(|now| now.source)) {
                 (false, _) => Source::Live,
@@ -44,7 +38,14 @@ impl<T> Publisher<T> {
                 if now.is_none() {
                     info!(path = self.path, entries = entries.len(), "the first whole list is here");
                 }
-                *now = Some(View { entries, source, bad });
+                *now = Some(View { entries: entries.clone(), source, bad });
+            }
+            differ
+        });
+        self.entries.send_if_modified(|now| {
+            let differ = now.as_ref().is_none_or(|now| !same(now, &entries));
+            if differ {
+                *now = Some(entries);
             }
             differ
         });
@@ -85,5 +86,38 @@ impl<T> Drop for StaleOnDrop<T> {
             }
             _ => false,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    /// Looks at the view in the moment in which it is woken.
+    struct Look {
+        view: watch::Receiver<Option<View<u8>>>,
+        seen: AtomicBool,
+    }
+
+    impl Wake for Look {
+        fn wake(self: Arc<Self>) {
+            self.seen.store(self.view.borrow().is_some(), Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn whoever_has_a_list_finds_its_source() {
+        let ((view, views), (entries, mut lists)) = (watch::channel(None), watch::channel(None));
+        let publisher = Publisher { path: "/a".to_owned(), view, entries, problem: watch::channel(None).0 };
+        let look = Arc::new(Look { view: views, seen: AtomicBool::new(false) });
+        let waker = Waker::from(look.clone());
+        let mut changed = pin!(lists.changed());
+        assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        publisher.send([Arc::new(1)].into_iter().collect(), Arc::new([]), false);
+        assert!(look.seen.load(Ordering::SeqCst));
     }
 }
