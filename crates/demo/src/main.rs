@@ -33,7 +33,7 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  demo tour                                            all of it in half a minute, with nothing prepared
+  demo tour                                            all of it, in half a minute
   demo server --listen 127.0.0.1:8897 --service time   a server that registers itself
   demo client --service time --requests 5              a client that finds it
   demo nodes --service time --watch                    what is registered, as it changes

@@ -27,8 +27,7 @@ const EXAMPLES: &str = r#"Example, two terminals and a ZooKeeper on 127.0.0.1:21
   demo agent watch    --service time --name me
   demo agent register --service time --name a --port 8897
 
-On stdout one JSON object per line, with what happened as "ev" and the time in nanoseconds of the machine's monotonic clock
-as "t"; the last is "bye". On stdin one JSON object per line:
+On stdout one JSON object per line, with what happened as "ev" and the time in nanoseconds of the machine's monotonic clock as "t"; the last is "bye". On stdin one JSON object per line:
   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"deregister"}   {"cmd":"quit"}
 SIGTERM and SIGINT end it as quit does. The end of stdin means nothing."#;
 

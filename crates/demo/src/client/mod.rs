@@ -58,7 +58,7 @@ const EXAMPLES: &str = "\
 Example, with a ZooKeeper on 127.0.0.1:2181 and a server or two (demo server):
   demo client --service time --requests 5 --interval 200ms
 
-A request fails only when every server was asked, each once. Without ZooKeeper the last list is used on.
+A request fails only when every server was asked, each once. Without ZooKeeper the last list is used on. \
 It ends with 1 when a request failed.";
 
 /// What became of one request.

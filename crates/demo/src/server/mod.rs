@@ -70,7 +70,7 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   demo server --listen 127.0.0.1:8897 --service time --weight 2 --zone a &
   demo client --service time --requests 3
 
-It answers each connection with one line, its address and the time, and closes it. It starts without ZooKeeper, and
+It answers each connection with one line, its address and the time, and closes it. It starts without ZooKeeper, and \
 registers when that is there. SIGTERM and Ctrl-C: it deregisters, finishes what it began, and ends with 0.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {

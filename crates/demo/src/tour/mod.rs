@@ -48,7 +48,7 @@ Examples:
   demo tour --keep                        and stay up, to be played with from another terminal
   ZK_CONNECT=127.0.0.1:2181 demo tour     with yours
 
-It starts three time servers (8897, 8898, 8899, or other ports where these are taken) and a client, kills one server
+It starts three time servers (8897, 8898, 8899, or other ports where these are taken) and a client, kills one server \
 hard, and ends with 1 if anything was not as promised. Nothing that it started stays behind.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
