@@ -60,7 +60,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
             }
             command = commands.next() => match command {
                 Ok(Command::Quit) => break,
-                Ok(command) => events.error(format!("not done: {command:?} is not for those who only watch")),
+                Ok(_) => events.error("not done: an agent that watches is told nothing but to quit"),
                 Err(why) => events.error(why),
             },
         }
