@@ -23,6 +23,7 @@ async fn main() -> anyhow::Result<()> {
     let here = registry.announce(&time, NodeData::at("127.0.0.1:8897".parse()?))?;
     if timeout(Duration::from_secs(5), here.registered()).await.is_err() {
         println!("not registered yet, which goes on in the background: {:?}", *here.status().borrow());
+        println!("the connection: {:?}", *keeper.sessions().state().borrow());
     }
 
     let discovery = registry.follow(&time);

@@ -18,7 +18,7 @@ const SESSION_MS: u64 = 10_000;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "ZooKeeper")]
 pub(crate) struct Connection {
-    /// ZooKeeper's servers, and a directory below which everything is kept
+    /// ZooKeeper's servers, and a directory below which everything is kept, which must exist
     #[arg(
         long,
         env = "ZK_CONNECT",

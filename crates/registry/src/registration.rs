@@ -33,7 +33,8 @@ pub struct Registration {
 pub enum Status {
     /// The instance is not known to be registered: not yet, or not since the connection went.
     Registering {
-        /// What an operator would have to know: the last try failed for this reason.
+        /// What an operator would have to know: the last try failed for this reason. That there is no connection is
+        /// told by [`Sessions::state`](zk_session::Sessions::state) alone.
         problem: Option<Error>,
     },
     /// The instance is registered, and the node is ours.

@@ -158,8 +158,8 @@ impl Registry {
         let services = &self.layout.services();
         let listed = self.sessions.each(|link| async move {
             match list(&link, services).await {
-                // Asking again would not change what was refused.
                 Err(error @ zk_session::Error::Interrupted) => Err(error),
+                // Asking again would not change what was refused.
                 answer => Ok(answer),
             }
         });

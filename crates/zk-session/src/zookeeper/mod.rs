@@ -75,7 +75,7 @@ struct Known {
 
 impl ZooKeeper {
     /// Starts to describe a connection. `connect` names the servers, and where everything is kept if not at the root:
-    /// `zk1:2181,zk2:2181/payments`.
+    /// `zk1:2181,zk2:2181/payments`. That directory is never made: it must exist.
     pub fn builder(connect: &str) -> Builder {
         Builder::new(connect)
     }
