@@ -8,7 +8,7 @@ help: ## this list
 
 demo: ## ZooKeeper, servers and a client, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
 	@scripts/setup.sh compiler
-	@cargo run --quiet -p demo -- tour $(if $(KEEP),--keep)
+	@cargo run -p demo -- tour $(if $(KEEP),--keep)
 
 test: ## installs what is missing and runs every test, on real ZooKeeper servers too
 	@scripts/setup.sh compiler zookeeper
