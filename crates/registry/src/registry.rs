@@ -172,7 +172,10 @@ async fn list(link: &Link, services: &Services) -> Result<Vec<ServiceName>, zk_s
         Services::ChildrenOf(directory) => {
             link.sync(directory).await?;
             let names = match link.children(directory).await {
-                Err(zk_session::Error::NoNode) => Vec::new(),
+                Err(zk_session::Error::NoNode) => {
+                    link.check_chroot().await?;
+                    Vec::new()
+                }
                 names => names?,
             };
             Ok(usable(&names))
@@ -180,6 +183,9 @@ async fn list(link: &Link, services: &Services) -> Result<Vec<ServiceName>, zk_s
         Services::Single { directory, name } => {
             link.sync(directory).await?;
             let there = link.exists(directory).await?.is_some();
+            if !there {
+                link.check_chroot().await?;
+            }
             Ok(name.iter().filter(|_| there).cloned().collect())
         }
     }

@@ -151,11 +151,19 @@ async fn a_chroot_keeps_everything_below_it() {
     let now = timeout(LIMIT, status.wait_for(told)).await.expect("told in time").expect("kept").clone();
     assert!(format!("{now:?}").contains("the chroot of the connect string does not exist"), "{now:?}");
 
+    let discovery = inside.registry.follow(&time());
+    let mut problem = discovery.problem();
+    let now =
+        timeout(LIMIT, problem.wait_for(Option::is_some)).await.expect("told in time").expect("kept").clone();
+    assert!(format!("{now:?}").contains("the chroot of the connect string does not exist"), "{now:?}");
+    assert!(discovery.view().borrow().is_none(), "a slip of the pen is no empty service");
+    let services = timeout(LIMIT, inside.registry.services()).await.expect("answered in time");
+    assert!(format!("{services:?}").contains("does not exist"), "{services:?}");
+
     session.create("/payments", b"", zk_session::Kind::Persistent).await.unwrap();
     registered(&one).await;
     let path = "/payments/headkeeper/time/instances/one";
     assert!(session.exists(path).await.unwrap().is_some());
-    let discovery = inside.registry.follow(&time());
     shows(&discovery, "inside", &["one"]).await;
     one.withdraw().await;
     assert!(session.exists(path).await.unwrap().is_none());

@@ -120,7 +120,13 @@ impl<T> Follower<T> {
     /// The size is asked before the list is: the list of an oversize directory may be more than can be received.
     async fn wait_until_it_fits(&mut self, link: &Link, changes: &mut Changes) -> Result<(), Error> {
         loop {
-            let found = link.exists(&self.path).await?.map_or(0, |stat| stat.children);
+            let found = match link.exists(&self.path).await? {
+                Some(stat) => stat.children,
+                None => {
+                    link.check_chroot().await?;
+                    0
+                }
+            };
             match self.check_size(found) {
                 Ok(()) => return Ok(()),
                 Err(error) => self.publisher.report(Some(&error)),

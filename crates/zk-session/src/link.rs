@@ -125,6 +125,21 @@ impl Link {
         self.0.caught_up.get_or_try_init(|| self.0.session.sync("/")).await.map(|_| ())
     }
 
+    /// Says why a directory that is not there may be none of ours: its absence means something only below a chroot that
+    /// exists.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] when the chroot of the connect string does not exist.
+    pub async fn check_chroot(&self) -> Result<(), Error> {
+        match self.0.session.exists("/").await? {
+            Some(_) => Ok(()),
+            None => {
+                Err(Error::Rejected { what: "the chroot of the connect string does not exist".to_owned() })
+            }
+        }
+    }
+
     /// Reads a node; many who ask at the same time share a request.
     ///
     /// # Errors
