@@ -111,6 +111,23 @@ async fn without_a_server_it_goes_on_trying_and_tells_why_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_is_back_is_met_in_time_to_show_the_truth_within_a_second() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let mut states = process.sessions().state();
+    for outage in 0..100 {
+        until(&mut states, "connected", connected).await;
+        zk.stop();
+        sleep(Duration::from_millis(15_000 + 37 * outage)).await;
+        zk.start();
+        let back = Instant::now();
+        until(&mut states, "connected again", connected).await;
+        assert!(back.elapsed() <= Duration::from_millis(810), "took {:?}", back.elapsed());
+    }
+    assert_eq!(zk.sessions().len(), 1, "nobody's session expires while the server is down");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_state_tells_a_suspended_session_and_a_new_one() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
