@@ -16,6 +16,9 @@ use crate::options::{Acl, Builder, Reader};
 use crate::servers::Servers;
 use crate::{Error, SessionId};
 
+/// How far apart those may be who go on from one server to the next.
+const APART: Duration = Duration::from_millis(450);
+
 /// How to reach the servers, everything checked.
 pub(super) struct Dialer {
     servers: String,
@@ -88,17 +91,20 @@ impl Dialer {
         granted.unwrap_or(self.wanted)
     }
 
-    /// Tries each server once, in any order, until one can be reached.
+    /// Tries each server once, in any order, until one can be reached. In no hurry, others who were turned away at the
+    /// same moment are not followed to the next server at once.
     pub(super) async fn dial(
         &self,
         session: Option<zk::SessionInfo>,
         granted: Option<Duration>,
+        hurry: bool,
     ) -> Result<Dialed, NotDialed> {
         let mut each: Vec<_> = self.each.iter().collect();
         each.shuffle(&mut rand::rng());
         let mut unreachable = NotDialed::Failed(self.unreachable(None));
-        for server in each {
-            let due = self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+        for (tried, server) in each.into_iter().enumerate() {
+            let apart = if hurry || tried == 0 { Duration::ZERO } else { APART.mul_f64(rand::random()) };
+            let due = self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now() + apart);
             sleep_until(due).await;
             match self.dial_one(server, session.clone(), granted).await {
                 Err(failed @ NotDialed::Failed(Error::Unreachable { .. })) => unreachable = failed,

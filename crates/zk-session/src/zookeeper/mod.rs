@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use zookeeper_client::SessionInfo;
 
@@ -71,6 +71,15 @@ struct Known {
     granted: Option<Duration>,
     /// The newest connection, over or not.
     connection: Option<Arc<Connection>>,
+    /// When that was found to be over.
+    lost: Option<Instant>,
+}
+
+impl Known {
+    /// Whether the session is lost if it is not met again soon.
+    fn is_in_danger(&self) -> bool {
+        self.lost.zip(self.granted).is_some_and(|(lost, granted)| lost.elapsed() < granted)
+    }
 }
 
 impl ZooKeeper {
@@ -92,11 +101,12 @@ impl ZooKeeper {
         let mut known = self.known.lock().await;
         if let Some(old) = known.connection.take() {
             old.end();
+            known.lost = Some(Instant::now());
         }
         let mut measured = false;
         loop {
             let granted = known.granted;
-            match self.dialer.dial(known.session.clone(), granted).await {
+            match self.dialer.dial(known.session.clone(), granted, known.is_in_danger()).await {
                 Ok(dialed) => {
                     known.session = Some(dialed.session());
                     known.granted = Some(dialed.timeout());
@@ -134,7 +144,7 @@ impl ZooKeeper {
             open.end();
         }
         loop {
-            match self.dialer.dial(Some(session.clone()), known.granted).await {
+            match self.dialer.dial(Some(session.clone()), known.granted, true).await {
                 Ok(dialed) => {
                     if self.open(dialed).close().await {
                         return;
