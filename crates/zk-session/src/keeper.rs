@@ -158,9 +158,11 @@ struct Hurry {
 }
 
 impl Hurry {
-    /// For a session of this timeout whose connection ended now.
+    /// For a session of this timeout whose connection ended now. It does not end at the same moment for all who lost a server
+    /// together, or their next tries would fall together too.
     fn start(timeout: Duration) -> Self {
-        Self { until: Instant::now() + timeout, pause: (timeout / 10).max(NEVER_FASTER) }
+        let lasts = timeout.mul_f64(0.9 + rand::random::<f64>() / 4.0);
+        Self { until: Instant::now() + lasts, pause: (timeout / 10).max(NEVER_FASTER) }
     }
 }
 
