@@ -55,9 +55,26 @@ fn is_command(c: char) -> bool {
     c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// JSON without anything that a terminal acts on, or that some programs take for the end of a line. Outside of its
+/// strings JSON has no such characters.
+pub(crate) fn one_line(json: impl Display) -> String {
+    let escape = |c: char| if is_command(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    let json = json.to_string();
+    // Nearly always, and lines can be long.
+    if json.contains(is_command) { json.chars().map(escape).collect() } else { json }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_on_one_line_for_everybody_and_means_the_same() {
+        let text = "a\x1b[2J\n\u{9b}\u{85}\u{2028}\u{202e}\u{7f} größe \"🦀\"";
+        let line = one_line(serde_json::json!({ "key": text }));
+        assert_eq!(line, r#"{"key":"a\u001b[2J\n\u009b\u0085\u2028\u202e\u007f größe \"🦀\""}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap()["key"], text);
+    }
 
     #[test]
     fn what_would_clear_turn_around_or_break_a_line_is_escaped() {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::limiter::Limiter;
+use crate::output::one_line;
 
 /// How many lines may wait for a reader. One who stalls for longer misses some, and is told how many: a process must
 /// not stop its work, nor grow without bound, because nobody reads what it says.
@@ -175,8 +176,9 @@ impl Events {
 }
 
 fn line(event: &Event) -> String {
-    let mut line = serde_json::to_string(&Line { event, t: now() })
+    let json = serde_json::to_string(&Line { event, t: now() })
         .expect("an event is a map of texts, numbers and lists of those");
+    let mut line = one_line(json);
     line.push('\n');
     line
 }
@@ -271,11 +273,11 @@ mod tests {
                 Event::BadNode { path: "/p".into(), reason: "r".into() },
                 json!({"ev": "bad-node", "path": "/p", "reason": "r"}),
             ),
-            (Event::Error { what: "w".into() }, json!({"ev": "error", "what": "w"})),
+            (Event::Error { what: "w\u{2028}\n".into() }, json!({"ev": "error", "what": "w\u{2028}\n"})),
             (Event::Bye { clean: true }, json!({"ev": "bye", "clean": true})),
         ] {
             let line = line(&event);
-            assert!(line.ends_with('\n') && line.matches('\n').count() == 1);
+            assert!(line.ends_with('\n') && line.matches(['\n', '\u{2028}']).count() == 1, "{line}");
             let mut said: Value = serde_json::from_str(&line).unwrap();
             let t = said.as_object_mut().unwrap().remove("t").unwrap();
             assert!(t.is_u64(), "{t}");

@@ -20,7 +20,7 @@ use crate::connection::Connection;
 use crate::ending;
 use crate::flags::{duration, number, patience};
 use crate::logging;
-use crate::output::{complain, print, shown};
+use crate::output::{complain, one_line, print, shown};
 use crate::stop::Stop;
 
 /// How long to wait for the first list in silence.
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     drop(discovery);
     ending::close(keeper).await;
     asked?;
-    print(if args.json { summary.json().to_string() } else { summary.text(&args.service) })?;
+    print(if args.json { one_line(summary.json()) } else { summary.text(&args.service) })?;
     Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -123,7 +123,7 @@ async fn ask_all(
         number += 1;
         let request = request(number, args, discovery, &mut rotation).await;
         summary.count(&request);
-        print(if args.json { request.json(discovery).to_string() } else { request.text(&args.service) })?;
+        print(if args.json { one_line(request.json(discovery)) } else { request.text(&args.service) })?;
     }
     Ok(())
 }

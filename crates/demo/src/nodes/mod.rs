@@ -19,7 +19,7 @@ use crate::connection::{Connection, problem};
 use crate::ending;
 use crate::flags::patience;
 use crate::logging;
-use crate::output::{print, shown};
+use crate::output::{one_line, print, shown};
 use crate::stop::{self, Stop};
 
 /// See [`crate::Command::Nodes`].
@@ -84,9 +84,9 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
         let drained = entries.iter().filter(|instance| instance.data.weight == 0).count();
         if args.json {
             let (kind, instances) = ("service", entries.len());
-            print(json!({
+            print(one_line(json!({
                 "kind": kind, "service": service, "instances": instances, "drained": drained, "bad": bad.len()
-            }))?;
+            })))?;
         }
         rows.push([
             service.to_string(),
@@ -112,8 +112,8 @@ async fn instances(
     let mut views = discovery.view();
     let mut told = args.first(registry, &mut views).await?;
     if args.json {
-        told.entries.iter().try_for_each(|it| print(as_json("instance", service, it, &told)))?;
-        told.bad.iter().try_for_each(|bad| print(bad_as_json(service, bad)))?;
+        told.entries.iter().try_for_each(|it| print(one_line(as_json("instance", service, it, &told))))?;
+        told.bad.iter().try_for_each(|bad| print(one_line(bad_as_json(service, bad))))?;
     } else {
         print(as_text(service, &told))?;
     }
@@ -200,13 +200,13 @@ fn news(service: &ServiceName, before: &View, now: &View, json: bool) -> Vec<Str
             InstanceChange::Updated { .. } => "updated",
         };
         if json {
-            as_json(kind, service, change.instance(), now).to_string()
+            one_line(as_json(kind, service, change.instance(), now))
         } else {
             format!("{kind:<8} {}", table::line(&row(change.instance())))
         }
     }));
     let new = now.bad.iter().filter(|bad| !before.bad.contains(bad));
-    lines.extend(new.map(|bad| if json { bad_as_json(service, bad).to_string() } else { bad_as_text(bad) }));
+    lines.extend(new.map(|bad| if json { one_line(bad_as_json(service, bad)) } else { bad_as_text(bad) }));
     lines
 }
 
