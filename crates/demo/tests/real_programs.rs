@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, test_kill_process};
@@ -232,6 +233,33 @@ async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
     let text = stdout(&output);
     assert!(output.status.success(), "{text}{}", stderr(&output));
     assert!(text.trim_end().ends_with("all was as promised"), "{text}");
+}
+
+#[tokio::test]
+async fn a_tour_goes_on_when_its_program_is_built_again() {
+    let _alone = ONE_TOUR.lock().await;
+    let zk = Zk::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("demo");
+    std::fs::copy(env!("CARGO_BIN_EXE_demo"), &program).unwrap();
+    let mut command = tokio::process::Command::new(&program);
+    command.args(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut said = Vec::new();
+    let told = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(" answered ") && program.exists() {
+                std::fs::remove_file(&program).unwrap();
+            }
+            said.push(line);
+        }
+    };
+    timeout(PATIENCE, told).await.unwrap();
+    assert!(child.wait().await.unwrap().success(), "{said:?}");
+    assert!(!program.exists() && said.iter().any(|line| line.contains("started it again")), "{said:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) struct Player {
 impl Player {
     /// Starts this program with other arguments.
     fn start(connection: &Connection, arguments: &[&str]) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot tell where this program is")?;
+        let program = this_program()?;
         let mut command = mortal(&program);
         command.args(arguments);
         command.args(["--zk", &connection.zk, "--session-ms", &connection.session_ms.to_string()]);
@@ -152,4 +152,11 @@ pub(super) async fn stop_all<'a>(
         ended.push(stop?);
     }
     Ok(ended)
+}
+
+/// This program, also when it was built again meanwhile and the file that it was started from is gone.
+fn this_program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let running = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    Ok(if program.exists() { program } else { running() })
 }
