@@ -240,39 +240,3 @@ async fn three_servers_that_hang_up_see_ten_tries_a_second_together() {
         times.iter().map(|start| times.iter().filter(|t| **t >= *start && **t < *start + second).count());
     assert!((3..=10).contains(&most.max().unwrap()), "{times:?}");
 }
-
-#[tokio::test]
-async fn twenty_clients_that_one_server_turns_away_do_not_storm_the_next() {
-    let (told, mut tries) = tokio::sync::mpsc::unbounded_channel();
-    let turned_away = tokio::sync::watch::Sender::new(false);
-    let mute = || {
-        let (told, turned_away) = (told.clone(), turned_away.clone());
-        serving(move |stream| {
-            let (told, mut turned_away) = (told.clone(), turned_away.subscribe());
-            async move {
-                told.send(Instant::now()).ok()?;
-                let told_to_go = turned_away.changed().await.ok();
-                drop(stream);
-                told_to_go
-            }
-        })
-    };
-    let servers = [mute().await, mute().await, mute().await];
-    let addresses = servers.each_ref().map(|server| server.address.to_string()).join(",");
-    let dial = || ZooKeeper::builder(&addresses).session_timeout(Duration::from_secs(5)).build().unwrap();
-    let clients: Vec<_> = (0..20).map(|_| Keeper::start(dial())).collect();
-    for _ in 0..20 {
-        tries.recv().await.unwrap();
-    }
-    // All are with their first server, which may be silent for a second.
-    turned_away.send_replace(true);
-    let mut times = Vec::new();
-    for _ in 0..20 {
-        times.push(tries.recv().await.unwrap());
-    }
-    let spread = Duration::from_millis(100);
-    let most =
-        times.iter().map(|start| times.iter().filter(|t| **t >= *start && **t < *start + spread).count());
-    assert!(most.max().unwrap() <= 12, "{times:?}");
-    drop(clients);
-}

@@ -12,8 +12,11 @@ use tokio::time::{Instant, sleep};
 use zk_local::{Direction, Proxy, Server};
 use zk_session::{Acl, Change, Connect, Error, Keeper, Kind, Name, Op, Presence, Reader, Spec, Status, What};
 
+/// A session so long that a fifth and a third of it are told apart on a busy machine.
+const LONG: Duration = Duration::from_secs(15);
+
 async fn behind_proxy() -> (Server, Proxy) {
-    let server = Server::start().await.unwrap();
+    let server = Server::builder().max_session(4 * LONG).start().await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
     (server, proxy)
 }
@@ -41,7 +44,7 @@ async fn after_a_cut_the_same_session_comes_back_with_its_nodes() {
 #[tokio::test]
 async fn after_expiry_there_is_a_new_session() {
     let (server, proxy) = behind_proxy().await;
-    let ours = options(proxy.connect_string()).session_timeout(Duration::from_secs(1)).build().unwrap();
+    let ours = options(proxy.connect_string()).session_timeout(Duration::from_secs(2)).build().unwrap();
     let before = connected(&ours).await;
     before.create("/a", b"", Kind::Ephemeral).await.unwrap();
     let other = zookeeper(server.connect_string());
@@ -79,7 +82,7 @@ async fn a_server_that_lost_its_data_gives_a_new_session() {
 #[tokio::test]
 async fn when_the_connection_goes_everything_on_it_ends() {
     let (_server, proxy) = behind_proxy().await;
-    let zookeeper = zookeeper(proxy.connect_string());
+    let zookeeper = options(proxy.connect_string()).session_timeout(LONG).build().unwrap();
     let session = connected(&zookeeper).await;
     let (_, changed) = session.watch_node("/a").await.unwrap();
     let mut tree = session.watch_tree("/").await.unwrap();
@@ -95,7 +98,7 @@ async fn when_the_connection_goes_everything_on_it_ends() {
     assert_eq!(soon(tree.next()).await, None);
     assert_eq!(tree.next().await, None);
     assert!(soon(pending).await.into_iter().all(is_interrupted));
-    assert!(cut.elapsed() < Duration::from_millis(700), "it took {:?}", cut.elapsed());
+    assert!(cut.elapsed() < LONG / 5, "it took {:?}", cut.elapsed());
 
     soon(session.ended()).await;
     let some = || ["/a".to_owned()];
@@ -114,32 +117,32 @@ async fn when_the_connection_goes_everything_on_it_ends() {
 #[tokio::test]
 async fn a_silent_server_is_given_up_after_a_fifth_of_the_session() {
     let (_server, proxy) = behind_proxy().await;
-    let zookeeper = zookeeper(proxy.connect_string());
+    let zookeeper = options(proxy.connect_string()).session_timeout(LONG).build().unwrap();
     let session = connected(&zookeeper).await;
     let stalled = Instant::now();
     proxy.stall(Direction::Both);
     soon(session.ended()).await;
-    // The client's own choice would be 1.6 s.
-    assert!(stalled.elapsed() < Duration::from_millis(1_400), "it took {:?}", stalled.elapsed());
+    // The client's own choice would be two fifths.
+    assert!(stalled.elapsed() < LONG / 3, "it took {:?}", stalled.elapsed());
     proxy.heal();
     assert_eq!(connected(&zookeeper).await.id(), session.id());
 }
 
 #[tokio::test]
 async fn silence_is_measured_against_the_timeout_that_the_server_granted() {
-    let server = Server::builder().max_session(Duration::from_secs(4)).start().await.unwrap();
+    let server = Server::builder().max_session(LONG).start().await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
-    let zookeeper = options(proxy.connect_string()).session_timeout(Duration::from_secs(30)).build().unwrap();
+    let zookeeper = options(proxy.connect_string()).session_timeout(3 * LONG).build().unwrap();
     let session = connected(&zookeeper).await;
-    assert_eq!(session.timeout(), Duration::from_secs(4));
+    assert_eq!(session.timeout(), LONG);
     let first = proxy.accepted();
     assert_eq!(first, 2, "one connection to learn the timeout, one to use it");
 
     let stalled = Instant::now();
     proxy.stall(Direction::Both);
     soon(session.ended()).await;
-    // With a fifth of the wish the client would fall back to its own choice, 1.6 s.
-    assert!(stalled.elapsed() < Duration::from_millis(1_400), "it took {:?}", stalled.elapsed());
+    // With a fifth of the wish the client would fall back to its own choice, two fifths.
+    assert!(stalled.elapsed() < LONG / 3, "it took {:?}", stalled.elapsed());
     proxy.heal();
     assert_eq!(soon(zookeeper.connect()).await.unwrap().id(), session.id());
     // The client begins to connect by itself once more before it is stopped, which the proxy may have seen.
@@ -292,7 +295,7 @@ async fn close_takes_two_seconds_at_most_when_no_server_answers() {
     let started = Instant::now();
     never.close().await;
     gone.close().await;
-    assert!(started.elapsed() < Duration::from_millis(500), "there is nothing to close");
+    assert!(started.elapsed() < Duration::from_millis(1_900), "there is nothing to close");
 }
 
 #[tokio::test]

@@ -11,13 +11,10 @@ use spawns_core::{Spawn, Task};
 use tokio::time::{Instant, sleep_until};
 use zookeeper_client as zk;
 
-use super::pace::Pace;
+use super::pace::{Pace, apart};
 use crate::options::{Acl, Builder, Reader};
 use crate::servers::Servers;
 use crate::{Error, SessionId};
-
-/// How far apart those may be who go on from one server to the next.
-const APART: Duration = Duration::from_millis(450);
 
 /// How to reach the servers, everything checked.
 pub(super) struct Dialer {
@@ -103,8 +100,8 @@ impl Dialer {
         each.shuffle(&mut rand::rng());
         let mut unreachable = NotDialed::Failed(self.unreachable(None));
         for (tried, server) in each.into_iter().enumerate() {
-            let apart = if hurry || tried == 0 { Duration::ZERO } else { APART.mul_f64(rand::random()) };
-            let due = self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now() + apart);
+            let from = Instant::now() + apart(hurry, tried, rand::random());
+            let due = self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(from);
             sleep_until(due).await;
             match self.dial_one(server, session.clone(), granted).await {
                 Err(failed @ NotDialed::Failed(Error::Unreachable { .. })) => unreachable = failed,

@@ -10,6 +10,17 @@ const AT_ONCE: u32 = 3;
 /// What each dial costs. With those above, no second sees more than ten.
 const EACH: Duration = Duration::from_millis(150);
 
+/// How far apart those may be who go on from one server to the next.
+const APART: Duration = Duration::from_millis(450);
+
+/// How long to wait before going on to another server of the same round, after `tried` of them; `random` is from 0 to 1.
+///
+/// In a hurry for a session that may still be saved, not at all. Otherwise so that many clients that one server turned away at the
+/// same moment do not follow each other to the next.
+pub(super) fn apart(hurry: bool, tried: usize, random: f64) -> Duration {
+    if hurry || tried == 0 { Duration::ZERO } else { APART.mul_f64(random) }
+}
+
 /// Spaces dials out, however many servers there are and whoever asks for how many rounds over them.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -29,6 +40,21 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_turned_away_goes_on_at_a_moment_of_its_own_unless_a_session_is_in_danger() {
+        let ms = Duration::from_millis;
+        for (hurry, tried, random, expected) in [
+            (false, 0, 0.9, ms(0)),
+            (false, 1, 0.0, ms(0)),
+            (false, 1, 0.5, ms(225)),
+            (false, 2, 1.0, ms(450)),
+            (true, 0, 0.9, ms(0)),
+            (true, 2, 0.9, ms(0)),
+        ] {
+            assert_eq!(apart(hurry, tried, random), expected, "{hurry} {tried} {random}");
+        }
+    }
 
     #[test]
     fn a_few_are_dialed_at_once_and_the_others_one_by_one() {
