@@ -4,11 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{LIMIT, Process, eventually, held, pending, until};
+use common::{Process, eventually, held, pending, until};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
-use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, State, Status};
+use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, Status};
 
 const PATH: &str = "/services/a/one";
 
@@ -202,64 +202,6 @@ async fn the_latest_data_wins_also_when_written_while_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn withdrawn_at_any_moment_it_leaves_nothing() {
-    for yields in 0..60 {
-        let zk = FakeZk::default().with_seed(yields);
-        let process = Process::start(&zk);
-        let presence = process.own("v1");
-        for _ in 0..yields {
-            yield_now().await;
-        }
-        timeout(LIMIT, presence.withdraw()).await.expect("withdrawn in time");
-        assert_eq!(zk.get(PATH), None, "after {yields} steps");
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!(zk.get(PATH), None, "after {yields} steps and a second");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn withdrawn_while_cut_off_it_never_comes_back() {
-    for away in [Duration::from_secs(1), Duration::from_secs(30)] {
-        let zk = FakeZk::default();
-        let process = Process::start(&zk);
-        let presence = process.own("v1");
-        held(&presence).await;
-        process.client.set_reachable(false);
-        pending(&presence).await;
-        let withdrawal = tokio::spawn(presence.withdraw());
-        sleep(away).await;
-        process.client.set_reachable(true);
-        timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
-        assert_eq!(zk.get(PATH), None);
-        sleep(Duration::from_secs(30)).await;
-        assert_eq!(zk.get(PATH), None);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn withdrawing_what_was_never_tried_waits_for_nobody() {
-    let zk = FakeZk::default();
-    zk.set_reachable(false);
-    let process = Process::start(&zk);
-    let presence = process.own("v1");
-    timeout(Duration::from_millis(1), presence.withdraw()).await.expect("at once");
-    zk.set_reachable(true);
-    until(&mut process.sessions().state(), "connected", |now| matches!(now, State::Connected { .. })).await;
-    sleep(Duration::from_secs(10)).await;
-    assert_eq!(zk.get(PATH), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn dropping_withdraws_in_the_background() {
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    let presence = process.own("v1");
-    held(&presence).await;
-    drop(presence);
-    eventually("it is gone", || zk.get(PATH).is_none()).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_refusal_is_told_and_retried_politely() {
     let zk = FakeZk::default();
     zk.refuse("/services", true);
@@ -373,30 +315,6 @@ async fn a_contended_node_that_is_awaited_is_no_trouble_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn withdrawn_while_it_looks_for_the_first_time_it_makes_nothing() {
-    for leftover in [false, true] {
-        let zk = FakeZk::default();
-        let process = Process::start(&zk);
-        let before = process.sessions().next().await.expect("connected").id();
-        zk.expire(before);
-        let now = process.sessions().next().await.expect("connected again").id();
-        assert_ne!(before, now);
-        if leftover {
-            zk.put_ephemeral("/services/a/master", "", before);
-        }
-        zk.set_mute(true);
-        let presence = process.hold(Name::Contended("master".to_owned()), "");
-        sleep(Duration::from_millis(1)).await;
-        timeout(Duration::from_millis(1), presence.withdraw()).await.expect("at once");
-        zk.reset_requests();
-        zk.set_mute(false);
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!((zk.requests().creates, zk.requests().multis), (0, 0), "{:?}", zk.requests());
-        assert_eq!(zk.get("/services/a/master"), None, "nothing of an earlier session stays either");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_sequential_node_keeps_its_sequence_within_the_session() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
@@ -437,98 +355,6 @@ async fn what_a_dead_session_left_of_a_sequential_node_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_are_made_in_few_requests_and_each_is_watched() {
-    const N: usize = 2000;
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
-    for presence in &all {
-        held(presence).await;
-    }
-    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
-
-    zk.remove("/services/a/n1234");
-    eventually("it is restored", || zk.get("/services/a/n1234").is_some()).await;
-    zk.put("/services/a/n1234", "vandal");
-    eventually("it is ours again", || data(&zk, "/services/a/n1234") == "v1").await;
-
-    zk.reset_requests();
-    let session = held(&all[0]).await.session();
-    zk.disconnect(session);
-    for presence in &all {
-        until(&mut presence.status(), "suspended", |now| matches!(now, Status::Pending { .. })).await;
-    }
-    for presence in &all {
-        held(presence).await;
-    }
-    assert_eq!(zk.requests().writes(), 0);
-    assert_eq!(zk.requests().syncs, 1, "no look before the server has caught up");
-    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_node_on_its_way_while_it_gets_crowded_is_watched_too() {
-    const FEW: usize = 500;
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    until(&mut process.sessions().state(), "connected", |now| matches!(now, State::Connected { .. })).await;
-    zk.set_mute(true);
-    let hold = |i: usize| process.hold(Name::Own(format!("n{i}")), "v1");
-    let mut all: Vec<_> = (0..FEW).map(hold).collect();
-    sleep(Duration::from_millis(1)).await;
-    all.extend((FEW..2 * FEW).map(hold));
-    zk.set_mute(false);
-    for presence in &all {
-        held(presence).await;
-    }
-    for name in ["n0", "n499", "n500", "n999"] {
-        let path = format!("/services/a/{name}");
-        assert!(zk.remove(&path));
-        eventually("it is restored", || zk.get(&path).is_some()).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_of_many_that_cannot_be_made_harms_only_itself() {
-    const N: usize = 1000;
-    let zk = FakeZk::default();
-    zk.put("/services/a/n500/child", "");
-    let process = Process::start(&zk);
-    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
-    let started = Instant::now();
-    for (i, presence) in all.iter().enumerate() {
-        if i != 500 {
-            held(presence).await;
-        }
-    }
-    assert!(
-        started.elapsed() <= Duration::from_millis(1),
-        "nobody had to try again: {:?}",
-        started.elapsed()
-    );
-    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
-    until(&mut all[500].status(), "it is told", told).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn many_large_ones_share_no_request_that_is_too_large() {
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    let large = "x".repeat(MAX_DATA / 2);
-    let all: Vec<_> = (0..600).map(|i| process.hold(Name::Own(format!("n{i}")), &large)).collect();
-    let started = Instant::now();
-    for presence in &all {
-        held(presence).await;
-    }
-    assert!(
-        started.elapsed() <= Duration::from_millis(1),
-        "nobody had to try again: {:?}",
-        started.elapsed()
-    );
-    assert_eq!(zk.requests().creates, 2, "only the parents one by one");
-}
-
-#[tokio::test(start_paused = true)]
 async fn two_processes_that_make_the_same_parents_are_no_trouble_to_each_other() {
     let zk = FakeZk::default();
     let both = [Process::start(&zk), Process::start(&zk)];
@@ -545,38 +371,6 @@ async fn two_processes_that_make_the_same_parents_are_no_trouble_to_each_other()
         started.elapsed()
     );
     assert_eq!(zk.requests().creates, 6, "both tried to make the parents");
-}
-
-#[tokio::test(start_paused = true)]
-async fn withdrawn_after_others_took_its_place_it_leaves_them_alone() {
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    let presence = process.own("older");
-    held(&presence).await;
-    process.client.set_reachable(false);
-    pending(&presence).await;
-    zk.put_ephemeral(PATH, "newer", zk.stranger());
-    let withdrawal = tokio::spawn(presence.withdraw());
-    process.client.set_reachable(true);
-    timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
-    assert_eq!(data(&zk, PATH), "newer");
-}
-
-#[tokio::test(start_paused = true)]
-async fn withdrawn_in_a_new_session_it_takes_away_what_the_old_one_left() {
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    let presence = process.own("v1");
-    let first = held(&presence).await.session();
-    process.client.set_reachable(false);
-    pending(&presence).await;
-    eventually("the session expires", || !zk.sessions().contains(&first)).await;
-    // It lingers on the server that we come back to.
-    zk.put_ephemeral(PATH, "v1", first);
-    let withdrawal = tokio::spawn(presence.withdraw());
-    process.client.set_reachable(true);
-    timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
-    assert_eq!(zk.get(PATH), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,131 @@
+//! What is left of a presence that is withdrawn, on the fake with paused time: nothing.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{LIMIT, Process, eventually, held, pending, until};
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+use zk_session::fake::FakeZk;
+use zk_session::{Name, State};
+
+const PATH: &str = "/services/a/one";
+
+fn data(zk: &FakeZk, path: &str) -> String {
+    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_at_any_moment_it_leaves_nothing() {
+    for yields in 0..60 {
+        let zk = FakeZk::default().with_seed(yields);
+        let process = Process::start(&zk);
+        let presence = process.own("v1");
+        for _ in 0..yields {
+            yield_now().await;
+        }
+        timeout(LIMIT, presence.withdraw()).await.expect("withdrawn in time");
+        assert_eq!(zk.get(PATH), None, "after {yields} steps");
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(zk.get(PATH), None, "after {yields} steps and a second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_while_cut_off_it_never_comes_back() {
+    for away in [Duration::from_secs(1), Duration::from_secs(30)] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let presence = process.own("v1");
+        held(&presence).await;
+        process.client.set_reachable(false);
+        pending(&presence).await;
+        let withdrawal = tokio::spawn(presence.withdraw());
+        sleep(away).await;
+        process.client.set_reachable(true);
+        timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
+        assert_eq!(zk.get(PATH), None);
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(zk.get(PATH), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawing_what_was_never_tried_waits_for_nobody() {
+    let zk = FakeZk::default();
+    zk.set_reachable(false);
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    timeout(Duration::from_millis(1), presence.withdraw()).await.expect("at once");
+    zk.set_reachable(true);
+    until(&mut process.sessions().state(), "connected", |now| matches!(now, State::Connected { .. })).await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(zk.get(PATH), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_withdraws_in_the_background() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    drop(presence);
+    eventually("it is gone", || zk.get(PATH).is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_while_it_looks_for_the_first_time_it_makes_nothing() {
+    for leftover in [false, true] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let before = process.sessions().next().await.expect("connected").id();
+        zk.expire(before);
+        let now = process.sessions().next().await.expect("connected again").id();
+        assert_ne!(before, now);
+        if leftover {
+            zk.put_ephemeral("/services/a/master", "", before);
+        }
+        zk.set_mute(true);
+        let presence = process.hold(Name::Contended("master".to_owned()), "");
+        sleep(Duration::from_millis(1)).await;
+        timeout(Duration::from_millis(1), presence.withdraw()).await.expect("at once");
+        zk.reset_requests();
+        zk.set_mute(false);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((zk.requests().creates, zk.requests().multis), (0, 0), "{:?}", zk.requests());
+        assert_eq!(zk.get("/services/a/master"), None, "nothing of an earlier session stays either");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_after_others_took_its_place_it_leaves_them_alone() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("older");
+    held(&presence).await;
+    process.client.set_reachable(false);
+    pending(&presence).await;
+    zk.put_ephemeral(PATH, "newer", zk.stranger());
+    let withdrawal = tokio::spawn(presence.withdraw());
+    process.client.set_reachable(true);
+    timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
+    assert_eq!(data(&zk, PATH), "newer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn withdrawn_in_a_new_session_it_takes_away_what_the_old_one_left() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let first = held(&presence).await.session();
+    process.client.set_reachable(false);
+    pending(&presence).await;
+    eventually("the session expires", || !zk.sessions().contains(&first)).await;
+    // It lingers on the server that we come back to.
+    zk.put_ephemeral(PATH, "v1", first);
+    let withdrawal = tokio::spawn(presence.withdraw());
+    process.client.set_reachable(true);
+    timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
+    assert_eq!(zk.get(PATH), None);
+}
