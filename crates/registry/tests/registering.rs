@@ -435,3 +435,34 @@ async fn a_registry_can_be_made_of_a_layout_chosen_at_run_time() {
     registered(&registration).await;
     assert_eq!(zk.children("/other/time/instances"), ["a"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_the_first_registration_survives_updates_and_expiry() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let registration = process.announce("a");
+    registered(&registration).await;
+    let path = path("a");
+    let first = stored(&zk, &path).registered_at;
+    assert!(first > 1_700_000_000_000, "Unix milliseconds, not {first}");
+    let weighs = async |weight| {
+        let is = |zk: &FakeZk| {
+            zk.get(&path)
+                .is_some_and(|node| proto::decode(&node.data).is_ok_and(|data| data.weight == weight))
+        };
+        reached(&zk, "the update is stored", is).await;
+        assert_eq!(stored(&zk, &path).registered_at, first);
+    };
+    registration.set_weight(7).unwrap();
+    weighs(7).await;
+    zk.expire(process.session());
+    registration.set_weight(8).unwrap();
+    weighs(8).await;
+    registration
+        .update(|data| {
+            data.registered_at = 5;
+            data.weight = 9;
+        })
+        .unwrap();
+    weighs(9).await;
+}
