@@ -246,4 +246,19 @@ mod tests {
             assert_eq!(silence(Duration::from_millis(timeout)), Duration::from_millis(expected), "{timeout}");
         }
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_server_of_a_round_is_dialed_at_once_only_in_a_hurry() {
+        // Nothing but our own pauses makes this time pass.
+        for (hurry, pauses) in [(true, false), (false, true)] {
+            let listen =
+                || std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).unwrap();
+            let refusing = [listen(), listen(), listen()].map(|address| address.to_string()).join(",");
+            let dialer = Dialer::new(&Servers::parse(&refusing).unwrap(), Builder::new(&refusing)).unwrap();
+            let begin = Instant::now();
+            let failed = dialer.dial(None, None, hurry).await;
+            assert!(matches!(failed, Err(NotDialed::Failed(Error::Unreachable { .. }))));
+            assert_eq!(!begin.elapsed().is_zero(), pauses, "{hurry}: {:?}", begin.elapsed());
+        }
+    }
 }
