@@ -6,7 +6,6 @@ use proto::{InstanceId, NodeData};
 use tokio::sync::watch;
 use zk_session::{Presence, SessionId};
 
-use crate::registry::Claimed;
 use crate::{Error, Layout};
 
 /// An instance that this process announced. It is registered, and again whenever that is lost, until it is withdrawn.
@@ -25,7 +24,7 @@ pub struct Registration {
     layout: Arc<dyn Layout>,
     presence: Presence,
     status: OnceLock<watch::Receiver<Status>>,
-    announced: Claimed,
+    path: String,
 }
 
 /// How a [`Registration`] stands.
@@ -56,9 +55,9 @@ impl Registration {
         data: NodeData,
         layout: Arc<dyn Layout>,
         presence: Presence,
-        announced: Claimed,
+        path: String,
     ) -> Self {
-        Self { id, data: Mutex::new(data), layout, presence, status: OnceLock::new(), announced }
+        Self { id, data: Mutex::new(data), layout, presence, status: OnceLock::new(), path }
     }
 
     /// Under which id it was announced.
@@ -68,7 +67,7 @@ impl Registration {
 
     /// Where its node is, or will be.
     pub fn path(&self) -> &str {
-        &self.announced.path
+        &self.path
     }
 
     /// What was last said about it, written already or not.
@@ -87,7 +86,10 @@ impl Registration {
     /// May be dropped at any time.
     pub async fn registered(&self) -> Result<(), Error> {
         let mut status = self.presence.status();
-        let reached = status.wait_for(|status| !matches!(status, zk_session::Status::Pending { .. })).await;
+        let open = |status: &zk_session::Status| {
+            matches!(status, zk_session::Status::Pending { .. } | zk_session::Status::Missing)
+        };
+        let reached = status.wait_for(|status| !open(status)).await;
         match reached.as_deref() {
             Ok(zk_session::Status::Held(_)) => Ok(()),
             Ok(zk_session::Status::Replaced) => Err(Error::Replaced),
@@ -181,6 +183,7 @@ impl From<&zk_session::Status> for Status {
             zk_session::Status::Pending { problem } => {
                 Self::Registering { problem: problem.clone().map(Error::ZooKeeper) }
             }
+            zk_session::Status::Missing => Self::Registering { problem: None },
             zk_session::Status::Held(held) => {
                 Self::Registered { path: held.path.clone(), session: held.session() }
             }

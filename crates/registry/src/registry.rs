@@ -1,7 +1,6 @@
 //! The way in: announces instances, follows and lists services.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proto::{InstanceId, NodeData, ServiceName};
@@ -17,7 +16,6 @@ use crate::{Discovery, Error, Layout, Registration};
 pub struct Registry {
     sessions: Sessions,
     layout: Arc<dyn Layout>,
-    announced: Announced,
 }
 
 impl Registry {
@@ -28,7 +26,7 @@ impl Registry {
 
     /// The same for a layout that was chosen at run time.
     pub fn with_layout(sessions: Sessions, layout: Arc<dyn Layout>) -> Self {
-        Self { sessions, layout, announced: Announced::default() }
+        Self { sessions, layout }
     }
 
     /// The sessions that it works on.
@@ -65,7 +63,7 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::Invalid`], before anything is sent, when the data is not valid, takes more than 64 KiB, or cannot be
-    /// stored in this layout, or when this registry has announced the same instance and it was not withdrawn.
+    /// stored in this layout, or when the same instance is announced on these sessions already and was not withdrawn.
     ///
     /// # Panics
     ///
@@ -76,9 +74,9 @@ impl Registry {
         id: InstanceId,
         data: NodeData,
     ) -> Result<Registration, Error> {
-        let Prepared { id, data, spec, announced } = self.prepare(service, id, data)?;
+        let Prepared { id, data, spec, path } = self.prepare(service, id, data)?;
         let presence = Presence::hold(self.sessions.clone(), spec)?;
-        Ok(Registration::new(id, data, self.layout.clone(), presence, announced))
+        Ok(Registration::new(id, data, self.layout.clone(), presence, path))
     }
 
     /// Announces many instances, each as [`announce`](Self::announce) does. They share requests.
@@ -100,12 +98,11 @@ impl Registry {
             self.prepare(service, id, data)
         });
         let prepared: Vec<_> = prepared.collect::<Result<_, _>>()?;
-        let split =
-            prepared.into_iter().map(|Prepared { id, data, spec, announced }| ((id, data, announced), spec));
+        let split = prepared.into_iter().map(|Prepared { id, data, spec, path }| ((id, data, path), spec));
         let (instances, specs): (Vec<_>, Vec<_>) = split.unzip();
         let presences = Presence::hold_all(&self.sessions, specs)?;
-        let started = instances.into_iter().zip(presences).map(|((id, data, announced), presence)| {
-            Registration::new(id, data, self.layout.clone(), presence, announced)
+        let started = instances.into_iter().zip(presences).map(|((id, data, path), presence)| {
+            Registration::new(id, data, self.layout.clone(), presence, path)
         });
         Ok(started.collect())
     }
@@ -118,10 +115,9 @@ impl Registry {
         let node = self.layout.node(&id, &data)?;
         let directory = self.layout.directory(service);
         let path = proto::path::join(&directory, &node.name);
-        let announced = self.announced.add(path)?;
         let spec =
             Spec { directory, name: Name::Own(node.name), data: node.value, parents: self.layout.parents() };
-        Ok(Prepared { id, data, spec, announced })
+        Ok(Prepared { id, data, spec, path })
     }
 
     /// Follows the instances of a service from now on. Returns at once; the service need not exist.
@@ -203,36 +199,7 @@ struct Prepared {
     id: InstanceId,
     data: NodeData,
     spec: Spec,
-    announced: Claimed,
-}
-
-/// The nodes that this registry keeps. Two that keep the same node would overwrite each other without end.
-#[derive(Clone, Debug, Default)]
-struct Announced(Arc<Mutex<HashSet<String>>>);
-
-impl Announced {
-    fn add(&self, path: String) -> Result<Claimed, Error> {
-        let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
-        if !new {
-            return Err(Error::invalid(format_args!(
-                "{path} is announced by this registry already: withdraw that registration first"
-            )));
-        }
-        Ok(Claimed { path, all: self.clone() })
-    }
-}
-
-/// The right to keep a node, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    pub(crate) path: String,
-    all: Announced,
-}
-
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
-    }
+    path: String,
 }
 
 #[expect(

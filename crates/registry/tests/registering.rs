@@ -323,13 +323,14 @@ async fn of_two_with_one_id_the_newer_wins_and_the_older_stops_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_registry_keeps_a_node_only_once() {
+async fn one_process_keeps_a_node_only_once() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
     let first = process.announce("a");
-    let twice = process.registry.clone().announce_as(&time(), id("a"), data(2));
+    let another = Registry::new(process.keeper.sessions(), Native::default());
+    let twice = another.announce_as(&time(), id("a"), data(2));
     let Err(Error::Invalid(what)) = twice else { panic!("{twice:?}") };
-    assert!(what.contains("announced by this registry already"), "{what}");
+    assert!(what.contains("is kept by this process already"), "{what}");
     registered(&first).await;
 
     first.withdraw().await;

@@ -94,7 +94,10 @@ mod tests {
     const STRANGER: SessionId = SessionId(9);
 
     fn node(owner: Option<SessionId>) -> Node {
-        Node { data: Vec::new(), stat: Stat { czxid: 1, mzxid: 1, version: 3, owner, children: 0 } }
+        Node {
+            data: Vec::new(),
+            stat: Stat { czxid: 1, mzxid: 1, version: 3, created_at: 0, owner, children: 0 },
+        }
     }
 
     fn ours() -> OurSessions {

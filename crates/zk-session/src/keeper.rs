@@ -11,8 +11,10 @@ use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
 use crate::claim::OurSessions;
-use crate::link::{Enlisted, Link, Presences};
-use crate::{Connect, Error, SessionId};
+use crate::enlisted::Presences;
+use crate::lease::Life;
+use crate::link::{Link, Origin};
+use crate::{Connect, Error, Lease, Moment, SessionId};
 
 /// How many of its earlier sessions a process remembers. A node outlives its session by the session timeout, in which
 /// nobody goes through this many.
@@ -41,7 +43,8 @@ impl fmt::Debug for Keeper {
 /// Runs bodies on the connections that a [`Keeper`] opens. Clones are cheap and share them.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    presences: Presences,
+    pub(crate) presences: Presences,
+    life: Life,
     current: watch::Receiver<Current>,
     state: watch::Receiver<State>,
 }
@@ -102,7 +105,8 @@ impl Keeper {
         let (stop, mut stopped) = watch::channel(false);
         let connecting = connect.clone();
         let presences = Presences::default();
-        let counted = presences.clone();
+        let life = Life::new(connect.clock());
+        let (counted, lives) = (presences.clone(), life.clone());
         let task = tokio::spawn(async move {
             let mut keeping = Keeping {
                 current: current_tx,
@@ -111,13 +115,15 @@ impl Keeper {
                 hurry: None,
                 earlier: Vec::new(),
                 presences: counted,
+                life: lives,
+                connections: 0,
             };
             tokio::select! {
                 _ = keeping.run(&*connecting) => {}
                 _ = stopped.wait_for(|stop| *stop) => {}
             }
         });
-        Self { sessions: Sessions { presences, current, state }, connect, stop, task }
+        Self { sessions: Sessions { presences, life, current, state }, connect, stop, task }
     }
 
     /// The connections, to run bodies on.
@@ -149,6 +155,9 @@ struct Keeping {
     hurry: Option<Hurry>,
     earlier: Vec<SessionId>,
     presences: Presences,
+    life: Life,
+    /// How many connections there were.
+    connections: u64,
 }
 
 /// A session that may still be saved is worth more tries than one that is lost for certain.
@@ -169,11 +178,15 @@ impl Hurry {
 impl Keeping {
     async fn run(&mut self, connect: &dyn Connect) {
         loop {
+            let asked = self.life.now();
             match connect.connect().await {
                 Ok(session) => {
                     let (id, timeout) = (session.id(), session.timeout());
+                    let origin = self.origin(id, asked);
                     let ours = self.remember(id);
-                    let link = Link::new(session, ours, self.presences.clone());
+                    // Before anything can be done in it: who led in the session before does so no more.
+                    self.life.enter(Some(id));
+                    let link = Link::new(session, ours, origin, self.presences.clone());
                     info!(session = %id, timeout_ms = timeout.as_millis(), "connected to ZooKeeper");
                     self.state.send_replace(State::Connected { id, timeout });
                     self.current.send_replace(Current::Link(link.clone()));
@@ -212,6 +225,12 @@ impl Keeping {
         });
     }
 
+    fn origin(&mut self, id: SessionId, asked: Moment) -> Origin {
+        self.connections += 1;
+        let is_new = !self.earlier.contains(&id);
+        Origin { number: self.connections, made: is_new.then_some(asked) }
+    }
+
     /// Our sessions up to now: the one that was just met, and those before it.
     fn remember(&mut self, id: SessionId) -> OurSessions {
         let ours =
@@ -227,14 +246,21 @@ impl Keeping {
 
 impl Drop for Keeping {
     fn drop(&mut self) {
+        // Before the session is closed in ZooKeeper, which lets somebody else lead.
+        self.life.enter(None);
         self.current.send_replace(Current::Closed);
         self.state.send_replace(State::Closed);
     }
 }
 
 impl Sessions {
-    pub(crate) fn enlist(&self) -> Enlisted {
-        self.presences.enlist()
+    /// Keeps proving that the session is alive, until the last lease is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn lease(&self) -> Lease {
+        self.life.lease(self)
     }
 
     /// What is known of the session, and every change of it (fast ones may be skipped).

@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::claim::{Before, Claim, claim, sequence, sort_out};
-use crate::link::Enlisted;
+use crate::enlisted::{Enlisted, Wants};
 use crate::path::child;
 use crate::presence::{Name, Spec, Status};
 use crate::standing::Standing;
-use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions};
+use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions, What};
 
 /// How long a node without owner that took our place again is left there. Whoever makes it may do so without end, and is not
 /// to be fought at full speed; but a slip that is repeated some day is no such fight.
@@ -22,20 +22,20 @@ const OWNERLESS_PAUSE: Duration = Duration::from_secs(1);
 /// The state of the task behind a [`Presence`](crate::Presence).
 pub(crate) struct Keeping {
     spec: Spec,
-    wants: watch::Receiver<Option<Arc<[u8]>>>,
+    wants: Wants,
     standing: Standing,
     /// Whether a node of ours can be anywhere: set before the first try to make it.
     tried: Arc<AtomicBool>,
     before: Before,
     /// When we last took the place of a node without owner.
     replaced_ownerless: Option<Instant>,
-    /// Where our sequential node was last.
-    last: Option<String>,
+    /// Where our node was last, and on which connection it was known to be ours.
+    last: Option<(String, Link)>,
     /// What was wanted when the node was last seen to hold it.
     settled: Option<Arc<[u8]>>,
     /// How long to wait before what others wrote is written over.
     rewrites: Backoff,
-    _enlisted: Enlisted,
+    enlisted: Enlisted,
 }
 
 /// Why keeping a node ended for good.
@@ -50,7 +50,7 @@ type Look = (Option<(String, Node)>, Changed);
 impl Keeping {
     pub(crate) fn new(
         spec: Spec,
-        wants: watch::Receiver<Option<Arc<[u8]>>>,
+        wants: Wants,
         status: watch::Sender<Status>,
         tried: Arc<AtomicBool>,
         enlisted: Enlisted,
@@ -66,11 +66,12 @@ impl Keeping {
             last: None,
             settled: None,
             rewrites: Backoff::default(),
-            _enlisted: enlisted,
+            enlisted,
         }
     }
 
     pub(crate) async fn run(mut self, sessions: Sessions) {
+        self.enlisted.alone().await;
         let mut backoff = Backoff::default();
         let end = loop {
             let Some(link) = sessions.next().await else { break None };
@@ -107,6 +108,9 @@ impl Keeping {
             };
             match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
                 (Claim::Create, _) => {
+                    if self.before.held {
+                        self.standing.missing();
+                    }
                     self.standing.pending(None);
                     match self.create(link, &data, crowded).await? {
                         // The directory's watch is set already; a watch of its own is set by looking again.
@@ -149,7 +153,9 @@ impl Keeping {
                 (_, _) => self.standing.waiting(),
             }
             tokio::select! {
-                () = changed => {}
+                what = changed => if what == Some(What::Deleted) {
+                    self.standing.missing();
+                },
                 // An error means that the sender is gone: withdrawn.
                 _ = self.wants.changed() => {}
             }
@@ -189,7 +195,7 @@ impl Keeping {
 
     /// A sequential node is where it was, or where its prefix leads us.
     async fn look_by_prefix(&mut self, link: &Link) -> Result<Look, Error> {
-        if let Some(last) = self.last.clone() {
+        if let Some((last, _)) = self.last.clone() {
             let (there, changed) = watched(link, last).await?;
             if there.as_ref().is_some_and(|(_, node)| node.stat.owner == Some(link.id())) {
                 return Ok((there, changed));
@@ -300,6 +306,10 @@ impl Keeping {
             return Ok(());
         }
         let (Name::Own(name) | Name::Contended(name)) = &self.spec.name else {
+            if let Some((last, _)) = self.last.as_ref().filter(|(_, seen_on)| seen_on.is_same(link)) {
+                // Whatever else bore our name was deleted before this one was told to be ours.
+                return gone(link.delete(last, None).await);
+            }
             let (mine, surplus) = self.named_like_ours(link).await?;
             for path in mine.map(|(path, _)| path).into_iter().chain(surplus) {
                 gone(link.delete(&path, None).await)?;
@@ -322,7 +332,7 @@ impl Keeping {
 
     fn held(&mut self, link: &Link, path: String, czxid: Option<i64>) {
         self.before.held = true;
-        self.last = Some(path.clone());
+        self.last = Some((path.clone(), link.clone()));
         self.standing.held(link, path, czxid);
     }
 }

@@ -50,20 +50,25 @@
 
 mod backoff;
 mod claim;
+mod clock;
 mod directory;
+mod enlisted;
 mod error;
+mod evidence;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod follower;
 mod gather;
 mod keeper;
 mod keeping;
+mod lease;
 mod limits;
 mod link;
 mod options;
 mod path;
 mod presence;
 mod publisher;
+mod renewing;
 mod roll;
 mod servers;
 mod session;
@@ -73,9 +78,11 @@ mod view;
 mod zookeeper;
 
 pub use crate::backoff::Backoff;
+pub use crate::clock::{BootClock, Clock, Moment};
 pub use crate::directory::{Directory, Options, Read};
 pub use crate::error::Error;
 pub use crate::keeper::{Keeper, Sessions, State};
+pub use crate::lease::{Grant, Lease, Renewal};
 pub use crate::link::Link;
 #[cfg(feature = "tls")]
 pub use crate::options::Tls;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
@@ -12,8 +11,9 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use crate::claim::OurSessions;
+use crate::enlisted::Presences;
 use crate::gather::Gather;
-use crate::{Backoff, Changed, Error, Kind, Node, Session, What};
+use crate::{Backoff, Changed, Error, Kind, Moment, Node, Session, What};
 
 /// A [`Session`] as the bodies under [`Sessions::each`](crate::Sessions::each) get it. Clones are the same connection.
 ///
@@ -24,6 +24,7 @@ pub struct Link(Arc<Shared>);
 struct Shared {
     session: Arc<dyn Session>,
     ours: OurSessions,
+    origin: Origin,
     gather: Gather,
     caught_up: OnceCell<()>,
     parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
@@ -31,26 +32,13 @@ struct Shared {
     presences: Presences,
 }
 
-/// How many nodes of ours live in these sessions, on whatever connection.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Presences(Arc<AtomicUsize>);
-
-impl Presences {
-    /// Counts one more, until the value is dropped.
-    pub(crate) fn enlist(&self) -> Enlisted {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Enlisted(self.clone())
-    }
-}
-
-/// One node of ours.
-#[derive(Debug)]
-pub(crate) struct Enlisted(Presences);
-
-impl Drop for Enlisted {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// Its number among all of this keeper: later ones have greater numbers, the first has 1.
+    pub(crate) number: u64,
+    /// When the session was asked for, if this is its first connection.
+    pub(crate) made: Option<Moment>,
 }
 
 /// Up to this many nodes of ours are watched one by one; above, each directory is watched as a whole. A few watches
@@ -61,15 +49,21 @@ const WATCHED_SINGLY: usize = 500;
 #[derive(Default)]
 struct Directory {
     armed: OnceCell<()>,
-    waiting: Mutex<HashMap<String, Vec<oneshot::Sender<()>>>>,
+    waiting: Mutex<HashMap<String, Vec<oneshot::Sender<What>>>>,
 }
 
 impl Link {
-    pub(crate) fn new(session: Arc<dyn Session>, ours: OurSessions, presences: Presences) -> Self {
+    pub(crate) fn new(
+        session: Arc<dyn Session>,
+        ours: OurSessions,
+        origin: Origin,
+        presences: Presences,
+    ) -> Self {
         Self(Arc::new(Shared {
             gather: Gather::start(session.clone()),
             session,
             ours,
+            origin,
             caught_up: OnceCell::new(),
             parents: Mutex::default(),
             directories: Mutex::default(),
@@ -112,6 +106,10 @@ impl Link {
 
     pub(crate) fn ours(&self) -> &OurSessions {
         &self.0.ours
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.0.origin
     }
 
     /// Waits until the server has seen all that was committed before this connection was made; asked once for each.
@@ -167,7 +165,7 @@ impl Link {
 
     /// Whether so many nodes of ours live in these sessions that directories are watched instead of nodes.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.0.presences.0.load(Ordering::Relaxed) > WATCHED_SINGLY
+        self.0.presences.count() > WATCHED_SINGLY
     }
 
     /// Tells when `path`, a child of `directory`, was changed or deleted after this call, by the directory's shared watch.
@@ -182,7 +180,7 @@ impl Link {
         fires.retain(|earlier| !earlier.is_closed());
         fires.push(fire);
         drop(waiting);
-        Ok(Changed::new(fired.map(|_| ())))
+        Ok(Changed::new(fired.map(Result::ok)))
     }
 
     async fn arm(&self, directory: &str, watched: Arc<Directory>) -> Result<(), Error> {
@@ -190,10 +188,14 @@ impl Link {
         tokio::spawn(async move {
             while let Some(change) = changes.next().await {
                 if change.what != What::Created {
-                    // Dropping the senders fires them.
-                    lock(&watched.waiting).remove(&change.path);
+                    let fires = lock(&watched.waiting).remove(&change.path);
+                    for fire in fires.into_iter().flatten() {
+                        // Whoever waited may have gone.
+                        let _ = fire.send(change.what);
+                    }
                 }
             }
+            // Dropping the senders tells that the connection is over.
             lock(&watched.waiting).clear();
         });
         Ok(())

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+use crate::enlisted::{Enlisted, Wants};
 use crate::keeping::Keeping;
-use crate::link::Enlisted;
 use crate::path::{self, child};
 use crate::{Error, Kind, Link, MAX_DATA, SessionId, Sessions};
 
@@ -20,8 +20,11 @@ use crate::{Error, Kind, Link, MAX_DATA, SessionId, Sessions};
 /// ```text
 ///            create / adopt / replace
 ///   Pending ──────────────────────────► Held ──── another process took the path ───► Replaced
-///      ▲                                 │
-///      └── connection over, node gone ───┘        withdraw, from any state ────────► Gone
+///      ▲                                │  ▲
+///      └──────── connection over ───────┘  │      withdraw, from any state ────────► Gone
+///                                       │  │
+///                 somebody deleted it   ▼  │ create
+///                                      Missing
 /// ```
 ///
 /// Dropping it withdraws the node in the background.
@@ -68,6 +71,8 @@ pub enum Status {
     },
     /// The node is ours.
     Held(Held),
+    /// The node was ours, and somebody deleted it. It is about to be made anew.
+    Missing,
     /// Another process with the same identity has taken the path after us. We do not fight; this is for good.
     Replaced,
     /// Withdrawn, or the keeper was closed. This is for good.
@@ -98,15 +103,14 @@ impl Presence {
     /// # Errors
     ///
     /// [`Error::Invalid`] for more than [`MAX_DATA`] bytes, a directory that is no path, and a name that servers refuse
-    /// or that would lead out of the directory. Nothing is sent then.
+    /// or that would lead out of the directory, or whose node is kept on these sessions already. Nothing is sent then. One
+    /// that was withdrawn, or dropped, is no obstacle: its end is awaited first.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn hold(sessions: Sessions, spec: Spec) -> Result<Self, Error> {
-        spec.check()?;
-        let enlisted = sessions.enlist();
-        Ok(Self::start(sessions, spec, enlisted))
+        Ok(Prepared::new(&sessions, spec)?.start(sessions))
     }
 
     /// Wants many nodes from now on, in the order of `specs`. They share requests from the first one on.
@@ -119,19 +123,10 @@ impl Presence {
     ///
     /// Outside a tokio runtime.
     pub fn hold_all(sessions: &Sessions, specs: Vec<Spec>) -> Result<Vec<Self>, Error> {
-        specs.iter().try_for_each(Spec::check)?;
         // All are counted before the first one asks whether they are many.
-        let enlisted: Vec<_> = specs.iter().map(|_| sessions.enlist()).collect();
-        let start = |(spec, enlisted)| Self::start(sessions.clone(), spec, enlisted);
-        Ok(specs.into_iter().zip(enlisted).map(start).collect())
-    }
-
-    fn start(sessions: Sessions, spec: Spec, enlisted: Enlisted) -> Self {
-        let (wanted, wants) = watch::channel(Some(Arc::from(&*spec.data)));
-        let (status_tx, status) = watch::channel(Status::Pending { problem: None });
-        let tried = Arc::new(AtomicBool::new(false));
-        let keeping = Keeping::new(spec, wants, status_tx, tried.clone(), enlisted);
-        Self { wanted, status, tried, task: tokio::spawn(keeping.run(sessions)) }
+        let prepared = specs.into_iter().map(|spec| Prepared::new(sessions, spec));
+        let prepared: Vec<_> = prepared.collect::<Result<_, _>>()?;
+        Ok(prepared.into_iter().map(|prepared| prepared.start(sessions.clone())).collect())
     }
 
     /// Writes other data into the node, now or as soon as there is a connection. The latest wins.
@@ -170,7 +165,39 @@ impl Presence {
     }
 }
 
+/// A presence that may begin.
+struct Prepared {
+    spec: Spec,
+    wanted: watch::Sender<Option<Arc<[u8]>>>,
+    wants: Wants,
+    status: watch::Sender<Status>,
+    enlisted: Enlisted,
+}
+
+impl Prepared {
+    fn new(sessions: &Sessions, spec: Spec) -> Result<Self, Error> {
+        spec.check()?;
+        let (wanted, wants) = watch::channel(Some(Arc::from(&*spec.data)));
+        let (status, told) = watch::channel(Status::Pending { problem: None });
+        let enlisted = sessions.presences.enlist(spec.path(), wants.clone(), told)?;
+        Ok(Self { spec, wanted, wants, status, enlisted })
+    }
+
+    fn start(self, sessions: Sessions) -> Presence {
+        let Self { spec, wanted, wants, status: status_tx, enlisted } = self;
+        let (status, tried) = (status_tx.subscribe(), Arc::new(AtomicBool::new(false)));
+        let keeping = Keeping::new(spec, wants, status_tx, tried.clone(), enlisted);
+        Presence { wanted, status, tried, task: tokio::spawn(keeping.run(sessions)) }
+    }
+}
+
 impl Spec {
+    /// Where the node is, but for a sequence.
+    fn path(&self) -> String {
+        let (Name::Own(name) | Name::Contended(name) | Name::Sequential(name)) = &self.name;
+        child(&self.directory, name)
+    }
+
     fn check(&self) -> Result<(), Error> {
         check_size(&self.data)?;
         path::check(&self.directory)?;

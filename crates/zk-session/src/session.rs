@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
 
-use crate::Error;
+use crate::{BootClock, Clock, Error};
 
 /// The largest value of one node that is sent, in bytes.
 ///
@@ -102,6 +102,11 @@ pub trait Session: Send + Sync + fmt::Debug {
 /// Opens connections, one after the other.
 #[async_trait]
 pub trait Connect: Send + Sync + 'static {
+    /// The clock that leases on its sessions are measured by. Unless an implementation says otherwise, the machine's.
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(BootClock)
+    }
+
     /// The next connection: of the same session while that lives, of a new one otherwise.
     ///
     /// One attempt at each server; the caller repeats it, and waits in between. The value given before must be over.
@@ -140,6 +145,8 @@ pub struct Stat {
     pub mzxid: i64,
     /// How often the data was written, for conditional writes.
     pub version: i32,
+    /// When the node was made, in Unix milliseconds of a server's clock. For people to read.
+    pub created_at: u64,
     /// The session that an ephemeral node belongs to; `None` for a node that stays.
     pub owner: Option<SessionId>,
     /// How many children it has.
@@ -234,20 +241,21 @@ pub enum What {
     Deleted,
 }
 
-/// Becomes ready once: when the watched node changed, or the connection ended. Dropping it gives the watch up.
-pub struct Changed(BoxFuture<'static, ()>);
+/// Becomes ready once: with what happened to the watched node, or `None` when the connection ended. Dropping it gives the
+/// watch up.
+pub struct Changed(BoxFuture<'static, Option<What>>);
 
 impl Changed {
     /// A watch that fires when `fired` is ready.
-    pub fn new(fired: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn new(fired: impl Future<Output = Option<What>> + Send + 'static) -> Self {
         Self(fired.boxed())
     }
 }
 
 impl Future for Changed {
-    type Output = ();
+    type Output = Option<What>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<What>> {
         self.0.poll_unpin(cx)
     }
 }

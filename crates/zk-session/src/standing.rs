@@ -31,6 +31,18 @@ impl Standing {
         });
     }
 
+    /// The node was ours, and is known to be gone.
+    pub(crate) fn missing(&self) {
+        self.status.send_if_modified(|status| {
+            let news = matches!(status, Status::Held(_) | Status::Pending { problem: None });
+            if news {
+                info!(directory = self.directory, name = ?self.name, "somebody deleted our node");
+                *status = Status::Missing;
+            }
+            news
+        });
+    }
+
     /// Somebody else has the node, which is no trouble.
     pub(crate) fn waiting(&self) {
         self.status.send_if_modified(|status| {
@@ -46,7 +58,7 @@ impl Standing {
     pub(crate) fn pending(&self, error: Option<&Error>) {
         let problem = error.filter(|error| !matches!(error, Error::Interrupted)).cloned();
         self.status.send_if_modified(|status| match (&*status, &problem) {
-            (Status::Pending { .. }, None) => false,
+            (Status::Pending { .. } | Status::Missing, None) => false,
             (Status::Pending { problem: Some(said) }, Some(problem))
                 if said.to_string() == problem.to_string() =>
             {

@@ -158,12 +158,20 @@ async fn data_that_others_write_is_written_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_that_want_different_data_in_one_node_do_not_fight_without_pause() {
+async fn what_others_write_again_and_again_is_not_fought_without_pause() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
     let one = process.own("one");
     held(&one).await;
-    let two = process.own("two");
+    let another = tokio::spawn({
+        let zk = zk.clone();
+        async move {
+            loop {
+                zk.until(|zk| data(zk, PATH) == "one").await;
+                zk.put(PATH, "another's");
+            }
+        }
+    });
     // Without a pause time would not pass: so not by the clock at first.
     for _ in 0..10_000 {
         yield_now().await;
@@ -173,13 +181,64 @@ async fn two_that_want_different_data_in_one_node_do_not_fight_without_pause() {
     sleep(Duration::from_secs(10)).await;
     assert!(zk.requests().sets <= 50, "{:?}", zk.requests());
 
-    two.update(b"new".to_vec()).unwrap();
+    one.update(b"new".to_vec()).unwrap();
     let updated = Instant::now();
     eventually("an update does not wait for the fight", || data(&zk, PATH) == "new").await;
     assert!(updated.elapsed() <= Duration::from_millis(10), "took {:?}", updated.elapsed());
-    two.withdraw().await;
+    another.abort();
     one.withdraw().await;
     assert_eq!(zk.get(PATH), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_keeps_a_node_once_and_again_when_the_first_is_gone() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let spec = |name: Name| Spec {
+        directory: "/services/a".to_owned(),
+        name,
+        data: Vec::new(),
+        parents: Kind::Container,
+    };
+    for name in [Name::Own("one".to_owned()), Name::Sequential("one-".to_owned())] {
+        let first = process.hold(name.clone(), "first");
+        held(&first).await;
+        let twice = Presence::hold(process.sessions(), spec(name.clone()));
+        assert!(matches!(twice, Err(Error::Invalid(what)) if what.contains("kept by this process already")));
+        let pair = vec![spec(Name::Own("two".to_owned())), spec(name.clone())];
+        assert!(matches!(Presence::hold_all(&process.sessions(), pair), Err(Error::Invalid(_))));
+
+        // Dropped while it is cut off: what comes after it waits for its end, and is not deleted by it.
+        process.client.set_reachable(false);
+        drop(first);
+        let second = process.hold(name.clone(), "second");
+        process.client.set_reachable(true);
+        let path = held(&second).await.path;
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(held(&second).await.path, path);
+        assert_eq!(data(&zk, &path), "second");
+        assert_eq!(zk.children("/services/a").len(), 1);
+        second.withdraw().await;
+        held(&process.hold(name, "third")).await;
+        zk.until(|zk| zk.children("/services/a").is_empty()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_somebody_deletes_is_told_to_be_missing_before_anything_is_asked() {
+    for name in [Name::Own("one".to_owned()), Name::Sequential("one-".to_owned())] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let presence = process.hold(name, "v1");
+        let before = held(&presence).await;
+        // Nothing is answered any more: what is told is told because of the notification alone.
+        zk.remove(&before.path);
+        zk.set_mute(true);
+        until(&mut presence.status(), "missing", |now| matches!(now, Status::Missing)).await;
+        zk.set_mute(false);
+        let after = held(&presence).await;
+        assert_ne!(after.czxid, before.czxid);
+    }
 }
 
 #[tokio::test(start_paused = true)]

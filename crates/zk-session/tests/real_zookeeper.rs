@@ -210,7 +210,7 @@ async fn watches_survive_no_connection_and_harm_nobody_when_it_goes() {
                 let session = session.clone();
                 tokio::spawn(async move {
                     match session.watch_node(&format!("/{i}")).await {
-                        Ok((_, changed)) => changed.await,
+                        Ok((_, changed)) => drop(changed.await),
                         Err(Error::Interrupted) => {}
                         Err(error) => panic!("{error}"),
                     }

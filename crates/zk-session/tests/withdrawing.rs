@@ -129,3 +129,16 @@ async fn withdrawn_in_a_new_session_it_takes_away_what_the_old_one_left() {
     timeout(LIMIT, withdrawal).await.expect("in time").unwrap();
     assert_eq!(zk.get(PATH), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn withdrawing_a_sequential_node_costs_one_request() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.hold(Name::Sequential("one-".to_owned()), "v1");
+    let path = held(&presence).await.path;
+    eventually("it is watched", || zk.requests().watches == 1).await;
+    zk.reset_requests();
+    presence.withdraw().await;
+    assert_eq!(zk.get(&path), None);
+    assert_eq!((zk.requests().deletes, zk.requests().total()), (1, 1));
+}

@@ -1,16 +1,17 @@
 //! One program's way to the fake.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::FakeZk;
 use super::server::{Attempt, ClientId};
 use super::session::FakeSession;
 use super::shared::Shared;
-use crate::{Connect, Error, Session, SessionId};
+use crate::{Clock, Connect, Error, Moment, Session, SessionId};
 
 /// How long closing may take when nobody answers.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,6 +28,22 @@ pub struct FakeClient(Arc<Program>);
 struct Program {
     server: Arc<Shared>,
     id: ClientId,
+    clock: Arc<FakeClock>,
+}
+
+/// Goes as tokio's clock does, which tests pause, and jumps ahead when the machine of its client was asleep.
+#[derive(Debug)]
+struct FakeClock {
+    begun: Instant,
+    /// In nanoseconds.
+    slept: AtomicU64,
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Moment {
+        let slept = Duration::from_nanos(self.slept.load(Ordering::SeqCst));
+        Moment::after_origin(self.begun.elapsed() + slept)
+    }
 }
 
 impl Drop for Program {
@@ -41,7 +58,8 @@ impl Drop for Program {
 impl FakeClient {
     pub(super) fn new(server: Arc<Shared>) -> Self {
         let id = server.with(super::server::Server::new_client);
-        Self(Arc::new(Program { server, id }))
+        let clock = Arc::new(FakeClock { begun: Instant::now(), slept: AtomicU64::new(0) });
+        Self(Arc::new(Program { server, id, clock }))
     }
 
     /// The session that this client holds, if it lives.
@@ -55,10 +73,21 @@ impl FakeClient {
     pub fn set_reachable(&self, reachable: bool) {
         self.0.server.with(|server| server.set_client_reachable(self.0.id, reachable));
     }
+
+    /// Lets time pass for this client's clock alone, as if its machine had slept: none of its timers has noticed, and its
+    /// connection is still there. The server's time does not pass.
+    pub fn sleep(&self, slept: Duration) {
+        let nanos = slept.as_nanos().try_into().unwrap_or(u64::MAX);
+        self.0.clock.slept.fetch_add(nanos, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
 impl Connect for FakeClient {
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.0.clock.clone()
+    }
+
     async fn connect(&self) -> Result<Arc<dyn Session>, Error> {
         let (yields, patience) = self.0.server.with(|server| {
             server.knock();

@@ -23,10 +23,12 @@ struct Entry {
     made: u32,
 }
 
-/// Who writes: which session, and where it may not.
+/// Who writes: which session, when, and where it may not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Author<'a> {
     pub(super) session: SessionId,
+    /// In Unix milliseconds.
+    pub(super) at: u64,
     pub(super) writes_refused: &'a BTreeSet<String>,
     pub(super) reads_refused: &'a BTreeSet<String>,
 }
@@ -60,7 +62,7 @@ impl Default for Tree {
         for (path, children) in
             [("/", 1), ("/zookeeper", 2), ("/zookeeper/config", 0), ("/zookeeper/quota", 0)]
         {
-            let stat = Stat { czxid: 0, mzxid: 0, version: 0, owner: None, children };
+            let stat = Stat { czxid: 0, mzxid: 0, version: 0, created_at: 0, owner: None, children };
             let entry = Entry { data: Arc::default(), stat, container: false, made: 0 };
             tree.entries.insert(path.to_owned(), entry);
         }
@@ -199,7 +201,8 @@ impl Transaction<'_> {
             Kind::Persistent | Kind::Container => None,
         };
         let zxid = self.tree.zxid;
-        let stat = Stat { czxid: zxid, mzxid: zxid, version: 0, owner, children: 0 };
+        let created_at = self.author.at;
+        let stat = Stat { czxid: zxid, mzxid: zxid, version: 0, created_at, owner, children: 0 };
         above.made += 1;
         above.stat.children += 1;
         self.put(directory, Some(above));

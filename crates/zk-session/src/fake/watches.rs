@@ -6,7 +6,7 @@ use futures::channel::{mpsc, oneshot};
 
 use super::server::ConnectionId;
 use super::tree::within;
-use crate::{Change, Changed, Changes};
+use crate::{Change, Changed, Changes, What};
 
 /// The watches of all connections, and the events that are held back.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Watches {
 #[derive(Debug)]
 struct NodeWatch {
     by: ConnectionId,
-    fire: oneshot::Sender<()>,
+    fire: oneshot::Sender<What>,
 }
 
 // futures' channel, not tokio's: that one says "nothing here" to a task that has read 128 events in a row.
@@ -35,14 +35,14 @@ struct TreeWatch {
 
 #[derive(Debug)]
 enum Event {
-    Node(NodeWatch),
+    Node(NodeWatch, What),
     Tree(ConnectionId, mpsc::UnboundedSender<Change>, Change),
 }
 
 impl Event {
     fn by(&self) -> ConnectionId {
         match self {
-            Self::Node(watch) => watch.by,
+            Self::Node(watch, _) => watch.by,
             Self::Tree(by, ..) => *by,
         }
     }
@@ -50,7 +50,7 @@ impl Event {
     /// Whether somebody still listened.
     fn deliver(self) -> bool {
         match self {
-            Self::Node(watch) => watch.fire.send(()).is_ok(),
+            Self::Node(watch, what) => watch.fire.send(what).is_ok(),
             Self::Tree(_, tell, change) => tell.unbounded_send(change).is_ok(),
         }
     }
@@ -64,8 +64,8 @@ impl Watches {
         here.push(NodeWatch { by, fire });
         // Servers before 3.9 know one kind of watch for a path and a connection: the later one (ZOOKEEPER-4466).
         self.trees_at(by, path).for_each(|tree| tree.forgotten = true);
-        // An error says that the connection is gone, which is the other reason to be ready.
-        Changed::new(async { fired.await.unwrap_or(()) })
+        // An error says that the connection is gone.
+        Changed::new(async { fired.await.ok() })
     }
 
     pub(super) fn tree(&mut self, by: ConnectionId, path: &str) -> Changes {
@@ -80,7 +80,7 @@ impl Watches {
     pub(super) fn raise(&mut self, changes: &[Change]) {
         for change in changes {
             for watch in self.nodes.remove(&change.path).into_iter().flatten() {
-                self.deliver(Event::Node(watch));
+                self.deliver(Event::Node(watch, change.what));
             }
             let concerns = |watch: &&TreeWatch| !watch.forgotten && within(&watch.path, &change.path);
             let concerned = self.trees.iter().filter(concerns);

@@ -200,7 +200,7 @@ impl Session for Line {
                 Err(error) => return Err(error),
             };
             let connection = self.0.clone();
-            let changed = async move { drop(connection.while_open(watcher.changed()).await) };
+            let changed = async move { what(connection.while_open(watcher.changed()).await?.event_type) };
             return Ok((there, Changed::new(changed)));
         }
     }
@@ -228,15 +228,21 @@ impl Session for Line {
 async fn next_change(watcher: &mut PersistentWatcher) -> Option<Change> {
     loop {
         let event = watcher.changed().await;
-        let what = match event.event_type {
-            EventType::NodeCreated => What::Created,
-            EventType::NodeDataChanged => What::Changed,
-            EventType::NodeDeleted => What::Deleted,
+        match event.event_type {
             // Recursive watches do not give these.
-            EventType::NodeChildrenChanged => continue,
-            EventType::Session => return None,
-        };
-        return Some(Change { path: event.path, what });
+            EventType::NodeChildrenChanged => {}
+            happened => return what(happened).map(|what| Change { path: event.path, what }),
+        }
+    }
+}
+
+/// What happened to a node; `None` is for what happens to the session.
+fn what(happened: EventType) -> Option<What> {
+    match happened {
+        EventType::NodeCreated => Some(What::Created),
+        EventType::NodeDataChanged | EventType::NodeChildrenChanged => Some(What::Changed),
+        EventType::NodeDeleted => Some(What::Deleted),
+        EventType::Session => None,
     }
 }
 
@@ -275,6 +281,7 @@ fn to_stat(stat: &zookeeper_client::Stat) -> Stat {
         czxid: stat.czxid,
         mzxid: stat.mzxid,
         version: stat.version,
+        created_at: stat.ctime.try_into().unwrap_or(0),
         owner: owner(stat.ephemeral_owner),
         children: usize::try_from(stat.num_children).unwrap_or(0),
     }

@@ -1,6 +1,6 @@
 //! Watches on one node.
 
-use zk_session::{Kind, Op};
+use zk_session::{Kind, Op, What};
 
 use super::{World, has_fired, make, path, session, soon};
 
@@ -10,7 +10,7 @@ pub(crate) async fn a_watched_node_says_once_that_it_was_made(world: &dyn World)
     let (there, changed) = a.watch_node(&node).await.unwrap();
     assert_eq!(there, None);
     b.create(&node, b"made", Kind::Persistent).await.unwrap();
-    soon(changed).await;
+    assert_eq!(soon(changed).await, Some(What::Created));
     assert_eq!(a.get(&node).await.unwrap().unwrap().data, b"made");
 }
 
@@ -23,7 +23,7 @@ pub(crate) async fn a_watched_node_says_once_that_it_was_written(world: &dyn Wor
     let there = there.unwrap();
     assert_eq!((there.data, there.stat), (b"data".to_vec(), made.stat));
     b.set(&node, b"data", None).await.unwrap();
-    soon(changed).await;
+    assert_eq!(soon(changed).await, Some(What::Changed));
 
     // A watch that was set after a change knows nothing of it.
     a.sync(&node).await.unwrap();
@@ -38,7 +38,7 @@ pub(crate) async fn a_watched_node_says_once_that_it_is_gone(world: &dyn World) 
     make(&*a, &node).await;
     let (_, changed) = a.watch_node(&node).await.unwrap();
     b.delete(&node, None).await.unwrap();
-    soon(changed).await;
+    assert_eq!(soon(changed).await, Some(What::Deleted));
     assert_eq!(a.exists(&node).await.unwrap(), None);
 }
 

@@ -67,6 +67,7 @@ impl Server {
         };
         let author = Author {
             session: connection.session,
+            at: self.wall_clock(),
             writes_refused: &self.writes_refused,
             reads_refused: &self.reads_refused,
         };
@@ -80,7 +81,8 @@ impl Server {
     pub(in crate::fake) fn edit(&mut self, ops: &[Op], owner: Option<SessionId>) -> Result<Done, Failed> {
         let nowhere = BTreeSet::new();
         let session = owner.unwrap_or(SessionId(0));
-        let author = Author { session, writes_refused: &nowhere, reads_refused: &nowhere };
+        let at = self.wall_clock();
+        let author = Author { session, at, writes_refused: &nowhere, reads_refused: &nowhere };
         let done = self.tree.write(ops, author)?;
         self.watches.raise(&done.changes);
         self.changed();

@@ -25,6 +25,9 @@ pub(super) struct ConnectionId(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ClientId(u64);
 
+/// The first of January 2000, in Unix milliseconds.
+const START_OF_TIME: u64 = 946_684_800_000;
+
 /// Everything behind a fake's lock.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -46,6 +49,7 @@ pub(super) struct Server {
     last_session: i64,
     last_connection: u64,
     revision: u64,
+    begun: Instant,
     /// Wakes the task that ends sessions: there is a new one to wait for.
     deadlines: Arc<Notify>,
 }
@@ -139,8 +143,15 @@ impl Server {
             last_session: 0x0100_0000_0000_0000,
             last_connection: 0,
             revision: 0,
+            begun: Instant::now(),
             deadlines,
         }
+    }
+
+    /// The wall clock of the server, in Unix milliseconds: it starts with a day of its own and goes as tokio's clock does.
+    pub(super) fn wall_clock(&self) -> u64 {
+        let since = self.begun.elapsed().as_millis();
+        START_OF_TIME + u64::try_from(since).unwrap_or(u64::MAX - START_OF_TIME)
     }
 
     /// Grows whenever something may have changed.

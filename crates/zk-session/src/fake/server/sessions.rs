@@ -91,7 +91,8 @@ impl Server {
             self.tree.ephemerals(id).into_iter().map(|path| Op::Delete { path, version: None }).collect();
         // No ACL stands in the way of a session's end.
         let nowhere = BTreeSet::new();
-        let author = Author { session: id, writes_refused: &nowhere, reads_refused: &nowhere };
+        let at = self.wall_clock();
+        let author = Author { session: id, at, writes_refused: &nowhere, reads_refused: &nowhere };
         if let Ok(done) = self.tree.write(&deletes, author) {
             self.watches.raise(&done.changes);
         }

@@ -1,0 +1,103 @@
+//! The nodes that this process keeps: how many there are, and that no two of them are the same.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::{Error, Status};
+
+/// All nodes that live in the same sessions, on whatever connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Presences(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    count: AtomicUsize,
+    places: Mutex<HashMap<String, Place>>,
+}
+
+/// A path that somebody keeps a node at.
+#[derive(Debug)]
+struct Place {
+    wants: Wants,
+    status: watch::Receiver<Status>,
+}
+
+/// What is to be in a node; `None`, or a sender that is gone, when it is to go.
+pub(crate) type Wants = watch::Receiver<Option<Arc<[u8]>>>;
+
+/// The right to keep a node at a path, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Enlisted {
+    path: String,
+    status: watch::Receiver<Status>,
+    all: Presences,
+    /// How the one stands that had the path before and has not left it yet.
+    before: Option<watch::Receiver<Status>>,
+}
+
+impl Presences {
+    /// Counts one more, if nobody wants a node at `path` already: two that keep the same node would undo each other's work
+    /// without end, and two that stand for election with it would both win.
+    pub(crate) fn enlist(
+        &self,
+        path: String,
+        wants: Wants,
+        status: watch::Receiver<Status>,
+    ) -> Result<Enlisted, Error> {
+        let mut places = self.places();
+        let before = match places.get(&path) {
+            Some(place) if place.is_wanted() => {
+                return Err(Error::Invalid(format!(
+                    "{path} is kept by this process already: withdraw that first"
+                )));
+            }
+            place => place.map(|place| place.status.clone()),
+        };
+        places.insert(path.clone(), Place { wants, status: status.clone() });
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        Ok(Enlisted { path, status, all: self.clone(), before })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+        // Every change of the map is a single call.
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn is_wanted(&self) -> bool {
+        let leaves = self.wants.has_changed().is_err() || self.wants.borrow().is_none();
+        !leaves && !is_over(&self.status.borrow())
+    }
+}
+
+impl Enlisted {
+    /// Waits until whoever was withdrawn from the path has left it. What that deletes could be ours otherwise.
+    pub(crate) async fn alone(&mut self) {
+        if let Some(mut before) = self.before.take() {
+            // An error says that it ended without a word.
+            let _ = before.wait_for(is_over).await;
+        }
+    }
+}
+
+impl Drop for Enlisted {
+    fn drop(&mut self) {
+        self.all.0.count.fetch_sub(1, Ordering::Relaxed);
+        let mut places = self.all.places();
+        if places.get(&self.path).is_some_and(|place| place.status.same_channel(&self.status)) {
+            places.remove(&self.path);
+        }
+    }
+}
+
+fn is_over(status: &Status) -> bool {
+    matches!(status, Status::Replaced | Status::Gone)
+}
