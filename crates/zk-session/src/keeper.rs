@@ -263,6 +263,16 @@ impl Sessions {
         self.life.lease(self)
     }
 
+    /// Now, on the clock that leases are measured by.
+    pub fn now(&self) -> Moment {
+        self.life.now()
+    }
+
+    /// Whether `session` is the one that we have, or had last: no other one was met since, and the keeper was not closed.
+    pub fn is_ours(&self, session: SessionId) -> bool {
+        self.life.is_ours(session)
+    }
+
     /// What is known of the session, and every change of it (fast ones may be skipped).
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()

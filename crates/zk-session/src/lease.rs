@@ -44,7 +44,6 @@ pub struct Renewal {
 #[derive(Debug)]
 struct Renewed {
     renewing: Arc<Renewing>,
-    life: Life,
     task: JoinHandle<()>,
 }
 
@@ -56,7 +55,7 @@ impl Drop for Renewed {
 }
 
 impl Lease {
-    /// The newest grant. It stays there when it has run out: compare it with [`now`](Self::now). `None` before the first, and
+    /// The newest grant. It stays there when it has run out: compare it with [`Sessions::now`]. `None` before the first, and
     /// when the servers changed the session's timeout: all granted before is void then.
     pub fn grants(&self) -> watch::Receiver<Option<Grant>> {
         self.0.renewing.grants.subscribe()
@@ -65,16 +64,6 @@ impl Lease {
     /// Why the lease cannot be renewed, if a server refuses that.
     pub fn problem(&self) -> watch::Receiver<Option<Error>> {
         self.0.renewing.problem.subscribe()
-    }
-
-    /// Now, on the clock that grants are measured by.
-    pub fn now(&self) -> Moment {
-        self.0.life.now()
-    }
-
-    /// Whether `session` is ours: no other one was met since, and the keeper was not closed.
-    pub fn is_ours(&self, session: SessionId) -> bool {
-        self.0.life.is_ours(session)
     }
 
     /// Renews the lease by writes that check whether `node` is there: one at once, then as often as it takes, until the
@@ -133,7 +122,7 @@ impl Life {
         self.0.current.store(session.map_or(0, |SessionId(number)| number), Ordering::SeqCst);
     }
 
-    fn is_ours(&self, SessionId(number): SessionId) -> bool {
+    pub(crate) fn is_ours(&self, SessionId(number): SessionId) -> bool {
         self.0.current.load(Ordering::SeqCst) == number
     }
 
@@ -143,7 +132,7 @@ impl Life {
         let renewed = shared.upgrade().unwrap_or_else(|| {
             let renewing = Arc::new(Renewing::new(self.0.clock.clone()));
             let task = tokio::spawn(renewing.clone().run(sessions.clone()));
-            Arc::new(Renewed { renewing, life: self.clone(), task })
+            Arc::new(Renewed { renewing, task })
         });
         *shared = Arc::downgrade(&renewed);
         Lease(renewed)

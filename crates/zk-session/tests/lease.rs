@@ -19,12 +19,13 @@ async fn node(process: &Process) -> (Presence, String) {
 }
 
 /// How much of the lease is left.
-fn left(lease: &Lease) -> Duration {
-    lease.grants().borrow().map_or(Duration::ZERO, |grant| grant.until.since(lease.now()))
+fn left(process: &Process, lease: &Lease) -> Duration {
+    let now = process.sessions().now();
+    lease.grants().borrow().map_or(Duration::ZERO, |grant| grant.until.since(now))
 }
 
-async fn granted(lease: &Lease) -> Grant {
-    let is_valid = |grant: &Option<Grant>| grant.is_some_and(|grant| grant.until > lease.now());
+async fn granted(process: &Process, lease: &Lease) -> Grant {
+    let is_valid = |grant: &Option<Grant>| grant.is_some_and(|grant| grant.until > process.sessions().now());
     let mut grants = lease.grants();
     let granted = timeout(LIMIT, grants.wait_for(is_valid)).await.expect("granted in time").expect("kept");
     granted.expect("a grant")
@@ -35,14 +36,14 @@ async fn in_a_new_session_one_write_is_enough() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
     let lease = process.sessions().lease();
-    let begun = lease.now();
+    let begun = process.sessions().now();
     let (_presence, path) = node(&process).await;
     assert_eq!(*lease.grants().borrow(), None, "nothing is known before somebody needs it");
     let _renewal = lease.renew_with(&path);
-    let grant = granted(&lease).await;
+    let grant = granted(&process, &lease).await;
     assert_eq!(Some(grant.session), process.client.session());
     assert!(grant.until <= begun + T * 4 / 5);
-    assert!(lease.is_ours(grant.session));
+    assert!(process.sessions().is_ours(grant.session));
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,10 +53,10 @@ async fn in_a_session_that_was_not_watched_before_it_takes_a_third_of_the_timeou
     let (_presence, path) = node(&process).await;
     sleep(2 * T).await;
     let lease = process.sessions().lease();
-    let begun = lease.now();
+    let begun = process.sessions().now();
     let _renewal = lease.renew_with(&path);
-    granted(&lease).await;
-    let took = lease.now().since(begun);
+    granted(&process, &lease).await;
+    let took = process.sessions().now().since(begun);
     assert!((T / 3..T / 2).contains(&took), "{took:?}");
 }
 
@@ -73,10 +74,10 @@ async fn who_waits_reads_and_has_a_lease_with_its_first_write() {
     assert_eq!((requests.exists, requests.total()), (requests.exists, requests.exists), "nothing but reads");
     assert!((95..=101).contains(&requests.exists), "one for each tenth of T: {requests:?}");
 
-    let begun = lease.now();
+    let begun = process.sessions().now();
     let _renewal = lease.renew_with(&path);
-    granted(&lease).await;
-    assert_eq!(lease.now().since(begun), Duration::ZERO, "nothing but answers was waited for");
+    granted(&process, &lease).await;
+    assert_eq!(process.sessions().now().since(begun), Duration::ZERO, "nothing but answers was waited for");
     assert_eq!(*another.grants().borrow(), *lease.grants().borrow());
 }
 
@@ -86,12 +87,12 @@ async fn while_it_is_renewed_a_third_is_always_left_for_at_most_ten_writes_in_ea
     let process = Process::start(&zk);
     let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
     let _renewals = [lease.renew_with(&path), lease.renew_with(&path)];
-    granted(&lease).await;
+    granted(&process, &lease).await;
     sleep(T).await;
     zk.reset_requests();
     for _ in 0..10_000 {
         sleep(T / 1000).await;
-        assert!(left(&lease) + T / 100 >= T / 3, "{:?}", left(&lease));
+        assert!(left(&process, &lease) + T / 100 >= T / 3, "{:?}", left(&process, &lease));
     }
     let requests = zk.requests();
     assert_eq!(requests.multis, requests.total(), "both share the writes, and nobody is woken: {requests:?}");
@@ -105,7 +106,7 @@ async fn when_nobody_needs_it_any_more_nothing_is_asked() {
     let process = Process::start(&zk);
     let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
     let renewal = lease.renew_with(&path);
-    granted(&lease).await;
+    granted(&process, &lease).await;
     drop(lease);
     sleep(T).await;
     zk.reset_requests();
@@ -124,12 +125,12 @@ async fn on_a_half_open_link_it_runs_out_before_the_session_does() {
     let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
     let _renewal = lease.renew_with(&path);
     sleep(2 * T).await;
-    let session = granted(&lease).await.session;
+    let session = granted(&process, &lease).await.session;
     zk.mute(session);
-    let cut = lease.now();
-    let until = granted(&lease).await.until;
+    let cut = process.sessions().now();
+    let until = granted(&process, &lease).await.until;
     assert!(until.since(cut) < T / 2, "{:?}", until.since(cut));
-    eventually("it has run out", || left(&lease).is_zero()).await;
+    eventually("it has run out", || left(&process, &lease).is_zero()).await;
     assert!(zk.sessions().contains(&session));
 }
 
@@ -140,7 +141,7 @@ async fn a_short_outage_in_the_session_costs_no_moment_of_it() {
     let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
     let _renewal = lease.renew_with(&path);
     sleep(2 * T).await;
-    granted(&lease).await;
+    granted(&process, &lease).await;
     for outage in 0..50 {
         // At another moment between two renewals each time.
         sleep(T + T / 400 * outage).await;
@@ -153,7 +154,7 @@ async fn a_short_outage_in_the_session_costs_no_moment_of_it() {
             }
         });
         for _ in 0..200 {
-            assert!(!left(&lease).is_zero(), "outage {outage}");
+            assert!(!left(&process, &lease).is_zero(), "outage {outage}");
             sleep(T / 200).await;
         }
         back.await.unwrap();
@@ -167,13 +168,13 @@ async fn time_that_the_machine_slept_counts_at_once() {
     let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
     let _renewal = lease.renew_with(&path);
     sleep(2 * T).await;
-    granted(&lease).await;
+    granted(&process, &lease).await;
     process.client.sleep(T);
-    assert_eq!(left(&lease), Duration::ZERO);
+    assert_eq!(left(&process, &lease), Duration::ZERO);
     // Two renewals right after it prove nothing new; a third of the timeout later they do.
-    let woke = lease.now();
-    granted(&lease).await;
-    let took = lease.now().since(woke);
+    let woke = process.sessions().now();
+    granted(&process, &lease).await;
+    let took = process.sessions().now().since(woke);
     assert!((T / 3..T / 2).contains(&took), "{took:?}");
 }
 
@@ -183,18 +184,18 @@ async fn a_grant_is_for_one_session_and_ends_with_it_and_with_the_keeper() {
     let process = Process::start(&zk);
     let (lease, (presence, path)) = (process.sessions().lease(), node(&process).await);
     let _renewal = lease.renew_with(&path);
-    let first = granted(&lease).await;
+    let first = granted(&process, &lease).await;
     zk.expire(first.session);
-    assert!(lease.is_ours(first.session), "nobody has told us yet");
-    eventually("another session is met", || !lease.is_ours(first.session)).await;
+    assert!(process.sessions().is_ours(first.session), "nobody has told us yet");
+    eventually("another session is met", || !process.sessions().is_ours(first.session)).await;
     let second = held(&presence).await;
     let _renewal = lease.renew_with(&second.path);
-    let grants = &mut lease.grants();
+    let (grants, sessions) = (&mut lease.grants(), process.sessions());
     let of_the_second = |grant: &Option<Grant>| grant.is_some_and(|grant| grant.session == second.session());
     timeout(LIMIT, grants.wait_for(of_the_second)).await.unwrap().unwrap();
 
     process.keeper.close().await;
-    assert!(!lease.is_ours(second.session()));
+    assert!(!sessions.is_ours(second.session()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +211,7 @@ async fn a_node_that_is_missing_is_told_and_does_not_keep_others_from_renewing()
     zk.remove("/services/a/two");
     timeout(T / 5, two.missing()).await.expect("the next check finds it");
     sleep(2 * T).await;
-    assert!(left(&lease) >= T / 4, "{:?}", left(&lease));
+    assert!(left(&process, &lease) >= T / 4, "{:?}", left(&process, &lease));
     assert!(timeout(T, one.missing()).await.is_err(), "the other one is there");
 }
 
@@ -223,8 +224,8 @@ async fn a_server_that_refuses_the_check_is_told_of_and_grants_nothing() {
     let _renewal = lease.renew_with(&path);
     timeout(LIMIT, lease.problem().wait_for(Option::is_some)).await.unwrap().unwrap();
     sleep(2 * T).await;
-    assert_eq!(left(&lease), Duration::ZERO);
+    assert_eq!(left(&process, &lease), Duration::ZERO);
     zk.refuse_reads(&path, false);
-    granted(&lease).await;
+    granted(&process, &lease).await;
     assert!(lease.problem().borrow().is_none());
 }

@@ -1,0 +1,334 @@
+//! The task behind a candidacy: it waits for its turn, and leads for as long as that is safe.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{info, warn};
+use zk_session::{Grant, Held, Lease, Moment, Presence, Renewal, SessionId, Sessions, What};
+
+use crate::candidacy::Status;
+use crate::turn::{Turn, place, turn};
+use crate::{Error, LEAST_TIMEOUT, Leadership, Lost, Term};
+
+/// A leader looks at its lease this often at least: timers may stand still while the machine sleeps, its clock does not.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long to wait after a server refused something.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Stands for election with one node. It outlives connections and sessions.
+pub(crate) struct Campaign {
+    pub(crate) sessions: Sessions,
+    pub(crate) directory: String,
+    pub(crate) lease: Lease,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) resigned: watch::Sender<bool>,
+}
+
+/// A node of ours. What was concluded for it is true for as long as it is there, on every connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    path: String,
+    session: SessionId,
+    term: Term,
+}
+
+impl Campaign {
+    /// Stands for election until we resign, are refused, or the keeper is closed.
+    pub(crate) async fn run(self, presence: Presence, mut value: watch::Receiver<Vec<u8>>) {
+        let mut resigned = self.resigned.subscribe();
+        let updates = async {
+            while value.changed().await.is_ok() {
+                let value = value.borrow_and_update().clone();
+                if let Err(error) = presence.update(value) {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot change what is said of a candidate"
+                    );
+                }
+            }
+            pending::<()>().await;
+        };
+        let refused = tokio::select! {
+            biased;
+            _ = resigned.wait_for(|resigned| *resigned) => {
+                // Before anything is sent that lets somebody else lead.
+                self.step_down(Lost::Resigned);
+                None
+            }
+            refused = self.stand(presence.status()) => refused,
+            () = updates => None,
+        };
+        self.step_down(Lost::Closed);
+        presence.withdraw().await;
+        self.status.send_replace(Status::Over { refused });
+    }
+
+    /// Stands with one node after the other. Returns why we are refused, or that the keeper was closed.
+    async fn stand(&self, mut presence: watch::Receiver<zk_session::Status>) -> Option<Error> {
+        // However this ends, nobody is to believe that we lead.
+        let _end = StepDownOnDrop(self);
+        loop {
+            let now = presence.borrow_and_update().clone();
+            match now {
+                zk_session::Status::Held(held) => {
+                    let granted = held.link.timeout();
+                    if granted < LEAST_TIMEOUT {
+                        return Some(Error::SessionTooShort { granted, least: LEAST_TIMEOUT });
+                    }
+                    let node = Node::of(&held);
+                    if let Some(renewal) = self.wait_in_line(&held, &mut presence).await {
+                        let lost = self.lead(&node, renewal, &mut presence).await;
+                        self.step_down(lost);
+                    }
+                }
+                zk_session::Status::Pending { problem } => {
+                    self.joining(problem.map(Error::from));
+                    presence.changed().await.ok()?;
+                }
+                zk_session::Status::Missing => {
+                    self.joining(None);
+                    presence.changed().await.ok()?;
+                }
+                zk_session::Status::Replaced | zk_session::Status::Gone => return None,
+            }
+        }
+    }
+
+    /// Waits until nobody is ahead of this node; `None` when it is not held any more.
+    async fn wait_in_line(
+        &self,
+        held: &Held,
+        presence: &mut watch::Receiver<zk_session::Status>,
+    ) -> Option<Renewal> {
+        let still = |status: &zk_session::Status| match status {
+            zk_session::Status::Held(now) => now.link.is_same(&held.link) && Node::of(now) == Node::of(held),
+            _ => false,
+        };
+        let gone = async {
+            // An error means that nobody keeps the node.
+            let _ = presence.wait_for(|status| !still(status)).await;
+        };
+        let first = async {
+            loop {
+                match self.stand_in_line(held).await {
+                    Ok(renewal) => return renewal,
+                    // The presence will tell.
+                    Err(zk_session::Error::Interrupted) => pending().await,
+                    Err(error) => self.joining(Some(error.into())),
+                }
+                sleep(REFUSED_PAUSE).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = gone => None,
+            renewal = first => Some(renewal),
+        }
+    }
+
+    /// Waits on one connection until nobody is ahead. Only the one directly ahead is watched, so that whoever goes wakes one.
+    async fn stand_in_line(&self, held: &Held) -> Result<Renewal, zk_session::Error> {
+        let own = self.name(&held.path);
+        if place(own).is_none() {
+            return Err(zk_session::Error::Rejected {
+                what: format!("{} has run out of sequence numbers: delete it", self.directory),
+            });
+        }
+        let mut passed_over = HashSet::new();
+        let mut names = None;
+        let mut renewal = None;
+        loop {
+            let listed = match names.take() {
+                Some(listed) => listed,
+                None => held.link.children(&self.directory).await?,
+            };
+            match turn(&listed, own, &passed_over) {
+                Turn::Lead => return Ok(renewal.unwrap_or_else(|| self.lease.renew_with(&held.path))),
+                // The presence will tell.
+                Turn::Absent => pending().await,
+                Turn::Wait { ahead, leads } => {
+                    renewal = None;
+                    match self.watch(held, ahead).await? {
+                        // Its proof is asked for together with the list.
+                        Ahead::Gone if leads => renewal = Some(self.lease.renew_with(&held.path)),
+                        Ahead::Gone => {}
+                        Ahead::Ownerless => {
+                            passed_over.insert(ahead.to_owned());
+                            names = Some(listed.clone());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the one ahead is gone.
+    async fn watch(&self, held: &Held, ahead: &str) -> Result<Ahead, zk_session::Error> {
+        let path = proto::path::join(&self.directory, ahead);
+        self.waiting(&path);
+        loop {
+            match held.link.watch_node(&path).await? {
+                (None, _) => return Ok(Ahead::Gone),
+                (Some(node), _) if node.stat.owner.is_none() => {
+                    warn!(path, "a node that no session owns stands for election: it is passed over");
+                    return Ok(Ahead::Ownerless);
+                }
+                (Some(_), changed) => match changed.await {
+                    Some(What::Deleted) => return Ok(Ahead::Gone),
+                    Some(What::Created | What::Changed) => {}
+                    None => return Err(zk_session::Error::Interrupted),
+                },
+            }
+        }
+    }
+
+    /// Nobody is ahead of this node, and nobody ever will be: leads whenever the session is known to live, until the node is
+    /// gone. Connections may come and go meanwhile.
+    async fn lead(
+        &self,
+        node: &Node,
+        mut renewal: Renewal,
+        presence: &mut watch::Receiver<zk_session::Status>,
+    ) -> Lost {
+        let (mut grants, mut problem) = (self.lease.grants(), self.lease.problem());
+        let mut state = self.sessions.state();
+        loop {
+            if let Some(lost) = self.end_of(node, &presence.borrow_and_update()) {
+                return lost;
+            }
+            let granted = grants.borrow_and_update().filter(|grant| grant.session == node.session);
+            let refused = problem.borrow_and_update().clone();
+            self.go_on(node, granted, refused);
+            let look = match &*self.status.borrow() {
+                Status::Leading(leadership) => Some(leadership.left().min(LOOK)),
+                _ => None,
+            };
+            tokio::select! {
+                biased;
+                _ = presence.changed() => {}
+                () = renewal.missing() => return Lost::NodeDeleted,
+                _ = state.changed() => {}
+                _ = grants.changed() => {}
+                _ = problem.changed() => {}
+                () = sleep(look.unwrap_or_default()), if look.is_some() => {}
+            }
+        }
+    }
+
+    /// Why this node can lead no more, if that is so. Not being connected is no reason: the lease decides then.
+    fn end_of(&self, node: &Node, presence: &zk_session::Status) -> Option<Lost> {
+        if !self.sessions.is_ours(node.session) {
+            let closed = matches!(*self.sessions.state().borrow(), zk_session::State::Closed);
+            return Some(if closed { Lost::Closed } else { Lost::SessionEnded });
+        }
+        match presence {
+            zk_session::Status::Pending { .. } => None,
+            zk_session::Status::Held(held) if Node::of(held) == *node => None,
+            zk_session::Status::Held(_) | zk_session::Status::Missing => Some(Lost::NodeDeleted),
+            zk_session::Status::Replaced | zk_session::Status::Gone => Some(Lost::Closed),
+        }
+    }
+
+    /// Makes of what was granted what is told.
+    fn go_on(&self, node: &Node, granted: Option<Grant>, refused: Option<zk_session::Error>) {
+        let valid = granted.filter(|grant| self.sessions.now() < grant.until);
+        if let Status::Leading(leadership) = &*self.status.borrow() {
+            if let Some(Grant { until, .. }) = valid {
+                leadership.extend(until);
+            }
+            if valid.is_some() && leadership.holds() {
+                return;
+            }
+        }
+        self.step_down(Lost::LeaseEnded);
+        match valid {
+            Some(Grant { until, .. }) => self.begin(node, until),
+            None => {
+                let problem = refused.map(Error::from);
+                self.status.send_replace(Status::First { problem });
+            }
+        }
+    }
+
+    fn begin(&self, node: &Node, until: Moment) {
+        let Node { path, session, term } = node.clone();
+        info!(path, %term, %session, "we lead");
+        let leadership =
+            Leadership::new(term, path, session, self.sessions.clone(), until, self.resigned.clone());
+        self.status.send_replace(Status::Leading(leadership));
+    }
+
+    /// Ends the leadership, if there is one: first here, then for those who follow the status.
+    fn step_down(&self, lost: Lost) {
+        let leadership = match &*self.status.borrow() {
+            Status::Leading(leadership) => leadership.clone(),
+            _ => return,
+        };
+        leadership.lose(lost);
+        let reason = leadership.reason().unwrap_or(lost);
+        info!(path = leadership.path(), term = %leadership.term(), %reason, "we lead no more");
+        self.status.send_replace(Status::Joining { problem: None });
+    }
+
+    fn joining(&self, problem: Option<Error>) {
+        let text = |error: &Option<Error>| error.as_ref().map(ToString::to_string);
+        self.status.send_if_modified(|status| {
+            let known = match status {
+                Status::Joining { problem: told } => text(told) == text(&problem),
+                _ => false,
+            };
+            if !known {
+                *status = Status::Joining { problem };
+            }
+            !known
+        });
+    }
+
+    fn waiting(&self, ahead: &str) {
+        self.status.send_if_modified(|status| {
+            let known = matches!(status, Status::Waiting { ahead: told } if told == ahead);
+            if !known {
+                *status = Status::Waiting { ahead: ahead.to_owned() };
+            }
+            !known
+        });
+    }
+
+    fn name<'a>(&self, path: &'a str) -> &'a str {
+        path.rsplit('/').next().unwrap_or(path)
+    }
+}
+
+/// What became of the one ahead.
+enum Ahead {
+    Gone,
+    /// Its node will never go by itself.
+    Ownerless,
+}
+
+impl Node {
+    fn of(held: &Held) -> Self {
+        let term =
+            held.czxid.expect("unknown only where nodes are made many at a time, and these have a sequence");
+        Self { path: held.path.clone(), session: held.session(), term: Term(term) }
+    }
+}
+
+struct StepDownOnDrop<'a>(&'a Campaign);
+
+impl Drop for StepDownOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.step_down(Lost::Closed);
+    }
+}
+
+impl fmt::Debug for Campaign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Campaign").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}

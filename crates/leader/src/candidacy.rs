@@ -1,0 +1,153 @@
+//! That this process stands for election.
+
+use std::sync::{Mutex, PoisonError};
+
+use proto::{InstanceId, NodeData};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use crate::{Error, Leadership};
+
+/// That this process stands for election: it has a place in the line, and another one whenever that is lost, until it resigns.
+///
+/// Dropping it resigns in the background.
+///
+/// ```text
+///   Joining ─────► Waiting ─────► First ◄────► Leading
+///      ▲              │              │            │
+///      └──────────────┴──────────────┴────────────┘ ─────► Over
+/// ```
+#[derive(Debug)]
+pub struct Candidacy {
+    pub(crate) id: InstanceId,
+    pub(crate) data: Mutex<NodeData>,
+    pub(crate) value: watch::Sender<Vec<u8>>,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) resigned: watch::Sender<bool>,
+    pub(crate) task: Option<JoinHandle<()>>,
+}
+
+/// How a [`Candidacy`] stands.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// It is not known to have a place in the line: not yet, or not since the connection went.
+    Joining {
+        /// What an operator would have to know: the last try failed for this reason. That there is no connection is told by
+        /// [`Sessions::state`](zk_session::Sessions::state) alone.
+        problem: Option<Error>,
+    },
+    /// Others are ahead.
+    Waiting {
+        /// The node of the one directly ahead.
+        ahead: String,
+    },
+    /// Nobody is ahead, but it is not known whether our session lives for long enough to act.
+    First {
+        /// Why that cannot be found out, if a server refuses.
+        problem: Option<Error>,
+    },
+    /// We lead. Whether that is so still, [`Leadership::holds`] tells.
+    Leading(Leadership),
+    /// We have resigned, the keeper of the sessions was closed, or we were refused. This is for good.
+    Over {
+        /// Why we were refused, if we were.
+        refused: Option<Error>,
+    },
+}
+
+impl Candidacy {
+    /// Under which id it stands.
+    pub fn id(&self) -> &InstanceId {
+        &self.id
+    }
+
+    /// What was last said about it, written already or not.
+    pub fn data(&self) -> NodeData {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How it stands, and every change of that (fast ones may be skipped). Outlives the candidacy.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Waits until this process leads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionTooShort`] when ZooKeeper grants sessions that are too short for a lease, [`Error::Over`] when we have
+    /// resigned or the keeper was closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn elected(&self) -> Result<Leadership, Error> {
+        let mut status = self.status.clone();
+        let settled = status.wait_for(|status| match status {
+            Status::Leading(leadership) => leadership.holds(),
+            Status::Over { .. } => true,
+            Status::Joining { .. } | Status::Waiting { .. } | Status::First { .. } => false,
+        });
+        match settled.await.as_deref() {
+            Ok(Status::Leading(leadership)) => Ok(leadership.clone()),
+            Ok(Status::Over { refused: Some(error) }) => Err(error.clone()),
+            Ok(_) | Err(_) => Err(Error::Over),
+        }
+    }
+
+    /// Changes what is said about this candidate. It keeps its place, and a leader its term. The latest wins, also when there is no
+    /// connection now.
+    ///
+    /// `change` must not use this candidacy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] when the data is not valid or too large; nothing is changed then. [`Error::Over`] when there is
+    /// nothing to change any more.
+    pub fn update(&self, change: impl FnOnce(&mut NodeData)) -> Result<(), Error> {
+        if *self.resigned.borrow() || matches!(&*self.status.borrow(), Status::Over { .. }) {
+            return Err(Error::Over);
+        }
+        // Held until the data is handed on, so that the latest here is the latest there.
+        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = data.clone();
+        change(&mut changed);
+        let value = proto::encode(&changed).map_err(Error::invalid)?;
+        if changed != *data {
+            self.value.send_replace(value);
+            *data = changed;
+        }
+        Ok(())
+    }
+
+    /// Gives up leadership, if we have it, then our place, and waits until our node is gone or the keeper is closed.
+    ///
+    /// Leadership is over before anything is sent. Without a connection this waits for one: bound it. It is remembered in any
+    /// case, and done as soon as that is possible. To stand again, campaign again.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the resignation goes on in the background.
+    pub async fn resign(mut self) {
+        self.leave();
+        let Some(task) = self.task.take() else { return };
+        if let Err(error) = task.await {
+            warn!(error = &error as &dyn std::error::Error, "the task that stood for election failed");
+        }
+    }
+
+    /// At once here, and in ZooKeeper soon.
+    fn leave(&self) {
+        self.resigned.send_replace(true);
+        if let Status::Leading(leadership) = &*self.status.borrow() {
+            leadership.resign();
+        }
+    }
+}
+
+impl Drop for Candidacy {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,128 @@
+//! The way in: stands for election, follows and asks who leads.
+
+use std::sync::Mutex;
+
+use proto::{InstanceId, NodeData, Root, ServiceName};
+use tokio::sync::watch;
+use zk_session::{Kind, Name, Presence, Sessions, Spec, State};
+
+use crate::campaign::Campaign;
+use crate::candidacy::{Candidacy, Status};
+use crate::master::{self, Master};
+use crate::{Error, LEAST_TIMEOUT, Observer};
+
+/// Elections among the processes of a service, on the sessions of one [`Keeper`](zk_session::Keeper).
+///
+/// A clone is cheap. The candidates of a service are the nodes in `{root}/{service}/election`, in the order in which they were
+/// made; the first one leads.
+#[derive(Clone, Debug)]
+pub struct Election {
+    sessions: Sessions,
+    root: Root,
+}
+
+impl Election {
+    /// Elections with their nodes below `root`.
+    pub fn new(sessions: Sessions, root: Root) -> Self {
+        Self { sessions, root }
+    }
+
+    /// Stands for election among the processes of `service`, under the [default id](NodeData::default_id) of `data`.
+    ///
+    /// Returns at once, and joins the line as soon as that is possible. To wait, see [`Candidacy::elected`].
+    ///
+    /// # Errors
+    ///
+    /// As [`campaign_as`](Self::campaign_as), and when there is no default id.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn campaign(&self, service: &ServiceName, data: NodeData) -> Result<Candidacy, Error> {
+        let id = data.default_id().map_err(Error::invalid)?;
+        self.campaign_as(service, id, data)
+    }
+
+    /// Stands for election under an id of your own. Others may have the same one: each has its own place in the line.
+    ///
+    /// # Errors
+    ///
+    /// Before anything is sent: [`Error::Invalid`] when the data is not valid or takes more than 64 KiB, and when this id stands
+    /// for election on these sessions already; [`Error::SessionTooShort`] when the session is known to be too short for a lease.
+    /// Where that is found out later, [`Candidacy::elected`] and [`Candidacy::status`] tell, and our place is given up.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn campaign_as(
+        &self,
+        service: &ServiceName,
+        id: InstanceId,
+        data: NodeData,
+    ) -> Result<Candidacy, Error> {
+        if let State::Connected { timeout: granted, .. } = *self.sessions.state().borrow()
+            && granted < LEAST_TIMEOUT
+        {
+            return Err(Error::SessionTooShort { granted, least: LEAST_TIMEOUT });
+        }
+        let value = proto::encode(&data).map_err(Error::invalid)?;
+        let directory = self.root.election_dir(service);
+        let spec = Spec {
+            directory: directory.clone(),
+            name: Name::Sequential(proto::path::candidate_prefix(&id)),
+            data: value.clone(),
+            parents: Kind::Container,
+        };
+        let presence = Presence::hold(self.sessions.clone(), spec)?;
+        let (status_tx, status) = watch::channel(Status::Joining { problem: None });
+        let (value, values) = watch::channel(value);
+        let resigned = watch::Sender::new(false);
+        let campaign = Campaign {
+            sessions: self.sessions.clone(),
+            directory,
+            lease: self.sessions.lease(),
+            status: status_tx,
+            resigned: resigned.clone(),
+        };
+        let task = tokio::spawn(campaign.run(presence, values));
+        Ok(Candidacy { id, data: Mutex::new(data), value, status, resigned, task: Some(task) })
+    }
+
+    /// Follows who leads `service`. Returns at once; nobody needs to stand for election.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn observe(&self, service: &ServiceName) -> Observer {
+        Observer::start(self.sessions.clone(), self.root.election_dir(service))
+    }
+
+    /// Who leads `service` now; `None` when nobody stands for election. For a single question: two or three requests.
+    /// Who asks again and again should [observe](Self::observe).
+    ///
+    /// While no server can be reached this waits for one: bound it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ZooKeeper`] when the server refuses, [`Error::Over`] when the keeper was closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn master(&self, service: &ServiceName) -> Result<Option<Master>, Error> {
+        let directory = &self.root.election_dir(service);
+        let asked = self.sessions.each(|link| async move {
+            let ask = async {
+                link.sync(directory).await?;
+                let mut names = master::names(&link, directory).await?;
+                master::first_of(&link, directory, &mut names).await
+            };
+            match ask.await {
+                Err(error @ zk_session::Error::Interrupted) => Err(error),
+                // Asking again would not change what was refused.
+                answer => Ok(answer),
+            }
+        });
+        Ok(asked.await.ok_or(Error::Over)??)
+    }
+}
