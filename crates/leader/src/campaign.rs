@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -39,32 +40,15 @@ struct Node {
 
 impl Campaign {
     /// Stands for election until we resign, are refused, or the keeper is closed.
-    pub(crate) async fn run(self, presence: Presence, mut value: watch::Receiver<Vec<u8>>) {
+    pub(crate) async fn run(self, presence: Arc<Presence>) {
         let mut resigned = self.resigned.subscribe();
-        let updates = async {
-            while value.changed().await.is_ok() {
-                let value = value.borrow_and_update().clone();
-                if let Err(error) = presence.update(value) {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot change what is said of a candidate"
-                    );
-                }
-            }
-            pending::<()>().await;
-        };
         let refused = tokio::select! {
             biased;
-            _ = resigned.wait_for(|resigned| *resigned) => {
-                // Before anything is sent that lets somebody else lead.
-                self.step_down(Lost::Resigned);
-                None
-            }
+            _ = resigned.wait_for(|resigned| *resigned) => None,
             refused = self.stand(presence.status()) => refused,
-            () = updates => None,
         };
-        self.step_down(Lost::Closed);
-        presence.withdraw().await;
+        presence.let_go();
+        presence.gone().await;
         self.status.send_replace(Status::Over { refused });
     }
 
@@ -257,10 +241,17 @@ impl Campaign {
 
     fn begin(&self, node: &Node, until: Moment) {
         let Node { path, session, term } = node.clone();
-        info!(path, %term, %session, "we lead");
         let leadership =
             Leadership::new(term, path, session, self.sessions.clone(), until, self.resigned.clone());
-        self.status.send_replace(Status::Leading(leadership));
+        // Nobody who resigned begins to lead: see `Candidacy::leave`.
+        self.status.send_if_modified(|status| {
+            let wanted = !*self.resigned.borrow();
+            if wanted {
+                info!(path = leadership.path(), %term, %session, "we lead");
+                *status = Status::Leading(leadership);
+            }
+            wanted
+        });
     }
 
     /// Ends the leadership, if there is one: first here, then for those who follow the status.
@@ -323,7 +314,8 @@ struct StepDownOnDrop<'a>(&'a Campaign);
 
 impl Drop for StepDownOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.step_down(Lost::Closed);
+        let resigned = *self.0.resigned.borrow();
+        self.0.step_down(if resigned { Lost::Resigned } else { Lost::Closed });
     }
 }
 

@@ -1,13 +1,12 @@
 //! That this process stands for election.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::{InstanceId, NodeData};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tracing::warn;
+use zk_session::Presence;
 
-use crate::{Error, Leadership};
+use crate::{Error, Leadership, Lost};
 
 /// That this process stands for election: it has a place in the line, and another one whenever that is lost, until it resigns.
 ///
@@ -22,10 +21,9 @@ use crate::{Error, Leadership};
 pub struct Candidacy {
     pub(crate) id: InstanceId,
     pub(crate) data: Mutex<NodeData>,
-    pub(crate) value: watch::Sender<Vec<u8>>,
-    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) status: watch::Sender<Status>,
     pub(crate) resigned: watch::Sender<bool>,
-    pub(crate) task: Option<JoinHandle<()>>,
 }
 
 /// How a [`Candidacy`] stands.
@@ -69,7 +67,7 @@ impl Candidacy {
 
     /// How it stands, and every change of that (fast ones may be skipped). Outlives the candidacy.
     pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.clone()
+        self.status.subscribe()
     }
 
     /// Waits until this process leads.
@@ -83,7 +81,7 @@ impl Candidacy {
     ///
     /// May be dropped at any time.
     pub async fn elected(&self) -> Result<Leadership, Error> {
-        let mut status = self.status.clone();
+        let mut status = self.status.subscribe();
         let settled = status.wait_for(|status| match status {
             Status::Leading(leadership) => leadership.holds(),
             Status::Over { .. } => true,
@@ -115,7 +113,7 @@ impl Candidacy {
         change(&mut changed);
         let value = proto::encode(&changed).map_err(Error::invalid)?;
         if changed != *data {
-            self.value.send_replace(value);
+            self.presence.update(value)?;
             *data = changed;
         }
         Ok(())
@@ -129,20 +127,22 @@ impl Candidacy {
     /// # Cancel safety
     ///
     /// When dropped, the resignation goes on in the background.
-    pub async fn resign(mut self) {
+    pub async fn resign(self) {
         self.leave();
-        let Some(task) = self.task.take() else { return };
-        if let Err(error) = task.await {
-            warn!(error = &error as &dyn std::error::Error, "the task that stood for election failed");
-        }
+        self.presence.gone().await;
     }
 
     /// At once here, and in ZooKeeper soon.
     fn leave(&self) {
-        self.resigned.send_replace(true);
-        if let Status::Leading(leadership) = &*self.status.borrow() {
-            leadership.resign();
-        }
+        // Under the lock that a leadership begins under: there is none, and will be none, when the node is let go.
+        self.status.send_if_modified(|status| {
+            self.resigned.send_replace(true);
+            if let Status::Leading(leadership) = status {
+                leadership.lose(Lost::Resigned);
+            }
+            false
+        });
+        self.presence.let_go();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way in: stands for election, follows and asks who leads.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use proto::{InstanceId, NodeData, Root, ServiceName};
 use tokio::sync::watch;
@@ -70,22 +70,21 @@ impl Election {
         let spec = Spec {
             directory: directory.clone(),
             name: Name::Sequential(proto::path::candidate_prefix(&id)),
-            data: value.clone(),
+            data: value,
             parents: Kind::Container,
         };
-        let presence = Presence::hold(self.sessions.clone(), spec)?;
-        let (status_tx, status) = watch::channel(Status::Joining { problem: None });
-        let (value, values) = watch::channel(value);
+        let presence = Arc::new(Presence::hold(self.sessions.clone(), spec)?);
+        let status = watch::Sender::new(Status::Joining { problem: None });
         let resigned = watch::Sender::new(false);
         let campaign = Campaign {
             sessions: self.sessions.clone(),
             directory,
             lease: self.sessions.lease(),
-            status: status_tx,
+            status: status.clone(),
             resigned: resigned.clone(),
         };
-        let task = tokio::spawn(campaign.run(presence, values));
-        Ok(Candidacy { id, data: Mutex::new(data), value, status, resigned, task: Some(task) })
+        tokio::spawn(campaign.run(presence.clone()));
+        Ok(Candidacy { id, data: Mutex::new(data), presence, status, resigned })
     }
 
     /// Follows who leads `service`. Returns at once; nobody needs to stand for election.

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tracing::warn;
 
 use crate::enlisted::{Enlisted, Wants};
 use crate::keeping::Keeping;
@@ -33,7 +31,6 @@ pub struct Presence {
     wanted: watch::Sender<Option<Arc<[u8]>>>,
     status: watch::Receiver<Status>,
     tried: Arc<AtomicBool>,
-    task: JoinHandle<()>,
 }
 
 /// Which node a [`Presence`] keeps.
@@ -154,13 +151,28 @@ impl Presence {
     ///
     /// When dropped, the withdrawal goes on in the background.
     pub async fn withdraw(self) {
+        self.let_go();
+        self.gone().await;
+    }
+
+    /// Does not want the node any more, from now on and for good. It is taken away as soon as that is possible.
+    pub fn let_go(&self) {
         self.wanted.send_replace(None);
-        if !self.tried.load(Ordering::SeqCst) {
-            // Nothing of ours can be there, and nothing will be: there is no need to wait for a connection.
-            return;
-        }
-        if let Err(error) = self.task.await {
-            warn!(error = &error as &dyn std::error::Error, "the task that kept a node failed");
+    }
+
+    /// Waits until the node is gone for good, or the keeper is closed; see [`withdraw`](Self::withdraw) for how long that
+    /// takes. One that is wanted still stays.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn gone(&self) {
+        // Otherwise nothing of ours can be there, and nothing will be: there is no need to wait for a connection.
+        let never_tried = !self.tried.load(Ordering::SeqCst) && self.wanted.borrow().is_none();
+        if !never_tried {
+            // An error says that nothing keeps the node any more.
+            let over = |status: &Status| matches!(status, Status::Replaced | Status::Gone);
+            let _ = self.status.clone().wait_for(over).await;
         }
     }
 }
@@ -187,7 +199,8 @@ impl Prepared {
         let Self { spec, wanted, wants, status: status_tx, enlisted } = self;
         let (status, tried) = (status_tx.subscribe(), Arc::new(AtomicBool::new(false)));
         let keeping = Keeping::new(spec, wants, status_tx, tried.clone(), enlisted);
-        Presence { wanted, status, tried, task: tokio::spawn(keeping.run(sessions)) }
+        tokio::spawn(keeping.run(sessions));
+        Presence { wanted, status, tried }
     }
 }
 

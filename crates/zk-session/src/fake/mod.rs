@@ -262,6 +262,12 @@ impl FakeZk {
         });
     }
 
+    /// Lets the next sequence in a directory be this one, as if so many nodes had been made in it. Servers count in 32 bits
+    /// with a sign: what comes after 2,147,483,647 is negative, and no sequence of ten digits.
+    pub fn set_sequence(&self, directory: &str, next: u32) {
+        self.shared.with(|server| server.tree.set_sequence(directory, next));
+    }
+
     /// A session of nobody that is there. It lives until [`expire`](Self::expire).
     pub fn stranger(&self) -> SessionId {
         self.shared.with(Server::stranger)

@@ -115,6 +115,12 @@ impl Tree {
         self.ephemerals.get(&owner).into_iter().flatten().cloned().collect()
     }
 
+    pub(super) fn set_sequence(&mut self, directory: &str, next: u32) {
+        if let Some(entry) = self.entries.get_mut(directory) {
+            entry.made = next;
+        }
+    }
+
     /// Counts a transaction that touches no node, like the start of a session.
     pub(super) fn count(&mut self) {
         self.zxid += 1;
@@ -187,7 +193,7 @@ impl Transaction<'_> {
         let mut above = self.entry(directory)?;
         refused(self.author.writes_refused, path, "create")?;
         let path = match kind {
-            Kind::EphemeralSequential => format!("{path}{:010}", above.made),
+            Kind::EphemeralSequential => format!("{path}{:010}", above.made.cast_signed()),
             Kind::Persistent | Kind::Container | Kind::Ephemeral => path.to_owned(),
         };
         if self.tree.entries.contains_key(&path) {
@@ -203,7 +209,7 @@ impl Transaction<'_> {
         let zxid = self.tree.zxid;
         let created_at = self.author.at;
         let stat = Stat { czxid: zxid, mzxid: zxid, version: 0, created_at, owner, children: 0 };
-        above.made += 1;
+        above.made = above.made.wrapping_add(1);
         above.stat.children += 1;
         self.put(directory, Some(above));
         self.put(&path, Some(Entry { data: data.into(), stat, container: kind == Kind::Container, made: 0 }));

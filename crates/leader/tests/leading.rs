@@ -1,0 +1,451 @@
+//! Who leads, and for how long, on the fake with paused time.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{DIR, LIMIT, Process, T, in_line, leads, line, lost, path, settled, time, until};
+use leader::{Lost, Status};
+use tokio::time::{Instant, sleep, timeout};
+use zk_session::fake::FakeZk;
+
+#[tokio::test(start_paused = true)]
+async fn the_first_to_stand_leads_and_the_others_wait_for_the_one_ahead() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "z").await;
+    let leadership = leads(&first).await;
+    assert!(leadership.holds());
+    assert_eq!(leadership.path(), path("z-0000000000"));
+    assert_eq!(leadership.session(), one.session());
+    assert_eq!(leadership.term().0, zk.get(leadership.path()).unwrap().stat.czxid);
+    assert!(leadership.left() <= T * 4 / 5 && !leadership.left().is_zero());
+
+    let (_two, second) = in_line(&zk, "y").await;
+    let (_three, third) = in_line(&zk, "x").await;
+    for (candidacy, expected) in [(&second, "z-0000000000"), (&third, "y-0000000001")] {
+        let waits = candidacy.status().borrow().clone();
+        assert!(matches!(&waits, Status::Waiting { ahead } if *ahead == path(expected)), "{waits:?}");
+    }
+    sleep(10 * T).await;
+    assert!(leadership.holds());
+    assert_eq!(leads(&first).await.term(), leadership.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_new_session_the_first_leads_after_three_answers() {
+    let zk = FakeZk::default();
+    zk.put("/headkeeper/time/election", "");
+    let begun = Instant::now();
+    let (_process, candidacy) = in_line(&zk, "a").await;
+    leads(&candidacy).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO, "nothing but answers was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hand_over_takes_three_requests_at_any_number_of_candidates() {
+    for count in [2, 3, 10, 50] {
+        let zk = FakeZk::default();
+        let mut all = Vec::new();
+        for index in 0..count {
+            all.push(in_line(&zk, &format!("c{index}")).await);
+        }
+        let (_process, first) = all.remove(0);
+        leads(&first).await;
+        // Each process reads, and the leader writes, ten times in each T; that goes on beside it.
+        sleep(T / 2 + T / 100).await;
+        zk.reset_requests();
+        let begun = Instant::now();
+        first.resign().await;
+        let next = leads(&all[0].1).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "nothing but answers was waited for");
+        let requests = zk.requests();
+        let (deletes, lists, checks) = (requests.deletes, requests.lists, requests.multis);
+        assert_eq!((deletes, lists, checks, requests.total()), (1, 1, 1, 3), "{count}: {requests:?}");
+        assert_eq!(requests.events, 1, "one is woken");
+        assert!(next.holds());
+
+        // And nothing comes after it but what everybody does when nothing happens.
+        sleep(T).await;
+        let requests = zk.requests();
+        assert_eq!(requests.total(), requests.exists + requests.multis + 2, "{count}: {requests:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_leaves_the_middle_of_the_line_wakes_only_the_next_and_changes_nothing() {
+    let zk = FakeZk::default();
+    let (_a, first) = in_line(&zk, "a").await;
+    let (_b, second) = in_line(&zk, "b").await;
+    let (_c, third) = in_line(&zk, "c").await;
+    let (_d, fourth) = in_line(&zk, "d").await;
+    let leadership = leads(&first).await;
+    sleep(T / 100).await;
+    zk.reset_requests();
+    second.resign().await;
+    let behind = |now: &Status| matches!(now, Status::Waiting { ahead } if *ahead == path("a-0000000000"));
+    until(&mut third.status(), "it waits for the leader", behind).await;
+    timeout(LIMIT, zk.until(|zk| zk.requests().watches > 0)).await.unwrap();
+    let requests = zk.requests();
+    assert_eq!((requests.deletes, requests.lists, requests.watches, requests.events), (1, 1, 1, 1));
+    assert!(leadership.holds());
+    assert!(
+        matches!(&*fourth.status().borrow(), Status::Waiting { ahead } if *ahead == path("c-0000000002"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_leader_dies_the_next_leads_as_soon_as_its_session_is_over() {
+    let zk = FakeZk::default();
+    let (dead, first) = in_line(&zk, "a").await;
+    let (_alive, second) = in_line(&zk, "b").await;
+    let before = leads(&first).await;
+    sleep(3 * T).await;
+    let (died, session) = (Instant::now(), dead.session());
+    dead.kill();
+    assert_eq!(lost(&before).await, Lost::LeaseEnded);
+    assert!(died.elapsed() < T / 2, "{:?}", died.elapsed());
+    assert!(zk.sessions().contains(&session), "it steps down before ZooKeeper ends its session");
+    let after = leads(&second).await;
+    assert_eq!(died.elapsed(), T);
+    assert!(after.term() > before.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_session_expired_stands_again_behind_the_others() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let (_two, second) = in_line(&zk, "b").await;
+    let before = leads(&first).await;
+    zk.expire(one.session());
+    let after = leads(&second).await;
+    assert!(after.term() > before.term());
+    assert!(matches!(lost(&before).await, Lost::SessionEnded));
+    settled(&first).await;
+    assert_eq!(line(&zk), ["b-0000000001", "a-0000000002"]);
+    second.resign().await;
+    assert!(leads(&first).await.term() > after.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn outages_of_a_fifth_of_the_session_cost_no_leadership() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let (_two, _second) = in_line(&zk, "b").await;
+    let leadership = leads(&first).await;
+    sleep(T).await;
+    let writes = zk.requests().creates + zk.requests().deletes;
+    for outage in 0..20 {
+        sleep(T + T / 100 * outage).await;
+        one.client.set_reachable(false);
+        sleep(T / 5).await;
+        one.client.set_reachable(true);
+        sleep(T / 5).await;
+        assert!(leadership.holds(), "outage {outage}");
+    }
+    assert_eq!(zk.requests().creates + zk.requests().deletes, writes, "no node came or went");
+    assert_eq!(leads(&first).await.term(), leadership.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_longer_outage_within_the_session_it_leads_again_in_the_same_term() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let (_two, second) = in_line(&zk, "b").await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    one.client.set_reachable(false);
+    assert_eq!(lost(&before).await, Lost::LeaseEnded);
+    let first_now = first.status().borrow().clone();
+    assert!(matches!(first_now, Status::First { problem: None }), "{first_now:?}");
+    one.client.set_reachable(true);
+    let after = leads(&first).await;
+    assert_eq!(after.term(), before.term());
+    assert!(!before.holds(), "what was lost stays lost");
+    assert!(matches!(&*second.status().borrow(), Status::Waiting { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_half_open_link_the_leader_stops_by_itself_before_anybody_else_leads() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let (_two, second) = in_line(&zk, "b").await;
+    let before = leads(&first).await;
+    sleep(2 * T).await;
+    let (cut, session) = (Instant::now(), one.session());
+    zk.mute(session);
+    assert_eq!(lost(&before).await, Lost::LeaseEnded);
+    assert!(cut.elapsed() < T / 2, "{:?}", cut.elapsed());
+    assert!(zk.sessions().contains(&session));
+    leads(&second).await;
+    assert!(!zk.sessions().contains(&session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_that_nobody_answers_end_it_and_answered_ones_bring_it_back() {
+    let zk = FakeZk::default();
+    let (_one, first) = in_line(&zk, "a").await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    zk.set_mute(true);
+    assert_eq!(lost(&before).await, Lost::LeaseEnded);
+    zk.set_mute(false);
+    assert_eq!(leads(&first).await.term(), before.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_longer_than_the_lease_the_guard_says_no_before_anything_else_happens() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    one.client.sleep(T);
+    // No task of ours has run since: there was no await.
+    assert!(!before.holds());
+    assert_eq!(before.left(), Duration::ZERO);
+    assert_eq!(lost(&before).await, Lost::LeaseEnded);
+    // The session lives: it leads again, in the same term, but not by what was answered right after the pause.
+    let woke = Instant::now();
+    let after = leads(&first).await;
+    assert!(woke.elapsed() > T / 4, "{:?}", woke.elapsed());
+    assert_eq!(after.term(), before.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_longer_than_the_session_another_one_leads_and_the_guard_never_says_yes() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let (_two, second) = in_line(&zk, "b").await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    // What a stopped process is to the others: a link on which nothing arrives. Its clock goes on.
+    zk.mute(one.session());
+    one.client.sleep(2 * T);
+    assert!(!before.holds());
+    let after = leads(&second).await;
+    assert!(after.term() > before.term());
+    zk.disconnect_all();
+    settled(&first).await;
+    assert!(!before.holds());
+    assert_eq!(line(&zk), ["b-0000000001", "a-0000000002"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_to_the_create_leaves_one_node_that_leads() {
+    for dropped in [false, true] {
+        let zk = FakeZk::default();
+        zk.put(DIR, "");
+        let process = Process::start(&zk);
+        let mut state = process.keeper.sessions().state();
+        until(&mut state, "connected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+        if dropped {
+            zk.drop_next_request();
+        } else {
+            zk.lose_next_reply();
+        }
+        let candidacy = process.campaign("a");
+        let leadership = leads(&candidacy).await;
+        assert_eq!(line(&zk).len(), 1);
+        assert_eq!(leadership.path(), path(&line(&zk)[0]));
+        assert_eq!(leadership.term().0, zk.get(leadership.path()).unwrap().stat.czxid);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_node_is_deleted_steps_down_at_once_and_stands_again() {
+    let zk = FakeZk::default();
+    let (_one, first) = in_line(&zk, "a").await;
+    let (_two, second) = in_line(&zk, "b").await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    let deleted = Instant::now();
+    zk.remove(before.path());
+    assert_eq!(lost(&before).await, Lost::NodeDeleted);
+    assert_eq!(deleted.elapsed(), Duration::ZERO);
+    let after = leads(&second).await;
+    assert!(after.term() > before.term());
+    settled(&first).await;
+    assert_eq!(line(&zk), ["b-0000000001", "a-0000000002"]);
+    assert!(deleted.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_node_ends_it_also_when_no_notification_comes() {
+    let zk = FakeZk::default();
+    let (_one, first) = in_line(&zk, "a").await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    zk.hold_watches(true);
+    zk.remove(before.path());
+    let ended = timeout(T / 5, before.lost()).await.expect("the next renewal finds it");
+    assert_eq!(ended, Lost::NodeDeleted);
+    zk.hold_watches(false);
+    assert!(leads(&first).await.term() > before.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_deleted_while_we_are_cut_off_ends_it_when_we_are_back() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    one.client.set_reachable(false);
+    zk.remove(before.path());
+    sleep(T / 10).await;
+    assert!(before.holds(), "nobody can know yet");
+    one.client.set_reachable(true);
+    assert_eq!(lost(&before).await, Lost::NodeDeleted);
+    assert!(leads(&first).await.term() > before.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_whole_directory_is_deleted_somebody_leads_within_a_second_with_one_node_each() {
+    for what in ["/headkeeper", "/headkeeper/time", DIR] {
+        let zk = FakeZk::default();
+        let (_one, first) = in_line(&zk, "a").await;
+        let (_two, second) = in_line(&zk, "b").await;
+        let before = leads(&first).await;
+        sleep(T).await;
+        let deleted = Instant::now();
+        zk.remove(what);
+        assert_eq!(lost(&before).await, Lost::NodeDeleted);
+        let after = tokio::select! {
+            one = first.elected() => one,
+            two = second.elected() => two,
+        };
+        assert!(after.unwrap().term() > before.term());
+        settled(&first).await;
+        settled(&second).await;
+        assert!(deleted.elapsed() < Duration::from_secs(1), "{what}: {:?}", deleted.elapsed());
+        assert_eq!(line(&zk).len(), 2, "{what}: {:?}", line(&zk));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_elections_in_one_process_share_the_proof_and_nothing_else() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let other = leader::ServiceName::parse("other").unwrap();
+    let one = process.campaign("a");
+    let two = process.election.campaign_as(&other, common::id("a"), common::data("a")).unwrap();
+    let (in_time, in_other) = (leads(&one).await, leads(&two).await);
+    sleep(T).await;
+    zk.reset_requests();
+    sleep(10 * T).await;
+    let requests = zk.requests();
+    assert!(requests.multis <= 100 && requests.multis == requests.total(), "{requests:?}");
+
+    zk.remove(in_time.path());
+    assert_eq!(lost(&in_time).await, Lost::NodeDeleted);
+    assert!(in_other.holds());
+    leads(&one).await;
+    two.resign().await;
+    assert!(leads(&one).await.holds());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_joins_on_an_old_session_leads_when_that_is_proved() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let mut state = process.keeper.sessions().state();
+    until(&mut state, "connected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+    sleep(5 * T).await;
+    let begun = Instant::now();
+    let candidacy = process.campaign("a");
+    until(&mut candidacy.status(), "first", |now| matches!(now, Status::First { .. })).await;
+    leads(&candidacy).await;
+    assert!((T / 3..T / 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_keeper_ends_leadership_before_the_session() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let leadership = leads(&first).await;
+    sleep(T).await;
+    // The server does not answer, so the close takes its time: nobody may believe that we lead meanwhile.
+    zk.set_mute(true);
+    let closing = tokio::spawn(one.keeper.close());
+    timeout(LIMIT, first.status().wait_for(|now| matches!(now, Status::Over { refused: None })))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!leadership.holds());
+    assert!(zk.get(leadership.path()).is_some());
+    assert_eq!(lost(&leadership).await, Lost::Closed);
+    closing.await.unwrap();
+    assert!(first.elected().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_one_holds_at_any_moment_whatever_breaks() {
+    for seed in 0..40 {
+        let zk = FakeZk::default().with_seed(seed);
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut draw = move |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let mut all = Vec::new();
+        for index in 0..4 {
+            let process = Process::start(&zk);
+            let candidacy = process.campaign(&format!("c{index}"));
+            all.push((process, candidacy));
+        }
+        let mut greatest = 0;
+        for step in 0..400 {
+            let (process, _) = &all[usize::try_from(draw(4)).unwrap()];
+            match draw(12) {
+                0 => process.client.set_reachable(false),
+                1 | 2 => process.client.set_reachable(true),
+                3 => process.client.session().into_iter().for_each(|session| zk.disconnect(session)),
+                4 => process.client.session().into_iter().for_each(|session| zk.mute(session)),
+                5 => process.client.session().into_iter().for_each(|session| zk.unmute(session)),
+                6 => zk.lose_next_reply(),
+                7 => process.client.sleep(Duration::from_millis(draw(3000))),
+                _ => {}
+            }
+            sleep(Duration::from_millis(draw(700))).await;
+            let leading: Vec<_> = all
+                .iter()
+                .filter_map(|(_, candidacy)| match &*candidacy.status().borrow() {
+                    Status::Leading(leadership) if leadership.holds() => Some(leadership.clone()),
+                    _ => None,
+                })
+                .collect();
+            assert!(leading.len() <= 1, "seed {seed}, step {step}: {leading:?}");
+            if let Some(leadership) = leading.first() {
+                assert!(leadership.term().0 >= greatest, "seed {seed}, step {step}: terms go back");
+                greatest = leadership.term().0;
+                assert!(zk.sessions().contains(&leadership.session()), "seed {seed}, step {step}");
+            }
+        }
+        // When all is well again somebody leads, and everybody has one node.
+        for (process, _) in &all {
+            process.client.set_reachable(true);
+            process.client.session().into_iter().for_each(|session| zk.unmute(session));
+        }
+        zk.disconnect_all();
+        let lead = || {
+            let holds = |status: &Status| matches!(status, Status::Leading(it) if it.holds());
+            all.iter().filter(|(_, candidacy)| holds(&candidacy.status().borrow())).count() == 1
+        };
+        let healed = async {
+            while !(lead() && line(&zk).len() == 4) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(2 * T, healed).await.unwrap_or_else(|_| panic!("seed {seed}: {:?}", line(&zk)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_can_be_asked_of_every_service() {
+    let zk = FakeZk::default();
+    let (process, first) = in_line(&zk, "a").await;
+    leads(&first).await;
+    assert_eq!(process.election.master(&time()).await.unwrap().unwrap().id, "a");
+    let nobody = leader::ServiceName::parse("nobody").unwrap();
+    assert_eq!(process.election.master(&nobody).await.unwrap(), None);
+}
