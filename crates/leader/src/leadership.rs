@@ -202,3 +202,112 @@ impl fmt::Debug for Leadership {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zk_session::fake::{FakeClient, FakeZk};
+    use zk_session::{Backoff, Clock, Connect, Keeper, Session, State};
+
+    use super::*;
+
+    /// A clock that shows what a test says, also what no clock should.
+    #[derive(Debug, Default)]
+    struct Hands(AtomicU64);
+
+    impl Clock for Hands {
+        fn now(&self) -> Moment {
+            Moment::after_origin(Duration::from_secs(self.0.load(Ordering::SeqCst)))
+        }
+    }
+
+    struct Timed(FakeClient, Arc<Hands>);
+
+    #[async_trait::async_trait]
+    impl Connect for Timed {
+        fn clock(&self) -> Arc<dyn Clock> {
+            self.1.clone()
+        }
+
+        async fn connect(&self) -> Result<Arc<dyn Session>, zk_session::Error> {
+            self.0.connect().await
+        }
+
+        async fn close(&self) {
+            self.0.close().await;
+        }
+    }
+
+    fn at(second: u64) -> Moment {
+        Moment::after_origin(Duration::from_secs(second))
+    }
+
+    async fn leadership(until: u64) -> (Leadership, Arc<Hands>, Keeper) {
+        let clock = Arc::new(Hands::default());
+        let connect = Timed(FakeZk::default().client(), clock.clone());
+        let keeper = Keeper::start_with(Arc::new(connect), Backoff::default());
+        let mut state = keeper.sessions().state();
+        let connected =
+            state.wait_for(|state| matches!(state, State::Connected { .. })).await.unwrap().clone();
+        let State::Connected { id, .. } = connected else { panic!("{connected:?}") };
+        let resigned = watch::Sender::new(false);
+        let leadership =
+            Leadership::new(Term(7), "/a-0".to_owned(), id, keeper.sessions(), at(until), resigned);
+        (leadership, clock, keeper)
+    }
+
+    #[tokio::test]
+    async fn it_holds_before_the_end_of_the_lease_and_not_at_it() {
+        let (leadership, clock, _keeper) = leadership(10).await;
+        for (second, holds) in [(0, true), (9, true), (10, false)] {
+            clock.0.store(second, Ordering::SeqCst);
+            assert_eq!(
+                leadership.left(),
+                if holds { Duration::from_secs(10 - second) } else { Duration::ZERO }
+            );
+            assert_eq!(leadership.holds(), holds, "{second}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_is_extended_while_it_holds_and_never_shortened() {
+        let (leadership, clock, _keeper) = leadership(10).await;
+        for (until, left) in [(15, 15), (12, 15), (20, 20)] {
+            leadership.extend(at(until));
+            assert_eq!(leadership.left(), Duration::from_secs(left));
+        }
+        clock.0.store(20, Ordering::SeqCst);
+        leadership.extend(at(30));
+        assert!(!leadership.holds(), "it was over when it was to be extended");
+    }
+
+    #[tokio::test]
+    async fn who_was_told_no_is_never_told_yes() {
+        let (leadership, clock, _keeper) = leadership(10).await;
+        clock.0.store(10, Ordering::SeqCst);
+        assert!(!leadership.holds());
+        clock.0.store(5, Ordering::SeqCst);
+        assert!(!leadership.holds());
+        leadership.extend(at(100));
+        assert!(!leadership.holds());
+    }
+
+    #[tokio::test]
+    async fn the_first_reason_for_its_end_is_the_one_that_is_told() {
+        let (leadership, _clock, _keeper) = leadership(10).await;
+        assert_eq!(leadership.reason(), None);
+        leadership.lose(Lost::NodeDeleted);
+        leadership.resign();
+        assert!(!leadership.holds());
+        assert_eq!(
+            (leadership.reason(), leadership.lost().await),
+            (Some(Lost::NodeDeleted), Lost::NodeDeleted)
+        );
+    }
+
+    #[tokio::test]
+    async fn it_holds_in_its_own_session_only() {
+        let (leadership, _clock, keeper) = leadership(10).await;
+        keeper.close().await;
+        assert!(!leadership.holds());
+    }
+}

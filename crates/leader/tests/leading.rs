@@ -357,6 +357,21 @@ async fn one_who_joins_on_an_old_session_leads_when_that_is_proved() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_another_session_is_met_nobody_believes_in_the_one_before() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let leadership = leads(&first).await;
+    sleep(T).await;
+    let session = one.session();
+    zk.expire(session);
+    assert!(leadership.holds(), "nobody has told us");
+    let sessions = one.keeper.sessions();
+    let link = timeout(LIMIT, sessions.next()).await.unwrap().unwrap();
+    assert_ne!(link.id(), session);
+    assert!(!leadership.holds(), "not even who is the first to see the new one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_the_keeper_ends_leadership_before_the_session() {
     let zk = FakeZk::default();
     let (one, first) = in_line(&zk, "a").await;
