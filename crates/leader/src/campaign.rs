@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
-use zk_session::{Grant, Held, Lease, Moment, Presence, Renewal, SessionId, Sessions, What};
+use zk_session::{Changed, Grant, Held, Lease, Link, Moment, Presence, Renewal, SessionId, Sessions, What};
 
 use crate::candidacy::Status;
 use crate::turn::{Turn, place, turn};
@@ -64,9 +64,8 @@ impl Campaign {
                     if granted < LEAST_TIMEOUT {
                         return Some(Error::SessionTooShort { granted, least: LEAST_TIMEOUT });
                     }
-                    let node = Node::of(&held);
                     if let Some(renewal) = self.wait_in_line(&held, &mut presence).await {
-                        let lost = self.lead(&node, renewal, &mut presence).await;
+                        let lost = self.lead(held, renewal, &mut presence).await;
                         self.step_down(lost);
                     }
                 }
@@ -117,89 +116,103 @@ impl Campaign {
 
     /// Waits on one connection until nobody is ahead. Only the one directly ahead is watched, so that whoever goes wakes one.
     async fn stand_in_line(&self, held: &Held) -> Result<Renewal, zk_session::Error> {
-        let own = self.name(&held.path);
+        let mut renewal = None;
+        while let Some(ahead) = self.ahead_of(held).await? {
+            drop(renewal.take());
+            self.waiting(&ahead.path);
+            let leads = ahead.leads;
+            ahead.gone(held).await?;
+            // The proof of our lease is asked for together with the list that will most likely make us the first.
+            renewal = leads.then(|| self.lease.renew_with(&held.path));
+        }
+        Ok(renewal.unwrap_or_else(|| self.lease.renew_with(&held.path)))
+    }
+
+    /// The one directly ahead, with a watch; `None` when we are the first.
+    async fn ahead_of(&self, held: &Held) -> Result<Option<Ahead>, zk_session::Error> {
+        let own = held.path.rsplit('/').next().unwrap_or_default();
         if place(own).is_none() {
             return Err(zk_session::Error::Rejected {
                 what: format!("{} has run out of sequence numbers: delete it", self.directory),
             });
         }
         let mut passed_over = HashSet::new();
-        let mut names = None;
-        let mut renewal = None;
+        let mut listed = held.link.children(&self.directory).await?;
         loop {
-            let listed = match names.take() {
-                Some(listed) => listed,
-                None => held.link.children(&self.directory).await?,
-            };
-            match turn(&listed, own, &passed_over) {
-                Turn::Lead => return Ok(renewal.unwrap_or_else(|| self.lease.renew_with(&held.path))),
+            let (name, leads) = match turn(&listed, own, &passed_over) {
+                Turn::Lead => return Ok(None),
                 // The presence will tell.
                 Turn::Absent => pending().await,
-                Turn::Wait { ahead, leads } => {
-                    renewal = None;
-                    match self.watch(held, ahead).await? {
-                        // Its proof is asked for together with the list.
-                        Ahead::Gone if leads => renewal = Some(self.lease.renew_with(&held.path)),
-                        Ahead::Gone => {}
-                        Ahead::Ownerless => {
-                            passed_over.insert(ahead.to_owned());
-                            names = Some(listed.clone());
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits until the one ahead is gone.
-    async fn watch(&self, held: &Held, ahead: &str) -> Result<Ahead, zk_session::Error> {
-        let path = proto::path::join(&self.directory, ahead);
-        self.waiting(&path);
-        loop {
+                Turn::Wait { ahead, leads } => (ahead.to_owned(), leads),
+            };
+            let path = proto::path::join(&self.directory, &name);
             match held.link.watch_node(&path).await? {
-                (None, _) => return Ok(Ahead::Gone),
+                (None, _) => listed = held.link.children(&self.directory).await?,
                 (Some(node), _) if node.stat.owner.is_none() => {
                     warn!(path, "a node that no session owns stands for election: it is passed over");
-                    return Ok(Ahead::Ownerless);
+                    passed_over.insert(name);
                 }
-                (Some(_), changed) => match changed.await {
-                    Some(What::Deleted) => return Ok(Ahead::Gone),
-                    Some(What::Created | What::Changed) => {}
-                    None => return Err(zk_session::Error::Interrupted),
-                },
+                (Some(_), changed) => return Ok(Some(Ahead { path, leads, changed })),
             }
         }
     }
 
-    /// Nobody is ahead of this node, and nobody ever will be: leads whenever the session is known to live, until the node is
-    /// gone. Connections may come and go meanwhile.
+    /// Nobody is ahead of this node: leads whenever the session is known to live, until the node is gone. Connections may
+    /// come and go meanwhile.
     async fn lead(
         &self,
-        node: &Node,
+        first: Held,
         mut renewal: Renewal,
         presence: &mut watch::Receiver<zk_session::Status>,
     ) -> Lost {
+        let node = &Node::of(&first);
         let (mut grants, mut problem) = (self.lease.grants(), self.lease.problem());
-        let mut state = self.sessions.state();
+        let (mut state, mut seen_first_on) = (self.sessions.state(), first.link);
         loop {
-            if let Some(lost) = self.end_of(node, &presence.borrow_and_update()) {
+            let now = presence.borrow_and_update().clone();
+            if let Some(lost) = self.end_of(node, &now) {
                 return lost;
             }
+            let unseen = match now {
+                zk_session::Status::Held(held) if !held.link.is_same(&seen_first_on) => Some(held),
+                _ => None,
+            };
             let granted = grants.borrow_and_update().filter(|grant| grant.session == node.session);
             let refused = problem.borrow_and_update().clone();
-            self.go_on(node, granted, refused);
+            self.go_on(node, granted, refused, unseen.is_none());
             let look = match &*self.status.borrow() {
                 Status::Leading(leadership) => Some(leadership.left().min(LOOK)),
                 _ => None,
             };
             tokio::select! {
                 biased;
-                _ = presence.changed() => {}
+                kept = presence.changed() => if kept.is_err() {
+                    return Lost::Closed;
+                },
                 () = renewal.missing() => return Lost::NodeDeleted,
+                // Who was ahead can only have gone; but ZooKeeper's data may have gone back meanwhile.
+                first = self.is_first(unseen.as_ref()) => match first {
+                    Some(link) => seen_first_on = link,
+                    None => return Lost::Overtaken,
+                },
                 _ = state.changed() => {}
                 _ = grants.changed() => {}
                 _ = problem.changed() => {}
                 () = sleep(look.unwrap_or_default()), if look.is_some() => {}
+            }
+        }
+    }
+
+    /// Looks on another connection whether nobody is ahead still, and gives the connection then. Without one this waits.
+    async fn is_first(&self, held: Option<&Held>) -> Option<Link> {
+        let Some(held) = held else { return pending().await };
+        loop {
+            match self.ahead_of(held).await {
+                Ok(None) => return Some(held.link.clone()),
+                Ok(Some(_)) => return None,
+                // The presence will tell.
+                Err(zk_session::Error::Interrupted) => pending().await,
+                Err(_) => sleep(REFUSED_PAUSE).await,
             }
         }
     }
@@ -219,7 +232,13 @@ impl Campaign {
     }
 
     /// Makes of what was granted what is told.
-    fn go_on(&self, node: &Node, granted: Option<Grant>, refused: Option<zk_session::Error>) {
+    fn go_on(
+        &self,
+        node: &Node,
+        granted: Option<Grant>,
+        refused: Option<zk_session::Error>,
+        may_begin: bool,
+    ) {
         let valid = granted.filter(|grant| self.sessions.now() < grant.until);
         if let Status::Leading(leadership) = &*self.status.borrow() {
             if let Some(Grant { until, .. }) = valid {
@@ -231,8 +250,8 @@ impl Campaign {
         }
         self.step_down(Lost::LeaseEnded);
         match valid {
-            Some(Grant { until, .. }) => self.begin(node, until),
-            None => {
+            Some(Grant { until, .. }) if may_begin => self.begin(node, until),
+            _ => {
                 let problem = refused.map(Error::from);
                 self.status.send_replace(Status::First { problem });
             }
@@ -289,17 +308,32 @@ impl Campaign {
             !known
         });
     }
-
-    fn name<'a>(&self, path: &'a str) -> &'a str {
-        path.rsplit('/').next().unwrap_or(path)
-    }
 }
 
-/// What became of the one ahead.
-enum Ahead {
-    Gone,
-    /// Its node will never go by itself.
-    Ownerless,
+/// The one directly ahead of us.
+struct Ahead {
+    path: String,
+    /// Whether nobody is ahead of them.
+    leads: bool,
+    changed: Changed,
+}
+
+impl Ahead {
+    /// Waits until they have gone.
+    async fn gone(self, held: &Held) -> Result<(), zk_session::Error> {
+        let mut changed = self.changed;
+        loop {
+            match changed.await {
+                Some(What::Deleted) => return Ok(()),
+                // They say something else about themselves: only the watch is set anew.
+                Some(What::Created | What::Changed) => match held.link.watch_node(&self.path).await? {
+                    (Some(_), next) => changed = next,
+                    (None, _) => return Ok(()),
+                },
+                None => return Err(zk_session::Error::Interrupted),
+            }
+        }
+    }
 }
 
 impl Node {

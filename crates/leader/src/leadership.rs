@@ -66,6 +66,9 @@ pub enum Lost {
     /// Somebody deleted our node.
     #[error("node-deleted")]
     NodeDeleted,
+    /// Somebody is ahead of us who was not: ZooKeeper's data was restored from an older state.
+    #[error("overtaken")]
+    Overtaken,
     /// ZooKeeper has ended our session, and our node with it.
     #[error("session-ended")]
     SessionEnded,

@@ -298,6 +298,28 @@ async fn a_node_that_is_deleted_while_we_are_cut_off_ends_it_when_we_are_back() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_ahead_again_in_an_older_state_of_the_servers_leads_again() {
+    let zk = FakeZk::default();
+    let gone = zk.stranger();
+    zk.put_ephemeral(&path("gone-0000000000"), "", gone);
+    zk.set_sequence(DIR, 1);
+    let (one, first) = in_line(&zk, "a").await;
+    zk.expire(gone);
+    let leadership = leads(&first).await;
+    sleep(T).await;
+    // As after a restored snapshot: a connection ends, and on the next one somebody is there who had left.
+    one.client.set_reachable(false);
+    zk.put_ephemeral(&path("gone-0000000000"), "", gone);
+    one.client.set_reachable(true);
+    assert_eq!(lost(&leadership).await, Lost::Overtaken);
+    sleep(3 * T).await;
+    let waits = first.status().borrow().clone();
+    assert!(matches!(&waits, Status::Waiting { ahead } if *ahead == path("gone-0000000000")), "{waits:?}");
+    zk.expire(gone);
+    assert_eq!(leads(&first).await.term(), leadership.term());
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_the_whole_directory_is_deleted_somebody_leads_within_a_second_with_one_node_each() {
     for what in ["/headkeeper", "/headkeeper/time", DIR] {
         let zk = FakeZk::default();
