@@ -231,6 +231,7 @@ async fn a_node_that_somebody_deletes_is_told_to_be_missing_before_anything_is_a
         let process = Process::start(&zk);
         let presence = process.hold(name, "v1");
         let before = held(&presence).await;
+        eventually("it is watched", || zk.requests().watches == 1).await;
         // Nothing is answered any more: what is told is told because of the notification alone.
         zk.remove(&before.path);
         zk.set_mute(true);
