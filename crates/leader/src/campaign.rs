@@ -1,6 +1,5 @@
 //! The task behind a candidacy: it waits for its turn, and leads for as long as that is safe.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
@@ -8,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::{info, warn};
-use zk_session::{Changed, Grant, Held, Lease, Link, Moment, Presence, Renewal, SessionId, Sessions, What};
+use tracing::info;
+use zk_session::{Grant, Held, Lease, Link, Moment, Presence, Renewal, SessionId, Sessions};
 
 use crate::candidacy::Status;
-use crate::turn::{Turn, place, turn};
+use crate::line::ahead_of;
 use crate::{Error, LEAST_TIMEOUT, Leadership, Lost, Term};
 
 /// A leader looks at its lease this often at least: timers may stand still while the machine sleeps, its clock does not.
@@ -117,44 +116,15 @@ impl Campaign {
     /// Waits on one connection until nobody is ahead. Only the one directly ahead is watched, so that whoever goes wakes one.
     async fn stand_in_line(&self, held: &Held) -> Result<Renewal, zk_session::Error> {
         let mut renewal = None;
-        while let Some(ahead) = self.ahead_of(held).await? {
+        while let Some(ahead) = ahead_of(held, &self.directory).await? {
             drop(renewal.take());
             self.waiting(&ahead.path);
             let leads = ahead.leads;
-            ahead.gone(held).await?;
+            ahead.gone(&held.link).await?;
             // The proof of our lease is asked for together with the list that will most likely make us the first.
             renewal = leads.then(|| self.lease.renew_with(&held.path));
         }
         Ok(renewal.unwrap_or_else(|| self.lease.renew_with(&held.path)))
-    }
-
-    /// The one directly ahead, with a watch; `None` when we are the first.
-    async fn ahead_of(&self, held: &Held) -> Result<Option<Ahead>, zk_session::Error> {
-        let own = held.path.rsplit('/').next().unwrap_or_default();
-        if place(own).is_none() {
-            return Err(zk_session::Error::Rejected {
-                what: format!("{} has run out of sequence numbers: delete it", self.directory),
-            });
-        }
-        let mut passed_over = HashSet::new();
-        let mut listed = held.link.children(&self.directory).await?;
-        loop {
-            let (name, leads) = match turn(&listed, own, &passed_over) {
-                Turn::Lead => return Ok(None),
-                // The presence will tell.
-                Turn::Absent => pending().await,
-                Turn::Wait { ahead, leads } => (ahead.to_owned(), leads),
-            };
-            let path = proto::path::join(&self.directory, &name);
-            match held.link.watch_node(&path).await? {
-                (None, _) => listed = held.link.children(&self.directory).await?,
-                (Some(node), _) if node.stat.owner.is_none() => {
-                    warn!(path, "a node that no session owns stands for election: it is passed over");
-                    passed_over.insert(name);
-                }
-                (Some(_), changed) => return Ok(Some(Ahead { path, leads, changed })),
-            }
-        }
     }
 
     /// Nobody is ahead of this node: leads whenever the session is known to live, until the node is gone. Connections may
@@ -207,7 +177,7 @@ impl Campaign {
     async fn is_first(&self, held: Option<&Held>) -> Option<Link> {
         let Some(held) = held else { return pending().await };
         loop {
-            match self.ahead_of(held).await {
+            match ahead_of(held, &self.directory).await {
                 Ok(None) => return Some(held.link.clone()),
                 Ok(Some(_)) => return None,
                 // The presence will tell.
@@ -307,32 +277,6 @@ impl Campaign {
             }
             !known
         });
-    }
-}
-
-/// The one directly ahead of us.
-struct Ahead {
-    path: String,
-    /// Whether nobody is ahead of them.
-    leads: bool,
-    changed: Changed,
-}
-
-impl Ahead {
-    /// Waits until they have gone.
-    async fn gone(self, held: &Held) -> Result<(), zk_session::Error> {
-        let mut changed = self.changed;
-        loop {
-            match changed.await {
-                Some(What::Deleted) => return Ok(()),
-                // They say something else about themselves: only the watch is set anew.
-                Some(What::Created | What::Changed) => match held.link.watch_node(&self.path).await? {
-                    (Some(_), next) => changed = next,
-                    (None, _) => return Ok(()),
-                },
-                None => return Err(zk_session::Error::Interrupted),
-            }
-        }
     }
 }
 

@@ -45,6 +45,7 @@ mod election;
 mod error;
 mod fenced;
 mod leadership;
+mod line;
 mod master;
 mod observer;
 mod running;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::renewing::Renewing;
+use crate::renewing::{Grant, Renewing};
 use crate::{Clock, Error, Moment, SessionId, Sessions};
 
 /// Until when a session is surely alive, whatever happens to connections, servers and this process.
@@ -22,15 +22,6 @@ use crate::{Clock, Error, Moment, SessionId, Sessions};
 /// than four with observers in the ensemble; and where the clock of this machine is slower than the servers' by a fifth.
 #[derive(Clone, Debug)]
 pub struct Lease(Arc<Renewed>);
-
-/// What is known of how long a session lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Which session.
-    pub session: SessionId,
-    /// Before this moment it is surely alive. Nothing is said of the time after it.
-    pub until: Moment,
-}
 
 /// While this exists, the lease is renewed by writes that check a node.
 #[derive(Debug)]

@@ -82,12 +82,13 @@ pub use crate::clock::{BootClock, Clock, Moment};
 pub use crate::directory::{Directory, Options, Read};
 pub use crate::error::Error;
 pub use crate::keeper::{Keeper, Sessions, State};
-pub use crate::lease::{Grant, Lease, Renewal};
+pub use crate::lease::{Lease, Renewal};
 pub use crate::link::Link;
 #[cfg(feature = "tls")]
 pub use crate::options::Tls;
 pub use crate::options::{Acl, Builder, Reader};
 pub use crate::presence::{Held, Name, Presence, Spec, Status};
+pub use crate::renewing::Grant;
 pub use crate::session::{
     Change, Changed, Changes, Connect, Created, Kind, MAX_COMMIT_BYTES, MAX_DATA, MAX_OPS, Node, Op,
     READ_BATCH, Session, SessionId, Stat, What,

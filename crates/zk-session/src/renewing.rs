@@ -9,8 +9,16 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::evidence::{Answered, Evidence, Written};
-use crate::lease::Grant;
 use crate::{Clock, Error, Link, MAX_OPS, Moment, Op, SessionId, Sessions};
+
+/// What is known of how long a session lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which session.
+    pub session: SessionId,
+    /// Before this moment it is surely alive. Nothing is said of the time after it.
+    pub until: Moment,
+}
 
 /// What is asked, and what was learnt from it. It outlives connections and sessions.
 pub(crate) struct Renewing {
