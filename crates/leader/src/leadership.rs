@@ -90,7 +90,7 @@ impl Leadership {
         Self(Arc::new(Reign { term, path, session, sessions, until, lost, resigned }))
     }
 
-    /// Whether this process leads at this moment. Costs some nanoseconds: no lock, no request, no allocation.
+    /// Whether this process leads at this moment. Costs little more than reading a clock: no lock, no request, no allocation.
     ///
     /// Once the answer is no it is never yes again; whoever leads after a lapse has another `Leadership`.
     pub fn holds(&self) -> bool {
