@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use leader::{Election, LEAST_TIMEOUT};
 use proto::{Dir, InstanceId, NodeData, Root};
 use registry::{Flat, Native, Registry};
 use zk_session::{Keeper, Sessions, State, ZooKeeper};
@@ -13,6 +14,7 @@ use crate::output::chain;
 
 const ZK: &str = "127.0.0.1:2181";
 const SESSION_MS: u64 = 10_000;
+const LONGEST_MS: u64 = 600_000;
 
 /// Which ZooKeeper, and where in it.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +31,7 @@ pub(crate) struct Connection {
     pub(crate) zk: String,
 
     /// How long ZooKeeper waits for a process that fell silent, in milliseconds; the server has limits of its own
-    #[arg(long, value_name = "N", default_value_t = SESSION_MS, allow_negative_numbers = true, value_parser = number::<u64>(100..=600_000))]
+    #[arg(long, value_name = "N", default_value_t = SESSION_MS, allow_negative_numbers = true, value_parser = number::<u64>(100..=LONGEST_MS))]
     pub(crate) session_ms: u64,
 
     /// How services lie in ZooKeeper
@@ -81,6 +83,33 @@ impl Connection {
     /// The registry where the flags say.
     pub(crate) fn registry(&self, sessions: Sessions) -> Registry {
         Registry::with_layout(sessions, self.layout())
+    }
+
+    /// The elections where the flags say; see [`has_elections`](Self::has_elections).
+    pub(crate) fn election(&self, sessions: Sessions) -> Election {
+        Election::new(sessions, self.root.clone())
+    }
+
+    /// Refuses a layout that knows no elections.
+    pub(crate) fn has_elections(&self) -> Result<(), Usage> {
+        match self.layout {
+            Layout::Native => Ok(()),
+            Layout::Flat => {
+                Err(Usage("the flat layout has no elections: --layout native is accepted".to_owned()))
+            }
+        }
+    }
+
+    /// Refuses a session that leaves no room for a lease, as far as that can be told before ZooKeeper grants one.
+    pub(crate) fn can_lead(&self) -> Result<(), Usage> {
+        let least = LEAST_TIMEOUT.as_millis();
+        if u128::from(self.session_ms) >= least {
+            return Ok(());
+        }
+        let asked = self.session_ms;
+        Err(Usage(format!(
+            "--session-ms {asked} is too short for who leads: {least} to {LONGEST_MS} are accepted"
+        )))
     }
 
     /// Refuses what the layout cannot store, before anything is sent.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use registry::Registration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zk_session::Keeper;
@@ -14,13 +13,14 @@ const WITHDRAW: Duration = Duration::from_millis(700);
 /// giving up.
 const CLOSE: Duration = Duration::from_millis(1700);
 
-/// An instance that is being withdrawn, connected or not, however long that takes.
+/// A node of ours that is being taken away, connected or not, however long that takes.
 #[derive(Debug)]
 pub(crate) struct Withdrawal(JoinHandle<()>);
 
 impl Withdrawal {
-    pub(crate) fn start(registration: Registration) -> Self {
-        Self(tokio::spawn(registration.withdraw()))
+    /// Starts to wait for `leaving`, which has to go on by itself once it has begun.
+    pub(crate) fn start(leaving: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(leaving))
     }
 
     /// Waits until the node is gone for good.

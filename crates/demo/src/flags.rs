@@ -1,5 +1,6 @@
 //! What flags accept, which is said when they refuse something.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,6 +18,11 @@ pub(crate) fn number<T: FromStr + 'static>(
             format!("accepted: a whole number from {} to {}", accepted.start(), accepted.end())
         })
     }
+}
+
+/// Where to listen.
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "accepted: an IP address and a port, as in 127.0.0.1:8897 or [::1]:0".to_owned())
 }
 
 /// A time between two things, as people write it; there may be none.

@@ -1,10 +1,12 @@
 //! One program that shows Headkeeper at work: a server, a client, an operator's view, an agent for scripts, and a tour.
 
 mod agent;
+mod candidate;
 mod client;
 mod connection;
 mod ending;
 mod flags;
+mod ledger;
 mod logging;
 mod nodes;
 mod output;
@@ -50,6 +52,8 @@ enum Command {
     Nodes(nodes::Args),
     /// See all of it in half a minute, with nothing prepared
     Tour(tour::Args),
+    /// Be a resource that refuses outdated leaders, for `agent lead --ledger`
+    Ledger(ledger::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),
 }
@@ -78,6 +82,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Server(args) => server::run(args).await,
             Command::Client(args) => client::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
+            Command::Ledger(args) => ledger::run(args).await,
             Command::Tour(args) => tour::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }

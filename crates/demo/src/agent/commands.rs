@@ -40,7 +40,7 @@ pub(crate) fn read(input: impl Read + Send + 'static) -> std::io::Result<Command
     Ok(Commands { commands, _open: open })
 }
 
-const ACCEPTED: &str = r#"one of {"cmd":"deregister"}, {"cmd":"update","port":N}, {"cmd":"update","weight":N}, {"cmd":"quit"} per line"#;
+const ACCEPTED: &str = r#"one of {"cmd":"deregister"}, {"cmd":"update","port":N}, {"cmd":"update","weight":N}, {"cmd":"resign"}, {"cmd":"quit"} per line"#;
 
 /// See [`read`].
 #[derive(Debug)]

@@ -32,6 +32,9 @@ pub(crate) enum Event {
     Session { state: SessionState, session_id: String, timeout_ms: u64 },
     Registered { service: ServiceName, id: InstanceId, path: String, session_id: String },
     Deregistered { service: ServiceName, id: InstanceId },
+    LeaderAcquired { token: i64, path: String, session_id: String },
+    LeaderLost { token: i64, reason: String },
+    Fenced { token: i64, max: Option<i64> },
     View { service: ServiceName, instances: Vec<Seen>, source: Trust },
     BadNode { path: String, reason: String },
     Error { what: String },
@@ -260,6 +263,15 @@ mod tests {
                 Event::Deregistered { service: service(), id: id() },
                 json!({"ev": "deregistered", "service": "time", "id": "a"}),
             ),
+            (
+                Event::LeaderAcquired { token: 1 << 33, path: "/p".into(), session_id: "0x1f".into() },
+                json!({"ev": "leader-acquired", "token": 8_589_934_592_u64, "path": "/p", "session_id": "0x1f"}),
+            ),
+            (
+                Event::LeaderLost { token: 7, reason: "lease-ended".into() },
+                json!({"ev": "leader-lost", "token": 7, "reason": "lease-ended"}),
+            ),
+            (Event::Fenced { token: 7, max: Some(8) }, json!({"ev": "fenced", "token": 7, "max": 8})),
             (
                 Event::View {
                     service: service(),

@@ -1,10 +1,14 @@
 //! One process that an operator's script, a supervisor or a fault test can drive, and that says what it believes.
 
+mod acting;
 mod commands;
 mod events;
+mod lead;
 mod limiter;
+mod place;
 mod register;
 mod session;
+mod voice;
 mod watch;
 
 use std::process::ExitCode;
@@ -31,6 +35,15 @@ On stdout one JSON object per line, with what happened as "ev" and the time in n
   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"deregister"}   {"cmd":"quit"}
 SIGTERM and SIGINT end it as quit does. The end of stdin means nothing."#;
 
+const LEAD_EXAMPLES: &str = r#"Example, three terminals and a ZooKeeper on 127.0.0.1:2181; kill the one that leads with SIGKILL, or stop it with Ctrl-Z:
+  demo ledger --listen 127.0.0.1:9000
+  demo agent lead --service time --name a --ledger 127.0.0.1:9000
+  demo agent lead --service time --name b --ledger 127.0.0.1:9000
+
+On stdout one JSON object per line, as in the other roles. "leader-acquired" has the fencing token, which is greater for every later leader; it comes before the first act, and "leader-lost" after the last. On stdin one JSON object per line:
+  {"cmd":"resign"}   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"quit"}
+SIGTERM and SIGINT end it as quit does: it steps down, and the next one leads at once. The end of stdin means nothing."#;
+
 #[derive(Debug, Subcommand)]
 enum Role {
     /// Be an instance of a service
@@ -39,6 +52,9 @@ enum Role {
     /// Follow the instances of a service
     #[command(after_help = EXAMPLES)]
     Watch(watch::Args),
+    /// Stand for election among the processes of a service, and act on a ledger while leading
+    #[command(after_help = LEAD_EXAMPLES)]
+    Lead(lead::Args),
 }
 
 /// Who this is, in every role.
@@ -57,11 +73,14 @@ struct Identity {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (Role::Register(register::Args { who, .. }) | Role::Watch(watch::Args { who })) = &args.role;
+    let (Role::Register(register::Args { who, .. })
+    | Role::Watch(watch::Args { who })
+    | Role::Lead(lead::Args { who, .. })) = &args.role;
     logging::start("warn", who.connection.verbose);
     match args.role {
         Role::Register(args) => register::run(args).await?,
         Role::Watch(args) => watch::run(args).await?,
+        Role::Lead(args) => lead::run(args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

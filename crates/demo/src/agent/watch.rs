@@ -1,7 +1,7 @@
 //! An agent that follows the instances of a service.
 
 use std::collections::HashSet;
-use std::io::{stdin, stdout};
+use std::io::stdin;
 
 use clap::Args as ClapArgs;
 use proto::ServiceName;
@@ -9,8 +9,8 @@ use registry::{BadNode, Instances, Source, View};
 
 use super::Identity;
 use super::commands::{self, Command};
-use super::events::{Event, Events, Seen, Trust};
-use super::session::{Told, problem};
+use super::events::{Event, Seen, Trust};
+use super::voice::Voice;
 use crate::ending;
 use crate::output::chain;
 use crate::stop::Stop;
@@ -25,15 +25,14 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let Identity { service, connection, .. } = args.who;
     let mut stop = Stop::listen()?;
-    let mut events = Events::to(stdout())?;
     let mut commands = commands::read(stdin())?;
-    events.say(&Event::Ready { pid: std::process::id() });
+    let mut voice = Voice::begin()?;
 
     let keeper = connection.keep()?;
     let mut state = keeper.sessions().state();
     let discovery = connection.registry(keeper.sessions()).follow(&service);
     let (mut view, mut trouble) = (discovery.view(), discovery.problem());
-    let (mut told, mut shown) = (Told::default(), Shown::of(service));
+    let mut shown = Shown::of(service);
     state.mark_changed();
     view.mark_changed();
     trouble.mark_changed();
@@ -41,37 +40,26 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         tokio::select! {
             biased;
             () = stop.requested() => break,
-            Ok(()) = state.changed() => {
-                let state = state.borrow_and_update().clone();
-                told.change(&state).iter().for_each(|event| events.say(event));
-                if let Some(why) = problem(&state) {
-                    events.error(why);
-                }
-            }
+            Ok(()) = state.changed() => voice.session(&state.borrow_and_update().clone()),
             Ok(()) = view.changed() => {
                 if let Some(view) = view.borrow_and_update().clone() {
-                    shown.change(&view).iter().for_each(|event| events.say(event));
+                    shown.change(&view).iter().for_each(|event| voice.say(event));
                 }
             }
             Ok(()) = trouble.changed() => {
                 if let Some(why) = trouble.borrow_and_update().as_ref().map(|error| chain(error)) {
-                    events.error(why);
+                    voice.error(why);
                 }
             }
             command = commands.next() => match command {
                 Ok(Command::Quit) => break,
-                Ok(_) => events.error("not done: an agent that watches is told nothing but to quit"),
-                Err(why) => events.error(why),
+                Ok(_) => voice.error("not done: an agent that watches is told nothing but to quit"),
+                Err(why) => voice.error(why),
             },
         }
     }
     let closed = ending::close(keeper).await;
-    if closed {
-        told.closed().iter().for_each(|event| events.say(event));
-    } else {
-        events.error("ZooKeeper cannot be reached: the session expires");
-    }
-    events.end(closed).await;
+    voice.end(closed, "the session expires").await;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use tracing::warn;
 use self::answering::Answering;
 use crate::connection::{Connection, Usage};
 use crate::ending::{self, Withdrawal};
-use crate::flags::number;
+use crate::flags::{number, socket};
 use crate::logging;
 use crate::output::print;
 use crate::stop::Stop;
@@ -30,7 +30,7 @@ const FAREWELL: Duration = Duration::from_millis(150);
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Where to listen; port 0 takes any that is free
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8897", value_parser = listen)]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8897", value_parser = socket)]
     listen: SocketAddr,
 
     /// The host name or IP that clients reach us by, where that is not the one that we listen on
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
 
-    let mut withdrawal = Withdrawal::start(registration);
+    let mut withdrawal = Withdrawal::start(registration.withdraw());
     if withdrawal.done_soon().await {
         say(format!("deregistered from {}", args.service));
         sleep(FAREWELL).await;
@@ -148,10 +148,6 @@ impl Args {
 /// For whoever watches. A server goes on when nobody does.
 fn say(text: String) {
     let _ = print(text);
-}
-
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "accepted: an IP address and a port, as in 127.0.0.1:8897 or [::1]:0".to_owned())
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {

@@ -1,0 +1,104 @@
+//! A candidacy as it is told to others: every leadership that begins also ends.
+
+use leader::{Candidacy, Error, Leadership, Lost, NodeData, Status, Term};
+use tokio::sync::watch;
+
+use crate::ending::Withdrawal;
+use crate::output::chain;
+
+/// A process that stands for election, and the leadership that was told of it.
+///
+/// The status of a candidacy is the latest, and fast changes are skipped. Here nothing is: the end of a leadership is asked of
+/// itself.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    candidacy: Candidacy,
+    status: watch::Receiver<Status>,
+    leading: Option<Leadership>,
+}
+
+/// Something that happened to a candidate.
+#[derive(Debug)]
+pub(crate) enum News {
+    Leads(Leadership),
+    /// The one that was told leads no more.
+    LeadsNoMore {
+        term: Term,
+        why: Lost,
+    },
+    /// Something that an operator should know; it goes on trying.
+    Problem(String),
+    /// It will never lead, for this reason.
+    Refused(String),
+}
+
+impl Candidate {
+    pub(crate) fn new(candidacy: Candidacy) -> Self {
+        let mut status = candidacy.status();
+        // It may be further than its beginning already.
+        status.mark_changed();
+        Self { candidacy, status, leading: None }
+    }
+
+    /// The next thing that happens.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is missed when this is dropped before it is ready.
+    pub(crate) async fn news(&mut self) -> News {
+        loop {
+            if let Some(leading) = &self.leading {
+                let (term, why) = (leading.term(), leading.lost().await);
+                self.leading = None;
+                // What was said meanwhile was not looked at.
+                self.status.mark_changed();
+                return News::LeadsNoMore { term, why };
+            }
+            if self.status.changed().await.is_err() {
+                // The last word was said before.
+                return std::future::pending().await;
+            }
+            let status = self.status.borrow_and_update().clone();
+            match status {
+                // One that is over before it was told is not told at all.
+                Status::Leading(leadership) if leadership.holds() => {
+                    self.leading = Some(leadership.clone());
+                    return News::Leads(leadership);
+                }
+                Status::Joining { problem: Some(problem) } => {
+                    return News::Problem(format!("cannot stand for election: {}", chain(&problem)));
+                }
+                Status::First { problem: Some(problem) } => {
+                    return News::Problem(format!("it is our turn, but we cannot lead: {}", chain(&problem)));
+                }
+                Status::Over { refused: Some(refusal) } => return News::Refused(chain(&refusal)),
+                Status::Leading(_)
+                | Status::Joining { problem: None }
+                | Status::First { problem: None }
+                | Status::Waiting { .. }
+                | Status::Over { refused: None } => {}
+            }
+        }
+    }
+
+    /// The term of the leadership that was told and not taken back.
+    pub(crate) fn term(&self) -> Option<Term> {
+        self.leading.as_ref().map(Leadership::term)
+    }
+
+    /// Changes what is said about this candidate.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut NodeData)) -> Result<(), Error> {
+        self.candidacy.update(change)
+    }
+
+    /// Steps down, before this returns, and leaves the line, as soon as ZooKeeper can be told. Gives the leadership that was
+    /// told, for its end to be told as well.
+    pub(crate) fn resign(self) -> (Option<(Term, Lost)>, Withdrawal) {
+        let ended = self.leading.map(|leading| {
+            leading.resign();
+            // It may have ended before, for another reason.
+            (leading.term(), leading.reason().unwrap_or(Lost::Resigned))
+        });
+        (ended, Withdrawal::start(self.candidacy.resign()))
+    }
+}
