@@ -240,8 +240,9 @@ impl Agent {
             }
             // The end is not ours to begin.
             Command::Quit => Ok(()),
-            Command::Resign | Command::Update { .. } if self.has_left() => {
-                Err("it stands for election no more".to_owned())
+            Command::Resign if self.has_left() => Err("it stands for election no more".to_owned()),
+            Command::Update { .. } if self.has_left() => {
+                Err("nothing is said of who stands for election no more".to_owned())
             }
             Command::Resign => {
                 self.leave("resigned", None);

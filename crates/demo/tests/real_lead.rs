@@ -1,0 +1,356 @@
+//! Agents that stand for election: one acts, the others take over, and nobody acts who should not; on a real server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod common;
+
+use std::time::Duration;
+
+use proto::decode;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+use zk_local::Direction;
+
+use self::common::{PATIENCE, Running, T, Truth, Zk, demo};
+
+const ELECTION: &str = "/headkeeper/time/election";
+
+/// What somebody leads again within who was not told goodbye: the timeout, two ticks of 200 ms and 500 ms are promised; this
+/// machine may be busy.
+const TAKEN_OVER: Duration = Duration::from_millis(2_900 + 2_000);
+
+/// A ledger and where it is.
+async fn ledger() -> (Running, String) {
+    let mut ledger = Running::start(demo(["ledger", "--listen", "127.0.0.1:0", "--json"]));
+    let at = ledger.event(|line| line["kind"] == "listening").await["at"].as_str().unwrap().to_owned();
+    (ledger, at)
+}
+
+/// How a ledger ends that is asked to: how many acts it accepted, and how many not.
+async fn summary(ledger: Running) -> (u64, u64) {
+    ledger.signal(Signal::TERM);
+    let ended = ledger.end().await;
+    assert!(ended.status.success());
+    let last = ended.last();
+    assert_eq!(last["kind"], "summary");
+    (last["accepted"].as_u64().unwrap(), last["refused"].as_u64().unwrap())
+}
+
+async fn candidate(zk: &Zk, name: &str, ledger: &str) -> Running {
+    let mut agent = Running::agent(zk, "lead", name, &["--ledger", ledger]);
+    agent.session("connected").await;
+    agent
+}
+
+/// One that leads, and its token.
+async fn leader(zk: &Zk, name: &str, ledger: &str) -> (Running, i64) {
+    let mut agent = candidate(zk, name, ledger).await;
+    let token = acquired(&mut agent).await;
+    (agent, token)
+}
+
+async fn acquired(agent: &mut Running) -> i64 {
+    agent.ev("leader-acquired").await["token"].as_i64().unwrap()
+}
+
+async fn lost(agent: &mut Running, token: i64, reason: &str) {
+    let lost = agent.ev("leader-lost").await;
+    assert_eq!((&lost["token"], &lost["reason"]), (&json!(token), &json!(reason)));
+}
+
+/// Waits until acts of this token are accepted.
+async fn acts(ledger: &mut Running, who: &str, token: i64) {
+    ledger
+        .event(|line| line["kind"] == "holder" && line["who"] == who && line["token"].as_i64() == Some(token))
+        .await;
+}
+
+/// The names of the candidates' nodes.
+async fn candidates(truth: &Truth) -> Vec<String> {
+    truth.session.sync("/").await.unwrap();
+    let mut names = truth.session.children(ELECTION).await.unwrap();
+    names.sort();
+    names
+}
+
+async fn candidates_become(truth: &Truth, wanted: impl Fn(&[String]) -> bool) {
+    let reached = async {
+        while !wanted(&candidates(truth).await) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout(PATIENCE, reached).await.is_err() {
+        panic!("waited in vain, there are {:?}", candidates(truth).await);
+    }
+}
+
+fn has(names: &[String], id: &str) -> bool {
+    names.iter().any(|name| name.starts_with(&format!("{id}-")))
+}
+
+/// Tells whose turn comes next by standing in line one after the other.
+async fn three(zk: &Zk, truth: &Truth, at: &str) -> ([Running; 3], i64) {
+    let (a, token) = leader(zk, "a", at).await;
+    let b = candidate(zk, "b", at).await;
+    candidates_become(truth, |names| names.len() == 2).await;
+    let c = candidate(zk, "c", at).await;
+    candidates_become(truth, |names| names.len() == 3).await;
+    ([a, b, c], token)
+}
+
+#[tokio::test]
+async fn one_of_three_acts_and_the_next_takes_over_when_it_is_killed() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (mut ledger, at) = ledger().await;
+    let ([a, mut b, mut c], first) = three(&zk, &truth, &at).await;
+    acts(&mut ledger, "a", first).await;
+    let told = a.said.iter().find(|line| line.contains("leader-acquired")).unwrap();
+    let told = common::json(told);
+    let node = truth.session.get(told["path"].as_str().unwrap()).await.unwrap().unwrap();
+    assert_eq!(node.stat.czxid, first);
+    assert_eq!(node.stat.owner.unwrap().to_string(), told["session_id"].as_str().unwrap());
+    assert_eq!(decode(&node.data).unwrap().unique_code.as_deref(), Some("a"));
+
+    a.signal(Signal::KILL);
+    let killed = Instant::now();
+    let second = acquired(&mut b).await;
+    assert!(killed.elapsed() < TAKEN_OVER, "{:?}", killed.elapsed());
+    assert!(second > first, "{second} after {first}");
+    acts(&mut ledger, "b", second).await;
+
+    // Asked to go, it goes at once, and in order.
+    b.signal(Signal::TERM);
+    let asked = Instant::now();
+    let third = acquired(&mut c).await;
+    // 500 ms are promised; this machine may be busy.
+    assert!(asked.elapsed() < Duration::from_millis(1_500), "{:?}", asked.elapsed());
+    assert!(third > second, "{third} after {second}");
+    acts(&mut ledger, "c", third).await;
+    let ended = b.end().await;
+    assert_eq!(ended.names(), ["leader-lost", "closed", "bye"]);
+    assert_eq!(ended.events()[0]["reason"], "resigned");
+    assert!(ended.status.success() && ended.last()["clean"] == true);
+    assert!(a.end().await.status.code().is_none());
+    c.tell(b"{\"cmd\":\"quit\"}\n").await;
+    assert_eq!(c.end().await.names(), ["leader-lost", "closed", "bye"]);
+    assert_eq!(candidates(&truth).await, [""; 0]);
+    assert_eq!(summary(ledger).await.1, 0);
+}
+
+#[tokio::test]
+async fn a_leader_that_was_stopped_for_longer_than_its_session_does_not_go_on() {
+    let zk = Zk::start().await;
+    let (mut ledger, at) = ledger().await;
+    let (mut a, first) = leader(&zk, "a", &at).await;
+    acts(&mut ledger, "a", first).await;
+    let mut b = candidate(&zk, "b", &at).await;
+    a.signal(Signal::STOP);
+    let second = acquired(&mut b).await;
+    assert!(second > first, "{second} after {first}");
+    acts(&mut ledger, "b", second).await;
+    a.signal(Signal::CONT);
+    let resumed = Instant::now();
+    let over = a.ev("leader-lost").await;
+    // 250 ms are promised; this machine may be busy.
+    assert!(resumed.elapsed() < Duration::from_secs(2), "{:?}", resumed.elapsed());
+    assert_eq!(over["token"], first);
+    // It stands again, behind the other.
+    a.session("expired").await;
+    a.session("connected").await;
+    b.signal(Signal::TERM);
+    let third = acquired(&mut a).await;
+    assert!(third > second, "{third} after {second}");
+    // Nobody else's turn was ever told of.
+    acts(&mut ledger, "a", third).await;
+    let holders = ledger.said.iter().filter(|line| line.contains("holder")).count();
+    assert_eq!(holders, 3, "{:?}", ledger.said);
+    // What was on its way when it was stopped may arrive late, and counts for nothing.
+    let (accepted, refused) = summary(ledger).await;
+    assert!(accepted >= 3 && refused <= 1, "{accepted} accepted, {refused} refused");
+}
+
+#[tokio::test]
+async fn a_leader_that_resigns_is_followed_by_the_next_and_stays_away() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (mut ledger, at) = ledger().await;
+    let (mut a, first) = leader(&zk, "a", &at).await;
+    let mut b = candidate(&zk, "b", &at).await;
+    candidates_become(&truth, |names| names.len() == 2).await;
+
+    a.tell(b"{\"cmd\":\"deregister\"}\n{\"cmd\":\"lead\"}\n").await;
+    for why in ["resigns", "is unknown"] {
+        let error = a.event(|event| event["ev"] != "session").await;
+        assert!(error["what"].as_str().unwrap().contains(why), "{error}");
+    }
+    a.tell(b"{\"cmd\":\"update\",\"weight\":7}\n{\"cmd\":\"update\",\"port\":81}\n").await;
+    let changed = async {
+        loop {
+            let node = truth.session.get(&format!("{ELECTION}/a-0000000000")).await.unwrap().unwrap();
+            let data = decode(&node.data).unwrap();
+            if (data.weight, data.address.map(|at| at.to_string())) == (7, Some("127.0.0.1:81".to_owned())) {
+                return node.stat.czxid;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert_eq!(timeout(PATIENCE, changed).await.unwrap(), first);
+
+    a.tell(b"{\"cmd\":\"resign\"}\n").await;
+    lost(&mut a, first, "resigned").await;
+    let second = acquired(&mut b).await;
+    assert!(second > first, "{second} after {first}");
+    acts(&mut ledger, "b", second).await;
+    for command in [&b"{\"cmd\":\"resign\"}\n"[..], b"{\"cmd\":\"update\",\"weight\":3}\n"] {
+        a.tell(command).await;
+        let error = a.event(|event| event["ev"] != "session").await;
+        let what = error["what"].as_str().unwrap();
+        assert!(what.starts_with("not done: ") && what.contains("stands for election no more"), "{what}");
+    }
+    // For good, on other connections too.
+    zk.proxy.cut();
+    a.session("connected").await;
+    b.session("connected").await;
+    candidates_become(&truth, |names| !has(names, "a")).await;
+    a.signal(Signal::INT);
+    let ended = a.end().await;
+    assert_eq!(ended.names(), ["closed", "bye"]);
+    assert_eq!(summary(ledger).await.1, 0);
+}
+
+#[tokio::test]
+async fn who_resigns_while_cut_off_has_left_when_it_is_back() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (_ledger, at) = ledger().await;
+    let (mut a, token) = leader(&zk, "a", &at).await;
+    zk.cut_off(true);
+    a.session("suspended").await;
+    a.tell(b"{\"cmd\":\"resign\"}\n").await;
+    let over = a.ev("leader-lost").await;
+    assert_eq!(over["token"], token);
+    assert!(has(&candidates(&truth).await, "a"), "its session is over already");
+    zk.cut_off(false);
+    let again = a.session("connected").await;
+    candidates_become(&truth, <[String]>::is_empty).await;
+    zk.proxy.cut();
+    let later = a.session("connected").await;
+    assert_eq!(later["session_id"], again["session_id"]);
+    assert_eq!(candidates(&truth).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_candidate_at_any_moment_leaves_no_node() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (_ledger, at) = ledger().await;
+    // The directory, for there to be one to look into.
+    drop(leader(&zk, "z", &at).await);
+    candidates_become(&truth, <[String]>::is_empty).await;
+    for delay in [0, 1, 5, 10, 15, 20, 25, 30, 40, 60, 100, 200] {
+        let mut agent = Running::agent(&zk, "lead", "a", &["--ledger", &at]);
+        agent.ev("ready").await;
+        sleep(Duration::from_millis(delay)).await;
+        agent.signal(if delay % 20 == 0 { Signal::TERM } else { Signal::INT });
+        let ended = agent.end().await;
+        assert_eq!(candidates(&truth).await, [""; 0], "after {delay} ms");
+        assert!(ended.status.success(), "after {delay} ms: {}", ended.status);
+        let names = ended.names();
+        let count = |name: &str| names.iter().filter(|told| *told == name).count();
+        assert_eq!(count("leader-acquired"), count("leader-lost"), "after {delay} ms: {names:?}");
+        assert_eq!(ended.last()["clean"], true, "after {delay} ms: {:?}", ended.lines);
+    }
+}
+
+#[tokio::test]
+async fn a_leader_without_zookeeper_steps_down_by_itself_and_ends_in_time() {
+    let zk = Zk::start().await;
+    let (mut ledger, at) = ledger().await;
+    let (mut a, first) = leader(&zk, "a", &at).await;
+    acts(&mut ledger, "a", first).await;
+    for half_open in [true, false] {
+        let cut = Instant::now();
+        if half_open {
+            zk.proxy.stall(Direction::Both);
+        } else {
+            zk.cut_off(true);
+        }
+        let over = a.ev("leader-lost").await;
+        // Less than the session timeout is promised, for nobody else leads before that.
+        assert!(cut.elapsed() < T, "{:?}", cut.elapsed());
+        assert_eq!(over["reason"], "lease-ended");
+        assert!(!a.said.iter().any(|line| line.contains("expired")), "{:?}", a.said);
+        if half_open {
+            zk.proxy.flow();
+            acquired(&mut a).await;
+            a.said.clear();
+        }
+    }
+    a.signal(Signal::TERM);
+    let ended = a.end().await;
+    assert!(ended.status.success());
+    assert_eq!((&ended.last()["ev"], &ended.last()["clean"]), (&json!("bye"), &json!(false)));
+    // 3 s are promised; this machine may be busy.
+    assert!(ended.took < Duration::from_secs(5), "{:?}", ended.took);
+    assert_eq!(summary(ledger).await.1, 0);
+}
+
+#[tokio::test]
+async fn who_is_turned_away_stops_and_comes_back_with_a_greater_token() {
+    let zk = Zk::start().await;
+    let (mut ledger, at) = ledger().await;
+    let (mut a, first) = leader(&zk, "a", &at).await;
+    acts(&mut ledger, "a", first).await;
+    let mut other = TcpStream::connect(&at).await.unwrap();
+    let line = format!("{{\"who\":\"other\",\"token\":{},\"seq\":1}}\n", first + 1);
+    other.write_all(line.as_bytes()).await.unwrap();
+    let fenced = a.ev("fenced").await;
+    assert_eq!((&fenced["token"], &fenced["max"]), (&json!(first), &json!(first + 1)));
+    lost(&mut a, first, "fenced").await;
+    let second = acquired(&mut a).await;
+    assert!(second > first + 1, "{second} after {first}");
+    acts(&mut ledger, "a", second).await;
+    // It stopped at the first refusal.
+    assert_eq!(summary(ledger).await.1, 1);
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_silent_away_or_mad_keeps_nobody_from_leading_or_ending() {
+    let zk = Zk::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let (mut a, token) = leader(&zk, "a", &at).await;
+    let says = |text: &'static str| {
+        move |event: &Value| event["ev"] == "error" && event["what"].as_str().unwrap().contains(text)
+    };
+
+    let (mut silent, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    a.event(says("did not answer within 1s")).await;
+    // It waited for the answer: one act, and no other.
+    let mut got = String::new();
+    silent.read_to_string(&mut got).await.unwrap();
+    assert_eq!(got, format!("{{\"who\":\"a\",\"token\":{token},\"seq\":1}}\n"));
+
+    for (answer, why) in [
+        ("nonsense\n".to_owned(), "no answer"),
+        ("x".repeat(10_000), "more than 4096 bytes"),
+        ("{\"ok\":false,\"error\":\"what?\",\"max\":1}\n".to_owned(), "understood nothing: what?"),
+    ] {
+        let (mut mad, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        let mut asked = [0];
+        timeout(PATIENCE, mad.read_exact(&mut asked)).await.unwrap().unwrap();
+        mad.write_all(answer.as_bytes()).await.unwrap();
+        a.event(says(why)).await;
+    }
+    drop(listener);
+    a.event(says("cannot be reached")).await;
+    a.signal(Signal::TERM);
+    let ended = a.end().await;
+    assert!(ended.status.success());
+    let names: Vec<_> = ended.names().into_iter().filter(|name| name != "error").collect();
+    assert_eq!(names, ["leader-lost", "closed", "bye"]);
+}
