@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use leader::{Election, LEAST_TIMEOUT};
 use proto::{Dir, InstanceId, NodeData, Root};
 use registry::{Flat, Native, Registry};
+use tokio::time::timeout;
 use zk_session::{Keeper, Sessions, State, ZooKeeper};
 
 use crate::flags::number;
@@ -115,6 +117,19 @@ impl Connection {
     /// Refuses what the layout cannot store, before anything is sent.
     pub(crate) fn check(&self, id: &InstanceId, data: &NodeData) -> Result<(), Usage> {
         self.layout().node(id, data).map(drop).map_err(|refusal| Usage(refusal.to_string()))
+    }
+
+    /// Waits for an answer no longer than `wait`, and then says why.
+    pub(crate) async fn bounded<T>(
+        &self,
+        wait: Duration,
+        sessions: &Sessions,
+        answer: impl Future<Output = T>,
+    ) -> anyhow::Result<T> {
+        match timeout(wait, answer).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => bail!("no answer from ZooKeeper at {} within {wait:?}{}", self.zk, problem(sessions)),
+        }
     }
 
     fn layout(&self) -> Arc<dyn registry::Layout> {

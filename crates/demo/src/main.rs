@@ -8,6 +8,7 @@ mod ending;
 mod flags;
 mod ledger;
 mod logging;
+mod master;
 mod nodes;
 mod output;
 mod server;
@@ -39,6 +40,7 @@ Examples:
   demo server --listen 127.0.0.1:8897 --service time   a server that registers itself
   demo client --service time --requests 5              a client that finds it
   demo nodes --service time --watch                    what is registered, as it changes
+  demo master --service time --watch                   who leads, as it changes
 
 Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent), 130 stopped before it was done.";
 
@@ -50,6 +52,8 @@ enum Command {
     Client(client::Args),
     /// List what is registered
     Nodes(nodes::Args),
+    /// Say who leads a service
+    Master(master::Args),
     /// See all of it in half a minute, with nothing prepared
     Tour(tour::Args),
     /// Be a resource that refuses outdated leaders, for `agent lead --ledger`
@@ -82,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Server(args) => server::run(args).await,
             Command::Client(args) => client::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
+            Command::Master(args) => master::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
             Command::Tour(args) => tour::run(args).await,
             Command::Agent(args) => agent::run(args).await,

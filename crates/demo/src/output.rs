@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
 use anyhow::Context;
+use jiff::Timestamp;
+use zk_session::Source;
 
 /// Stdout is closed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,20 @@ pub(crate) fn print(line: impl Display) -> anyhow::Result<()> {
 pub(crate) fn complain(text: &str) {
     // There is nobody left to tell when stderr is gone.
     let _ = writeln!(stderr(), "{text}");
+}
+
+/// What was read, in a word: what ZooKeeper says, or the last that was known.
+pub(crate) fn trust(source: Source) -> &'static str {
+    match source {
+        Source::Live => "live",
+        Source::Stale { .. } => "stale",
+    }
+}
+
+/// When that was, if it is known and a time at all.
+pub(crate) fn point_in_time(unix_millis: u64) -> Option<String> {
+    let millis = i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)?;
+    Timestamp::from_millisecond(millis).ok().map(|at| format!("{at:.0}"))
 }
 
 /// An error with its causes, on one line.
@@ -74,6 +90,14 @@ mod tests {
         let line = one_line(serde_json::json!({ "key": text }));
         assert_eq!(line, r#"{"key":"a\u001b[2J\n\u009b\u0085\u2028\u202e\u007f größe \"🦀\""}"#);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap()["key"], text);
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_not_shown() {
+        for none in [0, u64::MAX, i64::MAX as u64] {
+            assert_eq!(point_in_time(none), None, "{none}");
+        }
+        assert_eq!(point_in_time(1_700_000_000_123).as_deref(), Some("2023-11-14T22:13:20Z"));
     }
 
     #[test]

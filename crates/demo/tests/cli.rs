@@ -27,10 +27,13 @@ fn every_help_teaches_by_an_example() {
         &["server"],
         &["client"],
         &["nodes"],
+        &["master"],
+        &["ledger"],
         &["tour"],
         &["agent"],
         &["agent", "register"],
         &["agent", "watch"],
+        &["agent", "lead"],
     ] {
         let output = demo(&[command, &["--help"]].concat()).output().unwrap();
         let (help, _) = texts(&output);
@@ -42,6 +45,7 @@ fn every_help_teaches_by_an_example() {
 #[test]
 fn what_cannot_be_used_is_refused_with_what_is_accepted() {
     let agent = ["agent", "register", "--service", "time", "--name", "a"];
+    let lead = ["agent", "lead", "--service", "time", "--name", "a"];
     for (arguments, told) in [
         (&["frobnicate"][..], "unrecognized subcommand"),
         (&["server", "--listen", "8897"], "127.0.0.1:8897"),
@@ -77,6 +81,19 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         (&[&agent[..], &["--addr", "a/b"]].concat(), "accepted"),
         (&[&agent[..], &["--layout", "flat"]].concat(), "flat layout"),
         (&["agent", "register", "--service", "time"], "--name"),
+        (&[&lead[..], &["--layout", "flat"]].concat(), "no elections"),
+        (
+            &[&lead[..], &["--session-ms", "499"]].concat(),
+            "--session-ms 499 is too short for who leads: 500 to 600000",
+        ),
+        (&[&lead[..], &["--ledger", "9000"]].concat(), "127.0.0.1:8897"),
+        (&[&lead[..], &["--ledger", "a:0"]].concat(), "1-65535"),
+        (&[&lead[..], &["--addr", "a/b"]].concat(), "accepted"),
+        (&["master"], "--service"),
+        (&["master", "--service", "time", "--layout", "flat"], "no elections"),
+        (&["master", "--service", "time", "--wait", "0s"], "accepted: a time from 1ms to 24h"),
+        (&["ledger", "--listen", "9000"], "127.0.0.1:8897"),
+        (&["ledger", "--listen", "localhost:9000"], "accepted: an IP address and a port"),
     ] {
         let output = demo(arguments).output().unwrap();
         let (out, err) = texts(&output);
@@ -98,8 +115,14 @@ fn the_environment_names_zookeeper_too_and_is_checked_as_well() {
 #[test]
 fn a_zookeeper_that_cannot_be_reached_is_said_and_is_a_failure() {
     let at = nowhere();
-    for more in [&[][..], &["--service", "time"], &["--service", "time", "--watch"]] {
-        let output = demo(&[&["nodes", "--zk", &at, "--wait", "300ms"], more].concat()).output().unwrap();
+    for command in [
+        &["nodes"][..],
+        &["nodes", "--service", "time"],
+        &["nodes", "--service", "time", "--watch"],
+        &["master", "--service", "time"],
+        &["master", "--service", "time", "--watch"],
+    ] {
+        let output = demo(&[command, &["--zk", &at, "--wait", "300ms"]].concat()).output().unwrap();
         let (out, err) = texts(&output);
         assert_eq!(output.status.code(), Some(1), "{err}");
         assert!(err.contains(&format!("no answer from ZooKeeper at {at} within 300ms")), "{err}");
@@ -110,8 +133,14 @@ fn a_zookeeper_that_cannot_be_reached_is_said_and_is_a_failure() {
 #[test]
 fn who_is_stopped_before_the_first_answer_was_not_done() {
     let at = nowhere();
-    for more in [&[][..], &["--service", "time"], &["--service", "time", "--watch"]] {
-        let arguments = [&["nodes", "--zk", &at, "--wait", "1h", "-v"], more].concat();
+    for command in [
+        &["nodes"][..],
+        &["nodes", "--service", "time"],
+        &["nodes", "--service", "time", "--watch"],
+        &["master", "--service", "time"],
+        &["master", "--service", "time", "--watch"],
+    ] {
+        let arguments = [command, &["--zk", &at, "--wait", "1h", "-v"]].concat();
         let mut child = demo(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // Its handlers are there when it says why it waits.
         let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
@@ -119,7 +148,7 @@ fn who_is_stopped_before_the_first_answer_was_not_done() {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert_eq!((output.status.code(), &*output.stdout), (Some(130), &b""[..]), "{more:?}");
+        assert_eq!((output.status.code(), &*output.stdout), (Some(130), &b""[..]), "{command:?}");
     }
 }
 
@@ -129,6 +158,7 @@ fn nobody_who_reads_is_no_reason_to_panic() {
     for arguments in [
         &["agent", "watch", "--service", "time", "--name", "w", "--zk", &at][..],
         &["agent", "register", "--service", "time", "--name", "a", "--zk", &at],
+        &["agent", "lead", "--service", "time", "--name", "a", "--zk", &at, "--ledger", &at],
         &["server", "--listen", "127.0.0.1:0", "--zk", &at],
         &["client", "--zk", &at],
     ] {

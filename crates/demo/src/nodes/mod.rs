@@ -5,21 +5,18 @@ mod table;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args as ClapArgs;
-use jiff::Timestamp;
 use proto::{Instance, ServiceName};
-use registry::{BadNode, InstanceChange, Registry, Source, View, changes_between};
+use registry::{BadNode, InstanceChange, Registry, View, changes_between};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use self::table::table;
-use crate::connection::{Connection, problem};
+use crate::connection::Connection;
 use crate::ending;
 use crate::flags::patience;
 use crate::logging;
-use crate::output::{one_line, print, shown};
+use crate::output::{one_line, point_in_time, print, shown, trust};
 use crate::stop::{self, Stop};
 
 /// See [`crate::Command::Nodes`].
@@ -139,22 +136,16 @@ impl Args {
 
     /// Waits for an answer no longer than the flags say.
     async fn bounded<T>(&self, registry: &Registry, answer: impl Future<Output = T>) -> anyhow::Result<T> {
-        match timeout(self.wait, answer).await {
-            Ok(answer) => Ok(answer),
-            Err(_) => {
-                let (zk, wait, why) = (&self.connection.zk, self.wait, problem(registry.sessions()));
-                bail!("no answer from ZooKeeper at {zk} within {wait:?}{why}")
-            }
-        }
+        self.connection.bounded(self.wait, registry.sessions(), answer).await
     }
 }
 
 fn as_text(service: &ServiceName, view: &View) -> String {
     let rows: Vec<_> = view.entries.iter().map(|instance| row(instance)).collect();
     let mut text = match rows.len() {
-        0 => format!("no instance of {service} is registered ({})", trust(view)),
-        1 => format!("1 instance of {service} ({})", trust(view)),
-        many => format!("{many} instances of {service} ({})", trust(view)),
+        0 => format!("no instance of {service} is registered ({})", trust(view.source)),
+        1 => format!("1 instance of {service} ({})", trust(view.source)),
+        many => format!("{many} instances of {service} ({})", trust(view.source)),
     };
     if !rows.is_empty() {
         let heads = ["ID", "ADDRESS", "CODE", "WEIGHT", "REGISTERED", "METADATA"];
@@ -172,25 +163,19 @@ fn row(Instance { id, data }: &Instance) -> [String; 6] {
         data.address.as_ref().map_or_else(none, ToString::to_string),
         data.unique_code.clone().unwrap_or_else(none),
         data.weight.to_string(),
-        registered(data.registered_at).unwrap_or_else(none),
+        point_in_time(data.registered_at).unwrap_or_else(none),
         if metadata.is_empty() { none() } else { metadata.join(" ") },
     ]
-}
-
-/// When that was, if it is known and a time at all.
-fn registered(unix_millis: u64) -> Option<String> {
-    let millis = i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)?;
-    Timestamp::from_millisecond(millis).ok().map(|at| format!("{at:.0}"))
 }
 
 /// What is to be said when one view follows another.
 fn news(service: &ServiceName, before: &View, now: &View, json: bool) -> Vec<String> {
     let mut lines = Vec::new();
-    if trust(before) != trust(now) {
+    if trust(before.source) != trust(now.source) {
         lines.push(if json {
-            json!({ "kind": "source", "service": service, "source": trust(now) }).to_string()
+            json!({ "kind": "source", "service": service, "source": trust(now.source) }).to_string()
         } else {
-            format!("the list is {} now", trust(now))
+            format!("the list is {} now", trust(now.source))
         });
     }
     lines.extend(changes_between(&before.entries, &now.entries).into_iter().map(|change| {
@@ -210,15 +195,8 @@ fn news(service: &ServiceName, before: &View, now: &View, json: bool) -> Vec<Str
     lines
 }
 
-fn trust(view: &View) -> &'static str {
-    match view.source {
-        Source::Live => "live",
-        Source::Stale { .. } => "stale",
-    }
-}
-
 fn as_json(kind: &str, service: &ServiceName, instance: &Instance, view: &View) -> Value {
-    let mut object = json!({ "kind": kind, "service": service, "source": trust(view) });
+    let mut object = json!({ "kind": kind, "service": service, "source": trust(view.source) });
     if let (Value::Object(object), Ok(Value::Object(fields))) = (&mut object, serde_json::to_value(instance))
     {
         object.extend(fields);
@@ -239,6 +217,7 @@ mod tests {
     use std::sync::Arc;
 
     use proto::{InstanceId, NodeData, flat};
+    use registry::Source;
     use tokio::time::Instant;
 
     use super::*;
@@ -277,13 +256,6 @@ mod tests {
         );
         let empty = as_text(&service(), &view(vec![], Source::Live, &[]));
         assert_eq!(empty, "no instance of time is registered (live)");
-    }
-
-    #[test]
-    fn a_time_that_is_none_is_not_shown() {
-        for none in [0, u64::MAX, i64::MAX as u64] {
-            assert_eq!(registered(none), None, "{none}");
-        }
     }
 
     #[test]
