@@ -25,6 +25,9 @@ async fn a_server_registers_the_port_it_has_answers_and_leaves_when_asked() {
     let (mut server, address) =
         Running::server(&zk, &["--zone", "z", "--meta", "a=b=c", "--weight", "3"]).await;
     server.line(|line| line.starts_with("registered at ")).await;
+    if !server.said.iter().any(|line| line.starts_with("leads time in term ")) {
+        server.line(|line| line.starts_with("leads time in term ")).await;
+    }
     assert_eq!(truth.registered().await, [&*address]);
     let node = truth.session.get(&format!("{}/{address}", common::TIME)).await.unwrap().unwrap();
     let data = proto::decode(&node.data).unwrap();
@@ -34,7 +37,7 @@ async fn a_server_registers_the_port_it_has_answers_and_leaves_when_asked() {
     server.signal(Signal::TERM);
     let ended = server.end().await;
     assert!(ended.status.success());
-    assert_eq!(ended.lines, ["deregistered from time", "stopped"]);
+    assert_eq!(ended.lines, ["leads time no more: resigned", "deregistered from time", "stopped"]);
     // 2 s are promised; this machine may be busy.
     assert!(ended.took < Duration::from_secs(4), "{:?}", ended.took);
     assert_eq!(truth.registered().await, [""; 0]);
@@ -151,6 +154,98 @@ async fn a_request_that_nobody_answers_fails_and_the_client_with_it() {
     assert_eq!(text.matches("FAILED: nobody answered  [dead: refused]").count(), 2, "{text}");
     assert!(text.contains("2 requests to time, 2 failed, 0 retries; answered by nobody"), "{text}");
     assert!(!text.contains("drained"), "{text}");
+}
+
+/// The term in which a server says that it leads.
+async fn leads(server: &mut Running) -> i64 {
+    let said = server.line(|line| line.starts_with("leads time in term ")).await;
+    said.trim_start_matches("leads time in term ").parse().unwrap()
+}
+
+#[tokio::test]
+async fn of_the_servers_one_leads_and_an_operator_sees_who() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let master = |more: &[&str]| with_flags(&zk, &[&["master", "--service", "time"], more].concat());
+    let nobody = run(master(&[])).await;
+    assert_eq!((nobody.status.code(), &*stdout(&nobody)), (Some(1), "nobody leads time (live)\n"));
+    let nobody = run(master(&["--json"])).await;
+    let line = json(stdout(&nobody).trim_end());
+    assert_eq!(
+        (nobody.status.code(), &line["master"], &line["service"]),
+        (Some(1), &Value::Null, &"time".into())
+    );
+
+    let (mut not, _) = Running::server(&zk, &["--no-campaign"]).await;
+    not.line(|line| line.starts_with("registered at ")).await;
+    let (mut first, at_first) = Running::server(&zk, &["--zone", "z"]).await;
+    let term = leads(&mut first).await;
+    let mut watch = Running::start(master(&["--watch", "--json"]));
+    watch.event(|line| line["master"]["id"] == at_first.as_str() && line["source"] == "live").await;
+    let (mut second, at_second) = Running::server(&zk, &["--id", "second"]).await;
+    second.line(|line| line.starts_with("registered at ")).await;
+    let two = async {
+        while truth.session.children("/headkeeper/time/election").await.unwrap().len() < 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, two).await.unwrap();
+
+    let led = run(master(&["--json"])).await;
+    let line = json(stdout(&led).trim_end());
+    assert_eq!(led.status.code(), Some(0));
+    assert_eq!((&line["master"]["term"], &line["source"]), (&term.into(), &"live".into()));
+    assert_eq!(line["master"]["data"]["metadata"]["zone"], "z");
+    let text = stdout(&run(master(&[])).await);
+    assert!(
+        text.starts_with(&format!("{at_first} leads time in term {term}, at {at_first}, stands since 20")),
+        "{text}"
+    );
+
+    first.signal(Signal::TERM);
+    let later = leads(&mut second).await;
+    assert!(later > term, "{later} after {term}");
+    let seen = watch.event(|line| line["master"]["id"] == "second").await;
+    assert_eq!(
+        (&seen["master"]["term"], &seen["master"]["data"]["server_port"]),
+        (&later.into(), &json(at_second.rsplit(':').next().unwrap()))
+    );
+    zk.cut_off(true);
+    watch.event(|line| line["master"]["id"] == "second" && line["source"] == "stale").await;
+    let said = second.line(|line| line.starts_with("leads time no more: ")).await;
+    assert_eq!(said, "leads time no more: lease-ended");
+    zk.cut_off(false);
+    second.signal(Signal::TERM);
+    watch.event(|line| line["master"].is_null() && line["source"] == "live").await;
+    watch.signal(Signal::INT);
+    assert!(watch.end().await.status.success());
+    assert!(not.is_running() && !not.said.iter().any(|line| line.contains("leads")));
+
+    // By somebody else's program, perhaps.
+    let strange = "/headkeeper/time/election/x-0000000099";
+    truth.session.create(strange, b"nonsense", zk_session::Kind::Ephemeral).await.unwrap();
+    let led = run(master(&[])).await;
+    let text = stdout(&led);
+    assert!(led.status.success() && text.starts_with("x leads time in term "), "{text}");
+    assert!(text.contains(", its data cannot be read: "), "{text}");
+}
+
+#[tokio::test]
+async fn who_is_granted_too_short_a_session_serves_but_does_not_lead() {
+    let server = zk_local::Server::builder().max_session(Duration::from_millis(400)).start().await.unwrap();
+    let proxy = zk_local::Proxy::start(server.address()).await.unwrap();
+    let zk = Zk { proxy, server };
+    let (mut serving, address) = Running::server(&zk, &[]).await;
+    serving.line(|line| line.starts_with("registered at ")).await;
+    let mut agent = Running::agent(&zk, "lead", "a", &[]);
+    let error = agent.ev("error").await;
+    assert!(error["what"].as_str().unwrap().contains("400ms"), "{error}");
+    agent.signal(Signal::TERM);
+    let ended = agent.end().await;
+    assert!(ended.status.success());
+    assert_eq!(ended.names(), ["closed", "bye"]);
+    assert!(ask(&address).await.starts_with(&address));
+    assert!(!serving.said.iter().any(|line| line.contains("leads")), "{:?}", serving.said);
 }
 
 #[tokio::test]

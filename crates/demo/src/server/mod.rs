@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
+use leader::Lost;
 use proto::{Address, InstanceId, NodeData, ServiceName};
 use registry::Status;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tracing::warn;
+use zk_session::Keeper;
 
 use self::answering::Answering;
+use crate::candidate::{Candidate, News};
 use crate::connection::{Connection, Usage};
 use crate::ending::{self, Withdrawal};
 use crate::flags::{number, socket};
@@ -61,6 +64,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     meta: Vec<(String, String)>,
 
+    /// Do not stand for election; with --layout flat there is none
+    #[arg(long)]
+    no_campaign: bool,
+
     #[command(flatten)]
     connection: Connection,
 }
@@ -71,7 +78,8 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   demo client --service time --requests 3
 
 It answers each connection with one line, its address and the time, and closes it. It starts without ZooKeeper, and \
-registers when that is there. SIGTERM and Ctrl-C: it deregisters, finishes what it began, and ends with 0.";
+registers when that is there. It stands for election among the servers of its service, and says when it leads (see demo master). \
+SIGTERM and Ctrl-C: it steps down, deregisters, finishes what it began, and ends with 0.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("info", args.connection.verbose);
@@ -89,9 +97,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     say(format!("listening on {address}"));
 
     let keeper = args.connection.keep()?;
-    let registration = args.connection.registry(keeper.sessions()).announce_as(&args.service, id, data)?;
+    let registration =
+        args.connection.registry(keeper.sessions()).announce_as(&args.service, id.clone(), data.clone())?;
     let mut status = registration.status();
     status.mark_changed();
+    let mut candidate = args.campaign(&keeper, id, data);
     loop {
         tokio::select! {
             () = stop.requested() => break,
@@ -100,11 +110,25 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Status::Replaced => warn!("a newer server has taken our id; this one answers, but is not registered"),
                 Status::Registering { .. } | Status::Withdrawn => {}
             },
+            news = news(&mut candidate) => match news {
+                News::Leads(leadership) => say(format!("leads {} in term {}", args.service, leadership.term())),
+                News::LeadsNoMore { why, .. } => args.lost(why),
+                News::Problem(problem) => warn!(problem, "it serves, but cannot lead"),
+                News::Refused(why) => warn!(why, "it serves, and stands for election no more"),
+            },
         }
     }
 
+    // First of all it leads no more: the next one need not wait for the rest.
+    let left = candidate.map(Candidate::resign);
     let mut withdrawal = Withdrawal::start(registration.withdraw());
-    if withdrawal.done_soon().await {
+    let left = async {
+        if let Some((led, mut left)) = left {
+            led.iter().for_each(|(_, why)| args.lost(*why));
+            left.done_soon().await;
+        }
+    };
+    if tokio::join!(left, withdrawal.done_soon()).1 {
         say(format!("deregistered from {}", args.service));
         sleep(FAREWELL).await;
     }
@@ -116,7 +140,35 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What happens to the candidate, if there is one.
+async fn news(candidate: &mut Option<Candidate>) -> News {
+    match candidate {
+        Some(candidate) => candidate.news().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Args {
+    /// Stands for election, unless that is not wanted or not possible: it serves all the same.
+    fn campaign(&self, keeper: &Keeper, id: InstanceId, data: NodeData) -> Option<Candidate> {
+        if self.no_campaign || self.connection.has_elections().is_err() {
+            return None;
+        }
+        let election = self.connection.election(keeper.sessions());
+        let stand = || anyhow::Ok(election.campaign_as(&self.service, id, data)?);
+        match self.connection.can_lead().map_err(Into::into).and_then(|()| stand()) {
+            Ok(candidacy) => Some(Candidate::new(candidacy)),
+            Err(why) => {
+                warn!(why = format!("{why:#}"), "it serves, and does not stand for election");
+                None
+            }
+        }
+    }
+
+    fn lost(&self, why: Lost) {
+        say(format!("leads {} no more: {why}", self.service));
+    }
+
     fn address(&self, port: u16) -> Result<Address, Usage> {
         let ip = self.listen.ip();
         let host = match &self.advertise {
