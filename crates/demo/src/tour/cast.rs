@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
+use leader::Term;
 use proto::{Address, ServiceName};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -71,12 +72,17 @@ impl Player {
         self.child.kill().await.context("cannot kill a process")
     }
 
-    /// Asks it to end, and waits until it did.
-    pub(super) async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+    /// Asks it to end.
+    pub(super) fn ask_to_stop(&self) {
         if let Some(pid) = self.pid().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)) {
             // It is not waited for yet, so the pid is still its own; it may have ended by itself all the same.
             let _ = kill_process(pid, Signal::TERM);
         }
+    }
+
+    /// Asks it to end, and waits until it did.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        self.ask_to_stop();
         let Ok(ended) = timeout(END, self.child.wait()).await else {
             self.child.start_kill()?;
             bail!("a process did not end within {END:?} of being asked to");
@@ -121,6 +127,23 @@ impl Host {
         let address = said.as_ref().and_then(|line| line.strip_prefix("listening on ")?.parse().ok());
         let address = address.with_context(|| format!("the server on {listen} did not start"))?;
         Ok(Self { address, player })
+    }
+}
+
+impl Host {
+    /// Waits until it says itself that it leads in this term.
+    pub(super) async fn leads(&mut self, service: &ServiceName, term: Term) -> anyhow::Result<()> {
+        let wanted = format!("leads {service} in term {term}");
+        let said = async {
+            while let Some(line) = self.player.line().await {
+                if line == wanted {
+                    return true;
+                }
+            }
+            false
+        };
+        ensure!(timeout(BEGIN, said).await == Ok(true), "{} did not say that it {wanted}", self.address);
+        Ok(())
     }
 }
 

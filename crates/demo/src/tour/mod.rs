@@ -1,4 +1,4 @@
-//! All of it in half a minute: servers, a client, a death and a return, as separate processes.
+//! All of it in half a minute: servers, a client, who leads, a death and a return, as separate processes.
 
 mod cast;
 mod stage;
@@ -48,8 +48,8 @@ Examples:
   demo tour --keep                        and stay up, to be played with from another terminal
   ZK_CONNECT=127.0.0.1:2181 demo tour     with yours
 
-It starts three time servers (8897, 8898, 8899, or other ports where these are taken) and a client, kills one server \
-hard, and ends with 1 if anything was not as promised. Nothing that it started stays behind.";
+It starts three time servers (8897, 8898, 8899, or other ports where these are taken) and a client, kills the server that \
+leads, and ends with 1 if anything was not as promised. Nothing that it started stays behind.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("error", args.verbose);

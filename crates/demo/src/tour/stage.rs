@@ -1,8 +1,10 @@
 //! What runs during the tour, and what is seen of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use leader::{Master, Observer, Term};
 use proto::ServiceName;
 use registry::{Discovery, View};
 use serde::Deserialize;
@@ -27,6 +29,8 @@ pub(super) struct Stage {
     pub(super) staying: bool,
     begun: Instant,
     view: watch::Receiver<Option<View>>,
+    masters: watch::Receiver<Option<leader::View>>,
+    _observer: Observer,
     // What is declared last is dropped last: nobody is to miss ZooKeeper.
     _discovery: Discovery,
     keeper: Keeper,
@@ -63,6 +67,7 @@ impl Stage {
         server: Option<zk_local::Server>,
     ) -> anyhow::Result<Self> {
         let keeper = connection.keep()?;
+        let observer = connection.election(keeper.sessions()).observe(&service);
         let discovery = connection.registry(keeper.sessions()).follow(&service);
         Ok(Self {
             connection,
@@ -73,6 +78,8 @@ impl Stage {
             staying: false,
             begun: Instant::now(),
             view: discovery.view(),
+            masters: observer.view(),
+            _observer: observer,
             _discovery: discovery,
             keeper,
             server,
@@ -114,6 +121,18 @@ impl Stage {
         view.iter().flat_map(|view| view.entries.iter()).map(|instance| instance.id.to_string()).collect()
     }
 
+    /// Who leads, as everybody sees it now.
+    pub(super) fn master(&self) -> Option<Arc<Master>> {
+        self.masters.borrow().as_ref().and_then(|view| view.master.clone())
+    }
+
+    /// Which of the servers that is, and in which term.
+    pub(super) fn leading(&self) -> Option<(usize, Term)> {
+        let master = self.master()?;
+        let host = self.hosts.iter().position(|host| host.address.to_string() == master.id)?;
+        Some((host, master.term))
+    }
+
     pub(super) fn begin_client(&mut self) -> anyhow::Result<()> {
         self.client = Some(cast::client(&self.connection, &self.service)?);
         Ok(())
@@ -147,6 +166,9 @@ impl Stage {
         tokio::select! {
             Ok(()) = self.view.changed() => {
                 self.view.borrow_and_update();
+            }
+            Ok(()) = self.masters.changed() => {
+                self.masters.borrow_and_update();
             }
             Some(line) = said => {
                 if let Ok(Line { answered, refused, took_ms }) = serde_json::from_str(&line) {

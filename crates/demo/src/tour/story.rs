@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
+use leader::Term;
 use tokio::time::Instant;
 
 use super::cast::{self, Host};
 use super::stage::{Request, Stage};
+use crate::output::shown;
 
 const PORTS: [u16; 3] = [8897, 8898, 8899];
-
-/// Who dies.
-const VICTIM: usize = 1;
 
 /// How long something that takes milliseconds may take on a loaded machine.
 const SOON: Duration = Duration::from_secs(10);
 
 /// What a loaded machine may add to a time that is promised.
 const SLACK: Duration = Duration::from_millis(1500);
+
+/// What may go by from the end of a session, or of a leader that is asked to go, until somebody else leads.
+const HAND_OVER: Duration = Duration::from_millis(500);
 
 /// So many answers are watched where nothing else is waited for.
 const A_FEW: usize = 15;
@@ -32,12 +34,22 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
 
     servers_register(stage).await?;
     client_finds_them(stage).await?;
-    let killed = one_is_killed(stage).await?;
-    list_shrinks(stage, killed, timeout).await?;
-    it_returns(stage).await?;
+    let first = one_leads(stage).await?;
+    let victim = first.host;
+    let killed = it_is_killed(stage, victim).await?;
+    let second = another_leads(stage, &first).await?;
+    let (took, promised) = (second.since - killed, stage.expiry(timeout) + HAND_OVER);
+    stage.say(&format!(
+        "{} leads now, {took:.1?} after the kill (promised: {promised:.1?} at most), in term {}, which is greater",
+        stage.hosts[second.host].address, second.term
+    ))?;
+    ensure!(took <= promised + SLACK, "that took longer than promised");
+    list_shrinks(stage, victim, killed, timeout).await?;
+    it_returns(stage, victim).await?;
     if keep {
         return stay(stage).await;
     }
+    it_hands_over(stage, &second).await?;
     all_leave(stage).await
 }
 
@@ -67,12 +79,44 @@ async fn client_finds_them(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one_is_killed(stage: &mut Stage) -> anyhow::Result<Instant> {
+/// One that leads.
+struct Reign {
+    /// Which of the servers.
+    host: usize,
+    term: Term,
+    /// When it was seen to, and said so itself.
+    since: Instant,
+}
+
+async fn one_leads(stage: &mut Stage) -> anyhow::Result<Reign> {
+    let first = leader_after(stage, Term(0), SOON).await?;
+    let address = &stage.hosts[first.host].address;
+    stage.say(&format!("one of them leads: {address}, in term {} (its fencing token)", first.term))?;
+    Ok(first)
+}
+
+async fn another_leads(stage: &mut Stage, before: &Reign) -> anyhow::Result<Reign> {
+    let within = stage.expiry(stage.timeout()?) + HAND_OVER + SLACK;
+    let next = leader_after(stage, before.term, within).await?;
+    ensure!(next.host != before.host, "the one that is gone leads");
+    Ok(next)
+}
+
+/// Waits for a leader of a later term, which everybody sees and it knows itself.
+async fn leader_after(stage: &mut Stage, before: Term, within: Duration) -> anyhow::Result<Reign> {
+    let leads = |stage: &Stage| stage.leading().filter(|(_, term)| *term > before);
+    stage.until("one that leads", within, |stage| leads(stage).is_some()).await?;
+    let (host, term) = leads(stage).context("it leads no more")?;
+    stage.hosts[host].leads(&stage.service, term).await?;
+    Ok(Reign { host, term, since: Instant::now() })
+}
+
+async fn it_is_killed(stage: &mut Stage, victim: usize) -> anyhow::Result<Instant> {
     stage.requests.clear();
     let killed = Instant::now();
-    stage.hosts[VICTIM].player.kill().await?;
-    let address = stage.hosts[VICTIM].address.to_string();
-    stage.say(&format!("killed {address} with SIGKILL: it had no chance to say goodbye"))?;
+    stage.hosts[victim].player.kill().await?;
+    let address = stage.hosts[victim].address.to_string();
+    stage.say(&format!("killed {address}, which leads, with SIGKILL: it had no chance to say goodbye"))?;
     stage
         .until("a request that meets the dead server", SOON, |stage| {
             stage.requests.iter().any(|request| request.refused.contains(&address))
@@ -87,8 +131,13 @@ async fn one_is_killed(stage: &mut Stage) -> anyhow::Result<Instant> {
     Ok(killed)
 }
 
-async fn list_shrinks(stage: &mut Stage, killed: Instant, timeout: Duration) -> anyhow::Result<()> {
-    let address = stage.hosts[VICTIM].address.to_string();
+async fn list_shrinks(
+    stage: &mut Stage,
+    victim: usize,
+    killed: Instant,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    let address = stage.hosts[victim].address.to_string();
     let promised = stage.expiry(timeout);
     let gone = |stage: &Stage| !stage.listed().contains(&address);
     stage.until("the dead server to leave the list", promised + SLACK, gone).await?;
@@ -113,21 +162,36 @@ async fn list_shrinks(stage: &mut Stage, killed: Instant, timeout: Duration) -> 
     Ok(())
 }
 
-async fn it_returns(stage: &mut Stage) -> anyhow::Result<()> {
+async fn it_returns(stage: &mut Stage, victim: usize) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let port = stage.hosts[VICTIM].address.port();
-    stage.hosts[VICTIM] = Host::start(&stage.connection, &stage.service, port).await?;
-    let address = stage.hosts[VICTIM].address.to_string();
-    stage.say(&format!("started it again: {}", introduced(&stage.hosts[VICTIM], port)))?;
+    let port = stage.hosts[victim].address.port();
+    stage.hosts[victim] = Host::start(&stage.connection, &stage.service, port).await?;
+    let address = stage.hosts[victim].address.to_string();
+    stage.say(&format!("started it again: {}", introduced(&stage.hosts[victim], port)))?;
     stage.until("it to be on the list again", SOON, |stage| stage.listed().contains(&address)).await?;
     stage.say(&format!("the list grew {:.1?} later: {}", begin.elapsed(), stage.listed().join(" ")))?;
     stage.requests.clear();
     stage
         .until("an answer of it", SOON, |stage| {
-            has_answered(&stage.requests, &stage.hosts[VICTIM]) && stage.requests.len() >= A_FEW
+            has_answered(&stage.requests, &stage.hosts[victim]) && stage.requests.len() >= A_FEW
         })
         .await?;
     stage.say("and the client asks it again")
+}
+
+async fn it_hands_over(stage: &mut Stage, before: &Reign) -> anyhow::Result<()> {
+    let asked = Instant::now();
+    stage.hosts[before.host].player.ask_to_stop();
+    let next = another_leads(stage, before).await?;
+    let took = next.since - asked;
+    stage.say(&format!(
+        "asked {} by SIGTERM to go: {took:.1?} later {} leads, in term {} (promised: {HAND_OVER:.1?} at most)",
+        stage.hosts[before.host].address, stage.hosts[next.host].address, next.term
+    ))?;
+    ensure!(took <= HAND_OVER + SLACK, "that took longer than promised");
+    let ended = stage.hosts[before.host].player.stop().await?;
+    ensure!(ended.success(), "it did not end well: {ended}");
+    Ok(())
 }
 
 async fn all_leave(stage: &mut Stage) -> anyhow::Result<()> {
@@ -140,7 +204,7 @@ async fn all_leave(stage: &mut Stage) -> anyhow::Result<()> {
     let took = begin.elapsed();
     stage.until("an empty list", SOON, |stage| stage.listed().is_empty()).await?;
     stage.say(&format!(
-        "stopped the servers with SIGTERM: each left the list by itself, all gone after {took:.1?}"
+        "stopped the other servers with SIGTERM: each left the list by itself, all gone after {took:.1?}"
     ))?;
     stage.say("all was as promised")
 }
@@ -152,6 +216,7 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
     stage.say("staying up until Ctrl-C; from another terminal:")?;
     for command in [
         format!("{program} nodes --zk {zk} --service {service} --watch"),
+        format!("{program} master --zk {zk} --service {service} --watch"),
         format!("{program} client --zk {zk} --service {service} --requests 5"),
         format!("{program} server --zk {zk} --service {service} --listen 127.0.0.1:0"),
     ] {
@@ -159,7 +224,7 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
     }
     let pids: Vec<_> = stage.hosts.iter().filter_map(|host| host.player.pid()).collect();
     stage.say(&format!("the servers are the processes {pids:?}: kill one and see"))?;
-    let mut listed = stage.listed();
+    let (mut listed, mut master) = (stage.listed(), stage.master());
     loop {
         stage.next().await;
         // They would be gathered for as long as somebody plays.
@@ -167,6 +232,14 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
         if stage.listed() != listed {
             listed = stage.listed();
             stage.say(&format!("the list: {}", listed.join(" ")))?;
+        }
+        if stage.master() != master {
+            master = stage.master();
+            let who = master.as_ref().map_or_else(
+                || "nobody leads".to_owned(),
+                |master| format!("{} leads in term {}", shown(&master.id), master.term),
+            );
+            stage.say(&who)?;
         }
     }
 }
