@@ -278,3 +278,167 @@ impl fmt::Debug for Acting {
         f.debug_struct("Acting").field("at", &self.at).field("seq", &self.seq).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leader::{Candidacy, Election, NodeData, Root, ServiceName};
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+    use zk_session::Keeper;
+    use zk_session::fake::{FakeClient, FakeZk};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// One that leads, on a fake server.
+    struct Leader {
+        leadership: Leadership,
+        client: FakeClient,
+        _candidacy: Candidacy,
+        _keeper: Keeper,
+    }
+
+    impl Leader {
+        async fn start() -> Self {
+            let client = FakeZk::default().client();
+            let keeper = Keeper::start(client.clone());
+            let election = Election::new(keeper.sessions(), Root::default());
+            let service = ServiceName::parse("time").unwrap();
+            let candidacy = election.campaign(&service, NodeData::behind_broker("a")).unwrap();
+            let leadership = timeout(LONG, candidacy.elected()).await.unwrap().unwrap();
+            Self { leadership, client, _candidacy: candidacy, _keeper: keeper }
+        }
+
+        /// As when the process was stopped: nobody was told yet, but the guard knows.
+        fn was_stopped(&self) {
+            self.client.sleep(Duration::from_secs(3600));
+        }
+    }
+
+    async fn ledger() -> (TcpListener, Acting) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap().to_string().parse().unwrap();
+        (listener, Acting::on(at, InstanceId::parse("a\"b").unwrap()))
+    }
+
+    async fn open() -> (Open, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = dial(listener.local_addr().unwrap().to_string()).await.unwrap();
+        let (other, _) = listener.accept().await.unwrap();
+        (Open { stream, act: None, heard: Vec::new() }, other)
+    }
+
+    fn act(leader: &Leader) -> Act {
+        Act::new(leader.leadership.clone(), &InstanceId::parse("a").unwrap(), 1)
+    }
+
+    #[tokio::test]
+    async fn it_acts_line_by_line_until_the_guard_says_no() {
+        let leader = Leader::start().await;
+        let (listener, mut acting) = ledger().await;
+        let token = leader.leadership.term().0;
+        acting.begin(leader.leadership.clone());
+        let ledger = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            for seq in 1..=3 {
+                let mut line = String::new();
+                stream.read_line(&mut line).await.unwrap();
+                assert_eq!(line, format!("{{\"who\":\"a\\\"b\",\"token\":{token},\"seq\":{seq}}}\n"));
+                if seq == 3 {
+                    leader.was_stopped();
+                }
+                stream.write_all(format!("{{\"ok\":true,\"max\":{token}}}\n").as_bytes()).await.unwrap();
+            }
+            // Ten more were due.
+            timeout(PACE * 10, stream.read_u8()).await.unwrap_err();
+        };
+        tokio::select! {
+            outcome = acting.next() => panic!("{outcome:?}"),
+            done = timeout(LONG, ledger) => done.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_act_that_waits_for_room_is_given_up_when_the_leadership_ends() {
+        for written in [0, 5] {
+            let leader = Leader::start().await;
+            let (mut open, mut other) = open().await;
+            // Until nothing fits any more.
+            let mut full = 0;
+            while timeout(Duration::from_millis(50), open.stream.writable()).await.is_ok() {
+                full += open.stream.try_write(&[b'x'; 4096]).unwrap_or(0);
+            }
+            open.act = Some(Act { written, ..act(&leader) });
+            timeout(Duration::from_millis(50), open.step(None)).await.map(drop).unwrap_err();
+            leader.was_stopped();
+            let read_all = async {
+                let mut rest = Vec::new();
+                other.read_to_end(&mut rest).await.unwrap();
+                rest
+            };
+            let step = async {
+                let gave_up = timeout(Duration::from_millis(500), open.step(None)).await;
+                assert!(open.act.as_ref().is_none_or(|act| act.written > 0));
+                drop(open);
+                gave_up
+            };
+            let (gave_up, rest) = tokio::join!(step, read_all);
+            assert_eq!(rest.len(), full, "something was sent");
+            match gave_up {
+                Ok(Err(why)) => assert!(written > 0 && why.contains("half a line"), "{why}"),
+                Ok(Ok(_)) => panic!("it acted"),
+                Err(_) => assert_eq!(written, 0),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_ledger_says_is_understood_or_the_connection_is_given_up() {
+        let leader = Leader::start().await;
+        let trouble = |what: &str| Outcome::Trouble(what.to_owned());
+        let token = leader.leadership.term();
+        for (says, expected) in [
+            ("{\"ok\":false,\"max\":9}\n", Outcome::TurnedAway { term: token, max: Some(9) }),
+            ("{\"more\":1,\"ok\":false}\n", Outcome::TurnedAway { term: token, max: None }),
+            ("{\"ok\":false,\"error\":\"what?\",\"max\":1}\n", trouble("understood nothing: what?")),
+            ("nonsense\n", trouble("answered what is no answer")),
+            ("{\"max\":9}\n", trouble("answered what is no answer")),
+            ("{\"ok\":true,\"max\":1}\n{\"ok\":true,\"max\":1}\n", trouble("answered what was not asked")),
+            ("", trouble("closed the connection")),
+            (&"x".repeat(LONGEST + 1), trouble("more than 4096 bytes")),
+        ] {
+            let (listener, mut acting) = ledger().await;
+            acting.begin(leader.leadership.clone());
+            let ledger = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_u8().await.unwrap();
+                // An end that leaves something unread would be another error.
+                let _ = stream.try_read(&mut [0; 1024]);
+                stream.write_all(says.as_bytes()).await.unwrap();
+                if says.is_empty() { drop(stream) } else { std::future::pending().await }
+            };
+            let outcome = async {
+                tokio::select! {
+                    outcome = acting.next() => outcome,
+                    () = async { ledger.await; std::future::pending().await } => unreachable!(),
+                }
+            };
+            let outcome = timeout(LONG, outcome).await.unwrap();
+            match (&outcome, &expected) {
+                (Outcome::Trouble(what), Outcome::Trouble(part)) => {
+                    assert!(what.contains(part) && what.contains("127.0.0.1:"), "{says}: {what}");
+                }
+                _ => assert_eq!(outcome, expected, "{says}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_dialed_before_there_is_a_leadership() {
+        let (listener, mut acting) = ledger().await;
+        timeout(PACE * 5, acting.next()).await.unwrap_err();
+        timeout(PACE * 5, listener.accept()).await.map(drop).unwrap_err();
+    }
+}
