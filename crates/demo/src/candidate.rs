@@ -15,6 +15,7 @@ pub(crate) struct Candidate {
     candidacy: Candidacy,
     status: watch::Receiver<Status>,
     leading: Option<Leadership>,
+    term: Option<Term>,
 }
 
 /// Something that happened to a candidate.
@@ -37,7 +38,7 @@ impl Candidate {
         let mut status = candidacy.status();
         // It may be further than its beginning already.
         status.mark_changed();
-        Self { candidacy, status, leading: None }
+        Self { candidacy, status, leading: None, term: None }
     }
 
     /// The next thing that happens.
@@ -63,6 +64,7 @@ impl Candidate {
                 // One that is over before it was told is not told at all.
                 Status::Leading(leadership) if leadership.holds() => {
                     self.leading = Some(leadership.clone());
+                    self.term = Some(leadership.term());
                     return News::Leads(leadership);
                 }
                 Status::Joining { problem: Some(problem) } => {
@@ -81,9 +83,9 @@ impl Candidate {
         }
     }
 
-    /// The term of the leadership that was told and not taken back.
+    /// The term of the leadership that was told last, if any was. It may be over, and the same node lead again in the same term.
     pub(crate) fn term(&self) -> Option<Term> {
-        self.leading.as_ref().map(Leadership::term)
+        self.term
     }
 
     /// Changes what is said about this candidate.

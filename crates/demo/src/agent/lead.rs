@@ -27,14 +27,14 @@ const FENCED_PAUSE: Duration = Duration::from_secs(1);
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
-    pub(super) who: Identity,
-
-    #[command(flatten)]
     place: Place,
 
     /// Where the ledger is that it acts on while it leads, as `demo ledger` is one; without it, it only leads
     #[arg(long, value_name = "HOST:PORT")]
     ledger: Option<Address>,
+
+    #[command(flatten)]
+    pub(super) who: Identity,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
@@ -203,7 +203,8 @@ impl Agent {
                     Standing::Candidate(candidate) => candidate.term() == Some(Term(token)),
                     Standing::Leaving { .. } | Standing::Pausing { .. } | Standing::Gone => false,
                 };
-                // Its node has this term for as long as it is there; another one has a greater.
+                // Its node has this term for as long as it is there, also when it does not lead just now; another one has a
+                // greater.
                 if outdated {
                     self.leave("fenced", Some(Instant::now() + FENCED_PAUSE));
                 }
@@ -228,12 +229,12 @@ impl Agent {
     }
 
     fn obey(&mut self, command: Command) {
-        if let Err(why) = self.told(command) {
+        if let Err(why) = self.try_to_obey(command) {
             self.voice.error(format!("not done: {why}"));
         }
     }
 
-    fn told(&mut self, command: Command) -> Result<(), String> {
+    fn try_to_obey(&mut self, command: Command) -> Result<(), String> {
         match command {
             Command::Deregister => {
                 Err("deregister is for those who register; who stands for election resigns".to_owned())

@@ -21,10 +21,10 @@ use crate::stop::Stop;
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
-    pub(super) who: Identity,
+    place: Place,
 
     #[command(flatten)]
-    place: Place,
+    pub(super) who: Identity,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
