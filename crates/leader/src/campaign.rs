@@ -12,6 +12,7 @@ use zk_session::{Grant, Held, Lease, Link, Moment, Presence, Renewal, SessionId,
 
 use crate::candidacy::Status;
 use crate::line::ahead_of;
+use crate::resignation::Resignation;
 use crate::{Error, LEAST_TIMEOUT, Leadership, Lost, Term};
 
 /// A leader looks at its lease this often at least: timers may stand still while the machine sleeps, its clock does not.
@@ -26,7 +27,7 @@ pub(crate) struct Campaign {
     pub(crate) directory: String,
     pub(crate) lease: Lease,
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) resigned: watch::Sender<bool>,
+    pub(crate) resignation: Resignation,
 }
 
 /// A node of ours. What was concluded for it is true for as long as it is there, on every connection.
@@ -40,10 +41,9 @@ struct Node {
 impl Campaign {
     /// Stands for election until we resign, are refused, or the keeper is closed.
     pub(crate) async fn run(self, presence: Arc<Presence>) {
-        let mut resigned = self.resigned.subscribe();
         let refused = tokio::select! {
             biased;
-            _ = resigned.wait_for(|resigned| *resigned) => None,
+            () = self.resignation.given() => None,
             refused = self.stand(presence.status()) => refused,
         };
         presence.let_go();
@@ -231,10 +231,10 @@ impl Campaign {
     fn begin(&self, node: &Node, until: Moment) {
         let Node { path, session, term } = node.clone();
         let leadership =
-            Leadership::new(term, path, session, self.sessions.clone(), until, self.resigned.clone());
+            Leadership::new(term, path, session, self.sessions.clone(), until, self.resignation.clone());
         // Nobody who resigned begins to lead: see `Candidacy::leave`.
         self.status.send_if_modified(|status| {
-            let wanted = !*self.resigned.borrow();
+            let wanted = !self.resignation.is_given();
             if wanted {
                 info!(path = leadership.path(), %term, %session, "we lead");
                 *status = Status::Leading(leadership);
@@ -292,7 +292,7 @@ struct StepDownOnDrop<'a>(&'a Campaign);
 
 impl Drop for StepDownOnDrop<'_> {
     fn drop(&mut self) {
-        let resigned = *self.0.resigned.borrow();
+        let resigned = self.0.resignation.is_given();
         self.0.step_down(if resigned { Lost::Resigned } else { Lost::Closed });
     }
 }

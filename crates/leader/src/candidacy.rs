@@ -6,6 +6,7 @@ use proto::{InstanceId, NodeData};
 use tokio::sync::watch;
 use zk_session::Presence;
 
+use crate::resignation::Resignation;
 use crate::{Error, Leadership, Lost};
 
 /// That this process stands for election: it has a place in the line, and another one whenever that is lost, until it resigns.
@@ -23,7 +24,7 @@ pub struct Candidacy {
     pub(crate) data: Mutex<NodeData>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) resigned: watch::Sender<bool>,
+    pub(crate) resignation: Resignation,
 }
 
 /// How a [`Candidacy`] stands.
@@ -104,7 +105,7 @@ impl Candidacy {
     /// [`Error::Invalid`] when the data is not valid or too large; nothing is changed then. [`Error::Over`] when there is
     /// nothing to change any more.
     pub fn update(&self, change: impl FnOnce(&mut NodeData)) -> Result<(), Error> {
-        if *self.resigned.borrow() || matches!(&*self.status.borrow(), Status::Over { .. }) {
+        if self.resignation.is_given() || matches!(&*self.status.borrow(), Status::Over { .. }) {
             return Err(Error::Over);
         }
         // Held until the data is handed on, so that the latest here is the latest there.
@@ -136,7 +137,7 @@ impl Candidacy {
     fn leave(&self) {
         // Under the lock that a leadership begins under: there is none, and will be none, when the node is let go.
         self.status.send_if_modified(|status| {
-            self.resigned.send_replace(true);
+            self.resignation.give();
             if let Status::Leading(leadership) = status {
                 leadership.lose(Lost::Resigned);
             }

@@ -9,6 +9,7 @@ use zk_session::{Kind, Name, Presence, Sessions, Spec, State};
 use crate::campaign::Campaign;
 use crate::candidacy::{Candidacy, Status};
 use crate::master::{self, Master};
+use crate::resignation::Resignation;
 use crate::{Error, LEAST_TIMEOUT, Observer};
 
 /// Elections among the processes of a service, on the sessions of one [`Keeper`](zk_session::Keeper).
@@ -75,16 +76,16 @@ impl Election {
         };
         let presence = Arc::new(Presence::hold(self.sessions.clone(), spec)?);
         let status = watch::Sender::new(Status::Joining { problem: None });
-        let resigned = watch::Sender::new(false);
+        let resignation = Resignation::default();
         let campaign = Campaign {
             sessions: self.sessions.clone(),
             directory,
             lease: self.sessions.lease(),
             status: status.clone(),
-            resigned: resigned.clone(),
+            resignation: resignation.clone(),
         };
         tokio::spawn(campaign.run(presence.clone()));
-        Ok(Candidacy { id, data: Mutex::new(data), presence, status, resigned })
+        Ok(Candidacy { id, data: Mutex::new(data), presence, status, resignation })
     }
 
     /// Follows who leads `service`. Returns at once; nobody needs to stand for election.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zk_session::{Moment, SessionId, Sessions};
 
+use crate::resignation::Resignation;
+
 /// The number of a leadership: every later one, of whatever process, has a greater one. This is the fencing token.
 ///
 /// It is the transaction that made the leader's node, so the same node that leads again after a lapse has the same term. Where
@@ -46,7 +48,7 @@ struct Reign {
     /// Until when it holds, in nanoseconds of the lease's clock; [`OVER`] when anybody was told that it does not.
     until: AtomicU64,
     lost: watch::Sender<Option<Lost>>,
-    resigned: watch::Sender<bool>,
+    resignation: Resignation,
 }
 
 /// No answer of `holds` after this is ever a yes.
@@ -84,10 +86,10 @@ impl Leadership {
         session: SessionId,
         sessions: Sessions,
         until: Moment,
-        resigned: watch::Sender<bool>,
+        resignation: Resignation,
     ) -> Self {
         let (until, lost) = (AtomicU64::new(nanos(until)), watch::Sender::new(None));
-        Self(Arc::new(Reign { term, path, session, sessions, until, lost, resigned }))
+        Self(Arc::new(Reign { term, path, session, sessions, until, lost, resignation }))
     }
 
     /// Whether this process leads at this moment. Costs little more than reading a clock: no lock, no request, no allocation.
@@ -150,7 +152,7 @@ impl Leadership {
     /// holds any more when this returns, and the next one leads as soon as our node is gone. To stand again, campaign again.
     pub fn resign(&self) {
         self.lose(Lost::Resigned);
-        self.0.resigned.send_replace(true);
+        self.0.resignation.give();
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {
@@ -252,7 +254,7 @@ mod tests {
         let connected =
             state.wait_for(|state| matches!(state, State::Connected { .. })).await.unwrap().clone();
         let State::Connected { id, .. } = connected else { panic!("{connected:?}") };
-        let resigned = watch::Sender::new(false);
+        let resigned = Resignation::default();
         let leadership =
             Leadership::new(Term(7), "/a-0".to_owned(), id, keeper.sessions(), at(until), resigned);
         (leadership, clock, keeper)

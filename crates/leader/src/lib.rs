@@ -48,6 +48,7 @@ mod leadership;
 mod line;
 mod master;
 mod observer;
+mod resignation;
 mod running;
 mod turn;
 

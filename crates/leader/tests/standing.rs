@@ -272,3 +272,19 @@ async fn a_directory_that_has_counted_to_the_end_is_told_of() {
     zk.remove(DIR);
     leads(&candidacy).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn resigning_from_several_sides_at_once_ends() {
+    for _ in 0..300 {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let candidacy = process.campaign("a");
+        let leadership = leads(&candidacy).await;
+        let by_leadership = tokio::task::spawn_blocking(move || leadership.resign());
+        let by_update = candidacy.update(|data| data.weight = 2);
+        assert!(matches!(by_update, Ok(()) | Err(Error::Over)));
+        timeout(LIMIT, candidacy.resign()).await.expect("it resigns");
+        timeout(LIMIT, by_leadership).await.expect("it is given up").expect("no panic");
+        assert_eq!(line(&zk).len(), 0);
+    }
+}
