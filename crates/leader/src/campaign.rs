@@ -5,14 +5,16 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::info;
-use zk_session::{Grant, Held, Lease, Link, Moment, Presence, Renewal, SessionId, Sessions};
+use zk_session::{Grant, Held, Lease, Presence, Renewal, SessionId, Sessions, State};
 
 use crate::candidacy::Status;
 use crate::line::ahead_of;
-use crate::resignation::Resignation;
+use crate::seat::Seat;
 use crate::{Error, LEAST_TIMEOUT, Leadership, Lost, Term};
 
 /// A leader looks at its lease this often at least: timers may stand still while the machine sleeps, its clock does not.
@@ -27,7 +29,7 @@ pub(crate) struct Campaign {
     pub(crate) directory: String,
     pub(crate) lease: Lease,
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) resignation: Resignation,
+    pub(crate) seat: Arc<Seat>,
 }
 
 /// A node of ours. What was concluded for it is true for as long as it is there, on every connection.
@@ -43,7 +45,7 @@ impl Campaign {
     pub(crate) async fn run(self, presence: Arc<Presence>) {
         let refused = tokio::select! {
             biased;
-            () = self.resignation.given() => None,
+            () = self.seat.given_up() => None,
             refused = self.stand(presence.status()) => refused,
         };
         presence.let_go();
@@ -137,20 +139,24 @@ impl Campaign {
     ) -> Lost {
         let node = &Node::of(&first);
         let (mut grants, mut problem) = (self.lease.grants(), self.lease.problem());
-        let (mut state, mut seen_first_on) = (self.sessions.state(), first.link);
+        let mut state = self.sessions.state();
+        let (mut link, mut seen_first) = (first.link, true);
+        let mut look: BoxFuture<'_, bool> = pending().boxed();
         loop {
             let now = presence.borrow_and_update().clone();
             if let Some(lost) = self.end_of(node, &now) {
                 return lost;
             }
-            let unseen = match now {
-                zk_session::Status::Held(held) if !held.link.is_same(&seen_first_on) => Some(held),
-                _ => None,
-            };
+            if let zk_session::Status::Held(held) = now
+                && !held.link.is_same(&link)
+            {
+                (link, seen_first) = (held.link.clone(), false);
+                look = self.is_first(held).boxed();
+            }
             let granted = grants.borrow_and_update().filter(|grant| grant.session == node.session);
             let refused = problem.borrow_and_update().clone();
-            self.go_on(node, granted, refused, unseen.is_none());
-            let look = match &*self.status.borrow() {
+            self.go_on(node, granted, refused, seen_first);
+            let left = match &*self.status.borrow() {
                 Status::Leading(leadership) => Some(leadership.left().min(LOOK)),
                 _ => None,
             };
@@ -161,25 +167,25 @@ impl Campaign {
                 },
                 () = renewal.missing() => return Lost::NodeDeleted,
                 // Who was ahead can only have gone; but ZooKeeper's data may have gone back meanwhile.
-                first = self.is_first(unseen.as_ref()) => match first {
-                    Some(link) => seen_first_on = link,
-                    None => return Lost::Overtaken,
-                },
+                first = &mut look, if !seen_first => {
+                    if !first {
+                        return Lost::Overtaken;
+                    }
+                    seen_first = true;
+                }
                 _ = state.changed() => {}
                 _ = grants.changed() => {}
                 _ = problem.changed() => {}
-                () = sleep(look.unwrap_or_default()), if look.is_some() => {}
+                () = sleep(left.unwrap_or_default()), if left.is_some() => {}
             }
         }
     }
 
-    /// Looks on another connection whether nobody is ahead still, and gives the connection then. Without one this waits.
-    async fn is_first(&self, held: Option<&Held>) -> Option<Link> {
-        let Some(held) = held else { return pending().await };
+    /// Looks on another connection whether nobody is ahead still.
+    async fn is_first(&self, held: Held) -> bool {
         loop {
-            match ahead_of(held, &self.directory).await {
-                Ok(None) => return Some(held.link.clone()),
-                Ok(Some(_)) => return None,
+            match ahead_of(&held, &self.directory).await {
+                Ok(ahead) => return ahead.is_none(),
                 // The presence will tell.
                 Err(zk_session::Error::Interrupted) => pending().await,
                 Err(_) => sleep(REFUSED_PAUSE).await,
@@ -189,9 +195,14 @@ impl Campaign {
 
     /// Why this node can lead no more, if that is so. Not being connected is no reason: the lease decides then.
     fn end_of(&self, node: &Node, presence: &zk_session::Status) -> Option<Lost> {
-        if !self.sessions.is_ours(node.session) {
-            let closed = matches!(*self.sessions.state().borrow(), zk_session::State::Closed);
-            return Some(if closed { Lost::Closed } else { Lost::SessionEnded });
+        match *self.sessions.state().borrow() {
+            State::Closed => return Some(Lost::Closed),
+            State::Connected { id, .. } | State::Suspended { id, .. } if id != node.session => {
+                return Some(Lost::SessionEnded);
+            }
+            // On another connection that is refused: see `stand`.
+            State::Connected { timeout, .. } if timeout < LEAST_TIMEOUT => return Some(Lost::LeaseEnded),
+            State::Connected { .. } | State::Suspended { .. } | State::Connecting { .. } => {}
         }
         match presence {
             zk_session::Status::Pending { .. } => None,
@@ -209,7 +220,8 @@ impl Campaign {
         refused: Option<zk_session::Error>,
         may_begin: bool,
     ) {
-        let valid = granted.filter(|grant| self.sessions.now() < grant.until);
+        let counts = |grant: &Grant| self.sessions.honors(grant) && self.sessions.now() < grant.until;
+        let valid = granted.filter(counts);
         if let Status::Leading(leadership) = &*self.status.borrow() {
             if let Some(Grant { until, .. }) = valid {
                 leadership.extend(until);
@@ -220,27 +232,18 @@ impl Campaign {
         }
         self.step_down(Lost::LeaseEnded);
         match valid {
-            Some(Grant { until, .. }) if may_begin => self.begin(node, until),
-            _ => {
-                let problem = refused.map(Error::from);
-                self.status.send_replace(Status::First { problem });
-            }
+            Some(grant) if may_begin => self.begin(node, grant),
+            _ => self.first(refused.map(Error::from)),
         }
     }
 
-    fn begin(&self, node: &Node, until: Moment) {
+    fn begin(&self, node: &Node, grant: Grant) {
         let Node { path, session, term } = node.clone();
-        let leadership =
-            Leadership::new(term, path, session, self.sessions.clone(), until, self.resignation.clone());
-        // Nobody who resigned begins to lead: see `Candidacy::leave`.
-        self.status.send_if_modified(|status| {
-            let wanted = !self.resignation.is_given();
-            if wanted {
-                info!(path = leadership.path(), %term, %session, "we lead");
-                *status = Status::Leading(leadership);
-            }
-            wanted
-        });
+        let leadership = Leadership::new(term, path, grant, self.sessions.clone(), &self.seat);
+        if self.seat.take(&leadership) {
+            info!(path = leadership.path(), %term, %session, "we lead");
+            self.status.send_replace(Status::Leading(leadership));
+        }
     }
 
     /// Ends the leadership, if there is one: first here, then for those who follow the status.
@@ -256,24 +259,31 @@ impl Campaign {
     }
 
     fn joining(&self, problem: Option<Error>) {
-        let text = |error: &Option<Error>| error.as_ref().map(ToString::to_string);
-        self.status.send_if_modified(|status| {
-            let known = match status {
-                Status::Joining { problem: told } => text(told) == text(&problem),
-                _ => false,
-            };
-            if !known {
-                *status = Status::Joining { problem };
-            }
-            !known
-        });
+        self.tell(Status::Joining { problem });
+    }
+
+    fn first(&self, problem: Option<Error>) {
+        self.tell(Status::First { problem });
     }
 
     fn waiting(&self, ahead: &str) {
-        self.status.send_if_modified(|status| {
-            let known = matches!(status, Status::Waiting { ahead: told } if told == ahead);
+        self.tell(Status::Waiting { ahead: ahead.to_owned() });
+    }
+
+    /// Tells how we stand, if that is news.
+    fn tell(&self, now: Status) {
+        let text = |problem: &Option<Error>| problem.as_ref().map(ToString::to_string);
+        self.status.send_if_modified(|told| {
+            let known = match (&*told, &now) {
+                (Status::Joining { problem: told }, Status::Joining { problem: now })
+                | (Status::First { problem: told }, Status::First { problem: now }) => {
+                    text(told) == text(now)
+                }
+                (Status::Waiting { ahead: told }, Status::Waiting { ahead: now }) => told == now,
+                _ => false,
+            };
             if !known {
-                *status = Status::Waiting { ahead: ahead.to_owned() };
+                *told = now;
             }
             !known
         });
@@ -292,7 +302,7 @@ struct StepDownOnDrop<'a>(&'a Campaign);
 
 impl Drop for StepDownOnDrop<'_> {
     fn drop(&mut self) {
-        let resigned = self.0.resignation.is_given();
+        let resigned = self.0.seat.is_given_up();
         self.0.step_down(if resigned { Lost::Resigned } else { Lost::Closed });
     }
 }

@@ -6,8 +6,8 @@ use proto::{InstanceId, NodeData};
 use tokio::sync::watch;
 use zk_session::Presence;
 
-use crate::resignation::Resignation;
-use crate::{Error, Leadership, Lost};
+use crate::seat::Seat;
+use crate::{Error, Leadership};
 
 /// That this process stands for election: it has a place in the line, and another one whenever that is lost, until it resigns.
 ///
@@ -24,11 +24,12 @@ pub struct Candidacy {
     pub(crate) data: Mutex<NodeData>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) resignation: Resignation,
+    pub(crate) seat: Arc<Seat>,
 }
 
 /// How a [`Candidacy`] stands.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Status {
     /// It is not known to have a place in the line: not yet, or not since the connection went.
     Joining {
@@ -105,7 +106,7 @@ impl Candidacy {
     /// [`Error::Invalid`] when the data is not valid or too large; nothing is changed then. [`Error::Over`] when there is
     /// nothing to change any more.
     pub fn update(&self, change: impl FnOnce(&mut NodeData)) -> Result<(), Error> {
-        if self.resignation.is_given() || matches!(&*self.status.borrow(), Status::Over { .. }) {
+        if self.seat.is_given_up() || matches!(&*self.status.borrow(), Status::Over { .. }) {
             return Err(Error::Over);
         }
         // Held until the data is handed on, so that the latest here is the latest there.
@@ -114,7 +115,8 @@ impl Candidacy {
         change(&mut changed);
         let value = proto::encode(&changed).map_err(Error::invalid)?;
         if changed != *data {
-            self.presence.update(value)?;
+            // Its size was checked: it is withdrawn.
+            self.presence.update(value).map_err(|_| Error::Over)?;
             *data = changed;
         }
         Ok(())
@@ -135,14 +137,8 @@ impl Candidacy {
 
     /// At once here, and in ZooKeeper soon.
     fn leave(&self) {
-        // Under the lock that a leadership begins under: there is none, and will be none, when the node is let go.
-        self.status.send_if_modified(|status| {
-            self.resignation.give();
-            if let Status::Leading(leadership) = status {
-                leadership.lose(Lost::Resigned);
-            }
-            false
-        });
+        // In this order: nobody else may lead before we do no more.
+        self.seat.give_up();
         self.presence.let_go();
     }
 }

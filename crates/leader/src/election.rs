@@ -9,7 +9,7 @@ use zk_session::{Kind, Name, Presence, Sessions, Spec, State};
 use crate::campaign::Campaign;
 use crate::candidacy::{Candidacy, Status};
 use crate::master::{self, Master};
-use crate::resignation::Resignation;
+use crate::seat::Seat;
 use crate::{Error, LEAST_TIMEOUT, Observer};
 
 /// Elections among the processes of a service, on the sessions of one [`Keeper`](zk_session::Keeper).
@@ -76,16 +76,16 @@ impl Election {
         };
         let presence = Arc::new(Presence::hold(self.sessions.clone(), spec)?);
         let status = watch::Sender::new(Status::Joining { problem: None });
-        let resignation = Resignation::default();
+        let seat = Arc::new(Seat::default());
         let campaign = Campaign {
             sessions: self.sessions.clone(),
             directory,
             lease: self.sessions.lease(),
             status: status.clone(),
-            resignation: resignation.clone(),
+            seat: seat.clone(),
         };
         tokio::spawn(campaign.run(presence.clone()));
-        Ok(Candidacy { id, data: Mutex::new(data), presence, status, resignation })
+        Ok(Candidacy { id, data: Mutex::new(data), presence, status, seat })
     }
 
     /// Follows who leads `service`. Returns at once; nobody needs to stand for election.

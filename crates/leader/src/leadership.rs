@@ -1,14 +1,14 @@
 //! What a leader holds: a term, and a lease that it asks before it acts.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zk_session::{Moment, SessionId, Sessions};
+use zk_session::{Grant, Moment, SessionId, Sessions};
 
-use crate::resignation::Resignation;
+use crate::seat::Seat;
 
 /// The number of a leadership: every later one, of whatever process, has a greater one. This is the fencing token.
 ///
@@ -43,12 +43,13 @@ pub struct Leadership(Arc<Reign>);
 struct Reign {
     term: Term,
     path: String,
-    session: SessionId,
+    /// The first that it had: what is granted later is on the same terms.
+    grant: Grant,
     sessions: Sessions,
     /// Until when it holds, in nanoseconds of the lease's clock; [`OVER`] when anybody was told that it does not.
     until: AtomicU64,
     lost: watch::Sender<Option<Lost>>,
-    resignation: Resignation,
+    seat: Weak<Seat>,
 }
 
 /// No answer of `holds` after this is ever a yes.
@@ -80,16 +81,9 @@ pub enum Lost {
 }
 
 impl Leadership {
-    pub(crate) fn new(
-        term: Term,
-        path: String,
-        session: SessionId,
-        sessions: Sessions,
-        until: Moment,
-        resignation: Resignation,
-    ) -> Self {
-        let (until, lost) = (AtomicU64::new(nanos(until)), watch::Sender::new(None));
-        Self(Arc::new(Reign { term, path, session, sessions, until, lost, resignation }))
+    pub(crate) fn new(term: Term, path: String, grant: Grant, sessions: Sessions, seat: &Arc<Seat>) -> Self {
+        let (until, lost) = (AtomicU64::new(nanos(grant.until)), watch::Sender::new(None));
+        Self(Arc::new(Reign { term, path, grant, sessions, until, lost, seat: Arc::downgrade(seat) }))
     }
 
     /// Whether this process leads at this moment. Costs little more than reading a clock: no lock, no request, no allocation.
@@ -102,7 +96,8 @@ impl Leadership {
                 return false;
             }
             if self.0.is_within(until) {
-                return true;
+                // What became of it while the clock was read: reading it may have taken long.
+                return self.0.until.load(Ordering::SeqCst) != OVER && self.0.sessions.honors(&self.0.grant);
             }
             if self.0.replace(until, OVER) {
                 return false;
@@ -122,7 +117,7 @@ impl Leadership {
 
     /// The session that owns it.
     pub fn session(&self) -> SessionId {
-        self.0.session
+        self.0.grant.session
     }
 
     /// How much of the lease is left. It is renewed all the time; nothing when it does not hold.
@@ -148,11 +143,14 @@ impl Leadership {
         *self.0.lost.borrow()
     }
 
-    /// Gives the leadership up and leaves the election, as [`Candidacy::resign`](crate::Candidacy::resign) does, without waiting for ZooKeeper: nothing
-    /// holds any more when this returns, and the next one leads as soon as our node is gone. To stand again, campaign again.
+    /// Gives the leadership up and leaves the election, as [`Candidacy::resign`](crate::Candidacy::resign) does, without
+    /// waiting for ZooKeeper. Nothing holds any more when this returns, no later leadership of the same candidacy either,
+    /// and the next one leads as soon as our node is gone. To stand again, campaign again.
     pub fn resign(&self) {
         self.lose(Lost::Resigned);
-        self.0.resignation.give();
+        if let Some(seat) = self.0.seat.upgrade() {
+            seat.give_up();
+        }
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {
@@ -183,7 +181,7 @@ impl Leadership {
 
 impl Reign {
     fn is_within(&self, until: u64) -> bool {
-        self.sessions.is_ours(self.session) && nanos(self.sessions.now()) < until
+        self.sessions.honors(&self.grant) && nanos(self.sessions.now()) < until
     }
 
     fn replace(&self, until: u64, by: u64) -> bool {
@@ -198,11 +196,11 @@ fn nanos(moment: Moment) -> u64 {
 
 impl fmt::Debug for Leadership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reign { term, path, session, .. } = &*self.0;
+        let Reign { term, path, grant, .. } = &*self.0;
         f.debug_struct("Leadership")
             .field("term", term)
             .field("path", path)
-            .field("session", session)
+            .field("session", &grant.session)
             .field("lost", &self.reason())
             .finish_non_exhaustive()
     }
@@ -211,7 +209,7 @@ impl fmt::Debug for Leadership {
 #[cfg(test)]
 mod tests {
     use zk_session::fake::{FakeClient, FakeZk};
-    use zk_session::{Backoff, Clock, Connect, Keeper, Session, State};
+    use zk_session::{Backoff, Clock, Connect, Keeper, Session};
 
     use super::*;
 
@@ -246,23 +244,31 @@ mod tests {
         Moment::after_origin(Duration::from_secs(second))
     }
 
-    async fn leadership(until: u64) -> (Leadership, Arc<Hands>, Keeper) {
+    struct Led {
+        leadership: Leadership,
+        clock: Arc<Hands>,
+        keeper: Keeper,
+        seat: Arc<Seat>,
+    }
+
+    async fn led(until: u64) -> Led {
         let clock = Arc::new(Hands::default());
         let connect = Timed(FakeZk::default().client(), clock.clone());
         let keeper = Keeper::start_with(Arc::new(connect), Backoff::default());
-        let mut state = keeper.sessions().state();
-        let connected =
-            state.wait_for(|state| matches!(state, State::Connected { .. })).await.unwrap().clone();
-        let State::Connected { id, .. } = connected else { panic!("{connected:?}") };
-        let resigned = Resignation::default();
-        let leadership =
-            Leadership::new(Term(7), "/a-0".to_owned(), id, keeper.sessions(), at(until), resigned);
-        (leadership, clock, keeper)
+        let sessions = keeper.sessions();
+        let lease = sessions.lease();
+        let _renewal = lease.renew_with("/");
+        let mut grants = lease.grants();
+        let mut grant = grants.wait_for(Option::is_some).await.unwrap().unwrap();
+        grant.until = at(until);
+        let seat = Arc::new(Seat::default());
+        let leadership = Leadership::new(Term(7), "/a-0".to_owned(), grant, sessions, &seat);
+        Led { leadership, clock, keeper, seat }
     }
 
     #[tokio::test]
     async fn it_holds_before_the_end_of_the_lease_and_not_at_it() {
-        let (leadership, clock, _keeper) = leadership(10).await;
+        let Led { leadership, clock, keeper: _keeper, .. } = led(10).await;
         for (second, holds) in [(0, true), (9, true), (10, false)] {
             clock.0.store(second, Ordering::SeqCst);
             assert_eq!(
@@ -275,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_extended_while_it_holds_and_never_shortened() {
-        let (leadership, clock, _keeper) = leadership(10).await;
+        let Led { leadership, clock, keeper: _keeper, .. } = led(10).await;
         for (until, left) in [(15, 15), (12, 15), (20, 20)] {
             leadership.extend(at(until));
             assert_eq!(leadership.left(), Duration::from_secs(left));
@@ -287,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_was_told_no_is_never_told_yes() {
-        let (leadership, clock, _keeper) = leadership(10).await;
+        let Led { leadership, clock, keeper: _keeper, .. } = led(10).await;
         clock.0.store(10, Ordering::SeqCst);
         assert!(!leadership.holds());
         clock.0.store(5, Ordering::SeqCst);
@@ -298,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_reason_for_its_end_is_the_one_that_is_told() {
-        let (leadership, _clock, _keeper) = leadership(10).await;
+        let Led { leadership, keeper: _keeper, .. } = led(10).await;
         assert_eq!(leadership.reason(), None);
         leadership.lose(Lost::NodeDeleted);
         leadership.resign();
@@ -311,8 +317,21 @@ mod tests {
 
     #[tokio::test]
     async fn it_holds_in_its_own_session_only() {
-        let (leadership, _clock, keeper) = leadership(10).await;
+        let Led { leadership, keeper, .. } = led(10).await;
         keeper.close().await;
         assert!(!leadership.holds());
+    }
+
+    #[tokio::test]
+    async fn who_gives_an_old_leadership_up_gives_up_the_later_ones_too() {
+        let Led { leadership: old, keeper: _keeper, seat, .. } = led(10).await;
+        old.lose(Lost::LeaseEnded);
+        let new = Leadership::new(Term(7), "/a-0".to_owned(), old.0.grant, old.0.sessions.clone(), &seat);
+        assert!(seat.take(&new) && new.holds());
+        old.resign();
+        assert!(!new.holds());
+        assert_eq!((old.reason(), new.reason()), (Some(Lost::LeaseEnded), Some(Lost::Resigned)));
+        let late = Leadership::new(Term(7), "/a-0".to_owned(), old.0.grant, old.0.sessions.clone(), &seat);
+        assert!(!seat.take(&late), "nobody begins after a resignation");
     }
 }

@@ -48,8 +48,8 @@ mod leadership;
 mod line;
 mod master;
 mod observer;
-mod resignation;
 mod running;
+mod seat;
 mod turn;
 
 use std::time::Duration;

@@ -49,15 +49,11 @@ impl Evidence {
         Self { timeout, answered: VecDeque::new(), heard: None }
     }
 
-    /// The timeout that all is concluded from.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// The session was made at the earliest at `sent`. Its clock starts at the leader, for its making is a write itself:
-    /// it counts as a request on a connection before the first.
-    pub(crate) fn made(&mut self, sent: Moment) {
-        self.answered(Answered { sent, at: sent, connection: 0 });
+    /// The session was made or met again on a connection that was asked for not before `asked`. The leader has heard of
+    /// that itself: making a session is a write, and one that is met again is accepted only when the leader says that it lives. So
+    /// it counts as a request on the connection before.
+    pub(crate) fn met(&mut self, asked: Moment, connection: u64) {
+        self.answered(Answered { sent: asked, at: asked, connection: connection.saturating_sub(1) });
     }
 
     /// A request was answered.
@@ -114,20 +110,20 @@ mod tests {
     /// One thing that happened: in milliseconds, on a connection.
     #[derive(Clone, Copy, Debug)]
     enum It {
-        /// The session was made by a request of this time.
-        Made(u64),
+        /// The session was made, or met again: when it was asked for, and the number of the connection.
+        Met(u64, u64),
         /// A read was sent and answered.
         Read(u64, u64, u64),
         /// A write was called and acknowledged: it is a request that was answered, too.
         Write(u64, u64, u64),
     }
-    use It::{Made, Read, Write};
+    use It::{Met, Read, Write};
 
     fn deadline(history: &[It]) -> Option<Moment> {
         let mut evidence = Evidence::new(T);
         for it in history {
             match *it {
-                Made(sent) => evidence.made(at(sent)),
+                Met(asked, connection) => evidence.met(at(asked), connection),
                 Read(sent, answered, connection) => {
                     evidence.answered(Answered { sent: at(sent), at: at(answered), connection });
                 }
@@ -174,12 +170,12 @@ mod tests {
                 vec![Read(0, 9000, 1), Write(9001, 9005, 1)],
                 None,
             ),
-            ("the making of the session alone", vec![Made(100)], None),
-            ("the making of the session, and a read", vec![Made(100), Read(150, 160, 1)], None),
-            ("the making of the session, and any write", vec![Made(100), Write(150, 160, 1)], Some(2500)),
+            ("the making of the session alone", vec![Met(100, 1)], None),
+            ("the making of the session, and a read", vec![Met(100, 1), Read(150, 160, 1)], None),
+            ("the making of the session, and any write", vec![Met(100, 1), Write(150, 160, 1)], Some(2500)),
             (
                 "which is the start for what follows",
-                vec![Made(100), Write(150, 160, 1), Write(1160, 1170, 1)],
+                vec![Met(100, 1), Write(150, 160, 1), Write(1160, 1170, 1)],
                 Some(2550),
             ),
         ] {
@@ -206,6 +202,12 @@ mod tests {
                 vec![Read(0, 5, 1), Read(10, 15, 2), Write(20, 30, 3)],
                 Some(2410),
             ),
+            (
+                "the meeting itself, with the first write",
+                vec![Read(0, 5, 1), Met(1000, 2), Read(1010, 1015, 2), Write(1020, 1030, 2)],
+                Some(3400),
+            ),
+            ("not with a read", vec![Read(0, 5, 1), Met(1000, 2), Read(1010, 1015, 2)], None),
             ("reads on the next one prove nothing", vec![Read(0, 5, 1), Read(20, 30, 2)], None),
             (
                 "after a long outage it is of no use, and no harm",

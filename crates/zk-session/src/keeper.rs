@@ -14,7 +14,7 @@ use crate::claim::OurSessions;
 use crate::enlisted::Presences;
 use crate::lease::Life;
 use crate::link::{Link, Origin};
-use crate::{Connect, Error, Lease, Moment, SessionId};
+use crate::{Connect, Error, Grant, Lease, Moment, SessionId};
 
 /// How many of its earlier sessions a process remembers. A node outlives its session by the session timeout, in which
 /// nobody goes through this many.
@@ -182,10 +182,11 @@ impl Keeping {
             match connect.connect().await {
                 Ok(session) => {
                     let (id, timeout) = (session.id(), session.timeout());
-                    let origin = self.origin(id, asked);
                     let ours = self.remember(id);
-                    // Before anything can be done in it: who led in the session before does so no more.
-                    self.life.enter(Some(id));
+                    self.connections += 1;
+                    // Before anything can be done in it: what was granted to another session counts no more.
+                    let terms = self.life.enter(id, timeout);
+                    let origin = Origin { number: self.connections, asked, terms };
                     let link = Link::new(session, ours, origin, self.presences.clone());
                     info!(session = %id, timeout_ms = timeout.as_millis(), "connected to ZooKeeper");
                     self.state.send_replace(State::Connected { id, timeout });
@@ -225,12 +226,6 @@ impl Keeping {
         });
     }
 
-    fn origin(&mut self, id: SessionId, asked: Moment) -> Origin {
-        self.connections += 1;
-        let is_new = !self.earlier.contains(&id);
-        Origin { number: self.connections, made: is_new.then_some(asked) }
-    }
-
     /// Our sessions up to now: the one that was just met, and those before it.
     fn remember(&mut self, id: SessionId) -> OurSessions {
         let ours =
@@ -247,7 +242,7 @@ impl Keeping {
 impl Drop for Keeping {
     fn drop(&mut self) {
         // Before the session is closed in ZooKeeper, which lets somebody else lead.
-        self.life.enter(None);
+        self.life.end();
         self.current.send_replace(Current::Closed);
         self.state.send_replace(State::Closed);
     }
@@ -268,9 +263,10 @@ impl Sessions {
         self.life.now()
     }
 
-    /// Whether `session` is the one that we have, or had last: no other one was met since, and the keeper was not closed.
-    pub fn is_ours(&self, session: SessionId) -> bool {
-        self.life.is_ours(session)
+    /// Whether what was granted counts still: no other session was met since, nor the same one with another timeout, and the
+    /// keeper was not closed. That it has not run out is another question.
+    pub fn honors(&self, grant: &Grant) -> bool {
+        self.life.terms() == grant.terms
     }
 
     /// What is known of the session, and every change of it (fast ones may be skipped).

@@ -108,7 +108,8 @@ impl Keeping {
             };
             match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
                 (Claim::Create, _) => {
-                    if self.before.held {
+                    // In another session it went with the one before.
+                    if self.last.as_ref().is_some_and(|(_, seen_on)| seen_on.id() == link.id()) {
                         self.standing.missing();
                     }
                     self.standing.pending(None);

@@ -1,8 +1,9 @@
 //! Until when the session is surely alive, for those who need to know.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -47,7 +48,8 @@ impl Drop for Renewed {
 
 impl Lease {
     /// The newest grant. It stays there when it has run out: compare it with [`Sessions::now`]. `None` before the first, and
-    /// when the servers changed the session's timeout: all granted before is void then.
+    /// as soon as something is answered in another session, or in the same one with another timeout. Whether a grant counts
+    /// still, [`Sessions::honors`] knows sooner.
     pub fn grants(&self) -> watch::Receiver<Option<Grant>> {
         self.0.renewing.grants.subscribe()
     }
@@ -87,39 +89,47 @@ impl Drop for Renewal {
     }
 }
 
-/// Which session is ours now, by which clock, and the one task that proves that it lives.
+/// On which terms we have a session now, by which clock, and the one task that proves that it lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Life(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     clock: Arc<dyn Clock>,
-    /// The number of the session that we have, or had last; 0, which none has, before the first and when all is closed.
-    current: AtomicI64,
+    /// Grows with each other session, each other timeout of the same one, and when all is closed.
+    terms: AtomicU64,
+    met: Mutex<Option<(SessionId, Duration)>>,
     renewed: Mutex<Weak<Renewed>>,
 }
 
 impl Life {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Shared { clock, current: AtomicI64::new(0), renewed: Mutex::default() }))
+        let (met, renewed) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { clock, terms: AtomicU64::new(0), met, renewed }))
     }
 
     pub(crate) fn now(&self) -> Moment {
         self.0.clock.now()
     }
 
-    /// Ours is this one from now on, or none.
-    pub(crate) fn enter(&self, session: Option<SessionId>) {
-        self.0.current.store(session.map_or(0, |SessionId(number)| number), Ordering::SeqCst);
+    /// This is our session from now on, on the terms whose number is given.
+    pub(crate) fn enter(&self, session: SessionId, timeout: Duration) -> u64 {
+        let new = lock(&self.0.met).replace((session, timeout)) != Some((session, timeout));
+        self.0.terms.fetch_add(u64::from(new), Ordering::SeqCst) + u64::from(new)
     }
 
-    pub(crate) fn is_ours(&self, SessionId(number): SessionId) -> bool {
-        self.0.current.load(Ordering::SeqCst) == number
+    /// We have no session any more.
+    pub(crate) fn end(&self) {
+        self.0.terms.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn terms(&self) -> u64 {
+        self.0.terms.load(Ordering::SeqCst)
     }
 
     /// The lease on these sessions, which all share who ask for it.
     pub(crate) fn lease(&self, sessions: &Sessions) -> Lease {
-        let mut shared = self.0.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = lock(&self.0.renewed);
         let renewed = shared.upgrade().unwrap_or_else(|| {
             let renewing = Arc::new(Renewing::new(self.0.clock.clone()));
             let task = tokio::spawn(renewing.clone().run(sessions.clone()));
@@ -128,4 +138,9 @@ impl Life {
         *shared = Arc::downgrade(&renewed);
         Lease(renewed)
     }
+}
+
+/// A panic elsewhere leaves what is behind these locks whole: every change is a single call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

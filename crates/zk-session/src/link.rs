@@ -37,8 +37,10 @@ struct Shared {
 pub(crate) struct Origin {
     /// Its number among all of this keeper: later ones have greater numbers, the first has 1.
     pub(crate) number: u64,
-    /// When the session was asked for, if this is its first connection.
-    pub(crate) made: Option<Moment>,
+    /// Not after it was asked for.
+    pub(crate) asked: Moment,
+    /// On which terms the session was granted: another number means another session, or another timeout.
+    pub(crate) terms: u64,
 }
 
 /// Up to this many nodes of ours are watched one by one; above, each directory is watched as a whole. A few watches

@@ -130,11 +130,21 @@ impl Presence {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for more than [`MAX_DATA`] bytes.
+    /// [`Error::Invalid`] for more than [`MAX_DATA`] bytes, and when the node is not wanted any more.
     pub fn update(&self, data: Vec<u8>) -> Result<(), Error> {
         check_size(&data)?;
-        self.wanted.send_replace(Some(Arc::from(data)));
-        Ok(())
+        let wanted = self.wanted.send_if_modified(|wanted| {
+            let is_wanted = wanted.is_some();
+            if is_wanted {
+                *wanted = Some(Arc::from(data));
+            }
+            is_wanted
+        });
+        if wanted {
+            Ok(())
+        } else {
+            Err(Error::Invalid("the node was withdrawn: nothing is written into it".to_owned()))
+        }
     }
 
     /// How it stands, and every change of that (fast ones may be skipped).

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::evidence::{Answered, Evidence, Written};
+use crate::link::Origin;
 use crate::{Clock, Error, Link, MAX_OPS, Moment, Op, SessionId, Sessions};
 
 /// What is known of how long a session lives.
@@ -18,6 +19,8 @@ pub struct Grant {
     pub session: SessionId,
     /// Before this moment it is surely alive. Nothing is said of the time after it.
     pub until: Moment,
+    /// On which terms the session was granted then.
+    pub(crate) terms: u64,
 }
 
 /// What is asked, and what was learnt from it. It outlives connections and sessions.
@@ -31,9 +34,12 @@ pub(crate) struct Renewing {
     pub(crate) problem: watch::Sender<Option<Error>>,
 }
 
-/// What is known of one session.
+/// What is known of one session with one timeout.
 struct Known {
     session: SessionId,
+    terms: u64,
+    /// The connection that was heard of last.
+    connection: u64,
     evidence: Evidence,
 }
 
@@ -106,7 +112,9 @@ impl Renewing {
         if nodes.is_empty() {
             let called = self.clock.now();
             let read = link.exists("/").await.map(drop);
-            return self.learn(link, called, false, read);
+            self.learn(link, called, false, read)?;
+            self.report(None);
+            return Ok(());
         }
         for nodes in nodes.chunks(MAX_OPS) {
             self.write(link, nodes.to_vec()).await?;
@@ -114,8 +122,9 @@ impl Renewing {
         Ok(())
     }
 
-    /// Checks all of `nodes` in one request; again without those that are missing.
+    /// Checks all of `nodes` in one request; again without those that are missing, or that we may not check.
     async fn write(&self, link: &Link, mut nodes: Vec<(u64, Op)>) -> Result<(), Error> {
+        let mut refused = None;
         while !nodes.is_empty() {
             let ops: Vec<_> = nodes.iter().map(|(_, op)| op.clone()).collect();
             let called = self.clock.now();
@@ -129,12 +138,25 @@ impl Renewing {
                         self.learn(link, called, false, Ok(()))?;
                         continue;
                     }
+                    error @ Error::Rejected { .. } => {
+                        // It must not end the leaderships of the others.
+                        nodes.remove(index);
+                        self.learn(link, called, false, Ok(()))?;
+                        refused = Some(error);
+                        continue;
+                    }
                     error => Err(error),
                 },
+                Err(error @ Error::Rejected { .. }) => {
+                    refused = Some(error.clone());
+                    Err(error)
+                }
                 written => written,
             };
-            return self.learn(link, called, true, written);
+            self.learn(link, called, true, written)?;
+            break;
         }
+        self.report(refused);
         Ok(())
     }
 
@@ -146,28 +168,30 @@ impl Renewing {
         write: bool,
         answer: Result<(), Error>,
     ) -> Result<(), Error> {
-        let refusal = match answer {
-            Ok(()) => None,
-            Err(refusal @ Error::Rejected { .. }) => Some(refusal),
+        let written = match answer {
+            Ok(()) => write,
+            Err(Error::Rejected { .. }) => false,
             Err(error) => return Err(error),
         };
         let at = self.clock.now();
-        let connection = link.origin().number;
+        let Origin { number: connection, asked, terms } = link.origin();
         let mut known = lock(&self.known);
         // What is known of another session says nothing of this one, and nor does what was concluded from another timeout.
-        if known.as_ref().is_none_or(|known| !known.is_of(link)) {
-            *known = Some(Known::of(link));
+        if known.as_ref().is_none_or(|known| known.terms != terms) {
+            let evidence = Evidence::new(link.timeout());
+            *known = Some(Known { session: link.id(), terms, connection: 0, evidence });
             self.grants.send_replace(None);
         }
-        let Some(Known { session, evidence }) = &mut *known else { return Ok(()) };
-        if write && refusal.is_none() {
+        let Some(Known { session, connection: last, evidence, .. }) = &mut *known else { return Ok(()) };
+        if std::mem::replace(last, connection) != connection {
+            evidence.met(asked, connection);
+        }
+        if written {
             evidence.written(Written { called, connection });
         }
         evidence.answered(Answered { sent: called, at, connection });
-        let grant = evidence.deadline().map(|until| Grant { session: *session, until });
+        let grant = evidence.deadline().map(|until| Grant { session: *session, until, terms });
         self.grants.send_if_modified(|told| std::mem::replace(told, grant) != grant);
-        drop(known);
-        self.report(refusal);
         Ok(())
     }
 
@@ -191,20 +215,6 @@ impl Renewing {
             Some(known) if writes => known.evidence.next_write(called),
             _ => called + link.timeout() / 10,
         }
-    }
-}
-
-impl Known {
-    fn of(link: &Link) -> Self {
-        let mut evidence = Evidence::new(link.timeout());
-        if let Some(sent) = link.origin().made {
-            evidence.made(sent);
-        }
-        Self { session: link.id(), evidence }
-    }
-
-    fn is_of(&self, link: &Link) -> bool {
-        self.session == link.id() && self.evidence.timeout() == link.timeout()
     }
 }
 

@@ -102,7 +102,8 @@ pub trait Session: Send + Sync + fmt::Debug {
 /// Opens connections, one after the other.
 #[async_trait]
 pub trait Connect: Send + Sync + 'static {
-    /// The clock that leases on its sessions are measured by. Unless an implementation says otherwise, the machine's.
+    /// The clock that leases on its sessions are measured by. Unless an implementation says otherwise, the machine's: one that
+    /// passes on to another `Connect` passes this on, too.
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::new(BootClock)
     }

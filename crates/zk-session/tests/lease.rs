@@ -43,7 +43,7 @@ async fn in_a_new_session_one_write_is_enough() {
     let grant = granted(&process, &lease).await;
     assert_eq!(Some(grant.session), process.client.session());
     assert!(grant.until <= begun + T * 4 / 5);
-    assert!(process.sessions().is_ours(grant.session));
+    assert!(process.sessions().honors(&grant));
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,16 +186,16 @@ async fn a_grant_is_for_one_session_and_ends_with_it_and_with_the_keeper() {
     let _renewal = lease.renew_with(&path);
     let first = granted(&process, &lease).await;
     zk.expire(first.session);
-    assert!(process.sessions().is_ours(first.session), "nobody has told us yet");
-    eventually("another session is met", || !process.sessions().is_ours(first.session)).await;
+    assert!(process.sessions().honors(&first), "nobody has told us yet");
+    eventually("another session is met", || !process.sessions().honors(&first)).await;
     let second = held(&presence).await;
     let _renewal = lease.renew_with(&second.path);
     let (grants, sessions) = (&mut lease.grants(), process.sessions());
     let of_the_second = |grant: &Option<Grant>| grant.is_some_and(|grant| grant.session == second.session());
-    timeout(LIMIT, grants.wait_for(of_the_second)).await.unwrap().unwrap();
+    let second = timeout(LIMIT, grants.wait_for(of_the_second)).await.unwrap().unwrap().unwrap();
 
     process.keeper.close().await;
-    assert!(!sessions.is_ours(second.session()));
+    assert!(!sessions.honors(&second));
 }
 
 #[tokio::test(start_paused = true)]
