@@ -8,7 +8,7 @@ use zk_session::{Kind, Name, Presence, Sessions, Spec, State};
 
 use crate::campaign::Campaign;
 use crate::candidacy::{Candidacy, Status};
-use crate::master::{self, Master};
+use crate::master::{Listed, Master};
 use crate::seat::Seat;
 use crate::{Error, LEAST_TIMEOUT, Observer};
 
@@ -114,8 +114,7 @@ impl Election {
         let asked = self.sessions.each(|link| async move {
             let ask = async {
                 link.sync(directory).await?;
-                let mut names = master::names(&link, directory).await?;
-                master::first_of(&link, directory, &mut names).await
+                Listed::of(&link, directory).await?.master(&link, directory).await
             };
             match ask.await {
                 Err(error @ zk_session::Error::Interrupted) => Err(error),

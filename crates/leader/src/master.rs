@@ -7,7 +7,7 @@ use proto::path::{join, split_candidate};
 use zk_session::{Link, Stat};
 
 use crate::Term;
-use crate::turn::in_line;
+use crate::turn::place;
 
 /// The candidate that leads: the first in the line.
 ///
@@ -35,44 +35,71 @@ impl Master {
     }
 }
 
-/// The first of `names` that can lead, read anew: one that is gone is taken out, and one that no session owns is passed over.
-pub(crate) async fn first_of(
-    link: &Link,
-    directory: &str,
-    names: &mut HashSet<String>,
-) -> Result<Option<Master>, zk_session::Error> {
-    let line: Vec<_> = in_line(&*names).into_iter().cloned().collect();
-    for name in line {
-        let path = join(directory, &name);
-        match link.get(&path).await {
-            Ok(None) => {
-                names.remove(&name);
-            }
-            Ok(Some(node)) if node.stat.owner.is_none() => {}
-            Ok(Some(node)) => {
-                let data = proto::decode(&node.data).map_err(|error| error.to_string());
-                return Ok(Some(Master::new(path, &node.stat, data)));
-            }
-            Err(refusal @ zk_session::Error::Rejected { .. }) => {
-                // What it says is secret, that it stands there is not: its place counts.
-                return match link.exists(&path).await? {
-                    Some(stat) => Ok(Some(Master::new(path, &stat, Err(refusal.to_string())))),
-                    None => Err(zk_session::Error::NoNode),
-                };
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
+/// Those who stand in a line, as they are listed.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    names: HashSet<String>,
+    /// Those that no session owns: they are passed over.
+    ownerless: HashSet<String>,
 }
 
-/// The names in the line. A directory that is not there has none, if its chroot is.
-pub(crate) async fn names(link: &Link, directory: &str) -> Result<HashSet<String>, zk_session::Error> {
-    match link.children(directory).await {
-        Err(zk_session::Error::NoNode) => {
-            link.check_chroot().await?;
-            Ok(HashSet::new())
+impl Listed {
+    /// Lists them. A directory that is not there has none, if its chroot is.
+    pub(crate) async fn of(link: &Link, directory: &str) -> Result<Self, zk_session::Error> {
+        let names = match link.children(directory).await {
+            Err(zk_session::Error::NoNode) => {
+                link.check_chroot().await?;
+                Vec::new()
+            }
+            names => names?,
+        };
+        Ok(Self { names: names.into_iter().collect(), ownerless: HashSet::new() })
+    }
+
+    pub(crate) fn add(&mut self, name: &str) {
+        self.names.insert(name.to_owned());
+        self.ownerless.remove(name);
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.names.remove(name);
+        self.ownerless.remove(name);
+    }
+
+    /// The first that may lead, as far as is known.
+    pub(crate) fn first(&self) -> Option<&String> {
+        let counts = |name: &&String| !self.ownerless.contains(*name);
+        self.names.iter().filter(counts).filter(|name| place(name).is_some()).min_by_key(|name| place(name))
+    }
+
+    /// Reads who leads. One that is gone is taken out, and one that no session owns is passed over from now on.
+    pub(crate) async fn master(
+        &mut self,
+        link: &Link,
+        directory: &str,
+    ) -> Result<Option<Master>, zk_session::Error> {
+        while let Some(name) = self.first().cloned() {
+            let path = join(directory, &name);
+            let (stat, data) = match link.get(&path).await {
+                Ok(Some(node)) => {
+                    let data = proto::decode(&node.data).map_err(|error| error.to_string());
+                    (Some(node.stat), data)
+                }
+                Ok(None) => (None, Err(String::new())),
+                // What it says is secret, that it stands there is not: its place counts.
+                Err(refusal @ zk_session::Error::Rejected { .. }) => {
+                    (link.exists(&path).await?, Err(refusal.to_string()))
+                }
+                Err(error) => return Err(error),
+            };
+            match stat {
+                Some(stat) if stat.owner.is_some() => return Ok(Some(Master::new(path, &stat, data))),
+                Some(_) => {
+                    self.ownerless.insert(name);
+                }
+                None => self.remove(&name),
+            }
         }
-        names => Ok(names?.into_iter().collect()),
+        Ok(None)
     }
 }

@@ -1,6 +1,5 @@
 //! Who leads now, followed, and answered from memory.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -11,8 +10,7 @@ use tracing::{info, warn};
 use zk_session::{Change, Link, Sessions, Source, What};
 
 use crate::Error;
-use crate::master::{self, Master};
-use crate::turn::in_line;
+use crate::master::{Listed, Master};
 
 /// Follows who leads a service, without standing for election. It costs nothing while nothing changes, a candidate that joins
 /// or leaves behind the leader one notification, and another leader one read.
@@ -101,35 +99,35 @@ impl Following {
     async fn follow(&self, link: &Link) -> Result<Infallible, zk_session::Error> {
         // Watch first, then read; and a server may lag behind what our last one showed us.
         let (mut changes, ()) = tokio::try_join!(link.watch_tree(&self.directory), link.catch_up())?;
-        let mut names = master::names(link, &self.directory).await?;
+        let mut listed = Listed::of(link, &self.directory).await?;
         let mut known: Option<Master> = None;
         let mut outdated = true;
         loop {
-            let first = in_line(&names).first().map(|name| proto::path::join(&self.directory, name));
+            let first = listed.first().map(|name| proto::path::join(&self.directory, name));
             if outdated || first.as_deref() != known.as_ref().map(|master| &*master.path) {
-                known = master::first_of(link, &self.directory, &mut names).await?;
+                known = listed.master(link, &self.directory).await?;
                 self.report(None);
                 self.publish(known.clone());
             }
             let change = changes.next().await.ok_or(zk_session::Error::Interrupted)?;
-            outdated = self.apply(change, &mut names, known.as_ref());
+            outdated = self.apply(change, &mut listed, known.as_ref());
             while let Some(change) = changes.try_next() {
-                outdated |= self.apply(change, &mut names, known.as_ref());
+                outdated |= self.apply(change, &mut listed, known.as_ref());
             }
         }
     }
 
     /// Notes what happened; whether who leads has to be read again.
-    fn apply(&self, change: Change, names: &mut HashSet<String>, known: Option<&Master>) -> bool {
+    fn apply(&self, change: Change, listed: &mut Listed, known: Option<&Master>) -> bool {
         let below = change.path.strip_prefix(&*self.directory).and_then(|rest| rest.strip_prefix('/'));
         let Some(name) = below.filter(|name| !name.contains('/')) else { return false };
         match change.what {
             What::Created => {
-                names.insert(name.to_owned());
+                listed.add(name);
                 false
             }
             What::Deleted => {
-                names.remove(name);
+                listed.remove(name);
                 known.is_some_and(|known| known.path == change.path)
             }
             What::Changed => known.is_some_and(|known| known.path == change.path),

@@ -39,13 +39,6 @@ pub(crate) fn turn<'a>(names: &'a [String], own: &str, passed_over: &HashSet<Str
     }
 }
 
-/// The candidates among `names`, the first one first.
-pub(crate) fn in_line<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a String> {
-    let mut line: Vec<_> = names.into_iter().filter(|name| place(name).is_some()).collect();
-    line.sort_by_key(|name| place(name));
-    line
-}
-
 /// Where a candidate stands. Servers give no sequence twice in a directory; a node that somebody made by hand can have one
 /// that is there already, and then all have to agree on an order.
 pub(crate) fn place(name: &str) -> Option<(u32, &str)> {
@@ -103,11 +96,5 @@ mod tests {
             let passed_over = names(passed_over).into_iter().collect();
             assert_eq!(turn(&listed, own, &passed_over), expected, "{own} among {listed:?}");
         }
-    }
-
-    #[test]
-    fn the_line_is_all_candidates_in_their_order() {
-        let listed = names(&["c-0000000012", "x", "a-0000000010", "b-0000000009"]);
-        assert_eq!(in_line(&listed), ["b-0000000009", "a-0000000010", "c-0000000012"]);
     }
 }

@@ -4,9 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{DIR, LIMIT, Process, T, in_line, leads, line, lost, path, settled, time, until};
+use common::{DIR, LIMIT, Process, T, in_line, leads, line, lost, path, settled, until};
 use leader::{Lost, Status};
 use tokio::time::{Instant, sleep, timeout};
+use zk_session::State;
 use zk_session::fake::FakeZk;
 
 #[tokio::test(start_paused = true)]
@@ -147,6 +148,55 @@ async fn outages_of_a_fifth_of_the_session_cost_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn short_cuts_that_follow_each_other_closely_cost_no_leadership() {
+    for (cut, between) in [(T / 6, T / 10), (T / 6, T / 4), (T / 6, T * 3 / 10), (T / 6, T * 2 / 5)] {
+        let zk = FakeZk::default();
+        let (one, first) = in_line(&zk, "a").await;
+        let leadership = leads(&first).await;
+        sleep(2 * T).await;
+        for flap in 0..30 {
+            one.client.set_reachable(false);
+            sleep(cut).await;
+            assert!(leadership.holds(), "{cut:?} {between:?}: in cut {flap}");
+            one.client.set_reachable(true);
+            let connected = |state: &State| matches!(state, State::Connected { .. });
+            until(&mut one.keeper.sessions().state(), "connected", connected).await;
+            sleep(between).await;
+            assert!(leadership.holds(), "{cut:?} {between:?}: after cut {flap}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_shortened_meanwhile_ends_leadership_before_it_can_expire() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let (_two, second) = in_line(&zk, "b").await;
+    let leadership = leads(&first).await;
+    sleep(2 * T).await;
+    zk.set_timeout(T / 4);
+    zk.disconnect(one.session());
+    let sessions = one.keeper.sessions();
+    let link = timeout(LIMIT, sessions.next()).await.unwrap().unwrap();
+    zk.mute(link.id());
+    leads(&second).await;
+    assert!(!leadership.holds());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_became_too_short_for_a_lease_is_refused_and_gives_its_place_up() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let leadership = leads(&first).await;
+    zk.set_timeout(Duration::from_millis(400));
+    zk.disconnect(one.session());
+    let over = |now: &Status| matches!(now, Status::Over { refused: Some(_) });
+    until(&mut first.status(), "it is refused", over).await;
+    assert!(!leadership.holds());
+    assert_eq!(line(&zk).len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_longer_outage_within_the_session_it_leads_again_in_the_same_term() {
     let zk = FakeZk::default();
     let (one, first) = in_line(&zk, "a").await;
@@ -236,7 +286,7 @@ async fn a_lost_answer_to_the_create_leaves_one_node_that_leads() {
         zk.put(DIR, "");
         let process = Process::start(&zk);
         let mut state = process.keeper.sessions().state();
-        until(&mut state, "connected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+        until(&mut state, "connected", |now| matches!(now, State::Connected { .. })).await;
         if dropped {
             zk.drop_next_request();
         } else {
@@ -369,7 +419,7 @@ async fn one_who_joins_on_an_old_session_leads_when_that_is_proved() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
     let mut state = process.keeper.sessions().state();
-    until(&mut state, "connected", |now| matches!(now, zk_session::State::Connected { .. })).await;
+    until(&mut state, "connected", |now| matches!(now, State::Connected { .. })).await;
     sleep(5 * T).await;
     let begun = Instant::now();
     let candidacy = process.campaign("a");
@@ -411,78 +461,4 @@ async fn closing_the_keeper_ends_leadership_before_the_session() {
     assert_eq!(lost(&leadership).await, Lost::Closed);
     closing.await.unwrap();
     assert!(first.elected().await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn at_most_one_holds_at_any_moment_whatever_breaks() {
-    for seed in 0..20 {
-        let zk = FakeZk::default().with_seed(seed);
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut draw = move |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
-        let mut all = Vec::new();
-        for index in 0..4 {
-            let process = Process::start(&zk);
-            let candidacy = process.campaign(&format!("c{index}"));
-            all.push((process, candidacy));
-        }
-        let mut greatest = 0;
-        for step in 0..400 {
-            let (process, _) = &all[usize::try_from(draw(4)).unwrap()];
-            match draw(12) {
-                0 => process.client.set_reachable(false),
-                1 | 2 => process.client.set_reachable(true),
-                3 => process.client.session().into_iter().for_each(|session| zk.disconnect(session)),
-                4 => process.client.session().into_iter().for_each(|session| zk.mute(session)),
-                5 => process.client.session().into_iter().for_each(|session| zk.unmute(session)),
-                6 => zk.lose_next_reply(),
-                7 => process.client.sleep(Duration::from_millis(draw(3000))),
-                _ => {}
-            }
-            sleep(Duration::from_millis(draw(700))).await;
-            let leading: Vec<_> = all
-                .iter()
-                .filter_map(|(_, candidacy)| match &*candidacy.status().borrow() {
-                    Status::Leading(leadership) if leadership.holds() => Some(leadership.clone()),
-                    _ => None,
-                })
-                .collect();
-            assert!(leading.len() <= 1, "seed {seed}, step {step}: {leading:?}");
-            if let Some(leadership) = leading.first() {
-                assert!(leadership.term().0 >= greatest, "seed {seed}, step {step}: terms go back");
-                greatest = leadership.term().0;
-                assert!(zk.sessions().contains(&leadership.session()), "seed {seed}, step {step}");
-            }
-        }
-        // When all is well again somebody leads, and everybody has one node.
-        for (process, _) in &all {
-            process.client.set_reachable(true);
-            process.client.session().into_iter().for_each(|session| zk.unmute(session));
-        }
-        zk.disconnect_all();
-        let lead = || {
-            let holds = |status: &Status| matches!(status, Status::Leading(it) if it.holds());
-            all.iter().filter(|(_, candidacy)| holds(&candidacy.status().borrow())).count() == 1
-        };
-        let healed = async {
-            while !(lead() && line(&zk).len() == 4) {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(2 * T, healed).await.unwrap_or_else(|_| panic!("seed {seed}: {:?}", line(&zk)));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_leads_can_be_asked_of_every_service() {
-    let zk = FakeZk::default();
-    let (process, first) = in_line(&zk, "a").await;
-    leads(&first).await;
-    assert_eq!(process.election.master(&time()).await.unwrap().unwrap().id, "a");
-    let nobody = leader::ServiceName::parse("nobody").unwrap();
-    assert_eq!(process.election.master(&nobody).await.unwrap(), None);
 }

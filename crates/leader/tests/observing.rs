@@ -171,3 +171,33 @@ async fn what_keeps_an_observer_from_following_is_told() {
     let late = watcher.election.observe(&time());
     assert!(matches!(timeout(LIMIT, late.ready()).await.unwrap(), Err(Error::Over)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_can_be_asked_of_every_service() {
+    let zk = FakeZk::default();
+    let (process, first) = in_line(&zk, "a").await;
+    leads(&first).await;
+    assert_eq!(process.election.master(&time()).await.unwrap().unwrap().id, "a");
+    let nobody = leader::ServiceName::parse("nobody").unwrap();
+    assert_eq!(process.election.master(&nobody).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_owner_at_the_front_is_read_once() {
+    let zk = FakeZk::default();
+    zk.put(&path("left-0000000000"), "");
+    zk.set_sequence(DIR, 1);
+    let (_one, first) = in_line(&zk, "a").await;
+    let watcher = Process::start(&zk);
+    let observer = watcher.election.observe(&time());
+    shows(&observer, true, Some("a")).await;
+    zk.reset_requests();
+    for index in 0..5 {
+        in_line(&zk, &format!("b{index}")).await;
+    }
+    sleep(T).await;
+    assert_eq!(zk.requests().gets, 0);
+    zk.remove(&path("left-0000000000"));
+    first.resign().await;
+    shows(&observer, true, None).await;
+}

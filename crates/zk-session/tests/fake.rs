@@ -450,3 +450,13 @@ async fn clones_are_the_same_server_and_other_servers_are_not() {
     assert!(zk.get("/a").is_some());
     assert_eq!(FakeZk::default().get("/a"), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn starting_a_server_that_runs_changes_nothing() {
+    let zk = FakeZk::default();
+    let client = zk.client();
+    let session = client.connect().await.unwrap();
+    zk.start();
+    sleep(Duration::from_secs(60)).await;
+    assert!(zk.is_connected(session.id()));
+}

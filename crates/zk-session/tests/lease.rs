@@ -199,6 +199,44 @@ async fn a_grant_is_for_one_session_and_ends_with_it_and_with_the_keeper() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_is_met_again_with_another_timeout_honors_nothing_that_was_granted_before() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
+    let _renewal = lease.renew_with(&path);
+    sleep(2 * T).await;
+    let before = granted(&process, &lease).await;
+    zk.set_timeout(T / 4);
+    zk.disconnect_all();
+    let sessions = process.sessions();
+    let link = timeout(LIMIT, sessions.next()).await.unwrap().unwrap();
+    // Nothing is answered on it any more: the first who sees it knows.
+    zk.mute(link.id());
+    assert_eq!((link.id(), link.timeout()), (before.session, T / 4));
+    assert!(before.until > sessions.now() && !sessions.honors(&before));
+    let grants = &mut lease.grants();
+    zk.unmute(link.id());
+    let honored = |grant: &Option<Grant>| grant.is_some_and(|grant| sessions.honors(&grant));
+    let after = timeout(LIMIT, grants.wait_for(honored)).await.unwrap().unwrap().unwrap();
+    assert!(after.until <= sessions.now() + T / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_check_that_is_refused_keeps_no_other_node_from_renewing() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
+    let owner = zk.stranger();
+    zk.put_ephemeral("/services/a/two", "", owner);
+    let _renewals = [lease.renew_with("/services/a/two"), lease.renew_with(&path)];
+    sleep(T).await;
+    zk.refuse_reads("/services/a/two", true);
+    sleep(2 * T).await;
+    assert!(left(&process, &lease) >= T / 4, "{:?}", left(&process, &lease));
+    assert!(lease.problem().borrow().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_is_missing_is_told_and_does_not_keep_others_from_renewing() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);

@@ -142,3 +142,18 @@ async fn withdrawing_a_sequential_node_costs_one_request() {
     assert_eq!(zk.get(&path), None);
     assert_eq!((zk.requests().deletes, zk.requests().total()), (1, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_update_after_it_was_let_go_is_refused_and_revives_nothing() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    zk.set_mute(true);
+    presence.let_go();
+    assert!(matches!(presence.update(b"v2".to_vec()), Err(zk_session::Error::Invalid(_))));
+    zk.set_mute(false);
+    timeout(Duration::from_secs(60), presence.gone()).await.expect("it goes");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(zk.get(PATH), None);
+}

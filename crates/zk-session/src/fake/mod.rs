@@ -120,6 +120,11 @@ impl FakeZk {
         self.shared.with(|server| server.set_reachable(reachable));
     }
 
+    /// Grants this timeout from the next connection on, also to sessions that live.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.shared.with(|server| server.set_timeout(timeout));
+    }
+
     /// Stops the server. Nobody's session expires while it is down.
     pub fn stop(&self) {
         self.shared.with(Server::stop);

@@ -1,6 +1,7 @@
 //! Clients and the connections that they make, and what breaks these.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use rand::RngExt;
 use tokio::sync::watch;
@@ -104,6 +105,10 @@ impl Server {
         self.changed();
     }
 
+    pub(in crate::fake) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     pub(in crate::fake) fn stop(&mut self) {
         self.disconnect_all();
         self.running = false;
@@ -111,6 +116,9 @@ impl Server {
     }
 
     pub(in crate::fake) fn start(&mut self) {
+        if self.running {
+            return;
+        }
         self.running = true;
         self.fresh_timeouts();
         self.changed();
@@ -172,10 +180,10 @@ impl Server {
             connection,
             Connection { session, mute: false, sent: VecDeque::new(), last_ticket: 0, ended },
         );
-        let mut timeout = self.timeout;
+        let timeout = self.timeout;
         if let Some(session) = self.sessions.get_mut(&session) {
             session.deadline = None;
-            timeout = session.timeout;
+            session.timeout = timeout;
         }
         self.changed();
         Accepted { connection, session, timeout, ended: is_ended }
