@@ -151,10 +151,11 @@ impl Leased {
 /// Waits until the client's node is gone, sees that all was as it was granted, and returns how much longer the node lived.
 async fn outlived(divided: &Divided, client: &Client, leased: &Leased, cut_off: Moment) -> Duration {
     sleep((cut_off + ON_ITS_WAY).since(client.now())).await;
-    let (_, Grant { session, until }) = leased.newest().expect("it had a lease");
+    let (_, granted) = leased.newest().expect("it had a lease");
+    let until = granted.until;
     let deleted = divided.deleted(&client.path).await;
     let (told, newest) = leased.newest().unwrap();
-    assert_eq!(newest, Grant { session, until }, "granted {:?} after the cut", told.since(cut_off));
+    assert_eq!(newest, granted, "granted {:?} after the cut", told.since(cut_off));
     assert!(deleted >= until, "the node went {:?} before the end of the lease", until.since(deleted));
     // What is kept back for clocks that differ is not needed here: all have the same.
     let (margin, more) = (T / 5, deleted.since(until));
