@@ -68,8 +68,11 @@ async fn jumps_of_the_wall_clock_by_hours_change_nothing() {
     let mut instance = clock.agent(&zk, "register", "a");
     instance.ev("registered").await;
     watcher.view(&["a"], "live").await;
+    let mut leader = clock.agent(&zk, "lead", "a");
+    leader.ev("leader-acquired").await;
     let before = registered_at(&truth, "a").await;
     let (instance_said, watcher_said) = (instance.said.len(), watcher.said.len());
+    let leader_said = leader.said.len();
 
     for hours in [1, -1, 24 * 365, 0] {
         clock.jump(hours * HOUR);
@@ -85,6 +88,9 @@ async fn jumps_of_the_wall_clock_by_hours_change_nothing() {
     instance.tell(b"{\"cmd\":\"quit\"}\n").await;
     instance.ev("deregistered").await;
     assert_eq!(instance.said.len(), instance_said + 1, "{:#?}", instance.said);
+    leader.tell(b"{\"cmd\":\"resign\"}\n").await;
+    leader.ev("leader-lost").await;
+    assert_eq!(leader.said.len(), leader_said + 1, "{:#?}", leader.said);
 
     // And the clock did jump: who registers now says so.
     let mut later = clock.agent(&zk, "register", "b");

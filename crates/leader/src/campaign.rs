@@ -147,6 +147,7 @@ impl Campaign {
             if let Some(lost) = self.end_of(node, &now) {
                 return lost;
             }
+            let here = matches!(now, zk_session::Status::Held(_));
             if let zk_session::Status::Held(held) = now
                 && !held.link.is_same(&link)
             {
@@ -155,7 +156,8 @@ impl Campaign {
             }
             let granted = grants.borrow_and_update().filter(|grant| grant.session == node.session);
             let refused = problem.borrow_and_update().clone();
-            self.go_on(node, granted, refused, seen_first);
+            // On a connection that nobody has looked on yet, somebody may be ahead again.
+            self.go_on(node, granted, refused, here && seen_first);
             let left = match &*self.status.borrow() {
                 Status::Leading(leadership) => Some(leadership.left().min(LOOK)),
                 _ => None,

@@ -29,7 +29,6 @@ pub struct Candidacy {
 
 /// How a [`Candidacy`] stands.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Status {
     /// It is not known to have a place in the line: not yet, or not since the connection went.
     Joining {

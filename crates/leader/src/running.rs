@@ -14,7 +14,8 @@ impl Candidacy {
     ///
     /// # Errors
     ///
-    /// As [`elected`](Self::elected), when this process will lead no more.
+    /// As [`elected`](Self::elected), when this process will lead no more, also because the body gave its leadership up: its value
+    /// is lost then, unless it returns at once.
     ///
     /// # Cancel safety
     ///

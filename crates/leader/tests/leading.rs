@@ -252,7 +252,9 @@ async fn after_a_pause_longer_than_the_lease_the_guard_says_no_before_anything_e
     // No task of ours has run since: there was no await.
     assert!(!before.holds());
     assert_eq!(before.left(), Duration::ZERO);
+    let woke = Instant::now();
     assert_eq!(lost(&before).await, Lost::LeaseEnded);
+    assert!(woke.elapsed() <= Duration::from_millis(100), "{:?}", woke.elapsed());
     // The session lives: it leads again, in the same term, but not by what was answered right after the pause.
     let woke = Instant::now();
     let after = leads(&first).await;
@@ -367,6 +369,51 @@ async fn who_is_ahead_again_in_an_older_state_of_the_servers_leads_again() {
     assert!(matches!(&waits, Status::Waiting { ahead } if *ahead == path("gone-0000000000")), "{waits:?}");
     zk.expire(gone);
     assert_eq!(leads(&first).await.term(), leadership.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_nobody_begins_to_lead_who_has_not_seen_that_nobody_is_ahead() {
+    let zk = FakeZk::default();
+    let gone = zk.stranger();
+    zk.put_ephemeral(&path("gone-0000000000"), "", gone);
+    zk.set_sequence(DIR, 1);
+    let (one, first) = in_line(&zk, "a").await;
+    zk.expire(gone);
+    let leadership = leads(&first).await;
+    sleep(T).await;
+    one.client.set_reachable(false);
+    assert_eq!(lost(&leadership).await, Lost::LeaseEnded);
+    zk.put_ephemeral(&path("gone-0000000000"), "", gone);
+    let mut status = first.status();
+    let began = tokio::spawn(async move {
+        loop {
+            status.changed().await.expect("it stands");
+            match &*status.borrow_and_update() {
+                Status::Leading(_) => return true,
+                Status::Waiting { .. } => return false,
+                _ => {}
+            }
+        }
+    });
+    one.client.set_reachable(true);
+    assert!(!timeout(LIMIT, began).await.unwrap().unwrap());
+}
+
+#[test]
+fn a_runtime_that_ends_ends_leadership_and_says_so() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let leadership = runtime.block_on(async {
+        let zk = FakeZk::default();
+        let (process, candidacy) = in_line(&zk, "a").await;
+        let leadership = leads(&candidacy).await;
+        // What is never dropped ends with the runtime alone.
+        std::mem::forget((process, candidacy));
+        leadership
+    });
+    assert!(leadership.holds());
+    drop(runtime);
+    assert!(!leadership.holds());
+    assert!(leadership.reason().is_some());
 }
 
 #[tokio::test(start_paused = true)]
