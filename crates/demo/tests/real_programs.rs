@@ -231,6 +231,16 @@ async fn of_the_servers_one_leads_and_an_operator_sees_who() {
 }
 
 #[tokio::test]
+async fn a_server_whose_id_a_newer_one_has_taken_does_not_lead_any_more() {
+    let zk = Zk::start().await;
+    let (mut older, _) = Running::server(&zk, &["--id", "a"]).await;
+    let term = leads(&mut older).await;
+    let (mut newer, _) = Running::server(&zk, &["--id", "a"]).await;
+    older.line(|line| line == "leads time no more: resigned").await;
+    assert!(leads(&mut newer).await > term);
+}
+
+#[tokio::test]
 async fn who_is_granted_too_short_a_session_serves_but_does_not_lead() {
     let server = zk_local::Server::builder().max_session(Duration::from_millis(400)).start().await.unwrap();
     let proxy = zk_local::Proxy::start(server.address()).await.unwrap();

@@ -107,7 +107,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             () = stop.requested() => break,
             Ok(()) = status.changed() => match &*status.borrow_and_update() {
                 Status::Registered { path, session } => say(format!("registered at {path} in session {session}")),
-                Status::Replaced => warn!("a newer server has taken our id; this one answers, but is not registered"),
+                Status::Replaced => {
+                    warn!("a newer server has taken our id; this one answers, but is not registered and will not lead");
+                    // Nobody finds it any more, so nobody is to be led by it. Its node goes in the background.
+                    if let Some((Some((_, why)), _)) = candidate.take().map(Candidate::resign) {
+                        args.lost(why);
+                    }
+                }
                 Status::Registering { .. } | Status::Withdrawn => {}
             },
             news = news(&mut candidate) => match news {
