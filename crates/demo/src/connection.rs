@@ -110,7 +110,7 @@ impl Connection {
         }
         let asked = self.session_ms;
         Err(Usage(format!(
-            "--session-ms {asked} is too short for who leads: {least} to {LONGEST_MS} are accepted"
+            "--session-ms {asked} is too short for an election: {least} to {LONGEST_MS} are accepted"
         )))
     }
 

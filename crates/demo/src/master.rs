@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// How long to wait for ZooKeeper
+    /// How long to wait for ZooKeeper's first answer, with --watch too
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true, value_parser = patience)]
     wait: Duration,
 
@@ -51,7 +51,8 @@ Examples, with a ZooKeeper on 127.0.0.1:2181:
 
 The term is the fencing token: every later leader has a greater one. \"Stands since\" is when it joined the election, by \
 the clock of a ZooKeeper server; since when it leads is not stored, but --watch puts before each line when that was seen. \
-\"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.";
+\"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known. Named is who is first in the line: \
+whether it knows that, and may act, only its own lease tells; one that hangs stays named until its session ends.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.has_elections()?;

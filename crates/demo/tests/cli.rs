@@ -84,7 +84,7 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         (&[&lead[..], &["--layout", "flat"]].concat(), "no elections"),
         (
             &[&lead[..], &["--session-ms", "499"]].concat(),
-            "--session-ms 499 is too short for who leads: 500 to 600000",
+            "--session-ms 499 is too short for an election: 500 to 600000",
         ),
         (&[&lead[..], &["--ledger", "9000"]].concat(), "127.0.0.1:8897"),
         (&[&lead[..], &["--ledger", "a:0"]].concat(), "1-65535"),

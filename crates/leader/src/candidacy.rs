@@ -19,6 +19,7 @@ use crate::{Error, Leadership};
 ///      └──────────────┴──────────────┴────────────┘ ─────► Over
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping a candidacy resigns"]
 pub struct Candidacy {
     pub(crate) id: InstanceId,
     pub(crate) data: Mutex<NodeData>,

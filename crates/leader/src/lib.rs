@@ -55,7 +55,7 @@ mod turn;
 use std::time::Duration;
 
 pub use proto::{InstanceId, NodeData, Root, ServiceName};
-pub use zk_session::{Op, Source};
+pub use zk_session::{Kind, Op, Source};
 
 pub use crate::candidacy::{Candidacy, Status};
 pub use crate::election::Election;

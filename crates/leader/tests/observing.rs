@@ -70,7 +70,7 @@ async fn an_observer_costs_nothing_while_nothing_changes_and_a_read_when_another
     assert_eq!(idle(zk.requests()), 0);
     let (_process, last) = others.pop().unwrap();
     last.resign().await;
-    in_line(&zk, "c").await;
+    let _joined = in_line(&zk, "c").await;
     sleep(T).await;
     assert_eq!(zk.requests().gets, 0, "who is behind the leader is not read");
     zk.reset_requests();
@@ -193,7 +193,7 @@ async fn a_node_without_owner_at_the_front_is_read_once() {
     shows(&observer, true, Some("a")).await;
     zk.reset_requests();
     for index in 0..5 {
-        in_line(&zk, &format!("b{index}")).await;
+        let _left_again = in_line(&zk, &format!("b{index}")).await;
     }
     sleep(T).await;
     assert_eq!(zk.requests().gets, 0);

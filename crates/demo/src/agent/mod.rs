@@ -33,7 +33,7 @@ const EXAMPLES: &str = r#"Example, two terminals and a ZooKeeper on 127.0.0.1:21
 
 On stdout one JSON object per line, with what happened as "ev" and the time in nanoseconds of the machine's monotonic clock as "t"; the last is "bye". On stdin one JSON object per line:
   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"deregister"}   {"cmd":"quit"}
-SIGTERM and SIGINT end it as quit does. The end of stdin means nothing."#;
+One that stands for election (demo agent lead) takes {"cmd":"resign"} instead of deregister. SIGTERM and SIGINT end it as quit does. The end of stdin means nothing."#;
 
 const LEAD_EXAMPLES: &str = r#"Example, three terminals and a ZooKeeper on 127.0.0.1:2181; kill the one that leads with SIGKILL, or stop it with Ctrl-Z:
   demo ledger --listen 127.0.0.1:9000
@@ -64,7 +64,7 @@ struct Identity {
     #[arg(long, value_name = "NAME")]
     service: ServiceName,
 
-    /// Who this process is: the instance id of one that registers
+    /// Who this process is: the id in the path of the node that it makes
     #[arg(long, value_name = "ID")]
     name: InstanceId,
 

@@ -38,11 +38,11 @@ pub(crate) struct Args {
     verbose: u8,
 }
 
-const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181:
+const EXAMPLES: &str = r#"Example; the agent needs a ZooKeeper on 127.0.0.1:2181:
   demo ledger --listen 127.0.0.1:9000 &
   demo agent lead --service time --name a --ledger 127.0.0.1:9000
 
-It reads lines like {"who":"a","token":7,"seq":1} and answers each with {"ok":true,"max":7}, or {"ok":false,"max":9} when it has seen a greater token. It says when the token changes hands, whom it refused, and at the end how many acts it accepted. It checks nobody's identity, and forgets everything when it ends. SIGTERM and Ctrl-C end it with 0."#;
+It reads lines like {"who":"a","token":7,"seq":1} and answers each with {"ok":true,"max":7}, or {"ok":false,"max":9} when it has seen a greater token. It says when the token changes hands, whom it refused, and at the end how many acts it accepted. It checks nobody's identity, and forgets everything when it ends: so start it again when somebody sent a token that is greater than all to come. SIGTERM and Ctrl-C end it with 0."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("info", args.verbose);
