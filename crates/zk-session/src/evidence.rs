@@ -5,6 +5,7 @@
 //! So an answer alone proves nothing, and neither does a write alone, whose acknowledgement says only that the follower
 //! was one with the majority at that time. Both together do: an answered request *m*, and a write *n* that was called
 //! later and acknowledged, with time enough between the two for the follower to have told of *m* before it passed *n* on.
+//! A connection that was accepted is such an *m*, too, and needs no time in between: the leader itself was asked for it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
