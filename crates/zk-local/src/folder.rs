@@ -86,7 +86,7 @@ impl Folder {
     }
 
     /// Where the server keeps its transaction logs and snapshots. Beside it is its number in the ensemble.
-    fn versions(&self) -> PathBuf {
+    pub(crate) fn versions(&self) -> PathBuf {
         self.data().join("version-2")
     }
 }

@@ -123,7 +123,8 @@ impl Drop for Process {
 /// With `setpriv`, which every Debian has, the kernel sees to it; the child then gets a process group of its own, so
 /// that a Ctrl-C in the terminal leaves the time to stop it in its owner's hands. Without `setpriv` it stays in our
 /// group and gets the Ctrl-C itself.
-pub(crate) fn mortal(program: &Path) -> Command {
+#[must_use]
+pub fn mortal(program: &Path) -> Command {
     let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].map(Path::new).into_iter().find(|file| file.is_file());
     let Some(setpriv) = setpriv else {
         return Command::new(program);

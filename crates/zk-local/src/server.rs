@@ -99,6 +99,11 @@ impl Server {
         self.launch.folder.log()
     }
 
+    /// The folder of its transaction logs and snapshots: what it did is written there before anybody is answered.
+    pub fn data(&self) -> PathBuf {
+        self.launch.folder.versions()
+    }
+
     /// Starts it, after it was stopped or killed, and waits until it serves.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
+use zk_local::mortal;
 
 use crate::connection::Connection;
 
@@ -39,7 +40,7 @@ impl Player {
     /// Starts this program with other arguments.
     fn start(connection: &Connection, arguments: &[&str]) -> anyhow::Result<Self> {
         let program = this_program()?;
-        let mut command = mortal(&program);
+        let mut command = Command::from(mortal(&program));
         command.args(arguments);
         command.args(["--zk", &connection.zk, "--session-ms", &connection.session_ms.to_string()]);
         if connection.verbose == 0 && std::env::var_os("RUST_LOG").is_none() {
@@ -152,17 +153,6 @@ pub(super) fn client(connection: &Connection, service: &ServiceName) -> anyhow::
     let requests =
         ["client", "--service", service.as_str(), "--requests", "0", "--interval", "100ms", "--json"];
     Player::start(connection, &requests)
-}
-
-/// A command that dies with us however we end, where the system can see to that.
-fn mortal(program: &Path) -> Command {
-    let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].map(Path::new).into_iter().find(|file| file.is_file());
-    let Some(setpriv) = setpriv else {
-        return Command::new(program);
-    };
-    let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
 }
 
 /// Stops all of `players` at once.
