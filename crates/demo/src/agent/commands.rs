@@ -16,8 +16,13 @@ const WAITING: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Deregister,
-    Update { port: Option<NonZeroU16>, weight: Option<u32> },
+    Update {
+        port: Option<NonZeroU16>,
+        weight: Option<u32>,
+    },
     Resign,
+    /// Say how many tasks there are, to see that they do not grow.
+    Tasks,
     Quit,
 }
 
@@ -40,7 +45,7 @@ pub(crate) fn read(input: impl Read + Send + 'static) -> std::io::Result<Command
     Ok(Commands { commands, _open: open })
 }
 
-const ACCEPTED: &str = r#"one of {"cmd":"deregister"}, {"cmd":"update","port":N}, {"cmd":"update","weight":N}, {"cmd":"resign"}, {"cmd":"quit"} per line"#;
+const ACCEPTED: &str = r#"one of {"cmd":"deregister"}, {"cmd":"update","port":N}, {"cmd":"update","weight":N}, {"cmd":"resign"}, {"cmd":"tasks"}, {"cmd":"quit"} per line"#;
 
 /// See [`read`].
 #[derive(Debug)]
@@ -132,6 +137,7 @@ fn parse(line: &[u8]) -> Result<Command, String> {
     match &*cmd {
         "deregister" => plain(Command::Deregister),
         "resign" => plain(Command::Resign),
+        "tasks" => plain(Command::Tasks),
         "quit" => plain(Command::Quit),
         "update" if port.is_none() && weight.is_none() => Err("update needs a port or a weight".into()),
         "update" => Ok(Command::Update { port, weight }),
@@ -152,6 +158,7 @@ mod tests {
         for (line, command) in [
             (r#"{"cmd":"deregister"}"#, Command::Deregister),
             (r#" { "cmd" : "resign" } "#, Command::Resign),
+            (r#"{"cmd":"tasks"}"#, Command::Tasks),
             ("{\"cmd\":\"quit\"}\r", Command::Quit),
             (r#"{"cmd":"update","port":81}"#, Command::Update { port, weight: None }),
             (r#"{"weight":0,"cmd":"update"}"#, Command::Update { port: None, weight: Some(0) }),

@@ -38,6 +38,7 @@ pub(crate) enum Event {
     View { service: ServiceName, instances: Vec<Seen>, source: Trust },
     BadNode { path: String, reason: String },
     Error { what: String },
+    Tasks { alive: usize },
     Bye { clean: bool },
 }
 

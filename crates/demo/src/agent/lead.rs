@@ -72,6 +72,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
             outcome = outcome(&mut agent.acting) => agent.acted(outcome),
             command = commands.next() => match command {
                 Ok(Command::Quit) => break,
+                Ok(Command::Tasks) => agent.voice.tasks(),
                 Ok(command) => agent.obey(command),
                 Err(why) => agent.voice.error(why),
             },
@@ -239,8 +240,8 @@ impl Agent {
             Command::Deregister => {
                 Err("deregister is for those who register; who stands for election resigns".to_owned())
             }
-            // The end is not ours to begin.
-            Command::Quit => Ok(()),
+            // These are not ours to do.
+            Command::Quit | Command::Tasks => Ok(()),
             Command::Resign if self.has_left() => Err("it stands for election no more".to_owned()),
             Command::Update { .. } if self.has_left() => {
                 Err("nothing is said of who stands for election no more".to_owned())

@@ -58,6 +58,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
             news = agent.announced.news() => agent.registration(news),
             command = commands.next() => match command {
                 Ok(Command::Quit) => break,
+                Ok(Command::Tasks) => agent.voice.tasks(),
                 Ok(command) => agent.obey(command),
                 Err(why) => agent.voice.error(why),
             },
@@ -157,8 +158,8 @@ impl Agent {
                 changed.and_then(|change| registration.update(change).map_err(|error| chain(&error)))
             }
             (_, Announced::Leaving(_) | Announced::Gone) => Err("deregistered before".to_owned()),
-            // The end is not ours to begin.
-            (Command::Quit, Announced::Wanted { .. }) => Ok(()),
+            // These are not ours to do.
+            (Command::Quit | Command::Tasks, Announced::Wanted { .. }) => Ok(()),
         };
         if let Err(why) = refused {
             self.voice.error(format!("not done: {why}"));

@@ -2,6 +2,7 @@
 
 use std::io::{self, stdout};
 
+use tokio::runtime::Handle;
 use zk_session::State;
 
 use super::events::{Event, Events};
@@ -28,6 +29,12 @@ impl Voice {
 
     pub(super) fn error(&mut self, what: impl Into<String>) {
         self.events.error(what);
+    }
+
+    /// Says how many tasks this process has that did not end.
+    pub(super) fn tasks(&mut self) {
+        let alive = Handle::current().metrics().num_alive_tasks();
+        self.events.say(&Event::Tasks { alive });
     }
 
     /// Says what changed about the session, and what keeps us from a connection.
