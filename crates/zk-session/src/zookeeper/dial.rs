@@ -88,6 +88,11 @@ impl Dialer {
         granted.unwrap_or(self.wanted)
     }
 
+    /// Notes that a connection was lost: the client dialed once more before it was stopped, and the server saw that.
+    pub(super) fn lost(&self) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+    }
+
     /// Tries each server once, in any order, until one can be reached. In no hurry, others who were turned away at the
     /// same moment are not followed to the next server at once.
     pub(super) async fn dial(

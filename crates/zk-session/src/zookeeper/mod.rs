@@ -102,6 +102,7 @@ impl ZooKeeper {
         if let Some(old) = known.connection.take() {
             old.end();
             known.lost = Some(Instant::now());
+            self.dialer.lost();
         }
         let mut measured = false;
         loop {
