@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check bench audit
+.PHONY: help demo test unit check chaos bench audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -24,6 +24,11 @@ check: ## formatting, clippy, documentation, and where dependencies come from
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 	scripts/cargo-deny.sh --all-features check bans licenses sources
+
+chaos: ## a minute of random faults, and whether every promise held; DURATION=3600 SEED=7 for an hour of known ones, BREAK=lease to see it fail
+	@scripts/setup.sh compiler zookeeper
+	@cargo build -p demo -p chaos
+	@cargo run --quiet -p chaos -- run $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(SLACK),--slack $(SLACK)) $(if $(BREAK),--break $(BREAK))
 
 bench: ## registration and discovery beside the bare client, written to docs/bench
 	@scripts/setup.sh compiler zookeeper

@@ -1,0 +1,183 @@
+//! Breaks an ensemble of ZooKeeper servers, thirty of its clients and the ways between them at random, takes down from outside
+//! what everybody does, and judges that by what is promised.
+
+mod broken;
+mod facts;
+mod faults;
+mod fleet;
+mod history;
+mod judge;
+mod ledger;
+mod plan;
+mod recorder;
+mod recovery;
+mod report;
+mod run;
+mod transactions;
+mod who;
+
+use std::io::{Write, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::facts::Facts;
+use crate::history::History;
+use crate::run::Order;
+
+/// Breaks ZooKeeper, its clients and the network between them at random, and checks that what is promised holds.
+#[derive(Debug, Parser)]
+#[command(name = "chaos", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  chaos run                             a minute of faults
+  chaos run --duration 3600 --seed 7    an hour of them, the same as every time with this seed
+  chaos run --break lease               shows that a broken leader is found
+  chaos judge target/chaos/7.jsonl      judges once more what was taken down
+
+Exit codes: 0 all promises held, 1 one was broken or the run failed, 2 not understood.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everybody, break things, and judge what happened
+    Run(Run),
+    /// Judge a history that was taken down before
+    Judge(Judge),
+    /// Be the candidate that is broken on purpose
+    #[command(hide = true)]
+    Candidate(broken::Args),
+}
+
+#[derive(Args, Debug)]
+struct Run {
+    /// For how many seconds things break
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    duration: u64,
+
+    /// Which faults come: the same number brings the same ones; drawn unless told
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Break something in the candidates, which must then be found
+    #[arg(long = "break", value_name = "WHAT")]
+    broken: Option<Broken>,
+
+    /// The program with the agents; `demo` beside this one unless told
+    #[arg(long, value_name = "FILE")]
+    demo: Option<PathBuf>,
+
+    /// The folder for the history and the page
+    #[arg(long, value_name = "FOLDER", default_value = "target/chaos")]
+    out: PathBuf,
+
+    #[command(flatten)]
+    verdict: Verdict,
+}
+
+#[derive(Args, Debug)]
+struct Judge {
+    /// The history, as a run wrote it
+    history: PathBuf,
+
+    #[command(flatten)]
+    verdict: Verdict,
+}
+
+#[derive(Args, Debug)]
+struct Verdict {
+    /// Stretch all limits of time, for a machine that is busy with other things
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = slack)]
+    slack: f64,
+
+    /// Print the verdict as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Broken {
+    /// A leader goes on until it is told that its session expired
+    Lease,
+}
+
+fn slack(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (1.0..=100.0).contains(&factor) => Ok(factor),
+        _ => Err("accepted: a number from 1 to 100".to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match act(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            // There is nobody left to tell when stderr is gone.
+            let _ = writeln!(stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(order) => start(order),
+        Command::Judge(Judge { history, verdict }) => {
+            let page = history.with_extension("html");
+            tell(&History::read(&history)?, &verdict, &page)
+        }
+        Command::Candidate(args) => {
+            let runtime = tokio::runtime::Runtime::new()?;
+            let outcome = runtime.block_on(broken::run(args));
+            // A read of stdin may wait for ever.
+            runtime.shutdown_background();
+            outcome.map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Result<ExitCode> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let demo = demo.unwrap_or_else(|| program.with_file_name("demo"));
+    ensure!(demo.is_file(), "there is no {}; build it, or say where it is with --demo", demo.display());
+    let seed = seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
+    let _ = writeln!(stderr(), "seed {seed}");
+    let order = Order {
+        seed,
+        duration: Duration::from_secs(duration),
+        demo,
+        broken: broken.map(|Broken::Lease| ("lease".to_owned(), program)),
+    };
+    let stop = async {
+        // One that cannot be listened for does not come.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let history = tokio::runtime::Runtime::new()?.block_on(run::run(order, stop))?;
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let name = if broken.is_some() { format!("{seed}-broken") } else { seed.to_string() };
+    let path = out.join(format!("{name}.jsonl"));
+    history.write(&path)?;
+    tell(&history, &verdict, &path.with_extension("html"))
+}
+
+/// Judges, prints the verdict, and draws the page.
+fn tell(history: &History, verdict: &Verdict, page: &Path) -> anyhow::Result<ExitCode> {
+    let facts = Facts::of(history);
+    let violations = judge::all(&facts, verdict.slack);
+    let report = report::Report::of(&facts, &violations);
+    std::fs::write(page, report.html(&facts)).with_context(|| format!("cannot write {}", page.display()))?;
+    let text = if verdict.json { report.json()? } else { report.text() };
+    writeln!(stdout(), "{text}")?;
+    let _ = writeln!(stderr(), "the timeline is in {}", page.display());
+    Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
