@@ -14,6 +14,7 @@ h1 { font-size: 1.4rem; margin: 0; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .15rem .7rem; border-bottom: 1px solid var(--line); text-align: right; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
+.text { text-align: left; }
 .timeline { overflow-x: auto; border: 1px solid var(--line); }
 svg text { font-size: 11px; fill: currentColor; }
 .grid { stroke: var(--line); } .alive { fill: #8883; } .fine { fill: #8882; }
@@ -72,12 +73,12 @@ fn violations(report: &Report<'_>) -> String {
         let (at, what) = (seconds(violation.at), escaped(&violation.what));
         let _ = write!(
             rows,
-            r#"<tr><td>{}</td><td>{at}</td><td style="text-align:left">{what}</td></tr>"#,
+            r#"<tr><td>{}</td><td>{at}</td><td class="text">{what}</td></tr>"#,
             violation.promise
         );
         rows
     });
-    format!("<table><tr><th>promise</th><th>at</th><th style="text-align:left">what happened</th></tr>{rows}</table>")
+    format!("<table><tr><th>promise</th><th>at</th><th class='text'>what happened</th></tr>{rows}</table>")
 }
 
 fn table(report: &Report<'_>) -> String {

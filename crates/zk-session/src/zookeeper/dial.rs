@@ -42,6 +42,8 @@ pub(super) struct Dialed {
 pub(super) enum NotDialed {
     /// The session that was asked for is not there any more.
     Expired,
+    /// No server said anything, and at least one was listened to for as long as we do: it may have heard us.
+    Unheard(Error),
     Failed(Error),
 }
 
@@ -104,12 +106,17 @@ impl Dialer {
         let mut each: Vec<_> = self.each.iter().collect();
         each.shuffle(&mut rand::rng());
         let mut unreachable = NotDialed::Failed(self.unreachable(None));
+        let mut unheard = false;
         for (tried, server) in each.into_iter().enumerate() {
             let from = Instant::now() + apart(hurry, tried, rand::random());
             let due = self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(from);
             sleep_until(due).await;
+            let begin = Instant::now();
             match self.dial_one(server, session.clone(), granted).await {
-                Err(failed @ NotDialed::Failed(Error::Unreachable { .. })) => unreachable = failed,
+                Err(NotDialed::Failed(error @ Error::Unreachable { .. })) => {
+                    unheard |= begin.elapsed() >= silence(self.assumed(granted));
+                    unreachable = if unheard { NotDialed::Unheard(error) } else { NotDialed::Failed(error) };
+                }
                 outcome => return outcome,
             }
         }

@@ -73,12 +73,20 @@ struct Known {
     connection: Option<Arc<Connection>>,
     /// When that was found to be over.
     lost: Option<Instant>,
+    /// Whether the last round ended in silence.
+    unheard: bool,
 }
 
 impl Known {
     /// Whether the session is lost if it is not met again soon.
     fn is_in_danger(&self) -> bool {
         self.lost.zip(self.granted).is_some_and(|(lost, granted)| lost.elapsed() < granted)
+    }
+
+    /// Whether servers may hear us ask for the session, and let it live for that, while nothing that they say arrives: for
+    /// as long as a session lasts nothing did.
+    fn is_kept_by_asking(&self) -> bool {
+        self.unheard && !self.is_in_danger()
     }
 }
 
@@ -107,8 +115,9 @@ impl ZooKeeper {
         let mut measured = false;
         loop {
             let granted = known.granted;
-            match self.dialer.dial(known.session.clone(), granted, known.is_in_danger()).await {
+            match self.dial(&known).await {
                 Ok(dialed) => {
+                    known.unheard = false;
                     known.session = Some(dialed.session());
                     known.granted = Some(dialed.timeout());
                     // The client measures silence against the timeout that it was told, so it must be the granted one.
@@ -122,7 +131,35 @@ impl ZooKeeper {
                 }
                 Err(NotDialed::Expired) if known.session.is_some() => known.session = None,
                 Err(NotDialed::Expired) => return Err(self.dialer.unreachable(None)),
-                Err(NotDialed::Failed(error)) => return Err(error),
+                Err(NotDialed::Unheard(error)) => {
+                    known.unheard = true;
+                    return Err(error);
+                }
+                Err(NotDialed::Failed(error)) => {
+                    known.unheard = false;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One round over the servers, for the session that we had if it may live still.
+    ///
+    /// A session that is asked for lives on, also where the answer is lost; so a leader that is heard and hears nothing would keep
+    /// everybody else waiting for ever. After a while its session is asked for only when a server was heard again.
+    async fn dial(&self, known: &Known) -> Result<Dialed, NotDialed> {
+        let Known { session, granted, .. } = known;
+        if session.is_none() || !known.is_kept_by_asking() {
+            return self.dialer.dial(session.clone(), *granted, known.is_in_danger()).await;
+        }
+        let other = self.dialer.dial(None, *granted, false).await?;
+        match self.dialer.dial(session.clone(), *granted, true).await {
+            Err(NotDialed::Expired) => Ok(other),
+            outcome => {
+                // Nobody needs it; a lost word about that costs a session that expires.
+                let other = self.open(other);
+                tokio::spawn(async move { other.close().await });
+                outcome
             }
         }
     }
@@ -151,7 +188,7 @@ impl ZooKeeper {
                         return;
                     }
                 }
-                Err(NotDialed::Failed(Error::Unreachable { .. })) => {}
+                Err(NotDialed::Unheard(_) | NotDialed::Failed(Error::Unreachable { .. })) => {}
                 Err(_) => return,
             }
             sleep(CLOSE_PAUSE).await;
