@@ -148,6 +148,8 @@ async fn withdrawn_while_cut_off_it_never_comes_back() {
         let process = Process::start(&zk);
         let registration = process.announce("a");
         registered(&registration).await;
+        // Long enough for the node to be looked at once more, and watched.
+        sleep(T).await;
 
         process.client.set_reachable(false);
         let mut status = registration.status();
@@ -249,14 +251,21 @@ async fn when_it_was_registered_is_kept_and_decides_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_others_delete_is_restored() {
-    for deleted in [path("a"), common::DIR.to_owned(), "/headkeeper".to_owned()] {
+    let deleted = [path("a"), common::DIR.to_owned(), "/headkeeper".to_owned()];
+    // It is known to be registered before it is watched: what goes in between is another matter.
+    for (deleted, watched) in deleted.iter().flat_map(|it| [(it, false), (it, true)]) {
         let zk = FakeZk::default();
         let process = Process::start(&zk);
         let registration = process.announce("a");
         registered(&registration).await;
-        assert!(zk.remove(&deleted));
+        if watched {
+            reached(&zk, "it is watched", |zk| zk.requests().watches == 1).await;
+            sleep(T).await;
+        }
+        assert!(zk.remove(deleted));
         let back = |zk: &FakeZk| zk.owner(&path("a")) == Some(process.session());
-        timeout(Duration::from_secs(2), zk.until(back)).await.expect("restored within two seconds");
+        let restored = timeout(Duration::from_secs(2), zk.until(back)).await;
+        assert!(restored.is_ok(), "not within two seconds: {deleted}, watched: {watched}");
         registered(&registration).await;
     }
 }

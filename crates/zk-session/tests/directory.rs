@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::following::{DIR, follow, names, put, remove, session, shows};
-use common::{LIMIT, Process, until};
+use common::{LIMIT, Process, eventually, until};
 use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
 use zk_session::{Directory, Error, Options, Source};
@@ -217,6 +217,10 @@ async fn an_oversize_directory_is_told_and_the_last_list_stays_until_it_fits() {
     assert!(zk.requests().total() <= 200, "{:?}", zk.requests());
     assert_eq!(zk.requests().connects, 0);
 
+    // Right after somebody has looked.
+    let looked = zk.requests().exists;
+    eventually("it is looked at", || zk.requests().exists > looked).await;
+    sleep(Duration::from_millis(1)).await;
     remove(&zk, &["a", "b"]);
     let fits = Instant::now();
     shows(&mut views, true, &["c", "x", "y"]).await;

@@ -42,6 +42,7 @@ async fn a_blip_inside_the_session_makes_and_deletes_nothing() {
         assert_eq!(held(&presence).await.session(), first.session());
     }
     assert_eq!(zk.requests().writes(), 0);
+    assert_eq!(zk.requests().syncs, 10, "no look before the server has caught up");
 }
 
 #[tokio::test(start_paused = true)]

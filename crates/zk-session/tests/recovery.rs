@@ -26,12 +26,14 @@ async fn what_was_missed_while_cut_off_in_the_same_session_is_the_truth_at_once(
     // The same name, another node: only its transaction tells.
     remove(&zk, &["y"]);
     zk.put(&format!("{DIR}/y"), "2");
+    zk.reset_requests();
     process.client.set_reachable(true);
     let back = Instant::now();
     shows(&mut views, true, &["y"]).await;
     assert!(back.elapsed() < Duration::from_secs(1) + T / 4, "took {:?}", back.elapsed());
     assert_eq!(views.borrow().as_ref().unwrap().entries[0].as_str(), "y=2");
     assert_eq!(session(&process), before);
+    assert_eq!(zk.requests().syncs, 1, "nothing is believed before the server has caught up");
 }
 
 #[tokio::test(start_paused = true)]
