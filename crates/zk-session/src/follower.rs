@@ -22,6 +22,10 @@ const DELETION_HELD: Duration = Duration::from_millis(1);
 /// nobody, it is held for longer.
 const LAST_DELETION_HELD: Duration = Duration::from_millis(20);
 
+/// Shortly after a disturbance of our connection it matters whether all went at once. One transaction is told node by node,
+/// and sessions that end in the same tick end one by one, on a busy machine some ten milliseconds apart.
+const DISTURBED_DELETION_HELD: Duration = Duration::from_millis(100);
+
 /// How often an oversize directory is looked at again.
 const OVERSIZE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -91,7 +95,7 @@ impl<T> Follower<T> {
                 change = changes.next() => Some(change.ok_or(Error::Interrupted)?),
                 () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => None,
             };
-            let mut changed = self.burst(first, &mut changes).await;
+            let mut changed = self.burst(first, &mut changes, link.timeout()).await;
             if ask_at.is_some_and(|at| at <= Instant::now()) {
                 asked = Instant::now();
                 for name in self.roll.refused() {
@@ -158,7 +162,12 @@ impl<T> Follower<T> {
     }
 
     /// All changes that are here, by name: only the last of each counts. `None` as the first: there may be none.
-    async fn burst(&self, first: Option<Change>, changes: &mut Changes) -> BTreeMap<String, What> {
+    async fn burst(
+        &self,
+        first: Option<Change>,
+        changes: &mut Changes,
+        timeout: Duration,
+    ) -> BTreeMap<String, What> {
         let mut last = BTreeMap::new();
         let mut next = first;
         let mut held = false;
@@ -173,7 +182,13 @@ impl<T> Follower<T> {
             }
             let remain = self.roll.names().any(|name| !last.contains_key(name))
                 || last.values().any(|what| *what != What::Deleted);
-            sleep(if remain { DELETION_HELD } else { LAST_DELETION_HELD }).await;
+            let disturbed = self.disturbed_at.is_some_and(|at| at.elapsed() < 2 * timeout);
+            sleep(match (disturbed, remain) {
+                (true, _) => DISTURBED_DELETION_HELD,
+                (false, true) => DELETION_HELD,
+                (false, false) => LAST_DELETION_HELD,
+            })
+            .await;
             held = true;
         }
     }

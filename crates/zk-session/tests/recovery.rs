@@ -223,6 +223,33 @@ async fn everything_vanishing_at_once_is_believed_only_in_a_calm_session() {
     assert!(vanished.elapsed() < Duration::from_secs(1));
 }
 
+/// One transaction is told in as many notifications as it deletes nodes, and a busy server sends them one by one.
+#[tokio::test(start_paused = true)]
+async fn what_vanishes_one_after_the_other_within_a_moment_vanishes_at_once() {
+    for apart in [0, 1, 5, 30, 80].map(Duration::from_millis) {
+        let zk = FakeZk::with_timeout(T);
+        put(&zk, &["x", "y", "z"]);
+        let process = Process::start(&zk);
+        let directory = follow(&process, Options::default());
+        let mut views = directory.view();
+        shows(&mut views, true, &["x", "y", "z"]).await;
+        zk.disconnect(session(&process));
+        shows(&mut views, false, &["x", "y", "z"]).await;
+        shows(&mut views, true, &["x", "y", "z"]).await;
+
+        remove(&zk, &["x"]);
+        sleep(apart).await;
+        remove(&zk, &["y", "z"]);
+        let vanished = Instant::now();
+        let mut less = directory.entries();
+        less.mark_unchanged();
+        let shrinks = less.wait_for(|list| list.as_ref().is_some_and(|list| list.len() < 3));
+        drop(shrinks.await.unwrap());
+        assert!(vanished.elapsed() >= T / 2 - apart, "{apart:?} apart: {:?}", vanished.elapsed());
+        shows(&mut views, true, &[]).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_time_of_doubt_begins_with_the_session_and_not_with_each_try_to_read() {
     let zk = FakeZk::with_timeout(T);
