@@ -74,8 +74,8 @@ async fn the_end_of_an_agent_at_any_moment_leaves_no_node() {
         assert_eq!(truth.registered().await, [""; 0], "after {delay} ms");
         assert!(ended.status.success(), "after {delay} ms: {}", ended.status);
         assert_eq!(ended.last()["clean"], true, "after {delay} ms: {:?}", ended.lines);
-        // 2 s are promised; this machine may be busy.
-        assert!(ended.took < Duration::from_secs(4), "after {delay} ms it took {:?}", ended.took);
+        eprintln!("after {delay} ms the end took {:?}", ended.took);
+        assert!(ended.took < Duration::from_secs(2), "after {delay} ms it took {:?}", ended.took);
     }
 }
 
@@ -88,8 +88,9 @@ async fn a_killed_agent_disappears_when_its_session_is_over() {
     agent.signal(Signal::KILL);
     let killed = Instant::now();
     truth.becomes(&[]).await;
-    // T and two ticks are promised; this machine may be busy.
-    assert!(killed.elapsed() < T + Duration::from_millis(400) + T, "{:?}", killed.elapsed());
+    // T, two ticks, and what it takes to see that.
+    eprintln!("gone {:?} after the kill", killed.elapsed());
+    assert!(killed.elapsed() < T + Duration::from_millis(400 + 100), "{:?}", killed.elapsed());
 }
 
 #[tokio::test]
@@ -103,8 +104,8 @@ async fn an_agent_starts_without_zookeeper_says_why_and_registers_when_that_is_t
     zk.cut_off(false);
     let back = Instant::now();
     agent.ev("registered").await;
-    // 2 s are promised; this machine may be busy.
-    assert!(back.elapsed() < Duration::from_secs(6), "{:?}", back.elapsed());
+    eprintln!("registered {:?} after ZooKeeper was back", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
 }
 
 #[tokio::test]
@@ -134,8 +135,8 @@ async fn an_agent_without_zookeeper_ends_in_time_and_says_whether_it_is_clean() 
         assert!(ended.status.success());
         assert_eq!(ended.last(), json!({"ev": "bye", "clean": false, "t": ended.last()["t"]}), "{role}");
         assert!(!ended.names().contains(&"deregistered".to_owned()), "{:?}", ended.lines);
-        // 3 s are promised; this machine may be busy.
-        assert!(ended.took < Duration::from_secs(5), "{role}, {half_open}: {:?}", ended.took);
+        eprintln!("{role}, half open {half_open}: the end took {:?}", ended.took);
+        assert!(ended.took < Duration::from_secs(3), "{role}, {half_open}: {:?}", ended.took);
         if half_open { zk.proxy.flow() } else { zk.cut_off(false) }
     }
 }
