@@ -1,78 +1,13 @@
-//! What holds for all names, all node data and all bytes.
+//! What holds for all names and all node data.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+mod common;
+mod oracle;
 
-use std::panic::catch_unwind;
-
-use proptest::collection::{btree_map, vec};
+use common::{address, name, node_data, text};
+use oracle::{servers_accept, servers_accept_segment};
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
-use proto::envelope::{MAGIC, VERSION};
 use proto::path::{candidate_prefix, join, split_candidate};
 use proto::{Address, Dir, InstanceId, NodeData, Root, ServiceName, decode, encode, flat};
-
-/// Any character, more often one that is of interest to a path.
-fn character() -> impl Strategy<Value = char> {
-    let special: Vec<char> =
-        "/.-:0\0\u{1f} ~\u{7f}\u{9f}\u{a0}\u{d7ff}\u{e000}\u{f8ff}\u{f900}\u{ffef}\u{fff0}\u{fffe}🦀"
-            .chars()
-            .collect();
-    prop_oneof![3 => select(special), 2 => proptest::char::range('a', 'z'), 1 => any::<char>()]
-}
-
-/// Any text, hostile ones among them.
-fn text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => vec(character(), 0..12).prop_map(String::from_iter),
-        1 => vec(character(), 200..300).prop_map(String::from_iter),
-        1 => select(vec!["", ".", "..", "zookeeper", "../a", "a/../..", "/", "a/b", "/etc", "\0"]).prop_map(str::to_owned),
-    ]
-}
-
-fn name() -> impl Strategy<Value = String> {
-    text().prop_filter("a name", |text| InstanceId::parse(text).is_ok())
-}
-
-fn address() -> impl Strategy<Value = Address> {
-    let host = prop_oneof![
-        any::<std::net::Ipv4Addr>().prop_map(|ip| ip.to_string()),
-        any::<std::net::Ipv6Addr>().prop_map(|ip| ip.to_string()),
-        "[a-zA-Z_][a-z0-9_]{0,60}(\\.[a-z][a-z0-9_]{0,40}){0,3}\\.?",
-    ];
-    (host, 1u16..).prop_map(|(host, port)| Address::new(&host, port).expect("such hosts are accepted"))
-}
-
-fn node_data() -> impl Strategy<Value = NodeData> {
-    let code = "[^\\x00]{1,60}".prop_filter("not too long", |code: &String| code.len() <= 255);
-    let identity = prop_oneof![
-        address().prop_map(NodeData::at),
-        code.clone().prop_map(NodeData::behind_broker),
-        (address(), code).prop_map(|(address, code)| NodeData::at(address).with_code(code)),
-    ];
-    let metadata = btree_map(any::<String>(), any::<String>(), 0..4);
-    (identity, any::<u32>(), any::<u64>(), metadata).prop_map(
-        |(identity, weight, registered_at, metadata)| NodeData {
-            weight,
-            registered_at,
-            metadata,
-            ..identity
-        },
-    )
-}
-
-/// The rules for names, said once more and in another way: as servers check them, by UTF-16 units.
-fn servers_accept(name: &str) -> bool {
-    let unit_accepted = |unit: u16| {
-        unit != 0x2F
-            && unit > 0x1F
-            && !(0x7F..=0x9F).contains(&unit)
-            && !(0xD800..=0xF8FF).contains(&unit)
-            && unit < 0xFFF0
-    };
-    !["", ".", "..", "zookeeper"].contains(&name)
-        && name.len() <= 255
-        && name.encode_utf16().all(unit_accepted)
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
@@ -160,55 +95,4 @@ proptest! {
         prop_assert_eq!(&decode(json.as_bytes()).unwrap(), &data);
         prop_assert_eq!(&serde_json::from_str::<NodeData>(&json).unwrap(), &data);
     }
-
-    #[test]
-    fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..200), kind in 0..4) {
-        let start: &[u8] = match kind {
-            0 => b"",
-            1 => b"{",
-            2 => b"{\"server_port\":",
-            _ => &[MAGIC[0], MAGIC[1], VERSION],
-        };
-        survives(&[start, &bytes].concat())?;
-    }
-
-    #[test]
-    fn no_damage_to_node_data_makes_the_decoder_panic(
-        data in node_data(),
-        json in any::<bool>(),
-        damage in vec((any::<Index>(), any::<u8>(), 0..3), 1..4),
-    ) {
-        let mut bytes = if json { data.to_json().into_bytes() } else { encode(&data).unwrap() };
-        for (at, byte, how) in damage {
-            if bytes.is_empty() {
-                break;
-            }
-            let at = at.index(bytes.len());
-            match how {
-                0 => bytes[at] = byte,
-                1 => bytes.truncate(at),
-                _ => bytes.insert(at, byte),
-            }
-        }
-        survives(&bytes)?;
-    }
-}
-
-fn servers_accept_segment(segment: &str) -> bool {
-    // The limit of a name's length is ours, not the servers'.
-    let cut: String = segment.chars().take(60).collect();
-    servers_accept(&cut)
-}
-
-/// Decodes without a panic; what is accepted is valid and can be stored again, what is not is refused in few words.
-fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let decoded = catch_unwind(|| decode(bytes)).map_err(|_| TestCaseError::fail("the decoder panicked"))?;
-    match decoded {
-        Ok(data) => {
-            prop_assert_eq!(data.validate(), Ok(()));
-            prop_assert_eq!(decode(&encode(&data).unwrap()).unwrap(), data);
-        }
-        Err(error) => prop_assert!(error.to_string().chars().count() < 600, "{}", error),
-    }
-    Ok(())
 }
