@@ -8,6 +8,8 @@ use crate::path;
 
 const ACCEPTED: &str = "a connect string is \"host:port,host:port/chroot\"; without a port it is 2181";
 const DEFAULT_PORT: u16 = 2181;
+/// So many characters of a text that is refused are repeated.
+const SHOWN: usize = 100;
 
 /// The servers of one ensemble and the node below which everything happens. Prints as a connect string.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +26,17 @@ impl Servers {
         };
         let hosts = hosts.split(',').map(host).collect::<Result<_, _>>();
         let refused = |why: String| {
-            Error::Invalid(format!("the connect string {text:?} is unusable: {why}; {ACCEPTED}"))
+            Error::Invalid(format!("the connect string {} is unusable: {why}; {ACCEPTED}", shown(text)))
         };
         let hosts = hosts.map_err(refused)?;
         let chroot = chroot.trim_end();
         if chroot.is_empty() || chroot == "/" {
             return Ok(Self { hosts, chroot: String::new() });
+        }
+        if chroot.contains(',') {
+            // A name may have a comma. But mostly this is a chroot for each server, which the client would take for
+            // another server: it would be asked for what is meant for the first.
+            return Err(refused("a chroot is given once, behind the last server, and has no ','".to_owned()));
         }
         path::check(chroot).map_err(|error| refused(format!("its chroot is no path: {error}")))?;
         Ok(Self { hosts, chroot: chroot.to_owned() })
@@ -47,6 +54,14 @@ impl fmt::Display for Servers {
     }
 }
 
+/// The beginning of a text that may be of any length.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}… ({} bytes)", &text[..end], text.len()),
+        None => format!("{text:?}"),
+    }
+}
+
 /// One `host:port`, with the port filled in.
 fn host(text: &str) -> Result<String, String> {
     let text = text.trim();
@@ -55,12 +70,13 @@ fn host(text: &str) -> Result<String, String> {
     }
     if let Some(bracketed) = text.strip_prefix('[') {
         let (address, rest) =
-            bracketed.split_once(']').ok_or_else(|| format!("{text:?} has no closing bracket"))?;
-        address.parse::<Ipv6Addr>().map_err(|_| format!("{address:?} is no IPv6 address"))?;
+            bracketed.split_once(']').ok_or_else(|| format!("{} has no closing bracket", shown(text)))?;
+        address.parse::<Ipv6Addr>().map_err(|_| format!("{} is no IPv6 address", shown(address)))?;
         let port = match rest {
             "" => DEFAULT_PORT,
             _ => port(
-                rest.strip_prefix(':').ok_or_else(|| format!("{text:?} has something behind its bracket"))?,
+                rest.strip_prefix(':')
+                    .ok_or_else(|| format!("{} has something behind its bracket", shown(text)))?,
             )?,
         };
         return Ok(format!("[{address}]:{port}"));
@@ -68,7 +84,8 @@ fn host(text: &str) -> Result<String, String> {
     let (name, number) = match text.split_once(':') {
         Some((_, rest)) if rest.contains(':') => {
             return Err(format!(
-                "{text:?} has more than one colon: an IPv6 address goes in brackets, [::1]:2181"
+                "{} has more than one colon: an IPv6 address goes in brackets, [::1]:2181",
+                shown(text)
             ));
         }
         Some((name, number)) => (name, port(number)?),
@@ -76,7 +93,7 @@ fn host(text: &str) -> Result<String, String> {
     };
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if name.is_empty() || name.len() > 253 || !name.chars().all(allowed) {
-        return Err(format!("{name:?} is no host name"));
+        return Err(format!("{} is no host name", shown(name)));
     }
     Ok(format!("{name}:{number}"))
 }
@@ -85,12 +102,16 @@ fn port(text: &str) -> Result<u16, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(port @ 1..) if digits => Ok(port),
-        _ => Err(format!("{text:?} is no port, which is a number from 1 to 65535")),
+        _ => Err(format!("{} is no port, which is a number from 1 to 65535", shown(text))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
     use super::*;
 
     #[test]
@@ -150,7 +171,9 @@ mod tests {
             ("a/x/", "chroot"),
             ("a/x//y", "chroot"),
             ("a/../y", "chroot"),
-            ("a/x,b", "chroot"),
+            ("a/x,b", "behind the last server"),
+            ("a:1/x,b:2/x", "behind the last server"),
+            ("a:1/x:5,b:2", "behind the last server"),
         ];
         for (given, expected) in table {
             match Servers::parse(given) {
@@ -158,9 +181,81 @@ mod tests {
                     assert!(text.contains(expected), "{given:?}: {text}");
                     assert!(text.contains(ACCEPTED), "{given:?}: {text}");
                 }
-                // A comma is fine in a node's name, so this is a chroot, unlikely as it looks.
-                Ok(servers) if given == "a/x,b" => assert_eq!(servers.to_string(), "a:2181/x,b"),
                 other => panic!("{given:?}: {other:?}"),
+            }
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = String> {
+        let pieces = [
+            "a",
+            "zk1.example",
+            "10.0.0.1",
+            "[::1]",
+            "[",
+            "]",
+            ":",
+            "::",
+            ":2181",
+            ":0",
+            ":65536",
+            ",",
+            ", ",
+            "/",
+            "//",
+            "/x",
+            "/x/y",
+            "/.",
+            "/..",
+            " ",
+            "\t",
+            "tcp://",
+            "tcp+tls://",
+            "@",
+            "\0",
+            "\u{202e}",
+            "\u{fffe}",
+            "ä",
+            "🦀",
+        ];
+        let long =
+            prop_oneof![Just("x".repeat(300)), Just("/🦀".repeat(3_000)), Just("\u{7f}".repeat(5_000))];
+        prop_oneof![9 => select(pieces.to_vec()).prop_map(str::to_owned), 1 => any::<String>(), 1 => long]
+    }
+
+    /// Anything, and what is usable but for a piece too many.
+    fn text() -> impl Strategy<Value = String> {
+        let hosts = vec(select(vec!["a", "zk1.example:1", "10.0.0.1:65535", "[::1]", "[fe80::1]:2"]), 1..4);
+        let usable =
+            (hosts, select(vec!["", "/", "/x", "/x/y"])).prop_map(|(hosts, chroot)| hosts.join(",") + chroot);
+        let damaged = (usable, any::<Index>(), prop_oneof![1 => Just(String::new()), 4 => piece()]);
+        let damaged = damaged.prop_map(|(mut text, at, piece)| {
+            text.insert_str(at.index(text.len() + 1), &piece);
+            text
+        });
+        prop_oneof![3 => damaged, 1 => vec(piece(), 0..9).prop_map(|pieces| pieces.concat())]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_text_is_a_connect_string_that_the_client_takes_the_same_way_or_is_refused_in_few_words(text in text()) {
+            match Servers::parse(&text) {
+                Ok(servers) => {
+                    prop_assert_eq!(&Servers::parse(&servers.to_string()).unwrap(), &servers);
+                    for (one, host) in servers.each().iter().zip(&servers.hosts) {
+                        // The client takes commas and slashes apart in its own order.
+                        prop_assert!(!one.contains(',') && !one.contains("://"), "{}", one);
+                        let chroot = one.strip_prefix(host.as_str()).unwrap();
+                        prop_assert!(chroot.is_empty() || path::check_node(chroot).is_ok(), "{}", one);
+                    }
+                }
+                Err(Error::Invalid(said)) => {
+                    prop_assert!(said.contains(ACCEPTED), "{}", said);
+                    prop_assert!(said.chars().count() < 3_500 && !said.contains(char::is_control), "{}", said);
+                }
+                Err(other) => panic!("{other:?}"),
             }
         }
     }
