@@ -6,6 +6,8 @@ mod client;
 mod connection;
 mod ending;
 mod flags;
+#[cfg(test)]
+mod hostile;
 mod ledger;
 mod logging;
 mod master;

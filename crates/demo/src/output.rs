@@ -7,6 +7,9 @@ use anyhow::Context;
 use jiff::Timestamp;
 use zk_session::Source;
 
+/// The most characters of a parser's message that are passed on.
+const BRIEF: usize = 200;
+
 /// Stdout is closed.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody reads the output any more")]
@@ -63,6 +66,15 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// The beginning of what a parser says, for it may repeat a line of any length.
+pub(crate) fn brief(message: &str) -> String {
+    let mut brief = shown(&message.chars().take(BRIEF).collect::<String>());
+    if message.chars().nth(BRIEF).is_some() {
+        brief.push('…');
+    }
+    brief
+}
+
 /// Whether a terminal would do something instead of showing it. Names may have the later ones, which turn around what
 /// follows or break the line: one line could look like others.
 fn is_command(c: char) -> bool {
@@ -98,6 +110,13 @@ mod tests {
             assert_eq!(point_in_time(none), None, "{none}");
         }
         assert_eq!(point_in_time(1_700_000_000_123).as_deref(), Some("2023-11-14T22:13:20Z"));
+    }
+
+    #[test]
+    fn a_message_is_cut_between_characters_and_escaped() {
+        assert_eq!(brief("a\x1bä"), "a\\u{1b}ä");
+        assert_eq!(brief(&"ä".repeat(BRIEF)), "ä".repeat(BRIEF));
+        assert_eq!(brief(&"ä".repeat(BRIEF + 1)), "ä".repeat(BRIEF) + "…");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::output::one_line;
+use crate::output::{brief, one_line};
 
 /// From one act to the next, if the ledger answers faster.
 const PACE: Duration = Duration::from_millis(10);
@@ -133,8 +133,9 @@ impl Acting {
                         Ok(Step::Answered(_, Answer { ok: true, .. })) => {}
                         Ok(Step::Answered(_, Answer { error: Some(error), .. })) => {
                             return Outcome::Trouble(format!(
-                                "the ledger at {} understood nothing: {error}",
-                                self.at
+                                "the ledger at {} understood nothing: {}",
+                                self.at,
+                                brief(&error)
                             ));
                         }
                         Ok(Step::Answered(term, Answer { max, .. })) => {
@@ -258,7 +259,8 @@ async fn dial(at: String) -> io::Result<TcpStream> {
 }
 
 fn parse(line: &[u8]) -> Result<Answer, String> {
-    serde_json::from_slice(line).map_err(|error| format!("answered what is no answer: {error}"))
+    serde_json::from_slice(line)
+        .map_err(|error| format!("answered what is no answer: {}", brief(&error.to_string())))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
@@ -281,6 +283,8 @@ impl fmt::Debug for Acting {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use leader::{Candidacy, Election, NodeData, Root, ServiceName};
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::TcpListener;
@@ -288,6 +292,25 @@ mod tests {
     use zk_session::fake::{FakeClient, FakeZk};
 
     use super::*;
+    use crate::hostile;
+
+    const ANSWERS: [&str; 4] = [
+        r#"{"ok":true,"max":7}"#,
+        r#"{"ok":false,"max":-9223372036854775808}"#,
+        r#"{"ok":false,"error":"this is no act\\u0007","max":1}"#,
+        r#"{"max":null,"error":null,"ok":true,"more":{"a":[]}}"#,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_line_is_an_answer_or_is_refused_in_few_words(line in hostile::line(&ANSWERS)) {
+            if let Err(why) = parse(&line) {
+                prop_assert!(hostile::is_brief(&why), "{}", why);
+            }
+        }
+    }
 
     const LONG: Duration = Duration::from_secs(20);
 

@@ -6,6 +6,8 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Deserializer};
 use tokio::sync::mpsc;
 
+use crate::output::brief;
+
 /// A longer line is refused, and not kept.
 const LONGEST: usize = 64 * 1024;
 
@@ -123,13 +125,15 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Opti
     T::deserialize(from).map(Some)
 }
 
-fn parse(line: &[u8]) -> Result<Command, String> {
+/// What a line without its end tells, or what is wrong with it.
+pub(crate) fn parse(line: &[u8]) -> Result<Command, String> {
     let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
     // A list of the values would do for serde.
     if !text.trim_start().starts_with('{') {
         return Err("it is not a JSON object".into());
     }
-    let Fields { cmd, port, weight } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let Fields { cmd, port, weight } =
+        serde_json::from_str(text).map_err(|error| brief(&error.to_string()))?;
     let plain = |command| match (port, weight) {
         (None, None) => Ok(command),
         _ => Err(format!("{cmd} takes neither port nor weight")),
@@ -150,7 +154,12 @@ mod tests {
     use std::io::Cursor;
     use std::time::Duration;
 
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
+    use crate::hostile;
 
     #[test]
     fn every_command_is_understood() {
@@ -216,6 +225,70 @@ mod tests {
         assert_eq!(all(too_long), [refused]);
         assert_eq!(all(b"a\n\nb".to_vec()), [Ok(b"a".to_vec()), Ok(Vec::new()), Ok(b"b".to_vec())]);
         assert_eq!(all(Vec::new()), []);
+    }
+
+    /// As it is documented.
+    fn written(command: Command) -> String {
+        match command {
+            Command::Deregister => r#"{"cmd":"deregister"}"#.to_owned(),
+            Command::Resign => r#"{"cmd":"resign"}"#.to_owned(),
+            Command::Tasks => r#"{"cmd":"tasks"}"#.to_owned(),
+            Command::Quit => r#"{"cmd":"quit"}"#.to_owned(),
+            Command::Update { port, weight } => {
+                let port = port.map_or_else(String::new, |port| format!(r#","port":{port}"#));
+                let weight = weight.map_or_else(String::new, |weight| format!(r#","weight":{weight}"#));
+                format!(r#"{{"cmd":"update"{port}{weight}}}"#)
+            }
+        }
+    }
+
+    const COMMANDS: [&str; 6] = [
+        r#"{"cmd":"tasks"}"#,
+        r#"{"cmd":"deregister"}"#,
+        r#"{"cmd":"update","port":81,"weight":7}"#,
+        r#"{"weight":0,"cmd":"update"}"#,
+        r#"{"cmd":"resign"}"#,
+        r#"{"cmd":"quit"}"#,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_line_is_a_command_or_is_refused_in_few_words(line in hostile::line(&COMMANDS)) {
+            match parse(&line) {
+                Ok(command) => prop_assert_eq!(parse(written(command).as_bytes()), Ok(command)),
+                Err(why) => prop_assert!(hostile::is_brief(&why), "{}", why),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn lines_are_found_however_they_arrive(
+            lengths in vec(prop_oneof![4 => 0..50usize, 1 => select(vec![LONGEST - 1, LONGEST, LONGEST + 1, 3 * LONGEST])], 0..6),
+            ended in any::<bool>(),
+            piece in 1..20_000usize,
+        ) {
+            let line = |(index, length): (usize, &usize)| vec![b'a' + u8::try_from(index).unwrap(); *length];
+            let lines: Vec<_> = lengths.iter().enumerate().map(line).collect();
+            let mut input = lines.join(&b'\n');
+            if ended && !lines.is_empty() {
+                input.push(b'\n');
+            }
+            let mut expected: Vec<_> = lines
+                .into_iter()
+                .map(|line| if line.len() > LONGEST { Err(format!("it is longer than {LONGEST} bytes")) } else { Ok(line) })
+                .collect();
+            // Nothing behind the last end of a line is no line.
+            if !ended && expected.last().is_some_and(|line| line.as_ref().is_ok_and(Vec::is_empty)) {
+                expected.pop();
+            }
+            let mut lines = Lines { input: BufReader::with_capacity(piece, Cursor::new(input)), number: 0 };
+            prop_assert_eq!(std::iter::from_fn(|| lines.next()).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[tokio::test]

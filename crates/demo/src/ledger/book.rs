@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::output::shown;
+use crate::output::{brief, shown};
 
 /// What somebody wants to do.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -85,7 +85,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Act, String> {
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err(refusal("it is not a JSON object"));
     }
-    serde_json::from_slice(line).map_err(|error| refusal(&error.to_string()))
+    serde_json::from_slice(line).map_err(|error| refusal(&brief(&error.to_string())))
 }
 
 /// What somebody is told whose line is no act.
@@ -121,7 +121,11 @@ impl News {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::hostile;
+    use crate::output::one_line;
 
     fn act(who: &str, token: i64) -> Act {
         Act { who: who.to_owned(), token, _seq: 1 }
@@ -165,6 +169,38 @@ mod tests {
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(why) && error.contains("accepted: one object like"), "{error}");
+        }
+    }
+
+    const ACTS: [&str; 3] = [
+        r#"{"who":"a","token":7,"seq":1}"#,
+        r#"{"seq":18446744073709551615,"token":-9223372036854775808,"who":"größe\\u0000","more":[]}"#,
+        r#"{"who":"","token":9223372036854775807,"seq":0}"#,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_line_is_answered_on_one_line_and_no_line_makes_the_greatest_token_smaller(
+            lines in proptest::collection::vec(hostile::line(&ACTS), 1..4),
+        ) {
+            let mut book = Book::default();
+            for line in lines {
+                let before = book.max;
+                let (answer, token) = match parse(&line) {
+                    Ok(act) => (book.judge(&act).0, Some(act.token)),
+                    Err(why) => {
+                        prop_assert!(hostile::is_brief(&why) && why.contains("accepted: one object like"), "{}", why);
+                        (book.not_understood(why), None)
+                    }
+                };
+                prop_assert_eq!(answer.ok, token.is_some_and(|token| token >= before));
+                prop_assert_eq!(answer.max, before.max(token.unwrap_or(before)));
+                let said = one_line(serde_json::to_string(&answer).unwrap());
+                // An agent hangs up on what is longer than 4096 bytes.
+                prop_assert!(said.len() < 4_096 && !said.contains('\n'), "{}", said);
+            }
         }
     }
 
