@@ -62,7 +62,62 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Messages, with and without a number, and pieces of other protocols.
+    fn stream() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = |most| vec(any::<u8>(), 0..most);
+        let piece = prop_oneof![
+            6 => bytes(40).prop_map(|body| message(&body)),
+            1 => bytes(40),
+            1 => any::<u32>().prop_map(|length| length.to_be_bytes().to_vec()),
+            1 => (LONGEST - 1..LONGEST + 2).prop_map(|length| u32::try_from(length).unwrap().to_be_bytes().to_vec()),
+        ];
+        vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    /// Where messages with a number begin in a whole stream, said once more and in another way.
+    fn expected(stream: &[u8]) -> Vec<Begin> {
+        let (mut begins, mut at) = (Vec::new(), 0);
+        while let Some(length) = stream[at.min(stream.len())..].first_chunk() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap();
+            if length > LONGEST {
+                break;
+            }
+            if at > 0 && length >= NUMBER {
+                let Some(number) = stream[at + LENGTH..].first_chunk() else { break };
+                begins.push(Begin { at, number: i32::from_be_bytes(*number) });
+            }
+            at += LENGTH + length;
+        }
+        begins
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn any_stream_is_read_the_same_in_pieces_of_any_size(stream in stream(), sizes in vec(1..30usize, 1..10)) {
+            prop_assert_eq!(Frames::default().feed(&stream), expected(&stream));
+            let mut frames = Frames::default();
+            let (mut numbers, mut rest) = (Vec::new(), &stream[..]);
+            for size in sizes.iter().cycle() {
+                let (piece, more) = rest.split_at((*size).min(rest.len()));
+                let begins = frames.feed(piece);
+                prop_assert!(begins.iter().all(|begin| begin.at < piece.len()));
+                prop_assert!(frames.head.len() < LENGTH + NUMBER);
+                numbers.extend(begins.iter().map(|begin| begin.number));
+                rest = more;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(numbers, expected(&stream).iter().map(|begin| begin.number).collect::<Vec<_>>());
+        }
+    }
 
     fn message(body: &[u8]) -> Vec<u8> {
         let length = u32::try_from(body.len()).unwrap();

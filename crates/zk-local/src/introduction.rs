@@ -55,6 +55,9 @@ fn number(bytes: &[u8]) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn introduction(address: &str, rest: &[u8]) -> Vec<u8> {
@@ -80,6 +83,39 @@ mod tests {
             let mut introduction = replaced();
             let after: Vec<u8> = before.chunks(size).flat_map(|piece| introduction.feed(piece)).collect();
             assert_eq!(after, self::introduction("127.0.0.1:9", &[255; 50]), "pieces of {size}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn nothing_but_the_address_is_ever_changed(
+            protocol in prop_oneof![4 => -65540..-65530_i64, 1 => any::<i64>()],
+            sender in any::<i64>(),
+            length in prop_oneof![6 => 0..40_u32, 1 => 4094..4100_u32, 1 => any::<u32>()],
+            rest in vec(any::<u8>(), 0..60),
+            cut in any::<prop::sample::Index>(),
+            size in 1..70_usize,
+        ) {
+            let head = [protocol.to_be_bytes(), sender.to_be_bytes()].concat();
+            let mut stream = [&head, &length.to_be_bytes()[..], &rest].concat();
+            stream.truncate(cut.index(stream.len() * 2 + 1));
+            let mut introduction = replaced();
+            let passed: Vec<u8> = stream.chunks(size).flat_map(|piece| introduction.feed(piece)).collect();
+            let held = introduction.begun.unwrap_or_default();
+            prop_assert!(held.len() < HEAD + LONGEST);
+            let length = usize::try_from(length).unwrap();
+            let is_one = PROTOCOLS.contains(&protocol) && length <= LONGEST;
+            prop_assert!(is_one || stream.len() < HEAD || held.is_empty(), "it waits for what never comes");
+            let expected = match stream.get(HEAD..).and_then(|after| after.get(length..)) {
+                Some(after) if is_one => {
+                    [&head, &11_u32.to_be_bytes()[..], b"127.0.0.1:9", after].concat()
+                }
+                // Until it is known what it is, it waits.
+                _ => stream.strip_suffix(&held[..]).unwrap().to_vec(),
+            };
+            prop_assert_eq!(passed, expected);
         }
     }
 
