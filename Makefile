@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check chaos bench audit
+.PHONY: help demo test unit check chaos bench fuzz audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -25,7 +25,7 @@ check: ## formatting, clippy, documentation, and where dependencies come from
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 	scripts/cargo-deny.sh --all-features check bans licenses sources
 
-chaos: ## a minute of random faults, and whether every promise held; DURATION=3600 SEED=7 for an hour of known ones, BREAK=lease to see it fail
+chaos: ## random faults for a minute, and whether every promise held (DURATION=3600: an hour; SEED=7: those of this number; BREAK=lease: sees it fail)
 	@scripts/setup.sh compiler zookeeper
 	@cargo build -p demo -p chaos
 	@cargo run --quiet -p chaos -- run $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(SLACK),--slack $(SLACK)) $(if $(BREAK),--break $(BREAK))
@@ -33,6 +33,10 @@ chaos: ## a minute of random faults, and whether every promise held; DURATION=36
 bench: ## registration and discovery beside the bare client, written to docs/bench
 	@scripts/setup.sh compiler zookeeper
 	cargo bench -p registry
+
+fuzz: ## foreign bytes for every decoder, a minute each (SECONDS=600: ten; TARGETS=json: that one alone)
+	@scripts/setup.sh compiler c++
+	scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 audit: ## known vulnerabilities of dependencies, where the list of them can be reached
 	@scripts/setup.sh compiler

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, zookeeper. Says nothing when it is; on Debian, as root,
+# Sees to it that what is named is on this machine: compiler, c++, zookeeper. Says nothing when it is; on Debian, as root,
 # installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
@@ -18,13 +18,17 @@ for need in "$@"; do
         # Rust links with it, and the TLS library is C in part.
         command -v cc >/dev/null || packages+=(gcc libc6-dev)
         ;;
+    c++)
+        # The fuzzer is written in it.
+        command -v c++ >/dev/null || packages+=(g++)
+        ;;
     zookeeper)
         # The jars alone, as crates/zk-local would install them at the first test: here nobody's patience runs out.
         has_zookeeper || packages+=(libzookeeper-java libslf4j-java libnetty-java)
         has_java || packages+=(default-jre-headless)
         ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, zookeeper" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, zookeeper" >&2
         exit 2
         ;;
     esac
