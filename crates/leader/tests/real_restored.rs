@@ -37,7 +37,7 @@ async fn one_who_left_and_is_ahead_again_in_an_older_state_holds_up_the_others_f
         let b = Candidate::start(server.connect_string(), "b");
         b.waits().await;
         let saved = save(&server).await;
-        a.leads().await;
+        let ahead = a.leads().await;
         // Its node comes back with the older state, and goes with its session, which nobody keeps.
         a.keeper.close().await;
         let before = b.leads().await;
@@ -48,6 +48,7 @@ async fn one_who_left_and_is_ahead_again_in_an_older_state_holds_up_the_others_f
         let sampler = Sampler::start([&b, &c]);
         let back = go_back(&server, &saved).await;
         let why = soon("the end of the one who is not the first any more", before.lost()).await;
+        assert_eq!(b.waits().await, ahead.path(), "it stands behind the one who is back");
         let after = b.leads().await;
         let took = now().since(back);
         eprintln!("after a rollback: {why}, and it led again {took:?} after the older state was served");
