@@ -353,7 +353,7 @@ async fn a_leader_that_nobody_answers_stops_by_itself_before_the_next_one_begins
     let server = Server::start().await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
     let a = Candidate::start(proxy.connect_string(), "a");
-    for round in 0..3u32 {
+    for (way, round) in [(Direction::Both, 0), (Direction::ToServer, 1), (Direction::Both, 2)] {
         let first = a.leads().await;
         let b = Candidate::start(server.connect_string(), "b");
         b.waits().await;
@@ -361,12 +361,12 @@ async fn a_leader_that_nobody_answers_stops_by_itself_before_the_next_one_begins
         sleep(T / 10 + T / 30 * round).await;
 
         let stalled = now();
-        proxy.stall(Direction::Both);
+        proxy.stall(way);
         assert_eq!(soon("its end", first.lost()).await, Lost::LeaseEnded);
         let stopped = now().since(stalled);
         let second = b.leads().await;
         eprintln!(
-            "a leader stopped {stopped:?} after its link went silent; the next one began {:?} after it went silent",
+            "{way:?}: a leader stopped {stopped:?} after its link went silent; the next one began {:?} after it went silent",
             now().since(stalled)
         );
         assert!(stopped < T);
@@ -377,6 +377,38 @@ async fn a_leader_that_nobody_answers_stops_by_itself_before_the_next_one_begins
         let report = sampler.stop();
         assert!(report.reigns[0].until.expect("it ended") < report.reigns[1].from);
         b.keeper.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_heard_and_hears_nothing_stops_by_itself_and_leads_on_when_it_hears_again() {
+    let server = Server::start().await.unwrap();
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    let candidates = [proxy.connect_string(), server.connect_string()];
+    let a = Candidate::start(&candidates[0], "a");
+    let mut first = a.leads().await;
+    let b = Candidate::start(&candidates[1], "b");
+    b.waits().await;
+    for round in 0..3u32 {
+        let sampler = Sampler::start([&a, &b]);
+        sleep(T / 10 + T / 30 * round).await;
+
+        let stalled = now();
+        proxy.stall(Direction::ToClient);
+        assert_eq!(soon("its end", first.lost()).await, Lost::LeaseEnded);
+        let stopped = now().since(stalled);
+        eprintln!("a leader stopped {stopped:?} after it heard nothing any more");
+        assert!(stopped < T);
+        // What it asks keeps its session alive: it is first in the line still.
+        reached(stalled + 2 * T).await;
+        assert!(a.leadership().is_none() && b.leadership().is_none());
+        proxy.flow();
+        let flowed = now();
+        let next = a.leads().await;
+        eprintln!("it led again {:?} after it could hear", now().since(flowed));
+        assert_eq!(next.term(), first.term());
+        first = next;
+        sampler.stop();
     }
 }
 
