@@ -65,6 +65,36 @@ async fn a_resignation_without_a_connection_is_remembered_and_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_resignation_that_fails_is_tried_again_until_the_node_is_gone() {
+    for fault in ["the request is lost", "the answer is lost", "the server refuses"] {
+        let zk = FakeZk::default();
+        let (one, first) = in_line(&zk, "a").await;
+        let (_two, second) = in_line(&zk, "b").await;
+        let leadership = leads(&first).await;
+        sleep(T).await;
+        let session = one.session();
+        match fault {
+            "the request is lost" => zk.drop_next_request_of(session),
+            "the answer is lost" => zk.lose_next_reply_of(session),
+            _ => zk.refuse(DIR, true),
+        }
+        zk.reset_requests();
+        let resigning = tokio::spawn(first.resign());
+        assert_eq!(lost(&leadership).await, Lost::Resigned);
+        timeout(LIMIT, zk.until(|zk| zk.requests().deletes > 0)).await.expect("it was tried");
+        sleep(T / 8).await;
+        zk.refuse(DIR, false);
+        let mended = Instant::now();
+        leads(&second).await;
+        assert!(mended.elapsed() <= Duration::from_secs(1), "{fault}: {:?}", mended.elapsed());
+        timeout(LIMIT, resigning).await.expect("it has resigned").unwrap();
+        assert!(zk.sessions().contains(&session), "{fault}: it was not the end of the session");
+        sleep(5 * T).await;
+        assert_eq!(line(&zk), ["b-0000000001"], "{fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_who_resigns_before_there_ever_was_a_server_waits_for_nobody() {
     let zk = FakeZk::default();
     zk.set_reachable(false);
