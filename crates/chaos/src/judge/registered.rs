@@ -13,6 +13,9 @@ const REGISTERED_AGAIN: Duration = Duration::from_secs(1);
 const DEAD: Duration = Duration::from_millis(100);
 const RESTORED: Duration = Duration::from_secs(2);
 
+/// A server may answer by what it knew a while ago, and an answer is on its way.
+const NEWS: Duration = Duration::from_secs(1);
+
 /// Servers date what they do by whole milliseconds, at its beginning.
 const DATING: Duration = Duration::from_millis(20);
 
@@ -79,12 +82,12 @@ fn registered_again(bench: &mut Bench<'_>) {
 
 /// P12: who is registered stays so until its session is over, or it or a later one of its name gives it up.
 fn kept(bench: &mut Bench<'_>) {
-    let dating = bench.limit(DATING);
+    let (dating, news) = (bench.limit(DATING), bench.limit(NEWS));
     for (life, living) in bench.facts.of_role(Role::Instance) {
         for (at, event) in &living.said {
             let Event::Registered { session_id, .. } = event else { continue };
             let there = bench.facts.instances().any(|(who, node)| {
-                let then = Span { from: at.saturating_sub(dating), to: *at + 1 };
+                let then = Span { from: at.saturating_sub(news), to: *at + 1 };
                 who == life.who && node.owner == Some(*session_id) && node.span.meets(then)
             });
             if !there {
