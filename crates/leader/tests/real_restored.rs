@@ -7,7 +7,7 @@ mod real;
 use std::time::Duration;
 
 use real::sampler::Sampler;
-use real::{Candidate, T, now, one_node_each, soon};
+use real::{Candidate, T, now, one_node_each, somebody_leads, soon};
 use zk_local::{Server, Snapshot};
 use zk_session::Moment;
 
@@ -89,4 +89,25 @@ async fn terms_go_back_with_an_older_state_and_no_leadership_outlives_its_node()
     assert!(after.term() < before.term(), "as is said of terms");
     assert!(!before.holds() && after.holds());
     one_node_each(server.connect_string(), &["a"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_resigned_and_is_ahead_again_in_an_older_state_leaves_the_line_though_its_process_lives() {
+    let server = Server::start().await.unwrap();
+    let a = Candidate::start(server.connect_string(), "a");
+    a.leads().await;
+    let b = Candidate::start(server.connect_string(), "b");
+    b.waits().await;
+    let saved = save(&server).await;
+    a.leads().await;
+    soon("a resigns", a.candidacy.resign()).await;
+    let before = b.leads().await;
+    for _ in 0..3 {
+        let back = go_back(&server, &saved).await;
+        // Its keeper goes on, and its session is one that the older state knows.
+        one_node_each(server.connect_string(), &["b"]).await;
+        let after = somebody_leads([&b]).await;
+        eprintln!("after a rollback: b led {:?} after the older state was served", now().since(back));
+        assert_eq!((after.path(), after.term()), (before.path(), before.term()), "its node was never away");
+    }
 }

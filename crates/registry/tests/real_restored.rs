@@ -145,3 +145,27 @@ async fn after_a_rollback_all_who_are_there_are_listed_and_nobody_else() {
         new_client.keeper.close().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_was_withdrawn_and_is_back_in_an_older_state_goes_though_its_process_lives() {
+    let server = Server::start().await.expect("ZooKeeper is here and starts");
+    let (early, client) = (process(&server), process(&server));
+    let (a, b) = (announce(&early, "a"), announce(&early, "b"));
+    let before = registered(&a, |_| true).await;
+    registered(&b, |_| true).await;
+    let view = client.registry.follow(&time());
+    let saved = save(&server).await;
+    registered(&a, |_| true).await;
+    timeout(LIMIT, b.withdraw()).await.expect("withdrawn in time");
+    shows(&view, "before", &[("a", 1)]).await;
+    for _ in 0..3 {
+        let back = go_back(&server, &saved).await;
+        gone(&server, "b").await;
+        shows(&view, "after", &[("a", 1)]).await;
+        let took = back.elapsed();
+        eprintln!("after a rollback: the withdrawn one was gone, and listed no more, after {took:?}");
+        assert!(took < PROMISED, "{took:?}");
+        assert_eq!(registered(&a, |_| true).await, before, "a session that the older state knows goes on");
+        assert_eq!(owners(&server).await, BTreeMap::from([("a".to_owned(), Some(before))]));
+    }
+}

@@ -1,4 +1,4 @@
-//! The nodes that this process keeps: how many there are, and that no two of them are the same.
+//! The nodes that this process keeps: how many there are, and that no two of them are the same; and those that it gave up.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::given_up::GivenUp;
 use crate::{Error, Status};
 
 /// All nodes that live in the same sessions, on whatever connection.
@@ -16,6 +17,7 @@ pub(crate) struct Presences(Arc<Shared>);
 struct Shared {
     count: AtomicUsize,
     places: Mutex<HashMap<String, Place>>,
+    given_up: Mutex<GivenUp>,
 }
 
 /// A path that somebody keeps a node at.
@@ -65,6 +67,29 @@ impl Presences {
         self.0.count.load(Ordering::Relaxed)
     }
 
+    /// What was given up and is nobody's business any more.
+    pub(crate) fn given_up(&self) -> Vec<String> {
+        let mut paths: Vec<_> = self.remembered().paths().cloned().collect();
+        paths.retain(|path| self.is_given_up(path));
+        paths
+    }
+
+    /// Whether it was given up, and nobody wants it again or has not finished to take it away.
+    pub(crate) fn is_given_up(&self, path: &str) -> bool {
+        let is_kept = |place: &Place| !is_over(&place.status.borrow());
+        self.remembered().contains(path) && !self.places().get(path).is_some_and(is_kept)
+    }
+
+    /// Whether nobody was told yet that what was given up is out of our reach.
+    pub(crate) fn is_first_refusal(&self) -> bool {
+        !std::mem::replace(&mut self.remembered().told, true)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, GivenUp> {
+        // Whatever panicked while it was held, these are but paths to look at.
+        self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
         // Every change of the map is a single call.
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,6 +110,16 @@ impl Enlisted {
             // An error says that it ended without a word.
             let _ = before.wait_for(is_over).await;
         }
+    }
+
+    /// The node that was made at `path` is not wanted any more, now and whenever it should come back.
+    pub(crate) fn give_up(&self, path: &str) {
+        self.all.remembered().add(path);
+    }
+
+    /// The node at `path` is wanted, whoever gave it up before.
+    pub(crate) fn want(&self, path: &str) {
+        self.all.remembered().remove(path);
     }
 }
 

@@ -191,6 +191,8 @@ impl Keeping {
                     info!(session = %id, timeout_ms = timeout.as_millis(), "connected to ZooKeeper");
                     self.state.send_replace(State::Connected { id, timeout });
                     self.current.send_replace(Current::Link(link.clone()));
+                    // A failure says that the connection is over.
+                    let _ = link.clear().await;
                     link.ended().await;
                     self.current.send_replace(Current::None);
                     self.state.send_replace(State::Suspended { id, since: Instant::now(), problem: None });

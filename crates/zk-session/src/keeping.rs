@@ -84,6 +84,7 @@ impl Keeping {
                 break Some(end);
             }
         };
+        self.give_up();
         self.standing.end(match end {
             Some(End::Replaced) => Status::Replaced,
             Some(End::Withdrawn) | None => Status::Gone,
@@ -93,6 +94,7 @@ impl Keeping {
     /// Keeps the node on one connection.
     async fn keep(&mut self, link: &Link) -> Result<End, Error> {
         let _pending = self.standing.vouch();
+        link.clear().await?;
         if self.tried.load(Ordering::SeqCst) {
             // A node of ours that a server does not show yet would be made twice, or left behind.
             link.catch_up().await?;
@@ -204,6 +206,7 @@ impl Keeping {
         }
         let (mine, surplus) = self.named_like_ours(link).await?;
         for path in surplus {
+            self.enlisted.give_up(&path);
             gone(link.delete(&path, None).await)?;
         }
         match mine {
@@ -313,6 +316,7 @@ impl Keeping {
             }
             let (mine, surplus) = self.named_like_ours(link).await?;
             for path in mine.map(|(path, _)| path).into_iter().chain(surplus) {
+                self.enlisted.give_up(&path);
                 gone(link.delete(&path, None).await)?;
             }
             return Ok(());
@@ -331,8 +335,31 @@ impl Keeping {
         Ok(())
     }
 
+    /// Whatever may have been made is not wanted any more.
+    fn give_up(&self) {
+        match &self.spec.name {
+            Name::Own(name) | Name::Contended(name) => {
+                if self.tried.load(Ordering::SeqCst) {
+                    self.enlisted.give_up(&child(&self.spec.directory, name));
+                }
+            }
+            Name::Sequential(_) => {
+                if let Some((last, _)) = &self.last {
+                    self.enlisted.give_up(last);
+                }
+            }
+        }
+    }
+
     fn held(&mut self, link: &Link, path: String, czxid: Option<i64>) {
         self.before.held = true;
+        let last = self.last.as_ref().map(|(last, _)| last);
+        if last != Some(&path) {
+            if let Some(replaced) = last {
+                self.enlisted.give_up(replaced);
+            }
+            self.enlisted.want(&path);
+        }
         self.last = Some((path.clone(), link.clone()));
         self.standing.held(link, path, czxid);
     }
@@ -354,7 +381,7 @@ async fn watched(link: &Link, path: String) -> Result<Look, Error> {
 }
 
 /// A node that is not there has been deleted.
-fn gone(deleted: Result<(), Error>) -> Result<(), Error> {
+pub(crate) fn gone(deleted: Result<(), Error>) -> Result<(), Error> {
     match deleted {
         Err(Error::NoNode) => Ok(()),
         deleted => deleted,

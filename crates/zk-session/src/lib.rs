@@ -59,6 +59,7 @@ mod evidence;
 pub mod fake;
 mod follower;
 mod gather;
+mod given_up;
 mod keeper;
 mod keeping;
 mod lease;

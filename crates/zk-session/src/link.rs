@@ -13,6 +13,7 @@ use tracing::debug;
 use crate::claim::OurSessions;
 use crate::enlisted::Presences;
 use crate::gather::Gather;
+use crate::given_up;
 use crate::{Backoff, Changed, Error, Kind, Moment, Node, Session, What};
 
 /// A [`Session`] as the bodies under [`Sessions::each`](crate::Sessions::each) get it. Clones are the same connection.
@@ -27,6 +28,7 @@ struct Shared {
     origin: Origin,
     gather: Gather,
     caught_up: OnceCell<()>,
+    cleared: OnceCell<()>,
     parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     directories: Mutex<HashMap<String, Arc<Directory>>>,
     presences: Presences,
@@ -67,6 +69,7 @@ impl Link {
             ours,
             origin,
             caught_up: OnceCell::new(),
+            cleared: OnceCell::new(),
             parents: Mutex::default(),
             directories: Mutex::default(),
             presences,
@@ -123,6 +126,17 @@ impl Link {
     /// As [`Session::sync`].
     pub async fn catch_up(&self) -> Result<(), Error> {
         self.0.caught_up.get_or_try_init(|| self.0.session.sync("/")).await.map(|_| ())
+    }
+
+    /// Waits until nothing is there that this process gave up before this connection; seen to once for each.
+    ///
+    /// Nobody may make or adopt a node before: it could be one of those.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] only.
+    pub(crate) async fn clear(&self) -> Result<(), Error> {
+        self.0.cleared.get_or_try_init(|| given_up::clear(self, &self.0.presences)).await.map(|_| ())
     }
 
     /// Says why a directory that is not there may be none of ours: its absence means something only below a chroot that
