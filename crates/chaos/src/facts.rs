@@ -49,6 +49,8 @@ pub(crate) struct Living<'a> {
     /// How it ended, unless it was alive to the last: the code of its exit, none after a signal.
     pub(crate) ended: Option<Option<i32>>,
     pub(crate) asked_to_end: Option<Nanos>,
+    /// When it was told to take its node away for good.
+    pub(crate) withdrawn: Option<Nanos>,
     /// The ports that it was to register, and since when.
     pub(crate) ports: Vec<(Nanos, u16)>,
     pub(crate) said: Vec<(Nanos, &'a Event)>,
@@ -163,6 +165,7 @@ impl<'a> Facts<'a> {
                     span: Span { from: at, to: end },
                     ended: None,
                     asked_to_end: None,
+                    withdrawn: None,
                     ports,
                     said: Vec::new(),
                     uses: Vec::new(),
@@ -176,9 +179,11 @@ impl<'a> Facts<'a> {
             }),
             What::Said { life, event } => self.with(life, |living| living.said.push((at, event))),
             What::Told { life, command } => self.with(life, |living| match command {
-                Command::Quit => living.asked_to_end = Some(at),
+                // One that had ended by itself was not asked to.
+                Command::Quit if living.ended.is_none() => living.asked_to_end = Some(at),
                 Command::Update { port } => living.ports.push((at, *port)),
-                Command::Deregister | Command::Tasks => {}
+                Command::Deregister => living.withdrawn = Some(at),
+                Command::Quit | Command::Tasks => {}
             }),
             What::Uses { life, descriptors, rss_kib } => {
                 self.with(life, |living| living.uses.push((at, *descriptors, *rss_kib)));
@@ -305,11 +310,6 @@ impl<'a> Living<'a> {
             Event::View { instances, source } => Some(View { at: *at, instances, source: *source }),
             _ => None,
         })
-    }
-
-    /// When it said that its node is gone for good.
-    pub(crate) fn deregistered(&self) -> Option<Nanos> {
-        self.said.iter().find(|(_, event)| **event == Event::Deregistered).map(|(at, _)| *at)
     }
 
     pub(crate) fn tasks(&self) -> Vec<(Nanos, usize)> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustix::process::Signal;
 use tokio::sync::MutexGuard;
 use tokio::time::{Instant, sleep};
@@ -12,7 +12,7 @@ use zk_session::{Connect, Error, Kind as NodeKind, Op, Session, ZooKeeper};
 
 use crate::fleet::{Fleet, Process};
 use crate::history::{Command, What};
-use crate::plan::{Kind, Planned, Target};
+use crate::plan::{Kind, Planned, SESSION, TICK, Target};
 use crate::recorder::Recorder;
 use crate::who::{Role, Who};
 
@@ -43,8 +43,7 @@ impl World {
             (_, Target::Leader) => {
                 let leader = self.recorder.look(crate::recorder::Now::leader);
                 let leader = leader.unwrap_or(Who { role: Role::Candidate, number: 1 });
-                let number = if kind.ends_a_life() && leader.is_elder() { 1 } else { leader.number };
-                self.break_processes(id, *kind, &[Who { number, ..leader }], *lasts).await?;
+                self.break_processes(id, *kind, &[leader], *lasts).await?;
             }
             (_, Target::These(whose)) => self.break_processes(id, *kind, whose, *lasts).await?,
         }
@@ -58,7 +57,14 @@ impl World {
             self.ensemble.server(server).resume()?;
             self.ensemble.rejoin(server)?;
         }
-        self.ensemble.start_again().await?;
+        // One that was being ended when that was broken off is there for a moment still, and then not.
+        let mut serve = self.ensemble.start_again().await;
+        for _ in 0..3 {
+            if serve.is_err() {
+                serve = self.ensemble.start_again().await;
+            }
+        }
+        serve?;
         for mut process in self.fleet.hold(&Who::all().collect::<Vec<_>>()).await {
             process.signal(Signal::CONT).await;
             process.heal();
@@ -103,7 +109,8 @@ impl World {
                     self.ensemble.server(server).start_again().await?;
                 }
             }
-            _ => {
+            (other, on) if other != Kind::Outage => bail!("{other} does not happen to {on:?}"),
+            (_, _) => {
                 self.begins(id, kind, all.clone().map(name));
                 for server in all {
                     self.ensemble.server(server).kill().await?;
@@ -201,15 +208,21 @@ impl World {
                 for process in &mut held {
                     let who = process.who();
                     self.recorder.wait_for(PATIENCE, |now| now.is_deregistered(who)).await;
+                }
+                // Some end at once, some after every session of before is over.
+                if !id.is_multiple_of(2) {
+                    sleep(SESSION + 2 * TICK).await;
+                }
+                for process in &mut held {
                     process.quit(id.is_multiple_of(2)).await;
                     process.start()?;
                 }
             }
-            // What is left is a connection that is cut for longer or shorter.
-            _ => {
+            Kind::Blip | Kind::Cut | Kind::Expire => {
                 ways(&held, |process| process.cut_off(true));
                 sleep(lasts).await;
             }
+            other => bail!("{other} is no fault of a process"),
         }
         ways(&held, Process::heal);
         Ok(())

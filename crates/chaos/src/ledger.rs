@@ -1,8 +1,7 @@
 //! A resource that leaders act on: it knows the greatest token so far, and refuses smaller ones.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -37,7 +36,7 @@ impl Ledger {
     pub(crate) async fn open(recorder: Arc<Recorder>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for acts")?;
         let at = listener.local_addr()?;
-        let max = Arc::new(AtomicI64::new(0));
+        let max = Arc::new(Mutex::new(0));
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (recorder, max) = (Arc::clone(&recorder), Arc::clone(&max));
@@ -57,7 +56,7 @@ impl Drop for Ledger {
     }
 }
 
-async fn converse(stream: TcpStream, recorder: &Recorder, max: &AtomicI64) -> anyhow::Result<()> {
+async fn converse(stream: TcpStream, recorder: &Recorder, max: &Mutex<i64>) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let (input, mut output) = stream.into_split();
     let mut input = BufReader::new(input);
@@ -65,10 +64,14 @@ async fn converse(stream: TcpStream, recorder: &Recorder, max: &AtomicI64) -> an
     // A line without an end is no act: whoever began it thought better of it.
     while input.read_line(&mut line).await? > 0 && line.ends_with('\n') {
         let Act { who, token } = serde_json::from_str(&line)?;
-        let before = max.fetch_max(token, Ordering::Relaxed);
-        let ok = token >= before;
-        recorder.note(What::Acted { who, token, ok });
-        let answer = Answer { ok, max: before.max(token) };
+        let answer = {
+            let mut max = max.lock().unwrap_or_else(PoisonError::into_inner);
+            let ok = token >= *max;
+            *max = token.max(*max);
+            // In the order in which it was decided.
+            recorder.note(What::Acted { who, token, ok });
+            Answer { ok, max: *max }
+        };
         output.write_all((serde_json::to_string(&answer)? + "\n").as_bytes()).await?;
         line.clear();
     }

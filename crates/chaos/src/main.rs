@@ -21,8 +21,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::facts::Facts;
 use crate::history::History;
@@ -39,17 +40,20 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   chaos run                             a minute of faults
-  chaos run --duration 3600 --seed 7    an hour of them, the same as every time with this seed
+  chaos run --duration 3600 --seed 7    an hour of them, of the same kinds and lengths with this seed
   chaos run --break lease               shows that a broken leader is found
   chaos judge target/chaos/7.jsonl      judges once more what was taken down
 
-Exit codes: 0 all promises held, 1 one was broken or the run failed, 2 not understood.";
+Exit codes: 0 all promises held, 1 one was broken or the run failed, 2 not understood, 130 stopped early.";
+
+/// What a program ends with that was stopped before it was done, as shells have it for Ctrl-C.
+const STOPPED: u8 = 130;
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start everybody, break things, and judge what happened
     Run(Run),
-    /// Judge a history that was taken down before
+    /// Judge a history that was taken down before, and draw its page again
     Judge(Judge),
     /// Be the candidate that is broken on purpose
     #[command(hide = true)]
@@ -62,7 +66,8 @@ struct Run {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     duration: u64,
 
-    /// Which faults come: the same number brings the same ones; drawn unless told
+    /// Which faults come: the same number brings the same ones for as long to the same processes, or to whoever leads then; drawn
+    /// unless told
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
@@ -156,25 +161,37 @@ fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Res
         demo,
         broken: broken.map(|Broken::Lease| ("lease".to_owned(), program)),
     };
-    let stop = async {
-        // One that cannot be listened for does not come.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let history = tokio::runtime::Runtime::new()?.block_on(run::run(order, stop))?;
+    let outcome = tokio::runtime::Runtime::new()?.block_on(async {
+        let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let stop = async {
+            tokio::select! {
+                _ = int.recv() => {}
+                _ = term.recv() => {}
+            }
+        };
+        run::run(order, stop).await
+    })?;
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let name = if broken.is_some() { format!("{seed}-broken") } else { seed.to_string() };
     let path = out.join(format!("{name}.jsonl"));
-    history.write(&path)?;
-    tell(&history, &verdict, &path.with_extension("html"))
+    outcome.history.write(&path)?;
+    if let (false, Some(trouble)) = (outcome.whole, outcome.trouble.as_ref()) {
+        bail!("it cannot be judged: {trouble:#}; what was seen is in {}", path.display());
+    }
+    let code = tell(&outcome.history, &verdict, &path.with_extension("html"))?;
+    match outcome.trouble {
+        Some(trouble) => Err(trouble.context("it ended early")),
+        // What was found counts more than that there would have been more to find.
+        None if outcome.stopped && code == ExitCode::SUCCESS => Ok(ExitCode::from(STOPPED)),
+        None => Ok(code),
+    }
 }
 
 /// Judges, prints the verdict, and draws the page.
 fn tell(history: &History, verdict: &Verdict, page: &Path) -> anyhow::Result<ExitCode> {
     let facts = Facts::of(history);
     let violations = judge::all(&facts, verdict.slack);
-    let report = report::Report::of(&facts, &violations);
+    let report = report::Report::of(&facts, &violations, verdict.slack);
     std::fs::write(page, report.html(&facts)).with_context(|| format!("cannot write {}", page.display()))?;
     let text = if verdict.json { report.json()? } else { report.text() };
     writeln!(stdout(), "{text}")?;

@@ -114,11 +114,12 @@ impl Kind {
 
     /// Whom it can happen to.
     fn roles(self) -> &'static [Role] {
-        use Role::{Candidate, Instance};
+        use Role::{Candidate, Instance, Watcher};
         match self {
             Self::Update | Self::Deregister => &[Instance],
             Self::LostReplies | Self::NodeDeleted => &[Instance, Candidate],
-            _ => &Role::ALL,
+            // Much hangs on the one that leads, and little on any other.
+            _ => &[Instance, Watcher, Candidate, Candidate],
         }
     }
 

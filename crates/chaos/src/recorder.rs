@@ -105,6 +105,11 @@ impl Now {
                     alive.port = Some(*port);
                 }
             }
+            What::Told { life: Life { who, .. }, command: Command::Tasks } => {
+                if let Some(alive) = self.alive.get_mut(who) {
+                    alive.tasks = false;
+                }
+            }
             What::Said { life: Life { who, life }, event } => {
                 if let Some(alive) = self.alive.get_mut(who).filter(|alive| alive.life == *life) {
                     alive.learn(event);

@@ -35,8 +35,20 @@ pub(crate) struct Order {
     pub(crate) broken: Option<(String, PathBuf)>,
 }
 
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) history: History,
+    /// Whether what the servers wrote is in it, without which nothing can be judged.
+    pub(crate) whole: bool,
+    /// Whether somebody asked it to end early.
+    pub(crate) stopped: bool,
+    /// Why it ended early by itself.
+    pub(crate) trouble: Option<anyhow::Error>,
+}
+
 /// Runs until the time is over or somebody asks to stop, and returns what happened.
-pub(crate) async fn run(order: Order, stop: impl Future<Output = ()>) -> anyhow::Result<History> {
+pub(crate) async fn run(order: Order, stop: impl Future<Output = ()>) -> anyhow::Result<Outcome> {
     let Order { seed, duration, demo, broken } = order;
     let service = proto::ServiceName::parse("chaos")?;
     let root = proto::Root::default();
@@ -75,34 +87,56 @@ pub(crate) async fn run(order: Order, stop: impl Future<Output = ()>) -> anyhow:
         bail!("not everybody began: {}", recorder.look(|now| now.missing(0)).unwrap_or_default());
     }
     recorder.note(What::Begun);
-    world.fleet.measure().await?;
+    world.fleet.measure().await;
     world.fleet.count_tasks().await;
     say("20 instances, 5 watchers and 5 candidates are at work; now things break");
 
-    tokio::select! {
-        broke = break_things(&world, plan, duration) => broke?,
-        () = stop => say("stopped early; what happened so far is judged"),
-    }
+    let mut causing = JoinSet::new();
+    let mut stopped = false;
+    let mut trouble = tokio::select! {
+        broke = break_things(&world, &mut causing, plan, duration) => broke.err(),
+        () = stop => {
+            say("stopped early; all is mended, and what happened so far is judged");
+            stopped = true;
+            None
+        }
+    };
     counting.abort();
-    // What was stopped in the middle is broken still.
-    world.mend().await?;
-    recorder.wait_for(WHOLE, |now| now.missing(0).is_none()).await;
+    // Whatever is broken off half way is at rest before it is mended.
+    causing.shutdown().await;
+    if let Err(error) = world.mend().await {
+        trouble.get_or_insert(error);
+    }
+    recorder.note(What::Healed);
+    if recorder.wait_for(WHOLE, |now| now.missing(0).is_none()).await {
+        recorder.note(What::Whole);
+    }
+    // Some promises give a while, and nothing is broken in it.
+    sleep(SESSION).await;
+    world.fleet.measure().await;
     world.fleet.count_tasks().await;
-
-    // The counting has ended, and so has all that broke things.
-    let _ = counting.await;
-    let world = Arc::into_inner(world).context("something is still at work")?;
     world.fleet.end().await;
+
     let mut entries = recorder.take();
-    entries.extend(written(&world.ensemble, clocks).await?);
+    let whole = match written(&world.ensemble, clocks).await {
+        Ok(written) => {
+            entries.extend(written);
+            true
+        }
+        Err(error) => {
+            trouble.get_or_insert(error);
+            false
+        }
+    };
     let end = entries.iter().map(|entry| entry.at).max().unwrap_or_default();
     entries.push(Entry { at: end, what: What::Done });
-    Ok(History::new(setting, entries))
+    Ok(Outcome { history: History::new(setting, entries), whole, stopped, trouble })
 }
 
 /// Causes one episode after the other until the time is over.
 async fn break_things(
     world: &Arc<World>,
+    causing: &mut JoinSet<anyhow::Result<()>>,
     plan: impl Iterator<Item = Episode>,
     duration: Duration,
 ) -> anyhow::Result<()> {
@@ -113,7 +147,6 @@ async fn break_things(
             break;
         }
         let kinds: Vec<_> = faults.iter().map(|fault| fault.kind.to_string()).collect();
-        let mut causing = JoinSet::new();
         for fault in faults {
             let (world, id) = (Arc::clone(world), {
                 id += 1;
@@ -146,7 +179,7 @@ async fn break_things(
             duration.as_secs_f64(),
             kinds.join(" + ")
         ));
-        world.fleet.measure().await?;
+        world.fleet.measure().await;
         sleep(rest).await;
     }
     Ok(())

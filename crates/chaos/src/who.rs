@@ -52,9 +52,10 @@ impl Who {
         Role::ALL.into_iter().flat_map(Role::all)
     }
 
-    /// Whether it lives from the beginning to the end, so that what it uses can be compared.
+    /// Whether it lives from the beginning to the end, so that what it uses can be compared. No candidate does: whoever leads has to
+    /// be one that can be killed.
     pub(crate) fn is_elder(self) -> bool {
-        self.number == 0
+        self.number == 0 && self.role != Role::Candidate
     }
 }
 
@@ -74,7 +75,13 @@ impl FromStr for Who {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Who::all().find(|who| who.to_string() == name).ok_or_else(|| format!("nobody is called {name:?}"))
+        let role = Role::ALL.into_iter().find(|role| name.starts_with(role.letter()));
+        let number = name
+            .get(1..)
+            .filter(|digits| digits.len() == 2 && !digits.contains('+'))
+            .and_then(|digits| digits.parse().ok());
+        let who = role.zip(number).map(|(role, number)| Self { role, number });
+        who.filter(|who| who.number < who.role.many()).ok_or_else(|| format!("nobody is called {name:?}"))
     }
 }
 
@@ -96,7 +103,7 @@ mod tests {
         for who in Who::all() {
             assert_eq!(who.to_string().parse(), Ok(who));
         }
-        for nobody in ["", "i20", "i1", "x01", "i001"] {
+        for nobody in ["", "i20", "c05", "i1", "x01", "i001", "i+1", "ä01"] {
             assert!(nobody.parse::<Who>().is_err(), "{nobody}");
         }
     }

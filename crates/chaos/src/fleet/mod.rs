@@ -2,16 +2,15 @@
 
 mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use futures::future::join_all;
 use tokio::sync::{Mutex, MutexGuard, watch};
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use zk_local::{Ensemble, Traffic};
 
 pub(crate) use process::Process;
@@ -20,9 +19,9 @@ use crate::history::{Command, What};
 use crate::recorder::Recorder;
 use crate::who::{Role, Who};
 
-/// How often the connections of everybody are counted, and over how many of these times they may be so many.
-const COUNTING: Duration = Duration::from_millis(250);
-const WINDOW: usize = 4;
+/// How often the connections of everybody are counted.
+const COUNTING: Duration = Duration::from_millis(50);
+const SECOND: Duration = Duration::from_secs(1);
 const CONNECTIONS_PER_SECOND: u64 = 10;
 
 /// What every process is started with.
@@ -73,13 +72,10 @@ impl Fleet {
     }
 
     /// Takes down what everybody uses.
-    pub(crate) async fn measure(&self) -> anyhow::Result<()> {
+    pub(crate) async fn measure(&self) {
         for process in self.processes.values() {
-            let process = process.lock().await;
-            let who = process.who();
-            process.measure().with_context(|| format!("cannot see what {who} uses"))?;
+            process.lock().await.measure();
         }
-        Ok(())
     }
 
     /// Asks everybody how many tasks it has, and waits for the answers.
@@ -92,31 +88,32 @@ impl Fleet {
     }
 
     /// Asks everybody to end, at once, and waits for that.
-    pub(crate) async fn end(self) {
-        let mut all = JoinSet::new();
-        for (who, process) in self.processes {
-            all.spawn(async move { process.into_inner().quit(who.number.is_multiple_of(2)).await });
-        }
-        all.join_all().await;
+    pub(crate) async fn end(&self) {
+        let ends = self.processes.iter().map(|(who, process)| async {
+            process.lock().await.quit(who.number.is_multiple_of(2)).await;
+        });
+        join_all(ends).await;
     }
 
     /// Watches over the connections that everybody makes, for ever.
     pub(crate) async fn count_connections(&self) {
-        let mut counts: BTreeMap<Who, Vec<u64>> = BTreeMap::new();
+        let mut counts: BTreeMap<Who, VecDeque<(Instant, u64)>> = BTreeMap::new();
         let mut ticks = interval(COUNTING);
-        // Two counts in quick succession would make a second shorter.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            let now = ticks.tick().await;
             for (who, ways) in &self.traffic {
+                let accepted: u64 = ways.iter().map(|way| way.borrow().accepted).sum();
                 let counts = counts.entry(*who).or_default();
-                counts.push(ways.iter().map(|way| way.borrow().accepted).sum());
-                if counts.len() > WINDOW {
-                    let connections = counts[counts.len() - 1] - counts.remove(0);
-                    if connections > CONNECTIONS_PER_SECOND {
-                        self.recorder.note(What::Hammered { who: *who, connections });
-                        counts.clear();
-                    }
+                counts.push_back((now, accepted));
+                // A late tick makes a second longer; then it is not compared with what was before.
+                while counts.front().is_some_and(|(at, _)| now - *at > SECOND) {
+                    counts.pop_front();
+                }
+                let connections = accepted - counts.front().map_or(accepted, |(_, before)| *before);
+                if connections > CONNECTIONS_PER_SECOND {
+                    self.recorder.note(What::Hammered { who: *who, connections });
+                    counts.clear();
                 }
             }
         }

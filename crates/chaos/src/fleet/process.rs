@@ -202,15 +202,13 @@ impl Process {
         self.ways.iter().map(Proxy::traffic).collect()
     }
 
-    /// Takes down what it uses.
-    pub(super) fn measure(&self) -> anyhow::Result<()> {
-        let Some(Running { life, pid, .. }) = &self.running else { return Ok(()) };
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let rss_kib = rss.trim().trim_end_matches(" kB").parse()?;
-        self.launch.recorder.note(What::Uses { life: *life, descriptors, rss_kib });
-        Ok(())
+    /// Takes down what it uses, if it is there.
+    pub(super) fn measure(&self) {
+        if let Some(Running { life, pid, .. }) = &self.running
+            && let Some((descriptors, rss_kib)) = uses(*pid)
+        {
+            self.launch.recorder.note(What::Uses { life: *life, descriptors, rss_kib });
+        }
     }
 }
 
@@ -246,6 +244,14 @@ async fn attend(
         hear(life, &line, recorder);
     }
     recorder.note_at(at, What::Ended { life, code });
+}
+
+/// How many descriptors a process has open, and how many KiB it holds in memory; none of one that ended.
+fn uses(pid: u32) -> Option<(usize, u64)> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some((descriptors, rss.trim().trim_end_matches(" kB").parse().ok()?))
 }
 
 /// A line with an event.

@@ -22,9 +22,11 @@ fn graceful(bench: &mut Bench<'_>) {
         let (Some(asked), Some(code)) = (living.asked_to_end, living.ended) else { continue };
         let who = life.who;
         let span = Span { from: asked, to: living.span.to };
+        // A connection that was broken a moment ago is broken still.
+        let before = Span { from: asked.saturating_sub(nanos(bench.session() / 2)), to: span.to };
         let cut_off = bench
             .facts
-            .broken(span)
+            .broken(before)
             .any(|fault| fault.hits(who) && !matches!(fault.kind, Kind::Quit | Kind::Deregister));
         let limit = bench.limit(if cut_off { UNREACHABLE } else { GRACEFUL });
         let took = span.to - span.from;
@@ -51,8 +53,8 @@ fn graceful(bench: &mut Bench<'_>) {
 fn nobody_falls(bench: &mut Bench<'_>) {
     for (life, living) in &bench.facts.lives {
         let killed = bench.facts.faults.iter().any(|fault| {
-            let around = Span { from: fault.span.from, to: fault.span.to + nanos(UNREACHABLE) };
-            fault.hits(life.who) && fault.kind.ends_a_life() && around.holds(living.span.to)
+            let kills = matches!(fault.kind, Kind::Kill | Kind::LostReplies);
+            living.ended == Some(None) && kills && fault.hits(life.who) && fault.span.holds(living.span.to)
         });
         if living.ended.is_some() && living.asked_to_end.is_none() && !killed {
             bench.found("alive", living.span.to, format!("{} ended, and nobody had asked it to", life.who));
@@ -110,13 +112,16 @@ mod tests {
 
     #[test]
     fn who_ends_unasked_is_found() {
-        let begin = || {
+        let begin = |code| {
             let mut story = Story::default();
-            story.starts(10, "w01").ended(1000, "w01", Some(101));
+            story.starts(10, "w01").ended(1000, "w01", code);
             story
         };
-        assert_eq!(begin().promises(), ["alive"]);
-        assert_eq!(begin().fault(1, Kind::Kill, "w01", 999, 1500).promises(), [""; 0]);
+        assert_eq!(begin(Some(101)).promises(), ["alive"]);
+        assert_eq!(begin(None).promises(), ["alive"]);
+        assert_eq!(begin(None).fault(1, Kind::Kill, "w01", 999, 1500).promises(), [""; 0]);
+        assert_eq!(begin(Some(101)).fault(1, Kind::Kill, "w01", 999, 1500).promises(), ["alive"]);
+        assert_eq!(begin(Some(101)).asked_to_end(1001, "w01").promises(), ["alive"]);
     }
 
     #[test]

@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use super::{Bench, millis};
 use crate::facts::{Act, Belief, Facts, Fault, Span};
-use crate::history::Nanos;
+use crate::history::{Nanos, nanos};
 use crate::plan::Kind;
 use crate::who::Who;
 
 /// After a stopped process goes on, before it knows that it leads no more.
 const AWAKE: Duration = Duration::from_millis(250);
 
+/// Servers date what they do by whole milliseconds, before the others have agreed.
+const DATING: Duration = Duration::from_millis(20);
+
 pub(super) fn judge(bench: &mut Bench<'_>) {
     stale_acts(bench);
     two_leaders(bench);
+    out_of_turn(bench);
     tokens(bench);
     cut_off_leaders(bench);
 }
@@ -81,6 +85,40 @@ fn two_leaders(bench: &mut Bench<'_>) {
     }
 }
 
+/// P1: whoever leads has nobody ahead of it, and whoever acts leads.
+fn out_of_turn(bench: &mut Bench<'_>) {
+    let (dating, late) = (bench.limit(DATING), bench.limit(AWAKE));
+    let facts = bench.facts;
+    for belief in facts.beliefs() {
+        let from = belief.span.from;
+        let ahead = facts.candidates().find(|(_, node)| {
+            node.czxid < belief.token && node.span.from < from && node.span.to > from + dating
+        });
+        if let Some((who, node)) = ahead {
+            let what = format!(
+                "{} leads with token {} when {who} was ahead with {}",
+                belief.life.who, belief.token, node.czxid
+            );
+            bench.found("P1", from, what);
+        }
+    }
+    for act in facts.acts.iter().filter(|act| act.ok) {
+        let mut lives = facts.lives.iter().filter(|(life, _)| life.who == act.who).peekable();
+        let known = lives.peek().is_some();
+        let leads = lives.flat_map(|(_, living)| &living.beliefs).any(|belief| {
+            let span = Span { from: belief.span.from.saturating_sub(late), to: belief.span.to + late };
+            belief.token == act.token && span.holds(act.at)
+        });
+        if known && !leads {
+            bench.found(
+                "P1",
+                act.at,
+                format!("{} acted with token {}, and did not lead", act.who, act.token),
+            );
+        }
+    }
+}
+
 /// Whether it was stopped when the other one began, and knew soon after that.
 fn stopped_all_along(bench: &Bench<'_>, belief: &Belief, overlap: Span) -> bool {
     let awake = bench.limit(AWAKE);
@@ -90,15 +128,15 @@ fn stopped_all_along(bench: &Bench<'_>, belief: &Belief, overlap: Span) -> bool 
 
 /// P3: the token is the transaction that made the candidate's node; it belongs to one, and grows.
 fn tokens(bench: &mut Bench<'_>) {
-    let mut greatest: Option<&Belief> = None;
+    let mut last: Option<&Belief> = None;
     for belief in bench.facts.beliefs() {
         let Belief { life, token, path, session, span, .. } = belief;
-        let node = bench.facts.nodes.iter().find(|node| node.czxid == *token);
-        if node.is_none_or(|node| node.path != *path || node.owner != Some(*session)) {
+        let mut nodes = bench.facts.nodes.iter().filter(|node| node.czxid == *token);
+        if !nodes.any(|node| node.path == *path && node.owner == Some(*session)) {
             let what = format!("the token {token} of {} is not the transaction that made {path}", life.who);
             bench.found("P3", span.from, what);
         }
-        if let Some(before) = greatest {
+        if let Some(before) = last {
             let again = (before.token, &before.path) == (*token, path);
             if *token <= before.token && !again {
                 let what = format!(
@@ -108,14 +146,16 @@ fn tokens(bench: &mut Bench<'_>) {
                 bench.found("P3", span.from, what);
             }
         }
-        greatest = Some(belief);
+        last = Some(belief);
     }
 }
 
 /// P5: who reaches no server stops leading before its session can be over.
 fn cut_off_leaders(bench: &mut Bench<'_>) {
-    let limit = bench.limit(bench.session());
-    let cuts: Vec<_> = bench.facts.faults.iter().filter(|fault| fault.kind.separates()).collect();
+    // Not stretched: a leader that is late has none.
+    let limit = nanos(bench.session());
+    let alone = |fault: &&Fault| fault.kind.separates() || fault.kind == Kind::Outage;
+    let cuts: Vec<_> = bench.facts.faults.iter().filter(alone).collect();
     for cut in cuts {
         let deadline = cut.span.from + limit;
         // What else happens to the same process does not help it.
@@ -144,7 +184,7 @@ mod tests {
         story.candidate("c01", 0x11).candidate("c02", 0x22);
         story.node(100, "c01-0000000001", 0x11, 5).node(100, "c02-0000000002", 0x22, 6);
         story.leads(200, "c01", 5, "c01-0000000001", 0x11).act(210, "c01", 5, true);
-        story.led(1000, "c01", 5, "lease-ended");
+        story.led(1000, "c01", 5, "lease-ended").expired(2450, 0x11);
         story.leads(2500, "c02", 6, "c02-0000000002", 0x22).act(2510, "c02", 6, true);
         story
     }
@@ -174,7 +214,20 @@ mod tests {
     fn a_stale_act_that_counts_is_found() {
         let mut story = two_in_turn();
         story.act(2520, "c01", 5, true);
-        assert_eq!(story.promises(), ["P4"]);
+        assert_eq!(story.promises(), ["P1", "P4"]);
+    }
+
+    #[test]
+    fn who_leads_before_its_turn_or_acts_without_leading_is_found() {
+        let mut story = Story::default();
+        story.candidate("c01", 0x11).candidate("c02", 0x22);
+        story.node(100, "c01-0000000001", 0x11, 5).node(100, "c02-0000000002", 0x22, 6);
+        story.leads(2500, "c02", 6, "c02-0000000002", 0x22);
+        assert_eq!(story.promises(), ["P1"]);
+        story.expired(2490, 0x11);
+        assert_eq!(story.promises(), [""; 0]);
+        story.act(4000, "c01", 5, true);
+        assert_eq!(story.promises(), ["P1"]);
     }
 
     #[test]
@@ -185,6 +238,7 @@ mod tests {
             story.node(100, "c01-0000000001", 0x11, 5).node(100, "c02-0000000002", 0x22, 6);
             story.leads(200, "c01", 5, "c01-0000000001", 0x11);
             story.leads(2500, "c02", 6, "c02-0000000002", 0x22).led(2600, "c01", 5, "session-ended");
+            story.expired(2490, 0x11);
             story
         };
         assert_eq!(begin().promises(), ["P1"]);
@@ -207,7 +261,7 @@ mod tests {
         assert_eq!(story.promises(), ["P3"]);
         let mut story = two_in_turn();
         story.led(3000, "c02", 6, "node-deleted").leads(3100, "c02", 7, "c02-0000000002", 0x22);
-        assert_eq!(story.promises(), ["P3"]);
+        assert_eq!(story.promises(), ["P1", "P3"]);
     }
 
     #[test]
@@ -225,5 +279,6 @@ mod tests {
         );
         assert_eq!(begin().fault(1, Kind::Cut, "c01", 1000, 2900).promises(), [""; 0]);
         assert_eq!(begin().fault(1, Kind::Cut, "c02", 1000, 4000).promises(), [""; 0]);
+        assert_eq!(begin().fault(1, Kind::Outage, "server 1", 1000, 4000).promises(), ["P5"]);
     }
 }

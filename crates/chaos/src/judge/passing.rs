@@ -1,21 +1,38 @@
 //! P6 to P8: that somebody leads, and how leadership passes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Bench, millis};
 use crate::facts::Span;
+use crate::history::nanos;
+use crate::plan::Kind;
 use crate::recovery;
 use crate::who::Role;
 
 const AFTER_OUTAGE: Duration = Duration::from_secs(2);
 const AFTER_DEATH: Duration = Duration::from_millis(500);
+/// So many faults should have hit whoever led.
+const MANY: usize = 25;
 const HAND_OVER: Duration = Duration::from_millis(500);
 
 pub(super) fn judge(bench: &mut Bench<'_>) {
     somebody_leads(bench);
     hand_over(bench);
     one_node_each(bench);
+    several_led(bench);
+}
+
+/// A run in which nobody ever took over from another says little of elections.
+fn several_led(bench: &mut Bench<'_>) {
+    let led: BTreeSet<_> = bench.facts.beliefs().iter().map(|belief| belief.token).collect();
+    if bench.facts.faults.len() >= MANY && led.len() < 2 {
+        bench.found(
+            "coverage",
+            bench.facts.span.to,
+            "leadership never passed on, so that little was seen of elections",
+        );
+    }
 }
 
 /// P6: after everything was mended within T + 2 s; when one leader alone broke within T + 2 ticks + 500 ms.
@@ -52,9 +69,11 @@ fn hand_over(bench: &mut Bench<'_>) {
             continue;
         };
         let span = Span { from: asked, to: asked + limit };
-        let others = bench.facts.broken(span).any(|fault| {
-            fault.kind.is_of_servers()
-                || fault.on.iter().any(|name| name.starts_with('c') && *name != life.who.to_string())
+        // A connection that was broken a moment ago is broken still.
+        let before = Span { from: asked.saturating_sub(nanos(bench.session() / 2)), to: span.to };
+        let others = bench.facts.broken(before).any(|fault| {
+            let own = fault.kind == Kind::Quit && fault.hits(life.who);
+            !own && (fault.kind.is_of_servers() || fault.on.iter().any(|name| name.starts_with('c')))
         });
         // At the end of the run there is nobody to hand over to.
         let last = bench.facts.episodes.last().is_none_or(|episode| asked > episode.span.to);
@@ -136,7 +155,7 @@ mod tests {
             0x11,
             7,
         );
-        story.fault(1, Kind::Blip, "c01", 1000, 1100).act(1150, "c01", 5, true).episode(1100, 1200);
+        story.fault(1, Kind::Blip, "c01", 1000, 1100).act(1150, "c04", 5, true).episode(1100, 1200);
         assert_eq!(story.promises(), ["P8"]);
         story.deleted(1190, "c01-0000000003", 0x11);
         assert_eq!(story.promises(), [""; 0]);

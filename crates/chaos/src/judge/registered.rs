@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Bench, millis};
 use crate::facts::{Facts, Node, Span};
-use crate::history::{Event, SessionId, SessionState};
+use crate::history::{Event, SessionId, SessionState, nanos};
 use crate::plan::Kind;
 use crate::who::{Role, Who};
 
@@ -21,6 +21,7 @@ const DATING: Duration = Duration::from_millis(20);
 
 pub(super) fn judge(bench: &mut Bench<'_>) {
     made_once(bench);
+    same_session(bench);
     registered_again(bench);
     kept(bench);
     dead_ones_go(bench);
@@ -63,7 +64,7 @@ fn registered_again(bench: &mut Bench<'_>) {
             let span = Span { from: at, to: at + limit };
             let undisturbed = living.span.to > span.to
                 && living.asked_to_end.is_none_or(|asked| asked > span.to)
-                && living.deregistered().is_none_or(|at| at > span.to)
+                && living.withdrawn.is_none_or(|at| at > span.to)
                 && !bench.facts.broken(span).any(|fault| fault.hits(life.who));
             let registered = living.said.iter().any(|(at, event)| {
                 matches!(event, Event::Registered { session_id, .. } if *session_id == session)
@@ -80,6 +81,45 @@ fn registered_again(bench: &mut Bench<'_>) {
     }
 }
 
+/// P11: a connection that breaks for less than a fifth of a session, or again and again, does not cost the session.
+fn same_session(bench: &mut Bench<'_>) {
+    let facts = bench.facts;
+    // A machine that is slow to reconnect makes a longer cut of a short one.
+    let longest = nanos(bench.session() / 5) as f64 / bench.slack;
+    for cut in facts.faults.iter().filter(|fault| fault.kind == Kind::Blip) {
+        let around = Span {
+            from: cut.span.from.saturating_sub(nanos(bench.session())),
+            to: cut.span.to + nanos(bench.session()),
+        };
+        for (life, living) in facts.lives.iter().filter(|(life, _)| cut.hits(life.who)) {
+            let others = facts.broken(around).any(|fault| fault.id != cut.id && fault.hits(life.who));
+            let all_along = living.span.from < around.from && living.span.to > around.to;
+            if others || !all_along || (cut.span.to - cut.span.from) as f64 > longest {
+                continue;
+            }
+            let within = |span: Span| living.sessions().filter(move |(at, ..)| span.holds(*at));
+            let before = living.sessions().take_while(|(at, ..)| *at < cut.span.from).last();
+            let other = within(around).find(|(.., id)| before.is_some_and(|(.., before)| before != *id));
+            if let Some((at, _, id)) = other {
+                bench.found(
+                    "P11",
+                    at,
+                    format!("{} had the new session {} after a short cut", life.who, String::from(id)),
+                );
+            }
+            let lost = living.beliefs.iter().find(|belief| {
+                belief.span.from < cut.span.from
+                    && around.holds(belief.span.to)
+                    && belief.span.to >= cut.span.from
+                    && belief.reason.is_some()
+            });
+            if let Some(belief) = lost {
+                bench.found("P11", belief.span.to, format!("{} led no more after a short cut", life.who));
+            }
+        }
+    }
+}
+
 /// P12: who is registered stays so until its session is over, or it or a later one of its name gives it up.
 fn kept(bench: &mut Bench<'_>) {
     let (dating, news) = (bench.limit(DATING), bench.limit(NEWS));
@@ -87,7 +127,9 @@ fn kept(bench: &mut Bench<'_>) {
         for (at, event) in &living.said {
             let Event::Registered { session_id, .. } = event else { continue };
             let there = bench.facts.instances().any(|(who, node)| {
-                let then = Span { from: at.saturating_sub(news), to: *at + 1 };
+                // One that others delete may be gone when it is told of.
+                let late = if deleted_by_others(bench.facts, who, node) { news } else { dating };
+                let then = Span { from: at.saturating_sub(late), to: *at + dating };
                 who == life.who && node.owner == Some(*session_id) && node.span.meets(then)
             });
             if !there {
@@ -142,13 +184,14 @@ fn dead_ones_go(bench: &mut Bench<'_>) {
 fn gone_for_good(bench: &mut Bench<'_>) {
     let dating = bench.limit(DATING);
     for (life, living) in bench.facts.of_role(Role::Instance) {
-        let Some(gone) = living.deregistered() else { continue };
+        let Some(told) = living.withdrawn else { continue };
+        let gone = living.said.iter().find(|(_, event)| **event == Event::Deregistered).map(|(at, _)| *at);
         let later = bench.facts.instances().filter(|(_, node)| {
-            let after = node.span.from > gone || node.span.holds(gone + dating);
-            after && node.owner.is_some_and(|owner| living.owns(owner))
+            let there = gone.is_some_and(|gone| node.span.holds(gone + dating));
+            (there || node.span.from > told + dating) && node.owner.is_some_and(|owner| living.owns(owner))
         });
         for (who, node) in later {
-            let at = node.span.from.max(gone);
+            let at = node.span.from.max(told);
             bench.found(
                 "P15",
                 at,
@@ -212,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn a_short_cut_that_costs_the_session_or_a_leadership_is_found() {
+        let cut = |session| {
+            let mut story = registered();
+            story.fault(1, Kind::Blip, "i01", 3000, 3300).connected(3500, "i01", session);
+            story.node(3510, "i01", 0x22, 9).registered(3520, "i01", 0x22);
+            story
+        };
+        assert_eq!(cut(0x22).promises(), ["P11"]);
+        assert_eq!(cut(0x22).fault(2, Kind::Outage, "server 1", 2900, 3000).promises(), [""; 0]);
+        let mut story = Story::default();
+        story.candidate("c01", 0x11).node(100, "c01-0000000001", 0x11, 5);
+        story.leads(200, "c01", 5, "c01-0000000001", 0x11).fault(1, Kind::Blip, "c01", 3000, 3300);
+        assert_eq!(story.promises(), [""; 0]);
+        assert_eq!(story.led(3600, "c01", 5, "lease-ended").promises(), ["P11"]);
+    }
+
+    #[test]
     fn a_node_that_others_delete_without_being_told_to_is_found() {
         let mut story = registered();
         story.deleted(2000, "i01", 0x99).node(2001, "i01", 0x11, 6);
@@ -252,7 +312,7 @@ mod tests {
     #[test]
     fn a_deregistered_instance_that_comes_back_is_found() {
         let mut story = registered();
-        story.deleted(2000, "i01", 0x11).deregistered(2010, "i01");
+        story.withdrawn(1990, "i01").deleted(2000, "i01", 0x11).deregistered(2010, "i01");
         assert_eq!(story.promises(), [""; 0]);
         story.connected(3000, "i01", 0x22).node(3010, "i01", 0x22, 9);
         assert!(story.promises().contains(&"P15"), "{:?}", story.promises());

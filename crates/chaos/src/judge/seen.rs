@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::{Bench, millis};
 use crate::facts::{Episode, Facts, Living, Span, View};
-use crate::history::{Event, Nanos, SessionState, nanos};
+use crate::history::{Event, Nanos, SessionState, Source, nanos};
 use crate::plan::Kind;
 use crate::who::{Role, Who};
 
 const AFTER_FAULTS: Duration = Duration::from_secs(2);
 const AFTER_CHANGE: Duration = Duration::from_secs(1);
+/// For a word about a connection that is gone.
+const TOLD: Duration = Duration::from_millis(100);
 /// For a notification that is under way.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -18,6 +20,32 @@ pub(super) fn judge(bench: &mut Bench<'_>) {
     truth(bench);
     nobody_missed(bench);
     nonsense_is_told(bench);
+    doubt_is_told(bench);
+}
+
+/// P20: who has no connection says so of what it tells.
+fn doubt_is_told(bench: &mut Bench<'_>) {
+    let limit = bench.limit(TOLD);
+    for (life, living) in bench.facts.of_role(Role::Watcher) {
+        for (at, _, _) in living.sessions().filter(|(_, state, _)| *state == SessionState::Suspended) {
+            let span = Span { from: at.saturating_sub(limit), to: at + limit };
+            let live = living.views().take_while(|view| view.at < span.from).last();
+            let trusted = live.is_some_and(|view| view.source == Source::Live);
+            let back = living
+                .sessions()
+                .any(|(again, state, _)| state == SessionState::Connected && again > at && again < span.to);
+            let stopped =
+                bench.facts.broken(span).any(|fault| fault.kind == Kind::Pause && fault.hits(life.who));
+            let doubted = living.views().any(|view| span.holds(view.at) && view.source == Source::Stale);
+            if trusted && !back && !stopped && living.span.to > span.to && !doubted {
+                bench.found(
+                    "P20",
+                    at,
+                    format!("{} lost its connection, and called what it saw live", life.who),
+                );
+            }
+        }
+    }
 }
 
 /// P16, P19: when all was mended, views become what ZooKeeper has, with the latest data, and in time.
@@ -124,7 +152,7 @@ fn wrongly_gone(
             bench.facts.instances().filter(|(who, node)| who.to_string() == id && node.span.meets(span));
         nodes.map(|(_, node)| node.span).collect::<Vec<_>>()
     };
-    let since = Span { from: before.at.saturating_sub(bench.limit(AFTER_CHANGE)), to: after.at };
+    let since = Span { from: before.at.saturating_sub(nanos(AFTER_CHANGE)), to: after.at };
     let all_along = there(since).iter().any(|node| node.from <= since.from && node.to >= since.to);
     if all_along {
         return Some("which was registered all along");
@@ -144,7 +172,7 @@ fn wrongly_gone(
 
 /// P21: what nobody can read is told, and harms nobody.
 fn nonsense_is_told(bench: &mut Bench<'_>) {
-    let limit = bench.limit(AFTER_CHANGE);
+    let limit = nanos(AFTER_CHANGE);
     for fault in bench.facts.faults.iter().filter(|fault| fault.kind == Kind::BadNode) {
         for (life, living) in bench.facts.of_role(Role::Watcher) {
             let undisturbed = !bench.facts.broken(fault.span).any(|other| other.hits(life.who));
@@ -244,6 +272,15 @@ mod tests {
         let mut story = watched();
         story.expired(3050, 0x22).connected(3000, "w01", 0x44).view(3100, "w01", &["i01"]);
         assert_eq!(story.promises(), [""; 0]);
+    }
+
+    #[test]
+    fn a_view_that_is_called_live_without_a_connection_is_found() {
+        assert_eq!(watched().suspended(3000, "w01", 0x33).promises(), ["P20"]);
+        assert_eq!(
+            watched().suspended(3000, "w01", 0x33).stale(3010, "w01", &["i01", "i02"]).promises(),
+            [""; 0]
+        );
     }
 
     #[test]

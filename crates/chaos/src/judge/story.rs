@@ -59,12 +59,21 @@ impl Story {
         self.add(at_ms, What::Told { life: life(who), command: Command::Quit })
     }
 
+    pub(super) fn withdrawn(&mut self, at_ms: u64, who: &str) -> &mut Self {
+        self.add(at_ms, What::Told { life: life(who), command: Command::Deregister })
+    }
+
     pub(super) fn updated(&mut self, at_ms: u64, who: &str, port: u16) -> &mut Self {
         self.add(at_ms, What::Told { life: life(who), command: Command::Update { port } })
     }
 
     pub(super) fn connected(&mut self, at_ms: u64, who: &str, session: i64) -> &mut Self {
         let state = SessionState::Connected;
+        self.says(at_ms, who, Event::Session { state, session_id: SessionId(session) })
+    }
+
+    pub(super) fn suspended(&mut self, at_ms: u64, who: &str, session: i64) -> &mut Self {
+        let state = SessionState::Suspended;
         self.says(at_ms, who, Event::Session { state, session_id: SessionId(session) })
     }
 
@@ -89,8 +98,16 @@ impl Story {
     }
 
     pub(super) fn view(&mut self, at_ms: u64, who: &str, ids: &[&str]) -> &mut Self {
+        self.sees(at_ms, who, ids, Source::Live)
+    }
+
+    pub(super) fn stale(&mut self, at_ms: u64, who: &str, ids: &[&str]) -> &mut Self {
+        self.sees(at_ms, who, ids, Source::Stale)
+    }
+
+    fn sees(&mut self, at_ms: u64, who: &str, ids: &[&str], source: Source) -> &mut Self {
         let instances = ids.iter().map(|&id| Seen { id: id.to_owned(), port: Some(80) }).collect();
-        self.says(at_ms, who, Event::View { instances, source: Source::Live })
+        self.says(at_ms, who, Event::View { instances, source })
     }
 
     pub(super) fn leads(&mut self, at_ms: u64, who: &str, token: i64, name: &str, session: i64) -> &mut Self {

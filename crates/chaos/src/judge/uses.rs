@@ -45,10 +45,10 @@ pub(super) fn judge(bench: &mut Bench<'_>) {
     }
 }
 
-/// How many descriptors there were at most in the first half of the measures, and at least in the last quarter: what comes and goes with
+/// How many descriptors there were at most in the first quarter of the measures, and at least in the last quarter: what comes and goes with
 /// connections is no leak.
 fn descriptors(uses: &[(Nanos, usize, u64)]) -> Option<(Nanos, usize, usize)> {
-    let (first, last) = (&uses[..uses.len() / 2], &uses[uses.len() * 3 / 4..]);
+    let (first, last) = (&uses[..uses.len().div_ceil(4)], &uses[uses.len() * 3 / 4..]);
     let most = first.iter().map(|(_, descriptors, _)| *descriptors).max()?;
     let least = last.iter().map(|(_, descriptors, _)| *descriptors).min()?;
     Some((last.last()?.0, most, least))

@@ -21,6 +21,8 @@ pub(crate) struct Report<'a> {
     broken: Option<&'a str>,
     seconds: f64,
     session_ms: u64,
+    /// By how much limits of time were stretched.
+    slack: f64,
     episodes: usize,
     costs: Vec<Cost>,
     acts: usize,
@@ -41,7 +43,7 @@ struct Cost {
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn of(facts: &'a Facts<'_>, violations: &'a [Violation]) -> Self {
+    pub(crate) fn of(facts: &'a Facts<'_>, violations: &'a [Violation], slack: f64) -> Self {
         let cost = |(kind, cost): (Kind, recovery::Cost)| Cost {
             kind,
             times: cost.faults,
@@ -54,6 +56,7 @@ impl<'a> Report<'a> {
             broken: facts.setting.broken.as_deref(),
             seconds: Duration::from_nanos(facts.span.to - facts.span.from).as_secs_f64(),
             session_ms: facts.setting.session_ms,
+            slack,
             episodes: facts.episodes.len(),
             costs: recovery::costs(facts).into_iter().map(cost).collect(),
             acts: facts.acts.len(),
@@ -80,7 +83,9 @@ impl<'a> Report<'a> {
     /// What was run, in a line.
     fn title(&self) -> String {
         let broken = self.broken.map(|what| format!(", with a broken {what}")).unwrap_or_default();
-        format!("seed {}{broken}, {:.0} s, T = {} ms", self.seed, self.seconds, self.session_ms)
+        let slack =
+            if self.slack > 1.0 { format!(", limits of time x {}", self.slack) } else { String::new() };
+        format!("seed {}{broken}, {:.0} s, T = {} ms{slack}", self.seed, self.seconds, self.session_ms)
     }
 
     /// What was seen, in a line.

@@ -32,7 +32,7 @@ const EXAMPLES: &str = r#"Example, two terminals and a ZooKeeper on 127.0.0.1:21
   demo agent register --service time --name a --port 8897
 
 On stdout one JSON object per line, with what happened as "ev" and the time in nanoseconds of the machine's monotonic clock as "t"; the last is "bye". On stdin one JSON object per line:
-  {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"deregister"}   {"cmd":"quit"}
+  {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"deregister"}   {"cmd":"tasks"}   {"cmd":"quit"}
 One that stands for election (demo agent lead) takes {"cmd":"resign"} instead of deregister. SIGTERM and SIGINT end it as quit does. The end of stdin means nothing."#;
 
 const LEAD_EXAMPLES: &str = r#"Example, three terminals and a ZooKeeper on 127.0.0.1:2181; kill the one that leads with SIGKILL, or stop it with Ctrl-Z:
@@ -41,7 +41,7 @@ const LEAD_EXAMPLES: &str = r#"Example, three terminals and a ZooKeeper on 127.0
   demo agent lead --service time --name b --ledger 127.0.0.1:9000
 
 On stdout one JSON object per line, as in the other roles. "leader-acquired" has the fencing token, which is greater for every later leader; it comes before the first act, and "leader-lost" after the last. On stdin one JSON object per line:
-  {"cmd":"resign"}   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"quit"}
+  {"cmd":"resign"}   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"tasks"}   {"cmd":"quit"}
 SIGTERM and SIGINT end it as quit does: it steps down, and the next one leads at once. The end of stdin means nothing."#;
 
 #[derive(Debug, Subcommand)]

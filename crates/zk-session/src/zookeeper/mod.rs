@@ -152,7 +152,11 @@ impl ZooKeeper {
         if session.is_none() || !known.is_kept_by_asking() {
             return self.dialer.dial(session.clone(), *granted, known.is_in_danger()).await;
         }
-        let other = self.dialer.dial(None, *granted, false).await?;
+        let other = match self.dialer.dial(None, *granted, false).await {
+            // That is said of the other one, and nothing of ours.
+            Err(NotDialed::Expired) => return Err(NotDialed::Failed(self.dialer.unreachable(None))),
+            other => other?,
+        };
         match self.dialer.dial(session.clone(), *granted, true).await {
             Err(NotDialed::Expired) => Ok(other),
             outcome => {
