@@ -54,6 +54,9 @@ pub(crate) struct Living<'a> {
     /// The ports that it was to register, and since when.
     pub(crate) ports: Vec<(Nanos, u16)>,
     pub(crate) said: Vec<(Nanos, &'a Event)>,
+    /// What became of its sessions.
+    pub(crate) sessions: Vec<(Nanos, SessionState, SessionId)>,
+    pub(crate) views: Vec<View<'a>>,
     pub(crate) uses: Vec<(Nanos, usize, u64)>,
     pub(crate) beliefs: Vec<Belief>,
 }
@@ -74,12 +77,32 @@ pub(crate) struct Belief {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) path: String,
+    /// Whose it is, if it is an instance's or a candidate's.
+    pub(crate) whose: Option<Whose>,
     pub(crate) czxid: i64,
     /// None when it belongs to nobody.
     pub(crate) owner: Option<SessionId>,
     pub(crate) span: Span,
     /// Who deleted it: nobody when it went with its session.
     pub(crate) deleted_by: Option<SessionId>,
+}
+
+/// Who made a node, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Instance(Who),
+    Candidate(Who),
+}
+
+impl Whose {
+    fn of(path: &str, service: &str) -> Option<Self> {
+        let (_, place) = path.split_once(&format!("/{service}/"))?;
+        if let Some(id) = place.strip_prefix("instances/") {
+            return id.parse().ok().map(Self::Instance);
+        }
+        let (id, _) = proto::path::split_candidate(place.strip_prefix("election/")?)?;
+        id.parse().ok().map(Self::Candidate)
+    }
 }
 
 /// Something that was broken.
@@ -168,6 +191,8 @@ impl<'a> Facts<'a> {
                     withdrawn: None,
                     ports,
                     said: Vec::new(),
+                    sessions: Vec::new(),
+                    views: Vec::new(),
                     uses: Vec::new(),
                     beliefs: Vec::new(),
                 };
@@ -177,7 +202,16 @@ impl<'a> Facts<'a> {
                 living.span.to = at;
                 living.ended = Some(*code);
             }),
-            What::Said { life, event } => self.with(life, |living| living.said.push((at, event))),
+            What::Said { life, event } => self.with(life, |living| {
+                living.said.push((at, event));
+                match event {
+                    Event::Session { state, session_id } => living.sessions.push((at, *state, *session_id)),
+                    Event::View { instances, source } => {
+                        living.views.push(View { at, instances, source: *source });
+                    }
+                    _ => {}
+                }
+            }),
             What::Told { life, command } => self.with(life, |living| match command {
                 // One that had ended by itself was not asked to.
                 Command::Quit if living.ended.is_none() => living.asked_to_end = Some(at),
@@ -236,6 +270,7 @@ impl<'a> Facts<'a> {
         match change {
             Change::Created { path, ephemeral } => self.nodes.push(Node {
                 path: path.clone(),
+                whose: Whose::of(path, &self.setting.service),
                 czxid: zxid,
                 owner: ephemeral.then_some(session),
                 // The end is not known yet.
@@ -267,22 +302,19 @@ impl<'a> Facts<'a> {
         all
     }
 
-    /// The nodes of those who are registered: their ids, and their nodes.
+    /// The nodes of those who are registered.
     pub(crate) fn instances(&self) -> impl Iterator<Item = (Who, &Node)> {
-        let directory = format!("/{}/instances/", self.setting.service);
-        self.nodes.iter().filter_map(move |node| {
-            let (_, id) = node.path.split_once(&directory)?;
-            Some((id.parse().ok()?, node))
+        self.nodes.iter().filter_map(|node| match node.whose {
+            Some(Whose::Instance(who)) => Some((who, node)),
+            _ => None,
         })
     }
 
     /// The nodes of those who stand for election.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = (Who, &Node)> {
-        let directory = format!("/{}/election/", self.setting.service);
-        self.nodes.iter().filter_map(move |node| {
-            let (_, name) = node.path.split_once(&directory)?;
-            let (id, _) = proto::path::split_candidate(name)?;
-            Some((id.parse().ok()?, node))
+        self.nodes.iter().filter_map(|node| match node.whose {
+            Some(Whose::Candidate(who)) => Some((who, node)),
+            _ => None,
         })
     }
 
@@ -293,12 +325,8 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> Living<'a> {
-    /// What became of its sessions.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = (Nanos, SessionState, SessionId)> {
-        self.said.iter().filter_map(|(at, event)| match event {
-            Event::Session { state, session_id } => Some((*at, *state, *session_id)),
-            _ => None,
-        })
+        self.sessions.iter().copied()
     }
 
     pub(crate) fn owns(&self, session: SessionId) -> bool {
@@ -306,10 +334,7 @@ impl<'a> Living<'a> {
     }
 
     pub(crate) fn views(&self) -> impl Iterator<Item = View<'a>> {
-        self.said.iter().filter_map(|(at, event)| match event {
-            Event::View { instances, source } => Some(View { at: *at, instances, source: *source }),
-            _ => None,
-        })
+        self.views.iter().copied()
     }
 
     pub(crate) fn tasks(&self) -> Vec<(Nanos, usize)> {

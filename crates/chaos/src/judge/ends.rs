@@ -22,6 +22,8 @@ fn graceful(bench: &mut Bench<'_>) {
         let (Some(asked), Some(code)) = (living.asked_to_end, living.ended) else { continue };
         let who = life.who;
         let span = Span { from: asked, to: living.span.to };
+        // Before that a signal ends it, as it ends every program that has not begun.
+        let begun = living.said.iter().any(|(at, event)| **event == Event::Ready && *at < asked);
         // A connection that was broken a moment ago is broken still.
         let before = Span { from: asked.saturating_sub(nanos(bench.session() / 2)), to: span.to };
         let cut_off = bench
@@ -33,11 +35,11 @@ fn graceful(bench: &mut Bench<'_>) {
         if took > limit {
             bench.found("P14", span.to, format!("{who} took {} to end", millis(took)));
         }
-        if code != Some(0) {
+        if code != Some(0) && begun {
             bench.found("P14", span.to, format!("{who} was asked to end, and its exit code is {code:?}"));
         }
         let clean = matches!(living.said.last(), Some((_, Event::Bye { clean: true })));
-        if !clean && !cut_off {
+        if !clean && !cut_off && begun {
             bench.found("P14", span.to, format!("{who} was asked to end, and did not end its session"));
         }
         let left = bench.facts.nodes.iter().find(|node| {
@@ -87,6 +89,7 @@ mod tests {
         let mut story = Story::default();
         story
             .starts(10, "i01")
+            .ready(20, "i01")
             .connected(90, "i01", 0x11)
             .node(100, "i01", 0x11, 5)
             .registered(110, "i01", 0x11);
@@ -106,6 +109,7 @@ mod tests {
             ends(3100, Some(0)).deleted(1010, "i01", 0x11).fault(1, Kind::Outage, "", 900, 3200).promises(),
             [""; 0]
         );
+        assert_eq!(ends(1030, None).deleted(1010, "i01", 0x11).promises(), ["P14"]);
         assert_eq!(ends(1030, Some(1)).deleted(1010, "i01", 0x11).promises(), ["P14"]);
         assert_eq!(ends(1030, Some(0)).expired(1040, 0x11).promises(), ["P14"]);
     }

@@ -28,6 +28,12 @@ fn pauses<'a>(facts: &'a Facts<'_>, who: Who) -> impl Iterator<Item = &'a Fault>
     facts.faults.iter().filter(move |fault| fault.kind == Kind::Pause && fault.hits(who))
 }
 
+/// Whether somebody deleted its node within a span: nobody promises that it knows before the next one does.
+fn deleted_by_hand(facts: &Facts<'_>, who: Who, span: Span) -> bool {
+    let mut deletions = facts.broken(span).filter(|fault| fault.kind == Kind::NodeDeleted);
+    deletions.any(|fault| fault.hits(who))
+}
+
 /// P1, P2, P4: whoever acts has the greatest token. What a stopped process had in flight may be turned away, once.
 fn stale_acts(bench: &mut Bench<'_>) {
     let mut max = 0;
@@ -48,11 +54,13 @@ fn stale_acts(bench: &mut Bench<'_>) {
         if !ok {
             refused.entry((who, token)).or_insert(at);
             let awake = bench.limit(AWAKE);
+            let deleted = deleted_by_hand(bench.facts, who, Span { from: at.saturating_sub(awake), to: at });
             let pause = pauses(bench.facts, who).find(|pause| {
                 pause.span.from <= at && at < pause.span.to + awake && !in_flight.contains(&pause.id)
             });
             match pause.map(|pause| pause.id) {
                 Some(pause) => in_flight.push(pause),
+                None if deleted => {}
                 None => {
                     bench.found("P1", at, format!("{who} acted with token {token}, when {max} had acted"));
                 }
@@ -70,7 +78,7 @@ fn two_leaders(bench: &mut Bench<'_>) {
         for second in later.filter(|second| second.life.who != first.life.who || second.token != first.token)
         {
             let overlap = Span { from: second.span.from, to: first.span.to.min(second.span.to) };
-            if !stopped_all_along(bench, first, overlap) {
+            if !could_not_know(bench, first, overlap) {
                 let what = format!(
                     "{} led with token {} for {} while {} did with token {}",
                     first.life.who,
@@ -119,9 +127,13 @@ fn out_of_turn(bench: &mut Bench<'_>) {
     }
 }
 
-/// Whether it was stopped when the other one began, and knew soon after that.
-fn stopped_all_along(bench: &Bench<'_>, belief: &Belief, overlap: Span) -> bool {
+/// Whether it was stopped when the other one began, or its node deleted by hand a moment before, and it knew soon after that.
+fn could_not_know(bench: &Bench<'_>, belief: &Belief, overlap: Span) -> bool {
     let awake = bench.limit(AWAKE);
+    let before = Span { from: overlap.from.saturating_sub(awake), to: overlap.from + 1 };
+    if deleted_by_hand(bench.facts, belief.life.who, before) {
+        return overlap.to <= overlap.from + awake;
+    }
     pauses(bench.facts, belief.life.who)
         .any(|pause| pause.span.holds(overlap.from) && belief.span.to <= pause.span.to + awake)
 }
@@ -245,6 +257,9 @@ mod tests {
         assert_eq!(begin().fault(1, Kind::Pause, "c01", 300, 2500).promises(), ["P1"]);
         assert_eq!(begin().fault(1, Kind::Pause, "c01", 300, 2550).promises(), [""; 0]);
         assert_eq!(begin().fault(1, Kind::Pause, "c02", 300, 2550).promises(), ["P1"]);
+        // Its node was deleted under it.
+        assert_eq!(begin().fault(1, Kind::NodeDeleted, "c01", 2490, 2495).promises(), [""; 0]);
+        assert_eq!(begin().fault(1, Kind::NodeDeleted, "c01", 2090, 2095).promises(), ["P1"]);
         // It went on for 250 ms and more.
         assert_eq!(
             begin().fault(1, Kind::Pause, "c01", 300, 2510).led(2765, "c01", 5, "x").promises().len(),

@@ -47,6 +47,10 @@ impl Story {
         self.add(at_ms, What::Started { life: life(who), pid: 1, port })
     }
 
+    pub(super) fn ready(&mut self, at_ms: u64, who: &str) -> &mut Self {
+        self.says(at_ms, who, Event::Ready)
+    }
+
     pub(super) fn candidate(&mut self, who: &str, session: i64) -> &mut Self {
         self.starts(10, who).connected(90, who, session)
     }
