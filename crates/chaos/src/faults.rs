@@ -13,7 +13,7 @@ use zk_session::{Connect, Error, Kind as NodeKind, Op, Session, ZooKeeper};
 use crate::fleet::{Fleet, Process};
 use crate::history::{Command, What};
 use crate::plan::{Kind, Planned, SESSION, TICK, Target};
-use crate::recorder::Recorder;
+use crate::recorder::{Now, Recorder};
 use crate::who::{Role, Who};
 
 /// How long servers that somebody else breaks are waited for.
@@ -41,7 +41,7 @@ impl World {
                 self.ensemble.start_again().await?;
             }
             (_, Target::Leader) => {
-                let leader = self.recorder.look(crate::recorder::Now::leader);
+                let leader = self.recorder.look(Now::leader);
                 let leader = leader.unwrap_or(Who { role: Role::Candidate, number: 1 });
                 self.break_processes(id, *kind, &[leader], *lasts).await?;
             }

@@ -16,7 +16,7 @@ use zk_local::{Ensemble, Traffic};
 pub(crate) use process::Process;
 
 use crate::history::{Command, What};
-use crate::recorder::Recorder;
+use crate::recorder::{Now, Recorder};
 use crate::who::{Role, Who};
 
 /// How often the connections of everybody are counted.
@@ -83,7 +83,7 @@ impl Fleet {
         for process in self.processes.values() {
             process.lock().await.tell(Command::Tasks).await;
         }
-        let all = |now: &crate::recorder::Now| Who::all().all(|who| now.has_told_tasks(who));
+        let all = |now: &Now| Who::all().all(|who| now.has_told_tasks(who));
         self.recorder.wait_for(Duration::from_secs(10), all).await;
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Bench, millis};
+use super::{Bench, DATING, millis};
 use crate::facts::{Act, Belief, Facts, Fault, Span};
 use crate::history::{Nanos, nanos};
 use crate::plan::Kind;
@@ -11,9 +11,6 @@ use crate::who::Who;
 
 /// After a stopped process goes on, before it knows that it leads no more.
 const AWAKE: Duration = Duration::from_millis(250);
-
-/// Servers date what they do by whole milliseconds, before the others have agreed.
-const DATING: Duration = Duration::from_millis(20);
 
 pub(super) fn judge(bench: &mut Bench<'_>) {
     stale_acts(bench);

@@ -19,6 +19,9 @@ use serde::Serialize;
 use crate::facts::{Facts, Span};
 use crate::history::{Nanos, nanos};
 
+/// Servers date what they do by whole milliseconds, before the others have agreed.
+const DATING: Duration = Duration::from_millis(20);
+
 /// Something that must not have happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Violation {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Bench, millis};
+use super::{Bench, DATING, millis};
 use crate::facts::{Facts, Node, Span};
 use crate::history::{Event, SessionId, SessionState, nanos};
 use crate::plan::Kind;
@@ -15,9 +15,6 @@ const RESTORED: Duration = Duration::from_secs(2);
 
 /// A server may answer by what it knew a while ago, and an answer is on its way.
 const NEWS: Duration = Duration::from_secs(1);
-
-/// Servers date what they do by whole milliseconds, at its beginning.
-const DATING: Duration = Duration::from_millis(20);
 
 pub(super) fn judge(bench: &mut Bench<'_>) {
     made_once(bench);
