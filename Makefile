@@ -25,7 +25,7 @@ check: ## formatting, clippy, documentation, and where dependencies come from
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 	scripts/cargo-deny.sh --all-features check bans licenses sources
 
-chaos: ## random faults for a minute, and whether every promise held (DURATION=3600 SEED=7 SLACK=4 BREAK=lease)
+chaos: ## random faults for a minute, and whether what is promised held (DURATION=3600 SEED=7 SLACK=4 BREAK=lease)
 	@scripts/setup.sh compiler zookeeper
 	@cargo build -p demo -p chaos
 	@cargo run --quiet -p chaos -- run $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(SLACK),--slack $(SLACK)) $(if $(BREAK),--break $(BREAK))
