@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{InstanceId, NodeData};
+use crate::{InstanceId, InvalidData, NodeData};
 
 /// One instance of a service, as it was last read. As JSON it is one object: its `id` beside the fields of its data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -12,4 +12,15 @@ pub struct Instance {
     /// What it says about itself.
     #[serde(flatten)]
     pub data: NodeData,
+}
+
+impl Instance {
+    /// The instance that this data describes, under its default id: its address, else its unique code.
+    ///
+    /// # Errors
+    ///
+    /// As [`NodeData::default_id`].
+    pub fn new(data: NodeData) -> Result<Self, InvalidData> {
+        Ok(Self { id: data.default_id()?, data })
+    }
 }

@@ -1,0 +1,221 @@
+//! Picks from whatever list is the latest.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::{Instance, InstanceId};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::shared::{Shared, follow};
+use crate::{Algorithm, Candidates, Explanation, Filter, Handle, PickError, Picked, Pool, Request};
+
+/// A whole list of instances, each there once.
+pub type Instances = Arc<[Arc<Instance>]>;
+
+/// Picks instances from the latest list, by an algorithm.
+///
+/// The list is fixed, given by hand, or followed: [`Discovery::instances`] of the crate `registry` is such a channel, and any other
+/// will do. Each new list is prepared for beside the picks, which go on with the one before until then; what is known of an instance
+/// stays with its id. Cloning gives the same balancer again.
+///
+/// # Examples
+///
+/// ```
+/// use loadbalance::{Balancer, Request, RoundRobin};
+/// use proto::{Instance, NodeData};
+///
+/// let at = |address: &str| Instance::new(NodeData::at(address.parse().unwrap())).unwrap();
+/// let balancer = Balancer::fixed([at("10.0.0.1:80"), at("10.0.0.2:80")], RoundRobin::default());
+///
+/// let picked = balancer.pick(&Request::default())?;
+/// assert_eq!(picked.id.as_str(), "10.0.0.1:80");
+/// assert_eq!(picked.candidate().in_flight(), 1);
+/// // … ask it …
+/// drop(picked); // or `picked.failed()`
+/// # Ok::<(), loadbalance::PickError>(())
+/// ```
+///
+/// [`Discovery::instances`]: https://docs.rs/registry
+#[derive(Clone)]
+pub struct Balancer {
+    shared: Arc<Shared>,
+}
+
+impl Balancer {
+    /// A balancer with a filter or a pool.
+    pub fn builder(algorithm: impl Algorithm + 'static) -> Builder {
+        Builder { algorithm: Arc::new(algorithm), filter: None, pool: Pool::All }
+    }
+
+    /// A balancer for these instances.
+    pub fn fixed(instances: impl IntoIterator<Item = Instance>, algorithm: impl Algorithm + 'static) -> Self {
+        Self::builder(algorithm).fixed(instances)
+    }
+
+    /// A balancer for the lists of this channel. Not ready before the first.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow(lists: watch::Receiver<Option<Instances>>, algorithm: impl Algorithm + 'static) -> Self {
+        Self::builder(algorithm).follow(lists)
+    }
+
+    /// Picks an instance for a request, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Why there is nobody to pick: see [`PickError`].
+    pub fn pick(&self, request: &Request<'_>) -> Result<Picked, PickError> {
+        self.shared.current.load().pick(request).map(|candidate| Picked::new(candidate.clone()))
+    }
+
+    /// Picks an instance for a request; while there is nobody to pick, waits for a list that has somebody.
+    ///
+    /// # Errors
+    ///
+    /// As [`pick`](Self::pick), at once where another list would not help, else once the time is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: nothing is picked then.
+    pub async fn pick_within(&self, limit: Duration, request: &Request<'_>) -> Result<Picked, PickError> {
+        let mut lists = self.shared.revision.subscribe();
+        let somebody = async {
+            loop {
+                lists.borrow_and_update();
+                match self.pick(request) {
+                    Err(error) if error.may_pass() && lists.changed().await.is_ok() => {}
+                    picked => return picked,
+                }
+            }
+        };
+        match timeout(limit, somebody).await {
+            Ok(picked) => picked,
+            Err(_) => self.pick(request),
+        }
+    }
+
+    /// Waits for the first whole list. Bound it: it may never come.
+    ///
+    /// # Errors
+    ///
+    /// [`PickError::Closed`] when whoever was to bring it is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn ready(&self) -> Result<(), PickError> {
+        let mut lists = self.shared.revision.subscribe();
+        // The sender lives as long as this balancer does.
+        let _ = lists.wait_for(|_| self.shared.is_settled()).await;
+        self.shared.readiness()
+    }
+
+    /// For a loop that picks again and again: no lock, nothing allocated, and nothing written that other threads write.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.clone())
+    }
+
+    /// Takes this list from now on; a balancer that follows a channel, until the next one comes from there. Of instances with the
+    /// same id the first counts. Prepares for the list before it returns.
+    pub fn replace(&self, instances: impl IntoIterator<Item = Instance>) {
+        self.shared.replace(instances.into_iter().map(Arc::new).collect());
+    }
+
+    /// Those who may be picked now.
+    pub fn candidates(&self) -> Candidates {
+        self.shared.current.load().candidates.clone()
+    }
+
+    /// Picks an instance for a request and tells of everybody in the list why it was chosen or was not. For people: it goes
+    /// through the whole list. It takes a turn as a pick does, and counts nothing in flight.
+    pub fn explain(&self, request: &Request<'_>) -> Explanation {
+        Explanation::of(&self.shared.current.load(), request)
+    }
+}
+
+impl fmt::Debug for Balancer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = self.shared.current.load();
+        f.debug_struct("Balancer")
+            .field("algorithm", &now.algorithm.name())
+            .field("listed", &now.listed.len())
+            .field("candidates", &now.candidates.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A balancer to be. See [`Balancer::builder`].
+pub struct Builder {
+    algorithm: Arc<dyn Algorithm>,
+    filter: Option<Filter>,
+    pool: Pool,
+}
+
+impl Builder {
+    /// Only those that the filter accepts.
+    #[must_use]
+    pub fn filter(self, filter: Filter) -> Self {
+        Self { filter: Some(filter), ..self }
+    }
+
+    /// Only those of this pool.
+    #[must_use]
+    pub fn pool(self, pool: Pool) -> Self {
+        Self { pool, ..self }
+    }
+
+    /// For these instances.
+    ///
+    /// # Panics
+    ///
+    /// With [`Pool::Normal`], outside a tokio runtime.
+    pub fn fixed(self, instances: impl IntoIterator<Item = Instance>) -> Balancer {
+        let balancer = self.by_hand();
+        balancer.replace(instances);
+        balancer
+    }
+
+    /// For lists that come by [`Balancer::replace`]. Not ready before the first.
+    ///
+    /// # Panics
+    ///
+    /// With [`Pool::Normal`], outside a tokio runtime.
+    pub fn by_hand(self) -> Balancer {
+        self.build(None)
+    }
+
+    /// For the lists of a channel. One that is there is used at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow(self, lists: watch::Receiver<Option<Instances>>) -> Balancer {
+        self.build(Some(lists))
+    }
+
+    fn build(self, lists: Option<watch::Receiver<Option<Instances>>>) -> Balancer {
+        let master: Option<watch::Receiver<Option<InstanceId>>> = match &self.pool {
+            Pool::All => None,
+            Pool::Normal(master) => Some(master.clone()),
+        };
+        let shared = Arc::new(Shared::new(self.algorithm, self.filter, self.pool));
+        if lists.is_some() || master.is_some() {
+            follow(&shared, lists, master);
+        }
+        Balancer { shared }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("algorithm", &self.algorithm.name())
+            .field("filter", &self.filter)
+            .field("pool", &self.pool)
+            .finish()
+    }
+}

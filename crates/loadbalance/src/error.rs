@@ -1,0 +1,76 @@
+//! Why nobody was picked.
+
+use crate::KeyKind;
+
+/// Why nobody was picked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PickError {
+    /// No list has come yet. Wait: [`Balancer::ready`](crate::Balancer::ready).
+    #[error("there is no list of instances yet")]
+    NotReady,
+
+    /// No list came, and none will: whoever was to bring it is gone.
+    #[error("there is no list of instances, and nobody left to bring one")]
+    Closed,
+
+    /// The list is there, and nobody is in it.
+    #[error("no instance is registered")]
+    Empty,
+
+    /// Everybody has a weight of 0.
+    #[error("all {listed} instances are drained: their weight is 0")]
+    Drained {
+        /// How many the list has.
+        listed: usize,
+    },
+
+    /// The filter left nobody, or only instances with a weight of 0.
+    #[error(
+        "none of {listed} instances is left: the filter {filter:?} takes out {filtered}, and {drained} are drained"
+    )]
+    Filtered {
+        /// How many the list has.
+        listed: usize,
+        /// How many the filter takes out.
+        filtered: usize,
+        /// How many of the others have a weight of 0.
+        drained: usize,
+        /// What the filter is called.
+        filter: String,
+    },
+
+    /// The request does not have what the algorithm chooses by.
+    #[error("{algorithm} needs {needs}, and the request has {has}", has = .has.map_or("none".to_owned(), |has| has.to_string()))]
+    KeyMissing {
+        /// What the algorithm is called.
+        algorithm: String,
+        /// What a request needs.
+        needs: KeyKind,
+        /// What it has instead.
+        has: Option<KeyKind>,
+    },
+
+    /// All who could be picked were tried already.
+    #[error("all {candidates} instances that could be picked were tried already")]
+    Tried {
+        /// How many could be picked.
+        candidates: usize,
+    },
+
+    /// The algorithm took none of those that it was given.
+    #[error("{algorithm} picked none of {candidates} instances")]
+    Declined {
+        /// What the algorithm is called.
+        algorithm: String,
+        /// How many could be picked.
+        candidates: usize,
+    },
+}
+
+impl PickError {
+    /// Whether another list can change it: then it is worth to wait for one.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::NotReady | Self::Empty | Self::Drained { .. } | Self::Filtered { .. })
+    }
+}

@@ -1,0 +1,59 @@
+//! Picks in a loop.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Cache};
+
+use crate::shared::Shared;
+use crate::snapshot::Snapshot;
+use crate::{Candidate, PickError, Picked, Request};
+
+/// Picks for one task or thread, which keeps the latest list at hand: a pick looks whether there is another one, and that is all
+/// that it shares with other threads.
+///
+/// One that picks no more keeps the list of its last pick in memory.
+pub struct Handle {
+    current: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    /// What is followed is followed for as long as somebody picks.
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { current: Cache::new(shared.current.clone()), shared }
+    }
+
+    /// Picks an instance for a request, which counts as in flight until the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Balancer::pick`](crate::Balancer::pick).
+    #[inline]
+    pub fn pick(&mut self, request: &Request<'_>) -> Result<Picked<&Arc<Candidate>>, PickError> {
+        self.choose(request).map(Picked::new)
+    }
+
+    /// Picks an instance for a request without counting it: for those who do not care how many requests are in flight, or count
+    /// themselves. For [`LeastConnections`](crate::LeastConnections) every instance is idle then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Balancer::pick`](crate::Balancer::pick).
+    #[inline]
+    pub fn choose(&mut self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
+        self.current.load().pick(request)
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! Picks one of many instances for each request, in nanoseconds, without locks and without allocating.
+//!
+//! A [`Balancer`] has a list of instances, fixed or followed, and an [`Algorithm`]. A [`pick`](Balancer::pick) gives a guard
+//! that names the instance and counts it as in flight until it is dropped. This crate knows no ZooKeeper: lists come from a
+//! channel of whole lists, such as that of the crate `registry`, or by hand.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::collections::HashSet;
+//!
+//! use loadbalance::{Balancer, Name, PickError, Request};
+//! use proto::{Instance, NodeData};
+//!
+//! let at = |address: &str, weight| Instance::new(NodeData::at(address.parse().unwrap()).with_weight(weight)).unwrap();
+//! let name: Name = "weight-round-robin".parse()?;
+//! let balancer = Balancer::fixed([at("a:80", 5), at("b:80", 1), at("c:80", 1)], name.algorithm());
+//!
+//! let mut cycle = String::new();
+//! for _ in 0..7 {
+//!     cycle += &balancer.pick(&Request::default())?.id.as_str()[..1];
+//! }
+//! assert_eq!(cycle, "aabaaca");
+//!
+//! // Another one, please: who was tried is not picked again for the same request.
+//! let mut tried = HashSet::new();
+//! while let Ok(picked) = balancer.pick(&Request::default().tried(&tried)) {
+//!     tried.insert(picked.id.clone());
+//!     picked.failed();
+//! }
+//! assert_eq!(tried.len(), 3);
+//!
+//! // What is missing is said, never guessed.
+//! balancer.replace([]);
+//! assert_eq!(balancer.pick(&Request::default()).unwrap_err(), PickError::Empty);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod algorithm;
+mod alias;
+mod balancer;
+mod candidate;
+mod draw;
+mod error;
+mod explain;
+mod filter;
+mod handle;
+mod hash;
+mod least_connections;
+mod name;
+mod picked;
+mod pool;
+mod random;
+mod request;
+mod round_robin;
+mod shared;
+mod snapshot;
+mod turn;
+mod weighted_random;
+mod weighted_round_robin;
+
+pub use proto::{Instance, InstanceId, NodeData};
+
+pub use crate::algorithm::{Algorithm, Candidates, Picker};
+pub use crate::balancer::{Balancer, Builder, Instances};
+pub use crate::candidate::Candidate;
+pub use crate::error::PickError;
+pub use crate::explain::{Explained, Explanation, Verdict};
+pub use crate::filter::Filter;
+pub use crate::handle::Handle;
+pub use crate::hash::Hash;
+pub use crate::least_connections::LeastConnections;
+pub use crate::name::{Name, UnknownName};
+pub use crate::picked::Picked;
+pub use crate::pool::Pool;
+pub use crate::random::Random;
+pub use crate::request::{Client, Key, KeyError, KeyKind, Request};
+pub use crate::round_robin::RoundRobin;
+pub use crate::weighted_random::WeightedRandom;
+pub use crate::weighted_round_robin::WeightedRoundRobin;

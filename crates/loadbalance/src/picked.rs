@@ -1,0 +1,78 @@
+//! What a pick gives.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use proto::Instance;
+
+use crate::Candidate;
+
+/// An instance that was picked. It counts as a request in flight until this is dropped, so keep it for as long as that takes.
+///
+/// Dropping it says that all went well; [`failed`](Self::failed) that it did not. A request that is given up, because it took too
+/// long, went wrong as far as the instance is concerned.
+#[must_use = "the request counts as done when this is dropped"]
+pub struct Picked<C: Borrow<Arc<Candidate>> = Arc<Candidate>> {
+    candidate: C,
+    end: End,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Done,
+    Failed,
+    /// Somebody else counts it now.
+    Elsewhere,
+}
+
+impl<C: Borrow<Arc<Candidate>>> Picked<C> {
+    pub(crate) fn new(candidate: C) -> Self {
+        candidate.borrow().load().begin();
+        Self { candidate, end: End::Done }
+    }
+
+    /// The instance, with how much it has to do.
+    pub fn candidate(&self) -> &Candidate {
+        self.candidate.borrow()
+    }
+
+    /// Ends the request as one that failed: refused, broken off, too late, or answered in a way that another instance would not
+    /// have. [`LeastConnections`](crate::LeastConnections) avoids the instance for a while.
+    pub fn failed(mut self) {
+        self.end = End::Failed;
+    }
+}
+
+impl Picked<&Arc<Candidate>> {
+    /// The same pick on its own, for a task that outlives the [`Handle`](crate::Handle).
+    pub fn into_owned(mut self) -> Picked {
+        self.end = End::Elsewhere;
+        Picked { candidate: self.candidate.clone(), end: End::Done }
+    }
+}
+
+impl<C: Borrow<Arc<Candidate>>> Deref for Picked<C> {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        self.candidate().instance()
+    }
+}
+
+impl<C: Borrow<Arc<Candidate>>> Drop for Picked<C> {
+    fn drop(&mut self) {
+        match self.end {
+            End::Done => self.candidate().load().end(),
+            End::Failed => self.candidate().load().fail(),
+            End::Elsewhere => {}
+        }
+    }
+}
+
+impl<C: Borrow<Arc<Candidate>>> fmt::Debug for Picked<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Picked").field(self.candidate()).finish()
+    }
+}

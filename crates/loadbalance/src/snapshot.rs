@@ -1,0 +1,143 @@
+//! What a list was made into.
+
+use std::sync::Arc;
+
+use proto::{Instance, InstanceId};
+
+use crate::{Algorithm, Candidate, Candidates, Filter, PickError, Picker, Request};
+
+/// A list with what an algorithm made of it. Never changed: another list is made into another one.
+pub(crate) struct Snapshot {
+    pub(crate) algorithm: Arc<dyn Algorithm>,
+    pub(crate) filter: Option<Filter>,
+    /// Everybody in the list, and why some may not be picked.
+    pub(crate) listed: Box<[Listed]>,
+    /// Those who may be.
+    pub(crate) candidates: Candidates,
+    pub(crate) picker: Arc<dyn Picker>,
+    pub(crate) list: List,
+}
+
+/// Whether there is a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    None,
+    /// None, and none will come.
+    Never,
+    Here,
+}
+
+/// One who is in the list.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) place: Place,
+}
+
+/// Whether one may be picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Candidate,
+    Filtered,
+    Drained,
+    /// It has other work, and there are others.
+    Master,
+}
+
+/// Where everybody in a list has a place. The master is a candidate when nobody else is.
+pub(crate) fn places<'a>(
+    instances: impl Iterator<Item = &'a Instance> + Clone,
+    filter: Option<&Filter>,
+    master: Option<&InstanceId>,
+) -> Vec<Place> {
+    let place = |instance: &Instance| match instance.data.weight {
+        _ if filter.is_some_and(|filter| !filter.accepts(instance)) => Place::Filtered,
+        0 => Place::Drained,
+        _ if master == Some(&instance.id) => Place::Master,
+        _ => Place::Candidate,
+    };
+    let mut places: Vec<_> = instances.map(place).collect();
+    if !places.contains(&Place::Candidate) {
+        let alone = places.iter_mut().filter(|place| **place == Place::Master);
+        alone.for_each(|place| *place = Place::Candidate);
+    }
+    places
+}
+
+/// How often an algorithm is asked to pick another one than those who were tried.
+const ATTEMPTS: u32 = 8;
+
+impl Snapshot {
+    pub(crate) fn new(
+        algorithm: Arc<dyn Algorithm>,
+        filter: Option<Filter>,
+        list: List,
+        listed: Box<[Listed]>,
+    ) -> Self {
+        let may_be = |listed: &&Listed| listed.place == Place::Candidate;
+        let candidates: Candidates =
+            listed.iter().filter(may_be).map(|listed| listed.candidate.clone()).collect();
+        let picker = algorithm.picker(candidates.clone());
+        Self { algorithm, filter, listed, candidates, picker, list }
+    }
+
+    #[inline]
+    pub(crate) fn pick(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
+        if request.already().is_none()
+            && let Some(index) = self.picker.pick(request)
+            && let Some(candidate) = self.candidates.get(index)
+        {
+            return Ok(candidate);
+        }
+        self.pick_carefully(request)
+    }
+
+    /// A pick that passes over those who were tried, or says why there is none.
+    #[cold]
+    fn pick_carefully(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
+        let Some(tried) = request.already() else { return Err(self.refusal(request)) };
+        let is_new = |candidate: &&Arc<Candidate>| !tried.contains(candidate.id());
+        let mut last = 0;
+        for attempt in 0..ATTEMPTS {
+            let picked = self.picker.pick(&request.at_attempt(attempt));
+            let Some(index) = picked.filter(|index| *index < self.candidates.len()) else {
+                return Err(self.refusal(request));
+            };
+            if let Some(candidate) = Some(&self.candidates[index]).filter(is_new) {
+                return Ok(candidate);
+            }
+            last = index;
+        }
+        // The algorithm insists: the next one in the list, then.
+        let (before, from) = self.candidates.split_at(last);
+        let next = from.iter().chain(before).find(is_new);
+        next.ok_or(PickError::Tried { candidates: self.candidates.len() })
+    }
+
+    fn refusal(&self, request: &Request<'_>) -> PickError {
+        let algorithm = || self.algorithm.name().to_owned();
+        let has = request.key().map(|key| key.kind());
+        let (listed, candidates) = (self.listed.len(), self.candidates.len());
+        match (self.list, self.algorithm.key()) {
+            (List::None, _) => PickError::NotReady,
+            (List::Never, _) => PickError::Closed,
+            _ if listed == 0 => PickError::Empty,
+            _ if candidates == 0 => self.nobody(),
+            (_, Some(needs)) if has != Some(needs) => {
+                PickError::KeyMissing { algorithm: algorithm(), needs, has }
+            }
+            _ => PickError::Declined { algorithm: algorithm(), candidates },
+        }
+    }
+
+    fn nobody(&self) -> PickError {
+        let count = |place| self.listed.iter().filter(|listed| listed.place == place).count();
+        let (listed, filtered, drained) = (self.listed.len(), count(Place::Filtered), count(Place::Drained));
+        match &self.filter {
+            Some(filter) if filtered > 0 => {
+                PickError::Filtered { listed, filtered, drained, filter: filter.name().to_owned() }
+            }
+            _ => PickError::Drained { listed },
+        }
+    }
+}
