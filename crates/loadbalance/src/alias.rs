@@ -1,6 +1,6 @@
 //! A table that draws by weight with one look.
 
-use crate::draw::{below, draw};
+use crate::draw::below;
 
 /// Walker's alias method, built in linear time as Vose does ("A Linear Algorithm for Generating Random Numbers with a Given
 /// Distribution", 1991): as many cells as there are weights, each shared by at most two. 16 bytes a cell.
@@ -45,11 +45,11 @@ impl Alias {
         Self { cells }
     }
 
-    /// One of the weights' places. Without a branch that depends on the draw: a wrong guess of the processor would cost more
-    /// than all the rest.
+    /// One of the weights' places, from a draw. Without a branch that depends on it: a wrong guess of the processor would cost
+    /// more than all the rest.
     #[inline]
-    pub(crate) fn draw(&self) -> Option<usize> {
-        let (cell, rest) = below(draw(), self.cells.len());
+    pub(crate) fn owner(&self, draw: u64) -> Option<usize> {
+        let (cell, rest) = below(draw, self.cells.len());
         let cell = self.cells.get(cell)?;
         Some(cell.owners[usize::from(rest >= cell.cut)] as usize)
     }

@@ -10,18 +10,28 @@ use proto::{Instance, InstanceId};
 /// What is known belongs to the id: it stays the same when the list or the instance's data change.
 #[derive(Debug)]
 pub struct Candidate {
+    load: Load,
+    /// The instance's, where it is read without another step.
+    weight: u32,
+    /// Whose load counts, where the instance had other data before.
+    elder: Option<Arc<Candidate>>,
     instance: Arc<Instance>,
-    load: Arc<Load>,
 }
 
 impl Candidate {
     /// One that has nothing to do yet, for tests of an algorithm of one's own; balancers make theirs.
     pub fn new(instance: Arc<Instance>) -> Self {
-        Self { instance, load: Arc::default() }
+        Self { load: Load::default(), weight: instance.data.weight, elder: None, instance }
     }
 
-    pub(crate) fn with_load(instance: Arc<Instance>, load: Arc<Load>) -> Self {
-        Self { instance, load }
+    /// The same one with other data.
+    pub(crate) fn renewed(self: &Arc<Self>, instance: Arc<Instance>) -> Self {
+        Self { elder: Some(self.eldest().clone()), ..Self::new(instance) }
+    }
+
+    /// The one whose load counts.
+    pub(crate) fn eldest(self: &Arc<Self>) -> &Arc<Self> {
+        self.elder.as_ref().unwrap_or(self)
     }
 
     /// The instance.
@@ -35,28 +45,39 @@ impl Candidate {
     }
 
     /// Its weight, which is above 0 where an algorithm sees it.
+    #[inline]
     pub fn weight(&self) -> u32 {
-        self.instance.data.weight
+        self.weight
     }
 
     /// How many picks of it are held, in this process and by this balancer.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.load.in_flight()
+        self.load().in_flight()
     }
 
     /// How many of the requests that ended last failed, one after the other.
     pub fn failures(&self) -> u32 {
-        self.load.failures.load(Relaxed)
+        self.load().failures.load(Relaxed)
     }
 
-    pub(crate) fn load(&self) -> &Arc<Load> {
-        &self.load
+    #[inline]
+    pub(crate) fn load(&self) -> &Load {
+        match &self.elder {
+            None => &self.load,
+            Some(elder) => load_of(elder),
+        }
     }
 }
 
-/// How busy an instance is. On a cache line of its own, as every pick by a guard writes it.
+/// Cold, so that the processor goes on with the other case before it knows.
+#[cold]
+fn load_of(elder: &Candidate) -> &Load {
+    &elder.load
+}
+
+/// How busy an instance is.
 #[derive(Debug, Default)]
-#[repr(align(64))]
 pub(crate) struct Load {
     /// The lower half: requests in flight. The upper half: how often it is still passed over, because it failed. Compared
     /// whole, one that is passed over comes after all that are not.
@@ -70,10 +91,12 @@ const ONE_PASSED_OVER: u64 = 1 << 32;
 const MOST_PASSED_OVER: u32 = 63;
 
 impl Load {
+    #[inline]
     pub(crate) fn begin(&self) {
         self.word.fetch_add(1, Relaxed);
     }
 
+    #[inline]
     pub(crate) fn end(&self) {
         self.word.fetch_sub(1, Relaxed);
         if self.failures.load(Relaxed) != 0 {
@@ -97,16 +120,19 @@ impl Load {
     }
 
     /// Requests in flight, behind all those who were passed over less.
+    #[inline]
     pub(crate) fn rank(&self) -> u64 {
         self.word.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
         self.rank() as u32
     }
 
-    /// It could have been picked, and another one was: once less to be passed over. `rank` is what it had.
-    pub(crate) fn passed_over(&self, rank: u64) {
+    /// It could have been picked, and another one was: once less to be passed over.
+    pub(crate) fn pass_over(&self) {
+        let rank = self.rank();
         if rank >= ONE_PASSED_OVER {
             // Lost when somebody else was faster: then it was passed over once for the two of them.
             let _ = self.word.compare_exchange(rank, rank - ONE_PASSED_OVER, Relaxed, Relaxed);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::alias::Alias;
-use crate::candidate::Load;
-use crate::draw::{below, draw};
-use crate::{Algorithm, Candidates, Picker, Request};
+use crate::draw::{below, draw, once_more};
+use crate::{Algorithm, Candidate, Candidates, Picker, Request};
 
 /// The instance with the fewest requests in flight for its weight: exactly up to 32 instances, and above that the better one of
 /// two that are drawn, which keeps the busiest close to the average (Mitzenmacher, "The Power of Two Choices in Randomized Load
@@ -26,39 +25,28 @@ impl Algorithm for LeastConnections {
     }
 
     fn picker(&self, candidates: Candidates) -> Arc<dyn Picker> {
-        let loads: Box<[_]> = candidates.iter().map(|it| it.load().clone()).collect();
         let weights: Vec<_> = candidates.iter().map(|it| it.weight()).collect();
         let even = weights.iter().all(|weight| *weight == weights[0]);
-        match (even, loads.len() <= FEW) {
-            (true, true) => Arc::new(LeastOfFew { loads }),
-            (true, false) => Arc::new(BetterOfTwo { loads }),
-            (false, few) => Arc::new(Weighted { table: Alias::new(&weights), loads, weights, few }),
+        match (even, candidates.len() <= FEW) {
+            (true, true) => Arc::new(LeastOfFew { candidates }),
+            (true, false) => Arc::new(BetterOfTwo { candidates }),
+            (false, true) => Arc::new(WeightedLeastOfFew { table: Alias::new(&weights), candidates }),
+            (false, false) => Arc::new(WeightedBetterOfTwo { table: Alias::new(&weights), candidates }),
         }
     }
 }
 
 /// The least of all; of equals the first from a random place on.
 struct LeastOfFew {
-    loads: Box<[Arc<Load>]>,
+    candidates: Candidates,
 }
 
 impl Picker for LeastOfFew {
     #[inline]
-    fn pick(&self, _: &Request<'_>) -> Option<usize> {
-        let many = self.loads.len();
-        let mut at = below(draw(), many).0;
-        let (mut best, mut least) = (at, self.loads.get(at)?.rank());
-        let mut seen = least;
-        for _ in 1..many {
-            at = if at + 1 == many { 0 } else { at + 1 };
-            let rank = self.loads[at].rank();
-            seen |= rank;
-            (best, least) = if rank < least { (at, rank) } else { (best, least) };
-        }
-        if seen >= FAILED {
-            pass_over_all_but(best, &self.loads);
-        }
-        Some(best)
+    fn pick(&self, request: &Request<'_>) -> Option<usize> {
+        let Some(drawn) = draw() else { return once_more(self, request) };
+        let first = below(drawn, self.candidates.len()).0;
+        least(&self.candidates, first, |one, other| one.rank < other.rank)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -66,33 +54,36 @@ impl Picker for LeastOfFew {
     }
 }
 
-/// What the rank of one that is passed over has at least.
-const FAILED: u64 = 1 << 32;
+/// The least for its weight; of equals the first from a place on that is drawn by weight.
+struct WeightedLeastOfFew {
+    table: Alias,
+    candidates: Candidates,
+}
 
-#[cold]
-fn pass_over_all_but(best: usize, loads: &[Arc<Load>]) {
-    for (index, load) in loads.iter().enumerate() {
-        if index != best {
-            load.passed_over(load.rank());
-        }
+impl Picker for WeightedLeastOfFew {
+    #[inline]
+    fn pick(&self, request: &Request<'_>) -> Option<usize> {
+        let Some(drawn) = draw() else { return once_more(self, request) };
+        least(&self.candidates, self.table.owner(drawn)?, Seen::has_less_for_its_weight)
+    }
+
+    fn because(&self, chosen: bool) -> &'static str {
+        because_exact(chosen)
     }
 }
 
 /// The better one of two different ones.
 struct BetterOfTwo {
-    loads: Box<[Arc<Load>]>,
+    candidates: Candidates,
 }
 
 impl Picker for BetterOfTwo {
     #[inline]
-    fn pick(&self, _: &Request<'_>) -> Option<usize> {
-        let (one, other) = two(self.loads.len());
-        let (mine, its) = (self.loads[one].rank(), self.loads[other].rank());
-        let (best, rest, most) = if mine <= its { (one, other, its) } else { (other, one, mine) };
-        if most >= FAILED {
-            self.loads[rest].passed_over(most);
-        }
-        Some(best)
+    fn pick(&self, request: &Request<'_>) -> Option<usize> {
+        let Some(drawn) = draw() else { return once_more(self, request) };
+        let (first, rest) = below(drawn, self.candidates.len());
+        let second = another(first, rest, self.candidates.len());
+        better(&self.candidates, first, second, |one, other| one.rank < other.rank)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -100,76 +91,126 @@ impl Picker for BetterOfTwo {
     }
 }
 
-/// Two different places of `many`, which is at least 2.
-#[inline]
-fn two(many: usize) -> (usize, usize) {
-    let (one, rest) = below(draw(), many);
-    let (other, _) = below(rest, many - 1);
-    (one, if other >= one { other + 1 } else { other })
-}
-
-/// The least for its weight.
-struct Weighted {
+/// The better one for its weight of two different ones: one drawn by weight, so that a heavy one is seen as often as it should be
+/// picked, the other one evenly, so that nobody who has little to do is overlooked.
+struct WeightedBetterOfTwo {
     table: Alias,
-    loads: Box<[Arc<Load>]>,
-    weights: Vec<u32>,
-    few: bool,
+    candidates: Candidates,
 }
 
-impl Weighted {
-    /// Whether one has less to do than the other. Who is passed over comes last.
+impl Picker for WeightedBetterOfTwo {
     #[inline]
-    fn is_less(&self, one: (usize, u64), other: (usize, u64)) -> bool {
-        let (mine, its) = (one.1, other.1);
-        if (mine | its) >= FAILED && mine >> 32 != its >> 32 {
-            return mine < its;
-        }
-        let in_flight = |rank: u64| u64::from(rank as u32);
-        in_flight(mine) * u64::from(self.weights[other.0]) < in_flight(its) * u64::from(self.weights[one.0])
-    }
-
-    fn least(&self, first: usize) -> usize {
-        let (mut best, mut at) = ((first, self.loads[first].rank()), first);
-        let mut seen = best.1;
-        for _ in 1..self.loads.len() {
-            at = if at + 1 == self.loads.len() { 0 } else { at + 1 };
-            let next = (at, self.loads[at].rank());
-            seen |= next.1;
-            best = if self.is_less(next, best) { next } else { best };
-        }
-        if seen >= FAILED {
-            pass_over_all_but(best.0, &self.loads);
-        }
-        best.0
-    }
-
-    #[inline]
-    fn better(&self, first: usize) -> Option<usize> {
-        let mut second = self.table.draw()?;
-        if second == first {
-            // Drawn again, now without weights: that cannot be the same one.
-            let other = below(draw(), self.loads.len() - 1).0;
-            second = if other >= first { other + 1 } else { other };
-        }
-        let (one, other) = ((first, self.loads[first].rank()), (second, self.loads[second].rank()));
-        let (best, rest) = if self.is_less(other, one) { (other, one) } else { (one, other) };
-        if rest.1 >= FAILED {
-            self.loads[rest.0].passed_over(rest.1);
-        }
-        Some(best.0)
-    }
-}
-
-impl Picker for Weighted {
-    #[inline]
-    fn pick(&self, _: &Request<'_>) -> Option<usize> {
-        let first = self.table.draw()?;
-        if self.few { Some(self.least(first)) } else { self.better(first) }
+    fn pick(&self, request: &Request<'_>) -> Option<usize> {
+        let (Some(one), Some(other)) = (draw(), draw()) else { return once_more(self, request) };
+        let first = self.table.owner(one)?;
+        let second = another(first, other, self.candidates.len());
+        better(&self.candidates, first, second, Seen::has_less_for_its_weight)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
-        if self.few { because_exact(chosen) } else { because_drawn(chosen) }
+        because_drawn(chosen)
     }
+}
+
+/// Another place than `first` of `many`, which is at least 2, from a draw.
+#[inline]
+fn another(first: usize, draw: u64, many: usize) -> usize {
+    let other = below(draw, many - 1).0;
+    other + usize::from(other >= first)
+}
+
+/// One candidate as it was looked at.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: usize,
+    rank: u64,
+    weight: u32,
+}
+
+impl Seen {
+    #[inline]
+    fn new(candidates: &[Arc<Candidate>], at: usize) -> Option<Self> {
+        let candidate = candidates.get(at)?;
+        Some(Self { at, rank: candidate.load().rank(), weight: candidate.weight() })
+    }
+
+    /// For those of whom neither failed. No product has more than 64 bits.
+    #[inline]
+    fn has_less_for_its_weight(self, other: Self) -> bool {
+        self.rank * u64::from(other.weight) < other.rank * u64::from(self.weight)
+    }
+}
+
+/// The first from `from` on of which no other one is less.
+#[inline]
+fn least(candidates: &[Arc<Candidate>], from: usize, is_less: impl Fn(Seen, Seen) -> bool) -> Option<usize> {
+    let mut best = Seen::new(candidates, from)?;
+    let (mut at, mut ranks) = (from, best.rank);
+    for _ in 1..candidates.len() {
+        // The next place, or 0 after the last one.
+        at = (at + 1).min((at + 1).wrapping_sub(candidates.len()));
+        let next = Seen::new(candidates, at)?;
+        ranks |= next.rank;
+        best = if is_less(next, best) { next } else { best };
+    }
+    if ranks < FAILED { Some(best.at) } else { least_failed(candidates, from) }
+}
+
+/// The second, if it is less than the first.
+#[inline]
+fn better(
+    candidates: &[Arc<Candidate>],
+    first: usize,
+    second: usize,
+    is_less: impl Fn(Seen, Seen) -> bool,
+) -> Option<usize> {
+    let (one, other) = (Seen::new(candidates, first)?, Seen::new(candidates, second)?);
+    if (one.rank | other.rank) >= FAILED {
+        return better_failed(candidates, first, second);
+    }
+    Some(if is_less(other, one) { second } else { first })
+}
+
+/// What the rank of one that is passed over has at least.
+const FAILED: u64 = 1 << 32;
+
+/// As [`least`], where somebody failed.
+#[cold]
+#[inline(never)]
+fn least_failed(candidates: &[Arc<Candidate>], from: usize) -> Option<usize> {
+    let in_turn = || (from..candidates.len()).chain(0..from);
+    best_failed(candidates, &mut in_turn())
+}
+
+/// As [`better`], where one of them failed.
+#[cold]
+#[inline(never)]
+fn better_failed(candidates: &[Arc<Candidate>], first: usize, second: usize) -> Option<usize> {
+    best_failed(candidates, &mut [first, second].into_iter())
+}
+
+/// The one that is to be passed over the least often, and of equals the one with the least in flight for its weight. The others
+/// were passed over once more.
+fn best_failed(candidates: &[Arc<Candidate>], places: &mut dyn Iterator<Item = usize>) -> Option<usize> {
+    let over = |seen: Seen| seen.rank >> 32;
+    let in_flight = |seen: Seen| Seen { rank: seen.rank % FAILED, ..seen };
+    let is_less = |one: Seen, other: Seen| {
+        over(one) < over(other)
+            || over(one) == over(other) && in_flight(one).has_less_for_its_weight(in_flight(other))
+    };
+    let mut best: Option<Seen> = None;
+    let mut rest = Vec::new();
+    for next in places.filter_map(|at| Seen::new(candidates, at)) {
+        rest.extend(match best {
+            Some(so_far) if !is_less(next, so_far) => Some(next),
+            so_far => {
+                best = Some(next);
+                so_far
+            }
+        });
+    }
+    rest.iter().for_each(|seen| candidates[seen.at].load().pass_over());
+    best.map(|best| best.at)
 }
 
 fn because_exact(chosen: bool) -> &'static str {

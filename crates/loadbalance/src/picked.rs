@@ -28,12 +28,15 @@ enum End {
 }
 
 impl<C: Borrow<Arc<Candidate>>> Picked<C> {
-    pub(crate) fn new(candidate: C) -> Self {
+    /// Counts a request in flight at this one, for those who choose by a [`Picker`](crate::Picker) themselves.
+    #[inline]
+    pub fn new(candidate: C) -> Self {
         candidate.borrow().load().begin();
         Self { candidate, end: End::Done }
     }
 
     /// The instance, with how much it has to do.
+    #[inline]
     pub fn candidate(&self) -> &Candidate {
         self.candidate.borrow()
     }
@@ -62,6 +65,7 @@ impl<C: Borrow<Arc<Candidate>>> Deref for Picked<C> {
 }
 
 impl<C: Borrow<Arc<Candidate>>> Drop for Picked<C> {
+    #[inline]
     fn drop(&mut self) {
         match self.end {
             End::Done => self.candidate().load().end(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::draw::{below, draw};
+use crate::draw::{below, draw, once_more};
 use crate::{Algorithm, Candidates, Picker, Request};
 
 /// Anybody, each with the same chance, whatever their weights.
@@ -26,8 +26,9 @@ struct Lot {
 
 impl Picker for Lot {
     #[inline]
-    fn pick(&self, _: &Request<'_>) -> Option<usize> {
-        (self.among > 0).then(|| below(draw(), self.among).0)
+    fn pick(&self, request: &Request<'_>) -> Option<usize> {
+        let Some(drawn) = draw() else { return once_more(self, request) };
+        (self.among > 0).then_some(below(drawn, self.among).0)
     }
 
     fn shares(&self) -> Option<Vec<f64>> {

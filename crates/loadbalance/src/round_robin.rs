@@ -39,7 +39,10 @@ impl Algorithm for RoundRobin {
             among: candidates.len() as u64,
             candidates,
         });
-        *last = Some(next.clone());
+        // Nobody had a turn on an empty list: what was before it counts.
+        if next.among > 0 {
+            *last = Some(next.clone());
+        }
         next
     }
 }

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::balancer::Instances;
-use crate::candidate::Load;
 use crate::snapshot::{List, Listed, Snapshot, places};
 use crate::{Algorithm, Candidate, Filter, PickError, Pool};
 
@@ -119,25 +118,30 @@ fn each_once<'a>(list: impl Iterator<Item = &'a Arc<Instance>>) -> Vec<&'a Arc<I
 
 /// Those who left while they had requests in flight: they may come back.
 #[derive(Default)]
-struct Gone(HashMap<InstanceId, Weak<Load>>);
+struct Gone(HashMap<InstanceId, Weak<Candidate>>);
 
 impl Gone {
     /// Candidates for everybody, with what was known of their ids before.
     fn candidates(&mut self, everybody: &[&Arc<Instance>], before: &Snapshot) -> Vec<Arc<Candidate>> {
         let mut known: HashMap<_, _> =
             before.listed.iter().map(|listed| (listed.candidate.id(), &listed.candidate)).collect();
-        let candidate = |instance: &&Arc<Instance>| match known.remove(&instance.id) {
-            Some(candidate) if Arc::ptr_eq(candidate.instance(), instance) => candidate.clone(),
-            Some(candidate) => Arc::new(Candidate::with_load(Arc::clone(instance), candidate.load().clone())),
-            None => {
-                let load = self.0.get(&instance.id).and_then(Weak::upgrade).unwrap_or_default();
-                Arc::new(Candidate::with_load(Arc::clone(instance), load))
-            }
-        };
+        let candidate =
+            |instance: &&Arc<Instance>| match known.remove(&instance.id) {
+                Some(candidate) if Arc::ptr_eq(candidate.instance(), instance) => candidate.clone(),
+                Some(candidate) => Arc::new(candidate.renewed(Arc::clone(instance))),
+                None => {
+                    let gone = self.0.get(&instance.id).and_then(Weak::upgrade);
+                    let instance = Arc::clone(instance);
+                    Arc::new(gone.map_or_else(
+                        || Candidate::new(instance.clone()),
+                        |gone| gone.renewed(instance.clone()),
+                    ))
+                }
+            };
         let candidates = everybody.iter().map(candidate).collect();
-        self.0.retain(|_, load| load.strong_count() > 0);
+        self.0.retain(|_, candidate| candidate.strong_count() > 0);
         let left = known.into_iter().filter(|(_, candidate)| candidate.in_flight() > 0);
-        self.0.extend(left.map(|(id, candidate)| (id.clone(), Arc::downgrade(candidate.load()))));
+        self.0.extend(left.map(|(id, candidate)| (id.clone(), Arc::downgrade(candidate.eldest()))));
         candidates
     }
 }

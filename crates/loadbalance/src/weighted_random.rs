@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::alias::Alias;
+use crate::draw::{draw, once_more};
 use crate::random::because;
 use crate::{Algorithm, Candidates, Picker, Request};
 
@@ -28,8 +29,9 @@ struct WeightedLot {
 
 impl Picker for WeightedLot {
     #[inline]
-    fn pick(&self, _: &Request<'_>) -> Option<usize> {
-        self.table.draw()
+    fn pick(&self, request: &Request<'_>) -> Option<usize> {
+        let Some(drawn) = draw() else { return once_more(self, request) };
+        self.table.owner(drawn)
     }
 
     fn shares(&self) -> Option<Vec<f64>> {

@@ -2,11 +2,15 @@
 
 /// Goes through the units of weight in steps of the golden section: each unit has one pick of a cycle, and the picks of any
 /// range of units are evenly spread (a rank-1 lattice; Niederreiter, "Random Number Generation and Quasi-Monte Carlo Methods",
-/// 1992, chapter 5). Takes memory by the number of instances, not by their weights: up to 24 bytes each.
+/// 1992, chapter 5). Takes memory by the number of instances, not by their weights: at most 40 bytes each.
 #[derive(Debug)]
 pub(super) struct Lattice {
-    picks: Modulus,
+    picks: u64,
     step: u64,
+    /// step / picks as a fraction of 2^64, rounded up.
+    fraction: u64,
+    /// Turns below this have their unit exactly from the fraction: what is rounded does not add up to a unit before.
+    exact: u64,
     /// Where the units of each instance end.
     ends: Box<[u64]>,
     /// Who has the first unit of each part of the cycle.
@@ -14,21 +18,19 @@ pub(super) struct Lattice {
     shift: u32,
 }
 
+/// How many parts the guide has for each instance, at least.
+const PARTS: u64 = 4;
+
 impl Lattice {
     /// For weights above 0, at least one.
     pub(super) fn new(weights: &[u64]) -> Self {
-        let ends: Box<[u64]> = weights
-            .iter()
-            .scan(0, |end, weight| {
-                *end += weight;
-                Some(*end)
-            })
-            .collect();
+        let add = |end: &mut u64, weight: &u64| {
+            *end += weight;
+            Some(*end)
+        };
+        let ends: Box<[u64]> = weights.iter().scan(0, add).collect();
         let picks = ends.last().copied().unwrap_or(1);
-        let mut shift = 0;
-        while picks >> shift > 2 * weights.len() as u64 {
-            shift += 1;
-        }
+        let shift = (picks / (PARTS * weights.len() as u64)).checked_ilog2().unwrap_or(0);
         let mut owner = 0;
         let first = |part: u64| {
             while ends[owner] <= part << shift {
@@ -37,16 +39,41 @@ impl Lattice {
             owner as u32
         };
         let guide = (0..=(picks - 1) >> shift).map(first).collect();
-        Self { picks: Modulus::new(picks), step: step(picks), ends, guide, shift }
+        let step = step(picks);
+        let fraction = ((u128::from(step) << 64).div_ceil(u128::from(picks))) as u64;
+        Self { picks, step, fraction, exact: u64::MAX / picks, ends, guide, shift }
     }
 
     /// Who has this pick.
     #[inline]
     pub(super) fn at(&self, turn: u64) -> usize {
-        let unit = self.picks.product(self.picks.rest(turn), self.step);
-        let from = self.guide[(unit >> self.shift) as usize] as usize;
-        let among = &self.ends[from..];
-        from + among.iter().position(|end| unit < *end).unwrap_or_default()
+        let unit = self.unit(turn);
+        let mut at = self.guide[(unit >> self.shift) as usize] as usize;
+        // Without a branch, since the processor could not know which way it goes; few parts have more than one end inside.
+        at += usize::from(self.ends[at] <= unit);
+        while self.ends[at] <= unit {
+            at += 1;
+        }
+        at
+    }
+
+    /// The unit of a turn: turn * step, modulo picks.
+    #[inline]
+    fn unit(&self, turn: u64) -> u64 {
+        if turn >= self.exact {
+            return self.unit_of_late(turn);
+        }
+        let part = turn.wrapping_mul(self.fraction);
+        ((u128::from(part) * u128::from(self.picks)) >> 64) as u64
+    }
+
+    #[cold]
+    fn unit_of_late(&self, turn: u64) -> u64 {
+        let turn = turn % self.picks;
+        if turn < self.exact {
+            return self.unit(turn);
+        }
+        (u128::from(turn) * u128::from(self.step) % u128::from(self.picks)) as u64
     }
 }
 
@@ -71,37 +98,4 @@ fn largest_term(step: u64, picks: u64) -> Option<u64> {
     }
     // The last one is `above` itself, where the fraction ends: it says that the cycle does.
     (below == 1).then_some(largest)
-}
-
-/// What numbers are divided by to get the rest, without a division (Granlund and Montgomery, "Division by Invariant Integers
-/// using Multiplication", 1994).
-#[derive(Debug)]
-struct Modulus {
-    by: u64,
-    inverse: u64,
-}
-
-impl Modulus {
-    fn new(by: u64) -> Self {
-        Self { by, inverse: u64::MAX / by }
-    }
-
-    #[inline]
-    fn rest(&self, number: u64) -> u64 {
-        let quotient = ((u128::from(number) * u128::from(self.inverse)) >> 64) as u64;
-        // One too small or two at most: the inverse is rounded down.
-        let mut rest = number - quotient * self.by;
-        rest = rest.min(rest.wrapping_sub(self.by));
-        rest.min(rest.wrapping_sub(self.by))
-    }
-
-    /// The rest of a product of two rests.
-    #[inline]
-    fn product(&self, one: u64, other: u64) -> u64 {
-        if self.by >> 32 == 0 {
-            self.rest(one * other)
-        } else {
-            (u128::from(one) * u128::from(other) % u128::from(self.by)) as u64
-        }
-    }
 }

@@ -43,7 +43,10 @@ impl Algorithm for WeightedRoundRobin {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = last.as_ref().map_or(0, |last| last.continued(picks));
         let next = Arc::new(Cycle { turn: Shared::starting_at(turn), picks, order, weights });
-        *last = Some(next.clone());
+        // Nobody had a turn on an empty list: what was before it counts.
+        if picks > 0 {
+            *last = Some(next.clone());
+        }
         next
     }
 }
