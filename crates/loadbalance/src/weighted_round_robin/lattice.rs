@@ -77,25 +77,24 @@ impl Lattice {
     }
 }
 
-/// How many steps are compared.
-const STEPS: u64 = 64;
+/// How many steps to either side of the golden section are compared.
+const STEPS: u64 = 1000;
 
-/// A step that meets every unit once in a cycle, near the golden section, and nowhere near a simpler fraction: no term of the
-/// continued fraction of step / picks is large.
+/// A step that meets every unit once in a cycle, near the golden section, and nowhere near a simpler fraction: the terms of the
+/// continued fraction of step / picks add up to little, and so nobody's picks can come much closer together than on the average.
 fn step(picks: u64) -> u64 {
     let golden = (picks as f64 / 1.618_033_988_749_895) as u64;
-    let meets_all = |step: &u64| (1..picks).contains(step) && largest_term(*step, picks).is_some();
-    let steps = (golden..golden.saturating_add(STEPS)).filter(meets_all);
-    steps.min_by_key(|step| largest_term(*step, picks)).unwrap_or(1)
+    let near = golden.saturating_sub(STEPS).max(1)..picks.min(golden.saturating_add(STEPS));
+    let steps = near.filter_map(|step| Some((sum_of_terms(step, picks)?, step)));
+    steps.min().map_or(1, |(_, step)| step)
 }
 
-/// The largest term of the continued fraction of step / picks; `None` when they have a divisor in common.
-fn largest_term(step: u64, picks: u64) -> Option<u64> {
-    let (mut above, mut below, mut largest) = (picks, step, 0);
-    while below > 1 {
-        largest = largest.max(above / below);
+/// Of the continued fraction of step / picks; `None` when they have a divisor in common.
+fn sum_of_terms(step: u64, picks: u64) -> Option<u64> {
+    let (mut above, mut below, mut sum) = (picks, step, 0);
+    while below > 0 {
+        sum += above / below;
         (above, below) = (below, above % below);
     }
-    // The last one is `above` itself, where the fraction ends: it says that the cycle does.
-    (below == 1).then_some(largest)
+    (above == 1).then_some(sum)
 }

@@ -14,8 +14,9 @@ use crate::{Algorithm, Candidates, Picker, Request};
 /// Everybody in turn, each as often as its weight says, and as evenly spread as can be: 5, 1, 1 gives `aabaaca`.
 ///
 /// A cycle has as many picks as the weights add up to, divided by what divides them all, and in each cycle each instance has
-/// exactly as many picks as its weight says. At any moment an instance is at most 1.5 picks behind its share, and less than one
-/// ahead; where a cycle has more than 65,536 picks, at most 5. When the list changes, the cycle goes on at the same part of it.
+/// exactly as many picks as its weight says. At any moment an instance is less than one pick behind its share or ahead of it, or 1.5
+/// where one has more than half of all picks. In cycles of more than 65,536 picks it can be more: at most 5 was measured in cycles
+/// of some millions, and it grows with their logarithm. When the list changes, the cycle goes on at the same part of it.
 #[derive(Debug, Default)]
 pub struct WeightedRoundRobin {
     /// What the last list was made into.

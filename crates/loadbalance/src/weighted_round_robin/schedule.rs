@@ -3,30 +3,35 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Who has which of the picks of a cycle, for weights above 0 that add up to less than 2^24.
+/// Who has which of the picks of a cycle, for weights above 0 that add up to less than 2^32.
 ///
-/// The n-th of an instance's w picks in a cycle of W, counted from 0, has a window: it may not come before nW/w, and is late
-/// after (n+1)W/w. Who is past the middle of its window is due, and of those the one that would be late first comes next; when
-/// nobody is due, the one that will be soonest. Nobody gets ahead by a whole pick, since no pick comes before its window (as in
-/// Baruah and others, "Proportionate Progress", 1996); waiting for the middle keeps the picks of a heavy one apart.
+/// The n-th of an instance's w picks in a cycle of W, counted from 0, has a window from nW/w to (n+1)W/w. Of those whose windows
+/// have begun, the one whose window ends first comes next; then every pick is within its window, and nobody is ever behind or
+/// ahead by a whole pick (Baruah and others, "Proportionate Progress: A Notion of Fairness in Resource Allocation", 1996).
+///
+/// One with more than half of all picks has the first ones in a row, as long as it is not ahead by one. The cycle begins after the
+/// first of these, which costs others nothing and it at most half a pick.
 pub(super) fn schedule(weights: &[u64]) -> Box<[u32]> {
     let picks: u64 = weights.iter().sum();
-    let mut pending = Pending::new(weights, picks);
-    (0..picks).map(|slot| pending.next(slot)).collect()
+    let mut windows = Windows::new(weights, picks);
+    let mut slots: Box<[u32]> = (0..picks).map(|slot| windows.next(slot)).collect();
+    if weights.iter().any(|weight| weight * 2 > picks) {
+        slots.rotate_left(1);
+    }
+    slots
 }
 
-struct Pending<'a> {
+struct Windows<'a> {
     weights: &'a [u64],
     picks: u64,
     /// How many picks each has had.
     had: Vec<u64>,
     /// Whose windows begin at a slot: the first of a chain for each slot, and who comes after each.
-    begin: Vec<u32>,
+    beginning: Vec<u32>,
     after: Vec<u32>,
-    /// Those whose windows have begun, by its middle, in 256ths of a slot; of equals the lighter ones first.
-    begun: BinaryHeap<Reverse<(u64, u64, u32)>>,
-    /// Those past the middle, by the end.
-    due: BinaryHeap<Reverse<(u64, u32)>>,
+    /// When the windows that have begun end, in parts of a slot, and whose they are. Of equals the heavier ones come first, which
+    /// keeps their picks apart.
+    open: BinaryHeap<Reverse<(u64, Reverse<u64>, u32)>>,
 }
 
 const NOBODY: u32 = u32::MAX;
@@ -34,21 +39,20 @@ const NOBODY: u32 = u32::MAX;
 /// Times are exact to this part of a slot.
 const PARTS: u64 = 256;
 
-impl<'a> Pending<'a> {
+impl<'a> Windows<'a> {
     fn new(weights: &'a [u64], picks: u64) -> Self {
-        let mut pending = Self {
+        let mut windows = Self {
             weights,
             picks,
             had: vec![0; weights.len()],
-            begin: vec![NOBODY; picks as usize],
+            beginning: vec![NOBODY; picks as usize],
             after: vec![NOBODY; weights.len()],
-            begun: BinaryHeap::new(),
-            due: BinaryHeap::new(),
+            open: BinaryHeap::with_capacity(weights.len()),
         };
         for index in (0..weights.len() as u32).rev() {
-            pending.wait(index, 0);
+            windows.wait(index, 0);
         }
-        pending
+        windows
     }
 
     /// Lets one wait for its next window, which it may use from `slot` on.
@@ -56,31 +60,22 @@ impl<'a> Pending<'a> {
         let (had, weight) = (self.had[index as usize], self.weights[index as usize]);
         if had < weight {
             let begin = slot.max(had * self.picks / weight);
-            let first = &mut self.begin[begin as usize];
+            let first = &mut self.beginning[begin as usize];
             self.after[index as usize] = std::mem::replace(first, index);
         }
     }
 
     /// Who has this slot. To be asked for each slot in order.
     fn next(&mut self, slot: u64) -> u32 {
-        let mut index = self.begin[slot as usize];
+        let mut index = self.beginning[slot as usize];
         while index != NOBODY {
-            let (had, weight) = (self.had[index as usize], self.weights[index as usize]);
-            let middle = (2 * had + 1) * self.picks * PARTS / (2 * weight);
-            self.begun.push(Reverse((middle, weight, index)));
+            let weight = self.weights[index as usize];
+            let end = (self.had[index as usize] + 1) * self.picks * PARTS / weight;
+            self.open.push(Reverse((end, Reverse(weight), index)));
             index = self.after[index as usize];
         }
-        while let Some(Reverse((middle, weight, index))) = self.begun.peek().copied()
-            && middle <= (slot + 1) * PARTS
-        {
-            self.begun.pop();
-            let end = (self.had[index as usize] + 1) * self.picks * PARTS / weight;
-            self.due.push(Reverse((end, index)));
-        }
-        let due = self.due.pop().map(|Reverse((_, index))| index);
-        let soonest = || self.begun.pop().map(|Reverse((_, _, index))| index);
-        // By the end of a slot more windows have begun than there were slots: somebody is always there.
-        let index = due.or_else(soonest).expect("a window is open in each slot");
+        // Before the end of a slot more windows have begun than there were slots.
+        let Reverse((_, _, index)) = self.open.pop().expect("a window is open in each slot");
         self.had[index as usize] += 1;
         self.wait(index, slot + 1);
         index
