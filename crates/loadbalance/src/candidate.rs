@@ -1,5 +1,6 @@
 //! One of those to pick from, and how much it has to do.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -59,6 +60,14 @@ impl Candidate {
     /// How many of the requests that ended last failed, one after the other.
     pub fn failures(&self) -> u32 {
         self.load().failures.load(Relaxed)
+    }
+
+    /// Who has less in flight for its weight. One that is passed over comes after all that are not.
+    pub(crate) fn compare_busy(&self, other: &Self) -> Ordering {
+        let (mine, its) = (self.load().rank(), other.load().rank());
+        let for_weight = |rank: u64, weight: u32| u64::from(rank as u32) * u64::from(weight);
+        let in_flight = || for_weight(mine, other.weight).cmp(&for_weight(its, self.weight));
+        (mine >> 32).cmp(&(its >> 32)).then_with(in_flight)
     }
 
     #[inline]

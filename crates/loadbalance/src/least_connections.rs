@@ -46,7 +46,7 @@ impl Picker for LeastOfFew {
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let Some(drawn) = draw() else { return once_more(self, request) };
         let first = below(drawn, self.candidates.len()).0;
-        least(&self.candidates, first, |one, other| one.rank < other.rank)
+        least(&self.candidates, first, request.attempt(), |one, other| one.rank < other.rank)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -64,7 +64,7 @@ impl Picker for WeightedLeastOfFew {
     #[inline]
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let Some(drawn) = draw() else { return once_more(self, request) };
-        least(&self.candidates, self.table.owner(drawn)?, Seen::has_less_for_its_weight)
+        least(&self.candidates, self.table.owner(drawn)?, request.attempt(), Seen::has_less_for_its_weight)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -83,7 +83,7 @@ impl Picker for BetterOfTwo {
         let Some(drawn) = draw() else { return once_more(self, request) };
         let (first, rest) = below(drawn, self.candidates.len());
         let second = another(first, rest, self.candidates.len());
-        better(&self.candidates, first, second, |one, other| one.rank < other.rank)
+        better(&self.candidates, first, second, request.attempt(), |one, other| one.rank < other.rank)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -104,7 +104,7 @@ impl Picker for WeightedBetterOfTwo {
         let (Some(one), Some(other)) = (draw(), draw()) else { return once_more(self, request) };
         let first = self.table.owner(one)?;
         let second = another(first, other, self.candidates.len());
-        better(&self.candidates, first, second, Seen::has_less_for_its_weight)
+        better(&self.candidates, first, second, request.attempt(), Seen::has_less_for_its_weight)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -134,16 +134,22 @@ impl Seen {
         Some(Self { at, rank: candidate.load().rank(), weight: candidate.weight() })
     }
 
-    /// For those of whom neither failed. No product has more than 64 bits.
+    /// For those of whom neither failed: no product has more than 64 bits then. What comes of others is not used.
     #[inline]
     fn has_less_for_its_weight(self, other: Self) -> bool {
-        self.rank * u64::from(other.weight) < other.rank * u64::from(self.weight)
+        let for_weight = |one: Self, other: Self| one.rank.wrapping_mul(u64::from(other.weight));
+        for_weight(self, other) < for_weight(other, self)
     }
 }
 
 /// The first from `from` on of which no other one is less.
 #[inline]
-fn least(candidates: &[Arc<Candidate>], from: usize, is_less: impl Fn(Seen, Seen) -> bool) -> Option<usize> {
+fn least(
+    candidates: &[Arc<Candidate>],
+    from: usize,
+    attempt: u32,
+    is_less: impl Fn(Seen, Seen) -> bool,
+) -> Option<usize> {
     let mut best = Seen::new(candidates, from)?;
     let (mut at, mut ranks) = (from, best.rank);
     for _ in 1..candidates.len() {
@@ -153,7 +159,7 @@ fn least(candidates: &[Arc<Candidate>], from: usize, is_less: impl Fn(Seen, Seen
         ranks |= next.rank;
         best = if is_less(next, best) { next } else { best };
     }
-    if ranks < FAILED { Some(best.at) } else { least_failed(candidates, from) }
+    if ranks < FAILED { Some(best.at) } else { least_failed(candidates, from, attempt) }
 }
 
 /// The second, if it is less than the first.
@@ -162,11 +168,12 @@ fn better(
     candidates: &[Arc<Candidate>],
     first: usize,
     second: usize,
+    attempt: u32,
     is_less: impl Fn(Seen, Seen) -> bool,
 ) -> Option<usize> {
     let (one, other) = (Seen::new(candidates, first)?, Seen::new(candidates, second)?);
     if (one.rank | other.rank) >= FAILED {
-        return better_failed(candidates, first, second);
+        return better_failed(candidates, first, second, attempt);
     }
     Some(if is_less(other, one) { second } else { first })
 }
@@ -177,40 +184,36 @@ const FAILED: u64 = 1 << 32;
 /// As [`least`], where somebody failed.
 #[cold]
 #[inline(never)]
-fn least_failed(candidates: &[Arc<Candidate>], from: usize) -> Option<usize> {
-    let in_turn = || (from..candidates.len()).chain(0..from);
-    best_failed(candidates, &mut in_turn())
+fn least_failed(candidates: &[Arc<Candidate>], from: usize, attempt: u32) -> Option<usize> {
+    best_failed(candidates, (from..candidates.len()).chain(0..from), attempt)
 }
 
 /// As [`better`], where one of them failed.
 #[cold]
 #[inline(never)]
-fn better_failed(candidates: &[Arc<Candidate>], first: usize, second: usize) -> Option<usize> {
-    best_failed(candidates, &mut [first, second].into_iter())
+fn better_failed(candidates: &[Arc<Candidate>], first: usize, second: usize, attempt: u32) -> Option<usize> {
+    best_failed(candidates, [first, second].into_iter(), attempt)
 }
 
 /// The one that is to be passed over the least often, and of equals the one with the least in flight for its weight. The others
-/// were passed over once more.
-fn best_failed(candidates: &[Arc<Candidate>], places: &mut dyn Iterator<Item = usize>) -> Option<usize> {
+/// were passed over once more, but only once for a request.
+fn best_failed(
+    candidates: &[Arc<Candidate>],
+    places: impl Iterator<Item = usize> + Clone,
+    attempt: u32,
+) -> Option<usize> {
     let over = |seen: Seen| seen.rank >> 32;
     let in_flight = |seen: Seen| Seen { rank: seen.rank % FAILED, ..seen };
     let is_less = |one: Seen, other: Seen| {
         over(one) < over(other)
             || over(one) == over(other) && in_flight(one).has_less_for_its_weight(in_flight(other))
     };
-    let mut best: Option<Seen> = None;
-    let mut rest = Vec::new();
-    for next in places.filter_map(|at| Seen::new(candidates, at)) {
-        rest.extend(match best {
-            Some(so_far) if !is_less(next, so_far) => Some(next),
-            so_far => {
-                best = Some(next);
-                so_far
-            }
-        });
+    let looked_at = places.clone().filter_map(|at| Seen::new(candidates, at));
+    let best = looked_at.reduce(|best, next| if is_less(next, best) { next } else { best })?.at;
+    if attempt == 0 {
+        places.filter(|at| *at != best).for_each(|at| candidates[at].load().pass_over());
     }
-    rest.iter().for_each(|seen| candidates[seen.at].load().pass_over());
-    best.map(|best| best.at)
+    Some(best)
 }
 
 fn because_exact(chosen: bool) -> &'static str {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use proto::InstanceId;
+use twox_hash::XxHash3_64;
 
 /// What a pick is for: a key, for algorithms that choose by one, and the instances that were tried already.
 ///
@@ -69,6 +70,13 @@ impl<'a> Request<'a> {
         self.attempt
     }
 
+    /// The hash of the key, if it is of this kind.
+    #[inline]
+    pub(crate) fn hash_of(&self, kind: KeyKind) -> Option<u64> {
+        // By reference: a copy of the key would wait for itself to be written.
+        self.key.as_ref().filter(|key| key.kind() == kind).map(Key::hash)
+    }
+
     pub(crate) fn already(&self) -> Option<&'a HashSet<InstanceId>> {
         self.tried
     }
@@ -97,6 +105,23 @@ impl Key<'_> {
             Self::Url(_) => KeyKind::Url,
             Self::Bytes(_) => KeyKind::Bytes,
         }
+    }
+
+    /// XXH3-64 of what it is made of: of an address its 4 or 16 bytes, of a path its UTF-8.
+    #[inline]
+    pub(crate) fn hash(&self) -> u64 {
+        match self {
+            Self::Client(IpAddr::V4(address)) => XxHash3_64::oneshot(&address.octets()),
+            Self::Client(IpAddr::V6(address)) => XxHash3_64::oneshot(&address.octets()),
+            Self::Url(path) => XxHash3_64::oneshot(path.as_bytes()),
+            Self::Bytes(key) => XxHash3_64::oneshot(key),
+        }
+    }
+
+    /// How far the key is from an instance. Whom it is the nearest to of any number of instances nobody else changes (Thaler and
+    /// Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996).
+    pub(crate) fn affinity(&self, id: &InstanceId) -> u64 {
+        XxHash3_64::oneshot_with_seed(self.hash(), id.as_str().as_bytes())
     }
 }
 

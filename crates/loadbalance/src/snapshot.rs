@@ -96,21 +96,21 @@ impl Snapshot {
     #[cold]
     fn pick_carefully(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
         let Some(tried) = request.already() else { return Err(self.refusal(request)) };
-        let is_new = |candidate: &&Arc<Candidate>| !tried.contains(candidate.id());
-        let mut last = 0;
         for attempt in 0..ATTEMPTS {
             let picked = self.picker.pick(&request.at_attempt(attempt));
-            let Some(index) = picked.filter(|index| *index < self.candidates.len()) else {
+            let Some(candidate) = picked.and_then(|index| self.candidates.get(index)) else {
                 return Err(self.refusal(request));
             };
-            if let Some(candidate) = Some(&self.candidates[index]).filter(is_new) {
+            if !tried.contains(candidate.id()) {
                 return Ok(candidate);
             }
-            last = index;
         }
-        // The algorithm insists: the next one in the list, then.
-        let (before, from) = self.candidates.split_at(last);
-        let next = from.iter().chain(before).find(is_new);
+        // The algorithm insists. A key still decides, the same way everywhere.
+        let others = self.candidates.iter().filter(|candidate| !tried.contains(candidate.id()));
+        let next = match request.key() {
+            Some(key) => others.min_by_key(|candidate| key.affinity(candidate.id())),
+            None => others.min_by(|one, other| one.compare_busy(other)),
+        };
         next.ok_or(PickError::Tried { candidates: self.candidates.len() })
     }
 

@@ -1,14 +1,13 @@
 //! The same instance for the same key.
 
+mod lines;
 mod ring;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use twox_hash::XxHash3_64;
-
-use self::ring::{Ring, mix};
-use crate::{Algorithm, Candidates, Key, KeyKind, Picker, Request};
+use self::lines::{Entry, Lines};
+use self::ring::{OWNER_BITS, Owners, mix};
+use crate::{Algorithm, Candidates, KeyKind, Picker, Request};
 
 /// The same instance for the same key, in every process, on every platform, after every restart; when an instance comes or goes
 /// only its own keys move.
@@ -17,8 +16,9 @@ use crate::{Algorithm, Candidates, Key, KeyKind, Picker, Request};
 /// instance's places follow from XXH3-64 of its id. An instance's share of the keys is in proportion to its weight, within some
 /// percent (docs/bench/pick.md has what was measured).
 ///
-/// What an instance's weight is worth depends on a scale: the power of two at or above the mean weight of all, and above 6,500
-/// instances their number. When that changes, about half of the keys move. Equal weights never change it.
+/// What a weight is worth depends on a scale: the power of two at or above the mean weight of all, and the number of instances where
+/// that is above 4,000. When the scale changes, about half of the keys move; while all weights are equal, instances that come and
+/// go do not change it.
 #[derive(Clone, Copy, Debug)]
 pub struct Hash {
     name: &'static str,
@@ -48,7 +48,12 @@ impl Algorithm for Hash {
     }
 
     fn picker(&self, candidates: Candidates) -> Arc<dyn Picker> {
-        Arc::new(Places { ring: Ring::new(&candidates), by: self.by, among: candidates.len() })
+        let owners = Owners::new(&candidates);
+        if owners.len() <= <u32 as Entry>::OWNERS {
+            Arc::new(Places { lines: Lines::<u32, 16>::new(&owners), owners, by: self.by })
+        } else {
+            Arc::new(Places { lines: Lines::<u64, 8>::new(&owners), owners, by: self.by })
+        }
     }
 
     fn key(&self) -> Option<KeyKind> {
@@ -56,30 +61,26 @@ impl Algorithm for Hash {
     }
 }
 
-struct Places {
-    ring: Ring,
+/// Where each instance's keys are, with entries as small as can be.
+struct Places<E, const PER_LINE: usize> {
+    lines: Lines<E, PER_LINE>,
+    owners: Owners,
     by: KeyKind,
-    among: usize,
 }
 
-impl Picker for Places {
+impl<E: Entry, const PER_LINE: usize> Picker for Places<E, PER_LINE> {
     #[inline]
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
-        let key = request.key().filter(|key| key.kind() == self.by)?;
-        let place = match key {
-            Key::Client(IpAddr::V4(address)) => XxHash3_64::oneshot(&address.octets()),
-            Key::Client(IpAddr::V6(address)) => XxHash3_64::oneshot(&address.octets()),
-            Key::Url(path) => XxHash3_64::oneshot(path.as_bytes()),
-            Key::Bytes(key) => XxHash3_64::oneshot(key),
+        let hash = request.hash_of(self.by)?;
+        let hash = match request.attempt() {
+            0 => hash,
+            attempt => mix(hash.wrapping_add(u64::from(attempt))),
         };
-        self.ring.owner(match request.attempt() {
-            0 => place,
-            attempt => mix(place.wrapping_add(u64::from(attempt))),
-        })
+        self.lines.owner(hash >> OWNER_BITS, &self.owners)
     }
 
     fn shares(&self) -> Option<Vec<f64>> {
-        Some(self.ring.shares(self.among))
+        Some(self.owners.shares())
     }
 
     fn because(&self, chosen: bool) -> &'static str {

@@ -1,97 +1,115 @@
 //! Where the keys of each instance are.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use proto::InstanceId;
 use twox_hash::XxHash3_64;
 
 use crate::Candidate;
 
 /// How many points an instance of the scale's weight has. More make the shares more even and cost memory.
-const POINTS: u64 = 640;
+const POINTS: u64 = 1024;
 
 /// How many points there are at most, but for one that everybody has.
 const MOST_POINTS: u64 = 1 << 22;
 
-/// The lower bits of a point say whose it is, the upper 40 where.
-const INDEX_BITS: u32 = 24;
-const INDEX: u64 = (1 << INDEX_BITS) - 1;
+/// How many bits of a hash are a place; the others of a point say whose it is.
+pub(super) const PLACE_BITS: u32 = 40;
+pub(super) const OWNER_BITS: u32 = u64::BITS - PLACE_BITS;
 
-/// Points on a circle of 2^64 places; a key belongs to the first point at or after its place.
-pub(super) struct Ring {
-    /// In order, and one more at the end: the first one again.
-    points: Box<[u64]>,
-    /// The first point of each of equal parts of the circle, so that a search is a step or two.
-    guide: Box<[u32]>,
-    shift: u32,
+/// A place on a circle of 2^40 and whose it is. A key belongs to the first point at or after its own place. Points at the same place, which are rare, are in the order of their owners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Point(u64);
+
+impl Point {
+    #[inline]
+    pub(super) fn new(place: u64, owner: u32) -> Self {
+        Self(place << OWNER_BITS | u64::from(owner))
+    }
+
+    #[inline]
+    pub(super) fn place(self) -> u64 {
+        self.0 >> OWNER_BITS
+    }
+
+    #[inline]
+    pub(super) fn owner(self) -> u32 {
+        (self.0 & ((1 << OWNER_BITS) - 1)) as u32
+    }
 }
 
-impl Ring {
+/// Who has points, and which. Owners are counted in the order of their ids, so that nothing depends on that of the list.
+pub(super) struct Owners {
+    /// The hash of the id of each, and how many points it has.
+    each: Box<[(u64, u32)]>,
+    /// Where each is in the list, if that is in another order.
+    in_list: Option<Box<[u32]>>,
+}
+
+impl Owners {
     pub(super) fn new(candidates: &[Arc<Candidate>]) -> Self {
-        let candidates = &candidates[..candidates.len().min(INDEX as usize)];
+        // Nobody has a list of 16 million; the rest of one gets no keys.
+        let candidates = &candidates[..candidates.len().min(1 << OWNER_BITS)];
         let scale = Scale::of(candidates);
-        let many: u64 = candidates.iter().map(|it| scale.points(it.weight())).sum();
-        let bits = u64::BITS - many.saturating_sub(1).leading_zeros().min(63);
-        let shift = u64::BITS - bits;
-        // Points are counted for each part of the circle, then put there, then put in order: one pass less than a sort.
-        let mut guide = vec![0u32; (1 << bits) + 1].into_boxed_slice();
-        let part = |point: u64| (point >> shift) as usize;
-        for (index, candidate) in candidates.iter().enumerate() {
-            points_of(candidate.id(), index, scale.points(candidate.weight()))
-                .for_each(|it| guide[part(it) + 1] += 1);
+        let owner = |it: &Arc<Candidate>| {
+            (XxHash3_64::oneshot(it.id().as_str().as_bytes()), scale.points(it.weight()))
+        };
+        if candidates.is_sorted_by_key(|candidate| candidate.id()) {
+            return Self { each: candidates.iter().map(owner).collect(), in_list: None };
         }
-        for at in 1..guide.len() {
-            guide[at] += guide[at - 1];
+        let mut in_list: Box<[u32]> = (0..candidates.len() as u32).collect();
+        in_list.sort_unstable_by_key(|at| candidates[*at as usize].id());
+        Self {
+            each: in_list.iter().map(|at| owner(&candidates[*at as usize])).collect(),
+            in_list: Some(in_list),
         }
-        let mut points = vec![0u64; many as usize + 1];
-        let mut free = guide.clone();
-        for (index, candidate) in candidates.iter().enumerate() {
-            for point in points_of(candidate.id(), index, scale.points(candidate.weight())) {
-                let free = &mut free[part(point)];
-                points[*free as usize] = point;
-                *free += 1;
-            }
-        }
-        let in_order = |one: &u64, other: &u64| order(*one, *other, candidates);
-        for part in guide.windows(2) {
-            points[part[0] as usize..part[1] as usize].sort_unstable_by(in_order);
-        }
-        // Without instances there is no point at all.
-        if many == 0 {
-            points.clear()
-        } else {
-            points[many as usize] = points[0] | !INDEX
-        }
-        Self { points: points.into_boxed_slice(), guide, shift }
     }
 
-    /// Whose a place is.
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Where an owner is in the list.
     #[inline]
-    pub(super) fn owner(&self, place: u64) -> Option<usize> {
-        let from = *self.guide.get((place >> self.shift) as usize)?;
-        let point = self.points.get(from as usize..)?.iter().find(|point| **point >= place & !INDEX)?;
-        Some((point & INDEX) as usize)
+    pub(super) fn in_list(&self, owner: u32) -> Option<usize> {
+        match &self.in_list {
+            None => Some(owner as usize),
+            Some(in_list) => in_list.get(owner as usize).map(|at| *at as usize),
+        }
     }
 
-    /// The part of all places that belongs to each of so many.
-    pub(super) fn shares(&self, among: usize) -> Vec<f64> {
-        let mut shares = vec![0.0; among];
-        let mut before = 0;
-        for point in &self.points {
-            let place = point >> INDEX_BITS;
-            shares[(point & INDEX) as usize] += (place - before) as f64 / (u64::MAX >> INDEX_BITS) as f64;
-            before = place;
+    /// The part of all places that belongs to each in the list.
+    pub(super) fn shares(&self) -> Vec<f64> {
+        let mut points: Vec<_> = self.points().collect();
+        points.sort_unstable();
+        let circle = 1u64 << PLACE_BITS;
+        let mut shares = vec![0.0; self.len()];
+        let mut before = points.last().map_or(0, |last| last.place());
+        for point in points {
+            let share = ((point.place() + circle - before) % circle) as f64 / circle as f64;
+            shares[self.in_list(point.owner()).unwrap_or_default()] += share;
+            before = point.place();
         }
         shares
     }
-}
 
-/// Two points at the same place are rare, and have an order that does not depend on the rest of the list.
-#[inline]
-fn order(one: u64, other: u64, candidates: &[Arc<Candidate>]) -> Ordering {
-    let id = |point: u64| candidates[(point & INDEX) as usize].id();
-    (one & !INDEX).cmp(&(other & !INDEX)).then_with(|| id(one).cmp(id(other)))
+    /// How many points there are.
+    pub(super) fn many(&self) -> u64 {
+        self.each.iter().map(|(_, many)| u64::from(*many)).sum()
+    }
+
+    /// All points, in no order.
+    pub(super) fn points(&self) -> impl Iterator<Item = Point> {
+        (0..self.each.len() as u32).flat_map(|owner| self.points_of(owner))
+    }
+
+    /// The points of one: numbers of SplitMix64 (Steele, Lea and Flood, 2014) that begin with the hash of its id. Fewer of them
+    /// are the first of more.
+    pub(super) fn points_of(&self, owner: u32) -> impl Iterator<Item = Point> + use<> {
+        let (first, many) = self.each[owner as usize];
+        let place = move |number: u32| mix(first.wrapping_add(u64::from(number))) >> OWNER_BITS;
+        (0..many).map(move |number| Point::new(place(number), owner))
+    }
 }
 
 /// How many points weights are worth. Only powers of two, so that few changes of a list change it: what changes it moves keys of
@@ -113,23 +131,17 @@ impl Scale {
         Self { unit: (total / many).next_power_of_two(), points }
     }
 
-    /// At most `points` in the mean, rounded down, and never none.
-    fn points(self, weight: u32) -> u64 {
-        (u64::from(weight) * self.points / self.unit).max(1)
+    /// In the mean at most `points`, rounded down, and never none.
+    fn points(self, weight: u32) -> u32 {
+        let many = (u64::from(weight) * self.points / self.unit).max(1);
+        u32::try_from(many).unwrap_or(u32::MAX)
     }
 }
 
-/// The points of an instance: numbers of SplitMix64 (Steele, Lea and Flood, 2014) that begin with its id. Fewer of them are the
-/// first of more.
-fn points_of(id: &InstanceId, index: usize, many: u64) -> impl Iterator<Item = u64> {
-    let first = XxHash3_64::oneshot(id.as_str().as_bytes());
-    (0..many).map(move |number| (mix(first.wrapping_add(number)) & !INDEX) | index as u64)
-}
-
-/// The next number of SplitMix64 after this state.
+/// The number of SplitMix64 that belongs to this one.
 #[inline]
-pub(super) fn mix(state: u64) -> u64 {
-    let state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x9e37_79b9_7f4a_7c15);
+pub(super) fn mix(number: u64) -> u64 {
+    let state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     state ^ (state >> 31)
