@@ -101,7 +101,7 @@ impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
             self.overflow.get(from).filter(|point| point.place() >> self.low == at).map(|point| point.owner())
         };
         let after = || line.0.last().map(|entry| entry.owner());
-        let owner = points.min().map(|point| point.owner()).or_else(later).or_else(overflow).or_else(after);
+        let owner = points.min().map(Point::owner).or_else(later).or_else(overflow).or_else(after);
         owners.in_list(owner?)
     }
 }
