@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use proto::InstanceId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use crate::master::{Listed, Master};
 #[derive(Debug)]
 pub struct Observer {
     view: watch::Receiver<Option<View>>,
+    id: watch::Receiver<Option<InstanceId>>,
     problem: watch::Receiver<Option<Error>>,
     task: JoinHandle<()>,
 }
@@ -35,9 +37,10 @@ pub struct View {
 impl Observer {
     pub(crate) fn start(sessions: Sessions, directory: String) -> Self {
         let (view_tx, view) = watch::channel(None);
+        let (id_tx, id) = watch::channel(None);
         let (problem_tx, problem) = watch::channel(None);
-        let following = Following { directory, view: view_tx, problem: problem_tx };
-        Self { view, problem, task: tokio::spawn(following.run(sessions)) }
+        let following = Following { directory, view: view_tx, id: id_tx, problem: problem_tx };
+        Self { view, id, problem, task: tokio::spawn(following.run(sessions)) }
     }
 
     /// Who leads and how far that can be trusted, and every change of it (fast ones may be skipped). `None` before the first answer.
@@ -48,6 +51,12 @@ impl Observer {
     /// Who leads, as far as is known now. No request is made.
     pub fn master(&self) -> Option<Arc<Master>> {
         self.view.borrow().as_ref().and_then(|view| view.master.clone())
+    }
+
+    /// The id under which the leader stands: what a balancer follows that leaves the leader out. `None` before the first answer,
+    /// and while nobody stands for election.
+    pub fn master_id(&self) -> watch::Receiver<Option<InstanceId>> {
+        self.id.clone()
     }
 
     /// Waits for the first answer. Bound it: without ZooKeeper this waits.
@@ -80,6 +89,7 @@ impl Drop for Observer {
 struct Following {
     directory: String,
     view: watch::Sender<Option<View>>,
+    id: watch::Sender<Option<InstanceId>>,
     problem: watch::Sender<Option<Error>>,
 }
 
@@ -135,6 +145,9 @@ impl Following {
     }
 
     fn publish(&self, master: Option<Master>) {
+        // Before the view: who has seen the view finds the id, too. What cannot be an id is no instance's.
+        let id = master.as_ref().and_then(|master| InstanceId::parse(&master.id).ok());
+        self.id.send_if_modified(|now| std::mem::replace(now, id.clone()) != id);
         self.view.send_if_modified(|view| {
             let same = |view: &View| view.source == Source::Live && view.master.as_deref() == master.as_ref();
             if view.as_ref().is_some_and(same) {

@@ -17,7 +17,10 @@ async fn shows(observer: &Observer, live: bool, expected: Option<&str>) -> Optio
         })
     };
     let what = format!("{expected:?} leads, live: {live}");
-    until(&mut observer.view(), &what, is).await.expect("there is a view").master
+    let master = until(&mut observer.view(), &what, is).await.expect("there is a view").master;
+    let id = observer.master_id().borrow().as_ref().map(ToString::to_string);
+    assert_eq!(id.as_deref(), expected, "the id says the same as the view");
+    master
 }
 
 #[tokio::test(start_paused = true)]
