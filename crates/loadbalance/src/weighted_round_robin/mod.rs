@@ -42,8 +42,11 @@ impl Algorithm for WeightedRoundRobin {
             Order::Lattice(Lattice::new(&weights))
         };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = last.as_ref().map_or(0, |last| last.continued(picks));
-        let next = Arc::new(Cycle { turn: Shared::starting_at(turn), picks, order, weights });
+        let part = last.as_ref().map_or(0, |last| last.part());
+        // The turn that this part of the cycle is in.
+        let begin = ((u128::from(part) * u128::from(picks)) >> 64) as u64;
+        let turn = Shared::starting_at(begin);
+        let next = Arc::new(Cycle { part, begin, turn, picks, order, weights });
         // Nobody had a turn on an empty list: what was before it counts.
         if picks > 0 {
             *last = Some(next.clone());
@@ -66,6 +69,10 @@ fn common_divisor(one: u64, other: u64) -> u64 {
 /// The turns on one list, over and over again.
 #[derive(Debug)]
 struct Cycle {
+    /// Where it began: a part of a cycle, as a fraction of 2^64, and the turn there. A list that nobody picks from hands on the part
+    /// as it got it, however few turns its own cycle has: rounded to these it would be somewhat less after each list.
+    part: u64,
+    begin: u64,
     turn: Shared,
     picks: u64,
     order: Order,
@@ -82,10 +89,12 @@ enum Order {
 }
 
 impl Cycle {
-    /// How far this cycle is, as a turn of one with so many picks.
-    fn continued(&self, picks: u64) -> u64 {
-        let Some(turn) = self.turn.next().checked_rem(self.picks) else { return 0 };
-        (u128::from(turn) * u128::from(picks) / u128::from(self.picks)) as u64
+    /// How far it is now, as a fraction of 2^64. Rounded up, so that it is not before the turn that it stands for.
+    fn part(&self) -> u64 {
+        let picks = self.picks.max(1);
+        let taken = self.turn.next().wrapping_sub(self.begin) % picks;
+        let passed = (u128::from(taken) << 64).div_ceil(u128::from(picks));
+        self.part.wrapping_add(passed as u64)
     }
 }
 
