@@ -15,6 +15,7 @@ mod nodes;
 mod output;
 mod server;
 mod stop;
+mod table;
 mod tour;
 
 use std::process::ExitCode;
@@ -50,7 +51,7 @@ Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent), 130 stopped b
 enum Command {
     /// Be a time server that registers itself
     Server(server::Args),
-    /// Find time servers and ask them in turn
+    /// Find time servers and ask them, chosen by an algorithm
     Client(client::Args),
     /// List what is registered
     Nodes(nodes::Args),

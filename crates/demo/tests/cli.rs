@@ -65,6 +65,22 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         (&["client", "--timeout", "25h"], "250ms"),
         (&["client", "--timeout", "0s"], "accepted: a time from 1ms to 24h"),
         (&["client", "--requests", "-1"], "accepted: a whole number from 0 to"),
+        (
+            &["client", "--algorithm", "fastest"],
+            "accepted: round-robin, weight-round-robin, random, weight-random, ip-hash, url-hash, least-connect",
+        ),
+        (
+            &["client", "--algorithm", "url-hash"],
+            "url-hash chooses by a path with its query, and there is none: add --key",
+        ),
+        (
+            &["client", "--algorithm", "ip-hash"],
+            "ip-hash chooses by the address of a client, and there is none: add --key",
+        ),
+        (&["client", "--algorithm", "url-hash", "--key", "data"], "accepted: a path"),
+        (&["client", "--algorithm", "ip-hash", "--key", "/data"], "accepted: an IP address"),
+        (&["client", "--algorithm", "random", "--key", "/data"], "--key is for ip-hash and url-hash"),
+        (&["client", "--key", "192.0.2.7"], "round-robin does not choose by a key"),
         (&["nodes", "--wait", "0s"], "accepted: a time from 1ms to 24h"),
         (&["nodes", "--watch"], "--service"),
         (&["nodes", "--zk", ""], "connect string"),
@@ -100,6 +116,15 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {out}{err}");
         assert!(err.contains(told), "{arguments:?}: {err}");
         assert_eq!(out, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_help_of_the_client_tells_what_each_algorithm_does() {
+    let (help, _) = texts(&demo(&["client", "--help"]).output().unwrap());
+    for name in loadbalance::Name::ALL {
+        let about = help.lines().find_map(|line| line.trim().strip_prefix(&format!("- {name}:")));
+        assert!(about.is_some_and(|about| about.len() > 20), "{name}: {help}");
     }
 }
 

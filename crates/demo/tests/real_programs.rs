@@ -152,8 +152,118 @@ async fn a_request_that_nobody_answers_fails_and_the_client_with_it() {
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert_eq!(text.matches("FAILED: nobody answered  [dead: refused]").count(), 2, "{text}");
-    assert!(text.contains("2 requests to time, 2 failed, 0 retries; answered by nobody"), "{text}");
-    assert!(!text.contains("drained"), "{text}");
+    let (requests, summary) = text.split_once("2 requests to time, ").unwrap();
+    assert!(!requests.contains("drained"), "{text}");
+    assert!(summary.starts_with("2 failed, 0 retries; by round-robin; answered by nobody\n"), "{text}");
+    let drained: Vec<_> = summary.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(drained, ["drained", "0", "0", "-", "0.0", "%"], "{text}");
+}
+
+#[tokio::test]
+async fn a_client_that_finds_nobody_to_ask_says_why() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let once = ["client", "--requests", "1"];
+    let text = stdout(&run(with_flags(&zk, &once)).await);
+    assert!(text.starts_with("   1  FAILED: no instance is registered\n"), "{text}");
+    truth.put("a", br#"{"server_unique_code":"c"}"#).await;
+    truth.put("b", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
+    let output = run(with_flags(&zk, &once)).await;
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.starts_with(
+            "   1  FAILED: none of 2 instances is left: the filter \"has an address\" takes out 1, "
+        ),
+        "{text}"
+    );
+}
+
+/// Servers with these weights that are registered, and their addresses.
+async fn weighted(zk: &Zk, weights: [&str; 3]) -> Vec<(Running, String)> {
+    let mut servers = Vec::new();
+    for weight in weights {
+        let (mut server, address) = Running::server(zk, &["--weight", weight]).await;
+        server.line(|line| line.starts_with("registered at ")).await;
+        servers.push((server, address));
+    }
+    servers
+}
+
+/// What a client with these flags says at its end.
+async fn summary(zk: &Zk, more: &[&str]) -> Value {
+    // Slow is not refused: a retry would be somebody else's turn.
+    let client = ["client", "--requests", "70", "--interval", "0s", "--timeout", "20s", "--json"];
+    let output = run(with_flags(zk, &[&client, more].concat())).await;
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    json(text.lines().last().unwrap())["summary"].take()
+}
+
+#[tokio::test]
+async fn requests_go_where_the_algorithm_says() {
+    let zk = Zk::start().await;
+    let servers = weighted(&zk, ["5", "1", "1"]).await;
+    let answered = |summary: &Value| {
+        servers.iter().map(|(_, at)| summary["answered"][at].as_u64().unwrap_or(0)).collect::<Vec<_>>()
+    };
+
+    let by_weight = summary(&zk, &["--algorithm", "weight-round-robin"]).await;
+    assert_eq!(answered(&by_weight), [50, 10, 10], "{by_weight}");
+    assert_eq!((&by_weight["algorithm"], &by_weight["retries"]), (&"weight-round-robin".into(), &0.into()));
+    for (it, at) in by_weight["instances"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(by_weight["answered"].as_object().unwrap().keys())
+    {
+        assert_eq!((&it["instance"], &it["answered"]), (&at.as_str().into(), &by_weight["answered"][at]));
+        assert_eq!(it["expected"], it["share"], "{it}");
+        assert_eq!(it["expected"].as_f64().unwrap(), it["weight"].as_f64().unwrap() / 7.0, "{it}");
+    }
+
+    let in_turn = summary(&zk, &[]).await;
+    let mut counts = answered(&in_turn);
+    counts.sort_unstable();
+    assert_eq!((&*counts, &in_turn["algorithm"]), (&[23, 23, 24][..], &"round-robin".into()));
+
+    // To the same one in another process, too.
+    let url = ["--algorithm", "url-hash", "--key", "/data/video?id=7"];
+    let (once, again) = tokio::join!(summary(&zk, &url), summary(&zk, &url));
+    assert!(answered(&once).contains(&70), "{once}");
+    assert_eq!(once, again);
+    let client = summary(&zk, &["--algorithm", "ip-hash", "--key", "192.0.2.7"]).await;
+    let inside = summary(&zk, &["--algorithm", "ip-hash", "--key", "[::ffff:192.0.2.7]:5000"]).await;
+    assert!(answered(&client).contains(&70), "{client}");
+    assert_eq!(client, inside);
+}
+
+#[tokio::test]
+async fn the_requests_of_a_key_move_on_when_its_server_is_dead() {
+    let zk = Zk::start().await;
+    let mut servers = weighted(&zk, ["1", "1", "1"]).await;
+    let hash = ["--algorithm", "url-hash", "--key", "/data/video?id=7"];
+    let before = summary(&zk, &hash).await;
+    let owner = before["answered"].as_object().unwrap().keys().next().unwrap().clone();
+    let owning = servers.iter_mut().find(|(_, at)| *at == owner).unwrap();
+    owning.0.signal(Signal::KILL);
+    // It is on the list when the client starts, so each request meets it until it is not.
+    let after = summary(&zk, &hash).await;
+    assert_eq!((&after["failed"], &after["answered"][&owner]), (&0.into(), &Value::Null), "{after}");
+    assert!(after["retries"].as_u64().unwrap() > 0, "{after}");
+}
+
+#[tokio::test]
+async fn how_a_choice_comes_about_is_told_on_stderr() {
+    let zk = Zk::start().await;
+    let servers = weighted(&zk, ["5", "0", "1"]).await;
+    let client = ["client", "--requests", "1", "--algorithm", "weight-round-robin", "--explain"];
+    let output = run(with_flags(&zk, &client)).await;
+    let told = stderr(&output);
+    let of = |at: &str| told.lines().find(|line| line.starts_with(at)).unwrap().to_owned();
+    assert!(told.starts_with("weight-round-robin "), "{told}");
+    assert!(of(&servers[0].1).contains("83.3 %"), "{told}");
+    assert!(of(&servers[1].1).ends_with("its weight is 0"), "{told}");
 }
 
 /// The term in which a server says that it leads.

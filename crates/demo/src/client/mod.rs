@@ -1,21 +1,22 @@
-//! A client that finds servers, asks them in turn, and goes to another one when one does not answer.
+//! A client that finds servers, chooses one of them for each request, and goes to another one when one does not answer.
 
 mod ask;
-mod rotation;
+mod choice;
+mod outcome;
+mod summary;
 
-use std::collections::{BTreeMap, HashSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use proto::{InstanceId, ServiceName};
+use loadbalance::{Balancer, Filter, Request};
+use proto::ServiceName;
 use registry::{Discovery, Source};
-use serde_json::{Value, json};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use zk_session::Sessions;
 
-use self::ask::ask;
-use self::rotation::Rotation;
+use self::choice::Choice;
+use self::summary::Summary;
 use crate::connection::Connection;
 use crate::ending;
 use crate::flags::{duration, number, patience};
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// The service to ask
     #[arg(long, value_name = "NAME", default_value = "time")]
     service: ServiceName,
+
+    #[command(flatten)]
+    choice: Choice,
 
     /// How many requests; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::<u64>(0..=u64::MAX))]
@@ -55,182 +59,93 @@ pub(crate) struct Args {
 }
 
 const EXAMPLES: &str = "\
-Example, with a ZooKeeper on 127.0.0.1:2181 and a server or two (demo server):
+Examples, with a ZooKeeper on 127.0.0.1:2181 and a server or two (demo server --weight 5):
   demo client --service time --requests 5 --interval 200ms
+  demo client --algorithm weight-round-robin --requests 70 --interval 0s
+  demo client --algorithm url-hash --key '/data/video?id=7' --requests 5 --interval 0s
 
 A request fails only when every server was asked, each once. Without ZooKeeper the last list is used on. \
+At the end it tells who answered how many requests, beside what the weights on the last list say. \
 It ends with 1 when a request failed.";
-
-/// What became of one request.
-struct Request {
-    number: u64,
-    /// Those who did not answer, and why, in the order of the tries.
-    refused: Vec<(InstanceId, String)>,
-    answered: Option<(InstanceId, String)>,
-    took: Duration,
-}
-
-/// What became of all of them.
-#[derive(Default)]
-struct Summary {
-    requests: u64,
-    retries: u64,
-    failed: u64,
-    answered: BTreeMap<String, u64>,
-}
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("warn", args.connection.verbose);
+    let request = args.choice.request()?;
+    let algorithm = args.choice.algorithm;
     let mut stop = Stop::listen()?;
     let keeper = args.connection.keep()?;
-    let discovery = args.connection.registry(keeper.sessions()).follow(&args.service);
-    let mut summary = Summary::default();
     let sessions = keeper.sessions();
+    let discovery = args.connection.registry(sessions.clone()).follow(&args.service);
+    let balancer = Balancer::builder(algorithm.algorithm())
+        .filter(Filter::new("has an address", |instance| instance.data.address.is_some()))
+        .follow(discovery.instances());
+    let mut summary = Summary::default();
+    let asking = Asking { args: &args, request, discovery: &discovery, balancer: &balancer };
     let asked = tokio::select! {
-        asked = ask_all(&args, &discovery, &sessions, &mut summary) => asked,
+        asked = asking.run(&sessions, &mut summary) => asked,
         () = stop.requested() => Ok(()),
     };
+    // It takes a turn, which nobody misses any more.
+    let now = balancer.explain(&request);
     drop(discovery);
     ending::close(keeper).await;
     asked?;
-    print(if args.json { one_line(summary.json()) } else { summary.text(&args.service) })?;
-    Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    print(if args.json {
+        one_line(summary.json(algorithm, &now))
+    } else {
+        summary.text(&args.service, algorithm, &now)
+    })?;
+    Ok(if summary.all_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn ask_all(
-    args: &Args,
-    discovery: &Discovery,
-    sessions: &Sessions,
-    summary: &mut Summary,
-) -> anyhow::Result<()> {
-    if timeout(SOON, discovery.ready()).await.is_err() {
-        let why = crate::connection::problem(sessions);
-        complain(&format!("waiting for the first list of {} from {}{why}", args.service, args.connection.zk));
-        discovery.ready().await?;
-        complain("the first list is here");
-    }
-    let mut rotation = Rotation::default();
-    // An interval of nothing is none.
-    let mut ticks = (!args.interval.is_zero()).then(|| interval(args.interval));
-    if let Some(ticks) = &mut ticks {
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
-    let mut number = 0;
-    while args.requests == 0 || number < args.requests {
+/// What all requests have in common.
+struct Asking<'a> {
+    args: &'a Args,
+    request: Request<'a>,
+    discovery: &'a Discovery,
+    balancer: &'a Balancer,
+}
+
+impl Asking<'_> {
+    async fn run(&self, sessions: &Sessions, summary: &mut Summary) -> anyhow::Result<()> {
+        let Self { args, .. } = self;
+        self.ready(sessions).await?;
+        if args.choice.explain {
+            let explanation = self.balancer.explain(&self.request).to_string();
+            explanation.lines().for_each(|line| complain(&shown(line)));
+        }
+        // An interval of nothing is none.
+        let mut ticks = (!args.interval.is_zero()).then(|| interval(args.interval));
         if let Some(ticks) = &mut ticks {
-            ticks.tick().await;
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
-        number += 1;
-        let request = request(number, args, discovery, &mut rotation).await;
-        summary.count(&request);
-        print(if args.json { one_line(request.json(discovery)) } else { request.text(&args.service) })?;
-    }
-    Ok(())
-}
-
-/// Asks one after the other until one answers. The list is looked at before each try: it may have become better.
-async fn request(number: u64, args: &Args, discovery: &Discovery, rotation: &mut Rotation) -> Request {
-    let begin = Instant::now();
-    let (list, mut tried, mut refused) = (discovery.instances(), HashSet::new(), Vec::new());
-    let mut answered = None;
-    loop {
-        let now = list.borrow().clone().unwrap_or_default();
-        let Some((id, address)) = rotation.next(&now, &tried) else { break };
-        match ask(&address, args.timeout).await {
-            Ok(line) => {
-                answered = Some((id, line));
-                break;
+        let mut number = 0;
+        while args.requests == 0 || number < args.requests {
+            if let Some(ticks) = &mut ticks {
+                ticks.tick().await;
             }
-            Err(why) => refused.push((id.clone(), why)),
+            number += 1;
+            let outcome = outcome::send(number, self.balancer, self.request, args.timeout).await;
+            summary.count(&outcome);
+            print(if args.json { one_line(outcome.json(self.is_live())) } else { outcome.text() })?;
         }
-        tried.insert(id);
+        Ok(())
     }
-    Request { number, refused, answered, took: begin.elapsed() }
-}
 
-impl Request {
-    fn text(&self, service: &ServiceName) -> String {
-        let mut text = format!("{:>4}  ", self.number);
-        match &self.answered {
-            Some((_, line)) => text.push_str(line),
-            None if self.refused.is_empty() => {
-                text.push_str(&format!("FAILED: no instance of {service} is registered"));
-            }
-            None => text.push_str("FAILED: nobody answered"),
+    /// Waits for the first list, and says so when that takes long.
+    async fn ready(&self, sessions: &Sessions) -> anyhow::Result<()> {
+        if let Ok(ready) = timeout(SOON, self.balancer.ready()).await {
+            return Ok(ready?);
         }
-        for (id, why) in &self.refused {
-            text.push_str(&format!("  [{}: {why}]", shown(id.as_str())));
-        }
-        text
+        let (service, connection) = (&self.args.service, &self.args.connection);
+        let why = crate::connection::problem(sessions);
+        complain(&format!("waiting for the first list of {service} from {}{why}", connection.zk));
+        self.balancer.ready().await?;
+        complain("the first list is here");
+        Ok(())
     }
 
-    fn json(&self, discovery: &Discovery) -> Value {
-        let refused: Vec<_> =
-            self.refused.iter().map(|(id, why)| json!({ "instance": id, "why": why })).collect();
-        let stale = discovery.view().borrow().as_ref().is_none_or(|view| view.source != Source::Live);
-        json!({
-            "request": self.number,
-            "answered": self.answered.as_ref().map(|(id, _)| id),
-            "line": self.answered.as_ref().map(|(_, line)| line),
-            "refused": refused,
-            "took_ms": self.took.as_secs_f64() * 1000.0,
-            "source": if stale { "stale" } else { "live" },
-        })
-    }
-}
-
-impl Summary {
-    fn count(&mut self, request: &Request) {
-        self.requests += 1;
-        match &request.answered {
-            Some((id, _)) => {
-                *self.answered.entry(id.to_string()).or_default() += 1;
-                self.retries += request.refused.len() as u64;
-            }
-            None => {
-                self.failed += 1;
-                self.retries += request.refused.len().saturating_sub(1) as u64;
-            }
-        }
-    }
-
-    fn text(&self, service: &ServiceName) -> String {
-        let Self { requests, retries, failed, answered } = self;
-        let shares: Vec<_> = answered.iter().map(|(id, many)| format!("{}: {many}", shown(id))).collect();
-        let shares = if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") };
-        format!("{requests} requests to {service}, {failed} failed, {retries} retries; answered by {shares}")
-    }
-
-    fn json(&self) -> Value {
-        let Self { requests, retries, failed, answered } = self;
-        json!({ "summary": { "requests": requests, "failed": failed, "retries": retries, "answered": answered } })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_summary_counts_answers_retries_and_failures() {
-        let id = |name: &str| InstanceId::parse(name).unwrap();
-        let refused = |names: &[&str]| names.iter().map(|name| (id(name), "refused".to_owned())).collect();
-        let request = |refused, answered: Option<&str>| Request {
-            number: 1,
-            refused,
-            answered: answered.map(|name| (id(name), "line".to_owned())),
-            took: Duration::ZERO,
-        };
-        let mut summary = Summary::default();
-        summary.count(&request(refused(&[]), Some("a")));
-        summary.count(&request(refused(&["b", "c"]), Some("a")));
-        summary.count(&request(refused(&["a"]), Some("b")));
-        summary.count(&request(refused(&["a", "b"]), None));
-        summary.count(&request(refused(&[]), None));
-        let service = ServiceName::parse("time").unwrap();
-        assert_eq!(summary.text(&service), "5 requests to time, 2 failed, 4 retries; answered by a: 2, b: 1");
-        let answered = json!({"a": 2, "b": 1});
-        let expected = json!({"summary": {"requests": 5, "failed": 2, "retries": 4, "answered": answered}});
-        assert_eq!(summary.json(), expected);
+    fn is_live(&self) -> bool {
+        self.discovery.view().borrow().as_ref().is_some_and(|view| view.source == Source::Live)
     }
 }

@@ -1,7 +1,5 @@
 //! What is registered, for an operator to see.
 
-mod table;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,13 +9,13 @@ use registry::{BadNode, InstanceChange, Registry, View, changes_between};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use self::table::table;
 use crate::connection::Connection;
 use crate::ending;
 use crate::flags::patience;
 use crate::logging;
 use crate::output::{one_line, point_in_time, print, shown, trust};
 use crate::stop::{self, Stop};
+use crate::table::{line, table};
 
 /// See [`crate::Command::Nodes`].
 #[derive(ClapArgs, Debug)]
@@ -187,7 +185,7 @@ fn news(service: &ServiceName, before: &View, now: &View, json: bool) -> Vec<Str
         if json {
             one_line(as_json(kind, service, change.instance(), now))
         } else {
-            format!("{kind:<8} {}", table::line(&row(change.instance())))
+            format!("{kind:<8} {}", line(&row(change.instance())))
         }
     }));
     let new = now.bad.iter().filter(|bad| !before.bad.contains(bad));
