@@ -244,13 +244,16 @@ async fn the_requests_of_a_key_move_on_when_its_server_is_dead() {
     let mut servers = weighted(&zk, ["1", "1", "1"]).await;
     let hash = ["--algorithm", "url-hash", "--key", "/data/video?id=7"];
     let before = summary(&zk, &hash).await;
-    let owner = before["answered"].as_object().unwrap().keys().next().unwrap().clone();
+    let owners: Vec<_> = before["answered"].as_object().unwrap().keys().collect();
+    assert_eq!(owners.len(), 1, "{before}");
+    let owner = owners[0].clone();
     let owning = servers.iter_mut().find(|(_, at)| *at == owner).unwrap();
     owning.0.signal(Signal::KILL);
     // It is on the list when the client starts, so each request meets it until it is not.
     let after = summary(&zk, &hash).await;
     assert_eq!((&after["failed"], &after["answered"][&owner]), (&0.into(), &Value::Null), "{after}");
-    assert!(after["retries"].as_u64().unwrap() > 0, "{after}");
+    // A request meets it once.
+    assert!((1..=70).contains(&after["retries"].as_u64().unwrap()), "{after}");
 }
 
 #[tokio::test]
