@@ -6,7 +6,7 @@
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
 
-demo: ## ZooKeeper, servers and a client, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
+demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
 	@scripts/setup.sh compiler
 	@cargo run -p demo -- tour $(if $(KEEP),--keep)
 

@@ -23,6 +23,9 @@ const BEGIN: Duration = Duration::from_secs(10);
 /// How long a process may take to end when it is asked to. What it promises is less.
 const END: Duration = Duration::from_secs(10);
 
+/// How long a process may take for what it does by itself in a second.
+const WHOLE: Duration = Duration::from_secs(30);
+
 /// Where servers go when the usual ports are taken.
 const OTHERS: Range<u16> = 8900..9000;
 
@@ -68,6 +71,20 @@ impl Player {
         self.lines.next_line().await.ok().flatten()
     }
 
+    /// The last line that it says before it ends by itself.
+    pub(super) async fn last_line(&mut self) -> anyhow::Result<String> {
+        let all = async {
+            let mut last = None;
+            while let Some(line) = self.line().await {
+                last = Some(line);
+            }
+            last
+        };
+        let last =
+            timeout(WHOLE, all).await.with_context(|| format!("a process did not end within {WHOLE:?}"))?;
+        last.context("a process ended without a word")
+    }
+
     /// Ends it as a crash would, and waits until it is gone.
     pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("cannot kill a process")
@@ -96,6 +113,7 @@ impl Player {
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) address: Address,
+    pub(super) weight: u32,
     pub(super) player: Player,
 }
 
@@ -105,6 +123,7 @@ impl Host {
         connection: &Connection,
         service: &ServiceName,
         port: u16,
+        weight: u32,
     ) -> anyhow::Result<Self> {
         let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
         // Any free one would do at first, but could be some connection's by the time that the server comes back to it.
@@ -112,7 +131,7 @@ impl Host {
         let mut last = None;
         // Somebody can be faster than the server: another tour, perhaps.
         for port in ports.take(ATTEMPTS) {
-            match Self::listen(connection, service, port).await {
+            match Self::listen(connection, service, port, weight).await {
                 Ok(host) => return Ok(host),
                 Err(error) => last = Some(error),
             }
@@ -120,14 +139,19 @@ impl Host {
         Err(last.unwrap_or_else(|| anyhow!("there is no port for a server")))
     }
 
-    async fn listen(connection: &Connection, service: &ServiceName, port: u16) -> anyhow::Result<Self> {
-        let listen = format!("127.0.0.1:{port}");
-        let arguments = ["server", "--listen", &listen, "--service", service.as_str()];
+    async fn listen(
+        connection: &Connection,
+        service: &ServiceName,
+        port: u16,
+        weight: u32,
+    ) -> anyhow::Result<Self> {
+        let (listen, shown) = (format!("127.0.0.1:{port}"), weight.to_string());
+        let arguments = ["server", "--listen", &listen, "--service", service.as_str(), "--weight", &shown];
         let mut player = Player::start(connection, &arguments)?;
         let said = timeout(BEGIN, player.line()).await.ok().flatten();
         let address = said.as_ref().and_then(|line| line.strip_prefix("listening on ")?.parse().ok());
         let address = address.with_context(|| format!("the server on {listen} did not start"))?;
-        Ok(Self { address, player })
+        Ok(Self { address, weight, player })
     }
 }
 
@@ -148,11 +172,13 @@ impl Host {
     }
 }
 
-/// The client of the tour: ten requests a second, told as JSON.
-pub(super) fn client(connection: &Connection, service: &ServiceName) -> anyhow::Result<Player> {
-    let requests =
-        ["client", "--service", service.as_str(), "--requests", "0", "--interval", "100ms", "--json"];
-    Player::start(connection, &requests)
+/// A client that tells everything as JSON.
+pub(super) fn client(
+    connection: &Connection,
+    service: &ServiceName,
+    flags: &[&str],
+) -> anyhow::Result<Player> {
+    Player::start(connection, &[&["client", "--service", service.as_str(), "--json"], flags].concat())
 }
 
 /// Stops all of `players` at once.

@@ -1,6 +1,7 @@
-//! All of it in half a minute: servers, a client, who leads, a death and a return, as separate processes.
+//! All of it in half a minute: servers, clients, algorithms, who leads, a death and a return, as separate processes.
 
 mod cast;
+mod shares;
 mod stage;
 mod story;
 
@@ -48,8 +49,8 @@ Examples:
   demo tour --keep                        and stay up, to be played with from another terminal
   ZK_CONNECT=127.0.0.1:2181 demo tour     with yours
 
-It starts three time servers (8897, 8898, 8899, or other ports where these are taken) and a client, kills the server that \
-leads, and ends with 1 if anything was not as promised. Nothing that it started stays behind.";
+It starts three time servers (8897, 8898, 8899, or other ports where these are taken) with the weights 5, 1 and 1 and a client, \
+shows three algorithms that choose a server, kills the server that leads, and ends with 1 if anything was not as promised. Nothing that it started stays behind.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("error", args.verbose);

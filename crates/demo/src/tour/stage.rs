@@ -134,7 +134,8 @@ impl Stage {
     }
 
     pub(super) fn begin_client(&mut self) -> anyhow::Result<()> {
-        self.client = Some(cast::client(&self.connection, &self.service)?);
+        let ten_a_second = ["--requests", "0", "--interval", "100ms"];
+        self.client = Some(cast::client(&self.connection, &self.service, &ten_a_second)?);
         Ok(())
     }
 
@@ -153,6 +154,17 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// What `doing` gives. What happens until then is seen.
+    pub(super) async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        let mut doing = std::pin::pin!(doing);
+        loop {
+            tokio::select! {
+                done = &mut doing => return done,
+                () = self.next() => {}
+            }
+        }
     }
 
     /// The next thing that happens.

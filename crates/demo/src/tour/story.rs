@@ -7,10 +7,13 @@ use leader::Term;
 use tokio::time::Instant;
 
 use super::cast::{self, Host};
+use super::shares;
 use super::stage::{Request, Stage};
 use crate::output::shown;
 
-const PORTS: [u16; 3] = [8897, 8898, 8899];
+pub(super) const PORTS: [u16; 3] = [8897, 8898, 8899];
+
+const WEIGHTS: [u32; PORTS.len()] = [5, 1, 1];
 
 /// How long something that takes milliseconds may take on a loaded machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -34,6 +37,7 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
 
     servers_register(stage).await?;
     client_finds_them(stage).await?;
+    shares::are_shown(stage).await?;
     let first = one_leads(stage).await?;
     let victim = first.host;
     let killed = it_is_killed(stage, victim).await?;
@@ -54,9 +58,9 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
 }
 
 async fn servers_register(stage: &mut Stage) -> anyhow::Result<()> {
-    for port in PORTS {
-        let host = Host::start(&stage.connection, &stage.service, port).await?;
-        stage.say(&format!("started a time server on {}", introduced(&host, port)))?;
+    for (port, weight) in PORTS.into_iter().zip(WEIGHTS) {
+        let host = Host::start(&stage.connection, &stage.service, port, weight).await?;
+        stage.say(&format!("started a time server of weight {weight} on {}", introduced(&host, port)))?;
         stage.hosts.push(host);
     }
     stage.until("three servers on the list", SOON, |stage| stage.listed().len() == PORTS.len()).await?;
@@ -164,8 +168,9 @@ async fn list_shrinks(
 
 async fn it_returns(stage: &mut Stage, victim: usize) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let port = stage.hosts[victim].address.port();
-    stage.hosts[victim] = Host::start(&stage.connection, &stage.service, port).await?;
+    let Host { address, weight, .. } = &stage.hosts[victim];
+    let (port, weight) = (address.port(), *weight);
+    stage.hosts[victim] = Host::start(&stage.connection, &stage.service, port, weight).await?;
     let address = stage.hosts[victim].address.to_string();
     stage.say(&format!("started it again: {}", introduced(&stage.hosts[victim], port)))?;
     stage.until("it to be on the list again", SOON, |stage| stage.listed().contains(&address)).await?;
@@ -218,6 +223,9 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
         format!("{program} nodes --zk {zk} --service {service} --watch"),
         format!("{program} master --zk {zk} --service {service} --watch"),
         format!("{program} client --zk {zk} --service {service} --requests 5"),
+        format!(
+            "{program} client --zk {zk} --service {service} --algorithm weight-round-robin --requests 70 --interval 0s"
+        ),
         format!("{program} server --zk {zk} --service {service} --listen 127.0.0.1:0"),
     ] {
         stage.say(&format!("  {command}"))?;
@@ -245,7 +253,7 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 /// A server's address and pid, and why it is not where it should be.
-fn introduced(Host { address, player }: &Host, wanted: u16) -> String {
+fn introduced(Host { address, player, .. }: &Host, wanted: u16) -> String {
     let taken = if address.port() == wanted { String::new() } else { format!(" ({wanted} is taken)") };
     format!("{address}{taken}, pid {}", player.pid().unwrap_or_default())
 }
