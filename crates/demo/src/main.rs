@@ -42,6 +42,7 @@ Examples:
   demo tour                                            all of it, in half a minute
   demo server --listen 127.0.0.1:8897 --service time   a server that registers itself
   demo client --service time --requests 5              a client that finds it
+  demo client --algorithm weight-round-robin           the same, by weight
   demo nodes --service time --watch                    what is registered, as it changes
   demo master --service time --watch                   who leads, as it changes
 

@@ -65,8 +65,8 @@ Examples, with a ZooKeeper on 127.0.0.1:2181 and a server or two (demo server --
   demo client --algorithm url-hash --key '/data/video?id=7' --requests 5 --interval 0s
 
 A request fails only when every server was asked, each once. Without ZooKeeper the last list is used on. \
-At the end it tells who answered how many requests, beside what the weights on the last list say. \
-It ends with 1 when a request failed.";
+At the end it tells who answered how many requests, beside the share that the algorithm gives by the weights on the last \
+list (- where that depends on the key). It ends with 1 when a request failed.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("warn", args.connection.verbose);

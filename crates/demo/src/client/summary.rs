@@ -67,7 +67,7 @@ impl Summary {
         if rows.is_empty() {
             return told;
         }
-        format!("{told}\n{}", table(["INSTANCE", "WEIGHT", "ANSWERED", "SHARE", "BY WEIGHT"], &rows))
+        format!("{told}\n{}", table(["INSTANCE", "WEIGHT", "ANSWERED", "SHARE", "EXPECTED"], &rows))
     }
 
     pub(super) fn json(&self, algorithm: Name, now: &Explanation) -> Value {
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             summary.text(&service, Name::WeightRoundRobin, &now),
             "5 requests to time, 2 failed, 4 retries; by weight-round-robin\n\
-             INSTANCE  WEIGHT  ANSWERED  SHARE   BY WEIGHT\n\
+             INSTANCE  WEIGHT  ANSWERED  SHARE   EXPECTED\n\
              a         1       2         66.7 %  25.0 %\n\
              b         gone    1         33.3 %  -\n\
              c         3       0         0.0 %   75.0 %\n\
