@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{Candidate, KeyKind, Request};
 
-/// What there is to pick from, in the order of the list: each may be picked, has a weight above 0, and stands there once.
+/// What there is to pick from, in the order of the list: at least one, each with a weight above 0, and each there once.
 pub type Candidates = Arc<[Arc<Candidate>]>;
 
 /// A way to choose one of many. One value serves one balancer: what outlives a list, such as a turn, lives in it.
@@ -54,8 +54,8 @@ pub trait Algorithm: Send + Sync {
 /// Picks from one list. Called from many threads at once, for each request: it takes no lock, allocates nothing, and does
 /// not go through the list.
 pub trait Picker: Send + Sync {
-    /// The place of the one to take, within the list that the picker was made for; `None` when it takes nobody, which it
-    /// has to for an empty list and for a request without the key that it needs.
+    /// The place of the one to take, within the list that the picker was made for; `None` when it takes nobody, as it has to for
+    /// a request without the key that it needs.
     ///
     /// A balancer asks again for the same request, with the next [`Request::attempt`], when who was picked was tried already.
     fn pick(&self, request: &Request<'_>) -> Option<usize>;

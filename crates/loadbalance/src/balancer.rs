@@ -114,6 +114,33 @@ impl Balancer {
         self.shared.readiness()
     }
 
+    /// Waits until those who may be picked are as wished; a list that has changed counts from when picks use it.
+    ///
+    /// # Errors
+    ///
+    /// [`PickError::Closed`] when no list ever came and none will.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn wait_for(
+        &self,
+        mut wished: impl FnMut(&Candidates) -> bool,
+    ) -> Result<Candidates, PickError> {
+        let mut lists = self.shared.revision.subscribe();
+        loop {
+            lists.borrow_and_update();
+            let (readiness, candidates) = (self.shared.readiness(), self.candidates());
+            match readiness {
+                Ok(()) if wished(&candidates) => return Ok(candidates),
+                Err(error @ PickError::Closed) => return Err(error),
+                _ => {}
+            }
+            // The sender lives as long as this balancer does.
+            let _ = lists.changed().await;
+        }
+    }
+
     /// For a loop that picks again and again: no lock, nothing allocated, and nothing written that other threads write.
     pub fn handle(&self) -> Handle {
         Handle::new(self.shared.clone())

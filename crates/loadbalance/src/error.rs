@@ -19,7 +19,7 @@ pub enum PickError {
     Empty,
 
     /// Everybody has a weight of 0.
-    #[error("all {listed} instances are drained: their weight is 0")]
+    #[error("every instance is drained: the weight is 0, of {listed} in the list")]
     Drained {
         /// How many the list has.
         listed: usize,
@@ -52,7 +52,7 @@ pub enum PickError {
     },
 
     /// All who could be picked were tried already.
-    #[error("all {candidates} instances that could be picked were tried already")]
+    #[error("everybody who could be picked was tried already: {candidates} in all")]
     Tried {
         /// How many could be picked.
         candidates: usize,

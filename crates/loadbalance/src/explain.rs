@@ -104,7 +104,7 @@ fn verdict(listed: &Listed, request: &Request<'_>, chosen: Option<&InstanceId>) 
         Place::Drained => Verdict::Drained,
         Place::Master => Verdict::Master,
         Place::Candidate if chosen == Some(id) => Verdict::Chosen,
-        Place::Candidate if request.already().is_some_and(|tried| tried.contains(id)) => Verdict::Tried,
+        Place::Candidate if request.was_tried(id) => Verdict::Tried,
         Place::Candidate => Verdict::NotChosen,
     }
 }
@@ -135,9 +135,9 @@ impl fmt::Display for Explanation {
         )?;
         for it in &self.instances {
             let share = it.share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
-            writeln!(
+            write!(
                 f,
-                "{:widest$}  {:>6}  {:>9}  {:>8}  {share:>6}  {:10}  {}",
+                "\n{:widest$}  {:>6}  {:>9}  {:>8}  {share:>6}  {:10}  {}",
                 it.id.as_str(),
                 it.weight,
                 it.in_flight,
@@ -147,7 +147,7 @@ impl fmt::Display for Explanation {
             )?;
         }
         match &self.error {
-            Some(error) => write!(f, "nobody was picked: {error}"),
+            Some(error) => write!(f, "\nnobody was picked: {error}"),
             None => Ok(()),
         }
     }

@@ -36,7 +36,7 @@ impl Algorithm for LeastConnections {
     }
 }
 
-/// The least of all; of equals the first from a random place on.
+/// The least of all; of equals anybody.
 struct LeastOfFew {
     candidates: Candidates,
 }
@@ -45,8 +45,8 @@ impl Picker for LeastOfFew {
     #[inline]
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let Some(drawn) = draw() else { return once_more(self, request) };
-        let first = below(drawn, self.candidates.len()).0;
-        least(&self.candidates, first, request.attempt(), |one, other| one.rank < other.rank)
+        let first = Seen::new(&self.candidates, 0, lot(drawn, 0))?;
+        least(&self.candidates, first, 1, drawn, request.attempt(), Seen::has_less)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -54,7 +54,7 @@ impl Picker for LeastOfFew {
     }
 }
 
-/// The least for its weight; of equals the first from a place on that is drawn by weight.
+/// The least for its weight; of equals one that is drawn by weight if it is among them, else anybody.
 struct WeightedLeastOfFew {
     table: Alias,
     candidates: Candidates,
@@ -64,7 +64,8 @@ impl Picker for WeightedLeastOfFew {
     #[inline]
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let Some(drawn) = draw() else { return once_more(self, request) };
-        least(&self.candidates, self.table.owner(drawn)?, request.attempt(), Seen::has_less_for_its_weight)
+        let favourite = Seen::new(&self.candidates, self.table.owner(drawn)?, 0)?;
+        least(&self.candidates, favourite, 0, drawn, request.attempt(), Seen::has_less_for_its_weight)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -125,41 +126,55 @@ struct Seen {
     at: usize,
     rank: u64,
     weight: u32,
+    /// Decides among equals: below 2^26.
+    lot: u64,
 }
 
 impl Seen {
     #[inline]
-    fn new(candidates: &[Arc<Candidate>], at: usize) -> Option<Self> {
+    fn new(candidates: &[Arc<Candidate>], at: usize, lot: u64) -> Option<Self> {
         let candidate = candidates.get(at)?;
-        Some(Self { at, rank: candidate.load().rank(), weight: candidate.weight() })
+        Some(Self { at, rank: candidate.load().rank(), weight: candidate.weight(), lot })
+    }
+
+    /// For those of whom neither failed. What comes of others is not used.
+    #[inline]
+    fn has_less(self, other: Self) -> bool {
+        (self.rank << 26 | self.lot) < (other.rank << 26 | other.lot)
     }
 
     /// For those of whom neither failed: no product has more than 64 bits then. What comes of others is not used.
     #[inline]
     fn has_less_for_its_weight(self, other: Self) -> bool {
         let for_weight = |one: Self, other: Self| one.rank.wrapping_mul(u64::from(other.weight));
-        for_weight(self, other) < for_weight(other, self)
+        (for_weight(self, other), self.lot) < (for_weight(other, self), other.lot)
     }
 }
 
-/// The first from `from` on of which no other one is less.
+/// A lot below 2^26 for each place, all from one draw. With the same lots at every pick, or one place after the other, who comes
+/// after a busy one would get what that does not.
+#[inline]
+fn lot(drawn: u64, at: usize) -> u64 {
+    (drawn ^ at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 38
+}
+
+/// The least of this one and those from `from` on, and of equals the one with the smallest lot.
 #[inline]
 fn least(
     candidates: &[Arc<Candidate>],
+    first: Seen,
     from: usize,
+    drawn: u64,
     attempt: u32,
     is_less: impl Fn(Seen, Seen) -> bool,
 ) -> Option<usize> {
-    let mut best = Seen::new(candidates, from)?;
-    let (mut at, mut ranks) = (from, best.rank);
-    for _ in 1..candidates.len() {
-        // The next place, or 0 after the last one.
-        at = (at + 1).min((at + 1).wrapping_sub(candidates.len()));
-        let next = Seen::new(candidates, at)?;
+    let (mut best, mut ranks) = (first, first.rank);
+    for at in from..candidates.len() {
+        let next = Seen::new(candidates, at, lot(drawn, at))?;
         ranks |= next.rank;
         best = if is_less(next, best) { next } else { best };
     }
-    if ranks < FAILED { Some(best.at) } else { least_failed(candidates, from, attempt) }
+    if ranks < FAILED { Some(best.at) } else { least_failed(candidates, drawn, attempt) }
 }
 
 /// The second, if it is less than the first.
@@ -171,7 +186,7 @@ fn better(
     attempt: u32,
     is_less: impl Fn(Seen, Seen) -> bool,
 ) -> Option<usize> {
-    let (one, other) = (Seen::new(candidates, first)?, Seen::new(candidates, second)?);
+    let (one, other) = (Seen::new(candidates, first, 0)?, Seen::new(candidates, second, 1)?);
     if (one.rank | other.rank) >= FAILED {
         return better_failed(candidates, first, second, attempt);
     }
@@ -184,22 +199,22 @@ const FAILED: u64 = 1 << 32;
 /// As [`least`], where somebody failed.
 #[cold]
 #[inline(never)]
-fn least_failed(candidates: &[Arc<Candidate>], from: usize, attempt: u32) -> Option<usize> {
-    best_failed(candidates, (from..candidates.len()).chain(0..from), attempt)
+fn least_failed(candidates: &[Arc<Candidate>], drawn: u64, attempt: u32) -> Option<usize> {
+    best_failed(candidates, (0..candidates.len()).map(|at| (at, lot(drawn, at))), attempt)
 }
 
 /// As [`better`], where one of them failed.
 #[cold]
 #[inline(never)]
 fn better_failed(candidates: &[Arc<Candidate>], first: usize, second: usize, attempt: u32) -> Option<usize> {
-    best_failed(candidates, [first, second].into_iter(), attempt)
+    best_failed(candidates, [(first, 0), (second, 1)].into_iter(), attempt)
 }
 
 /// The one that is to be passed over the least often, and of equals the one with the least in flight for its weight. The others
-/// were passed over once more, but only once for a request.
+/// were passed over once more, but only once for a pick.
 fn best_failed(
     candidates: &[Arc<Candidate>],
-    places: impl Iterator<Item = usize> + Clone,
+    places: impl Iterator<Item = (usize, u64)> + Clone,
     attempt: u32,
 ) -> Option<usize> {
     let over = |seen: Seen| seen.rank >> 32;
@@ -208,10 +223,10 @@ fn best_failed(
         over(one) < over(other)
             || over(one) == over(other) && in_flight(one).has_less_for_its_weight(in_flight(other))
     };
-    let looked_at = places.clone().filter_map(|at| Seen::new(candidates, at));
+    let looked_at = places.clone().filter_map(|(at, lot)| Seen::new(candidates, at, lot));
     let best = looked_at.reduce(|best, next| if is_less(next, best) { next } else { best })?.at;
     if attempt == 0 {
-        places.filter(|at| *at != best).for_each(|at| candidates[at].load().pass_over());
+        places.filter(|(at, _)| *at != best).for_each(|(at, _)| candidates[at].load().pass_over());
     }
     Some(best)
 }

@@ -64,10 +64,15 @@ impl<'a> Request<'a> {
         self.key
     }
 
-    /// How often an algorithm was asked for this request by this pick, and picked one that was tried already. One that
-    /// chooses by the key chooses the next place for it, so that what an instance had is spread over all the others.
+    /// How often the algorithm picked one for this request that was tried already, in this one pick. An algorithm need not mind:
+    /// the balancer asks it again a few times, and then takes another one itself.
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Whether this instance was tried for the request.
+    pub fn was_tried(&self, id: &InstanceId) -> bool {
+        self.tried.is_some_and(|tried| tried.contains(id))
     }
 
     /// The hash of the key, if it is of this kind.
@@ -77,8 +82,10 @@ impl<'a> Request<'a> {
         self.key.as_ref().filter(|key| key.kind() == kind).map(Key::hash)
     }
 
-    pub(crate) fn already(&self) -> Option<&'a HashSet<InstanceId>> {
-        self.tried
+    /// Whether there is anybody who was tried.
+    #[inline]
+    pub(crate) fn is_retry(&self) -> bool {
+        self.tried.is_some()
     }
 
     pub(crate) fn at_attempt(&self, attempt: u32) -> Self {
@@ -117,12 +124,6 @@ impl Key<'_> {
             Self::Bytes(key) => XxHash3_64::oneshot(key),
         }
     }
-
-    /// How far the key is from an instance. Whom it is the nearest to of any number of instances nobody else changes (Thaler and
-    /// Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996).
-    pub(crate) fn affinity(&self, id: &InstanceId) -> u64 {
-        XxHash3_64::oneshot_with_seed(self.hash(), id.as_str().as_bytes())
-    }
 }
 
 /// The kinds of keys.
@@ -143,19 +144,26 @@ impl KeyKind {
     ///
     /// When the text is none, with what is accepted.
     pub fn parse(self, text: &str) -> Result<Key<'_>, KeyError> {
-        let refused = |accepted| KeyError { shown: text.chars().take(80).collect(), accepted };
+        let refused = || KeyError { shown: text.chars().take(80).collect(), accepted: self.accepted() };
         match self {
             Self::Client => {
                 let address =
                     text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|it| it.ip()));
                 let client = address.map(|address| Key::Client(address.to_canonical()));
-                client.map_err(|_| {
-                    refused("an IP address, with or without a port: 192.0.2.7, [2001:db8::1]:443")
-                })
+                client.map_err(|_| refused())
             }
             Self::Url if text.starts_with('/') => Ok(Key::Url(text)),
-            Self::Url => Err(refused("a path with its query: /data/video?id=7")),
+            Self::Url => Err(refused()),
             Self::Bytes => Ok(Key::Bytes(text.as_bytes())),
+        }
+    }
+
+    /// What [`parse`](Self::parse) accepts, with an example.
+    pub fn accepted(self) -> &'static str {
+        match self {
+            Self::Client => "an IP address, with or without a port: 192.0.2.7, [2001:db8::1]:443",
+            Self::Url => "a path with its query: /data/video?id=7",
+            Self::Bytes => "any text",
         }
     }
 }

@@ -39,10 +39,7 @@ impl Algorithm for RoundRobin {
             among: candidates.len() as u64,
             candidates,
         });
-        // Nobody had a turn on an empty list: what was before it counts.
-        if next.among > 0 {
-            *last = Some(next.clone());
-        }
+        *last = Some(next.clone());
         next
     }
 }

@@ -77,13 +77,16 @@ impl Snapshot {
         let may_be = |listed: &&Listed| listed.place == Place::Candidate;
         let candidates: Candidates =
             listed.iter().filter(may_be).map(|listed| listed.candidate.clone()).collect();
-        let picker = algorithm.picker(candidates.clone());
+        let picker = match candidates.len() {
+            0 => Arc::new(Nobody) as Arc<dyn Picker>,
+            _ => algorithm.picker(candidates.clone()),
+        };
         Self { algorithm, filter, listed, candidates, picker, list }
     }
 
     #[inline]
     pub(crate) fn pick(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
-        if request.already().is_none()
+        if !request.is_retry()
             && let Some(index) = self.picker.pick(request)
             && let Some(candidate) = self.candidates.get(index)
         {
@@ -95,23 +98,24 @@ impl Snapshot {
     /// A pick that passes over those who were tried, or says why there is none.
     #[cold]
     fn pick_carefully(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
-        let Some(tried) = request.already() else { return Err(self.refusal(request)) };
+        if !request.is_retry() {
+            return Err(self.refusal(request));
+        }
         for attempt in 0..ATTEMPTS {
             let picked = self.picker.pick(&request.at_attempt(attempt));
             let Some(candidate) = picked.and_then(|index| self.candidates.get(index)) else {
-                return Err(self.refusal(request));
+                if attempt == 0 {
+                    return Err(self.refusal(request));
+                }
+                break;
             };
-            if !tried.contains(candidate.id()) {
+            if !request.was_tried(candidate.id()) {
                 return Ok(candidate);
             }
         }
-        // The algorithm insists. A key still decides, the same way everywhere.
-        let others = self.candidates.iter().filter(|candidate| !tried.contains(candidate.id()));
-        let next = match request.key() {
-            Some(key) => others.min_by_key(|candidate| key.affinity(candidate.id())),
-            None => others.min_by(|one, other| one.compare_busy(other)),
-        };
-        next.ok_or(PickError::Tried { candidates: self.candidates.len() })
+        // The algorithm insists on those who were tried.
+        let others = self.candidates.iter().filter(|candidate| !request.was_tried(candidate.id()));
+        least_busy(others).ok_or(PickError::Tried { candidates: self.candidates.len() })
     }
 
     fn refusal(&self, request: &Request<'_>) -> PickError {
@@ -140,4 +144,30 @@ impl Snapshot {
             _ => PickError::Drained { listed },
         }
     }
+}
+
+/// Picks from an empty list.
+struct Nobody;
+
+impl Picker for Nobody {
+    fn pick(&self, _: &Request<'_>) -> Option<usize> {
+        None
+    }
+}
+
+/// The one with the least to do for its weight, and of equals any, the heavier the likelier.
+fn least_busy<'a>(candidates: impl Iterator<Item = &'a Arc<Candidate>>) -> Option<&'a Arc<Candidate>> {
+    let mut equals = 0;
+    candidates.reduce(|best, next| {
+        if equals == 0 {
+            equals = u64::from(best.weight());
+        }
+        let order = next.compare_busy(best);
+        equals = if order.is_lt() { 0 } else { equals };
+        if order.is_eq() {
+            equals += u64::from(next.weight());
+        }
+        let has_its_part = || rand::random_range(0..equals) < u64::from(next.weight());
+        if order.is_lt() || order.is_eq() && has_its_part() { next } else { best }
+    })
 }

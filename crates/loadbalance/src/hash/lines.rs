@@ -77,6 +77,21 @@ impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
         self.owner_exactly(place, owners)
     }
 
+    /// The owners of all points from a place on, once around the circle; some more than once.
+    pub(super) fn owners_from(&self, place: u64) -> impl Iterator<Item = u32> {
+        let first = (place >> self.low) as usize;
+        let owners = move |at: usize, from: u64| {
+            let within = self.within(from);
+            let entries = self.lines.get(at).into_iter().flat_map(|line| line.0.iter());
+            let entries = entries.filter(move |entry| entry.within() >= within).map(|entry| entry.owner());
+            let overflow = &self.overflow[self.overflow.partition_point(|point| point.place() < from)..];
+            let is_here = move |point: &&Point| (point.place() >> self.low) as usize == at;
+            entries.chain(overflow.iter().take_while(is_here).map(|point| point.owner()))
+        };
+        let others = (first + 1..self.lines.len()).chain(0..=first);
+        owners(first, place).chain(others.flat_map(move |at| owners(at, (at as u64) << self.low)))
+    }
+
     #[inline]
     fn within(&self, place: u64) -> u64 {
         (place & self.mask) >> self.lost

@@ -6,7 +6,7 @@ mod ring;
 use std::sync::Arc;
 
 use self::lines::{Entry, Lines};
-use self::ring::{OWNER_BITS, Owners, mix};
+use self::ring::{OWNER_BITS, Owners};
 use crate::{Algorithm, Candidates, KeyKind, Picker, Request};
 
 /// The same instance for the same key, in every process, on every platform, after every restart; when an instance comes or goes
@@ -50,9 +50,9 @@ impl Algorithm for Hash {
     fn picker(&self, candidates: Candidates) -> Arc<dyn Picker> {
         let owners = Owners::new(&candidates);
         if owners.len() <= <u32 as Entry>::OWNERS {
-            Arc::new(Places { lines: Lines::<u32, 16>::new(&owners), owners, by: self.by })
+            Arc::new(Places { lines: Lines::<u32, 16>::new(&owners), owners, candidates, by: self.by })
         } else {
-            Arc::new(Places { lines: Lines::<u64, 8>::new(&owners), owners, by: self.by })
+            Arc::new(Places { lines: Lines::<u64, 8>::new(&owners), owners, candidates, by: self.by })
         }
     }
 
@@ -65,18 +65,28 @@ impl Algorithm for Hash {
 struct Places<E, const PER_LINE: usize> {
     lines: Lines<E, PER_LINE>,
     owners: Owners,
+    candidates: Candidates,
     by: KeyKind,
+}
+
+impl<E: Entry, const PER_LINE: usize> Places<E, PER_LINE> {
+    /// Who would have the place if those who were tried were not there: if they leave, the key stays where this request goes.
+    #[cold]
+    fn next_owner(&self, place: u64, request: &Request<'_>) -> Option<usize> {
+        let owners = self.lines.owners_from(place).filter_map(|owner| self.owners.in_list(owner));
+        let mut new = owners.filter(|at| !request.was_tried(self.candidates[*at].id()));
+        new.next()
+    }
 }
 
 impl<E: Entry, const PER_LINE: usize> Picker for Places<E, PER_LINE> {
     #[inline]
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
-        let hash = request.hash_of(self.by)?;
-        let hash = match request.attempt() {
-            0 => hash,
-            attempt => mix(hash.wrapping_add(u64::from(attempt))),
-        };
-        self.lines.owner(hash >> OWNER_BITS, &self.owners)
+        let place = request.hash_of(self.by)? >> OWNER_BITS;
+        match request.attempt() {
+            0 => self.lines.owner(place, &self.owners),
+            _ => self.next_owner(place, request),
+        }
     }
 
     fn shares(&self) -> Option<Vec<f64>> {

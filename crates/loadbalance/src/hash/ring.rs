@@ -140,7 +140,7 @@ impl Scale {
 
 /// The number of SplitMix64 that belongs to this one.
 #[inline]
-pub(super) fn mix(number: u64) -> u64 {
+fn mix(number: u64) -> u64 {
     let state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x9e37_79b9_7f4a_7c15);
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

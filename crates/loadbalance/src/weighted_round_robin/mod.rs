@@ -47,10 +47,7 @@ impl Algorithm for WeightedRoundRobin {
         let begin = ((u128::from(part) * u128::from(picks)) >> 64) as u64;
         let turn = Shared::starting_at(begin);
         let next = Arc::new(Cycle { part, begin, turn, picks, order, weights });
-        // Nobody had a turn on an empty list: what was before it counts.
-        if picks > 0 {
-            *last = Some(next.clone());
-        }
+        *last = Some(next.clone());
         next
     }
 }
