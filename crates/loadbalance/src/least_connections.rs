@@ -16,7 +16,7 @@ use crate::{Algorithm, Candidate, Candidates, Picker, Request};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastConnections;
 
-/// Up to how many are looked at one by one.
+/// Up to how many are looked at one by one. A place takes 5 bits.
 const FEW: usize = 32;
 
 impl Algorithm for LeastConnections {
@@ -45,8 +45,18 @@ impl Picker for LeastOfFew {
     #[inline]
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let Some(drawn) = draw() else { return once_more(self, request) };
-        let first = Seen::new(&self.candidates, 0, lot(drawn, 0))?;
-        least(&self.candidates, first, 1, drawn, request.attempt(), Seen::has_less)
+        // One number for each, and no branch that the processor would guess wrong: what it has to do, its lot, and its place.
+        let number = |(at, candidate): (usize, &Arc<Candidate>)| {
+            let rank = candidate.load().rank();
+            (rank, rank << 26 | lot(drawn, at) & !31 | at as u64)
+        };
+        let numbers = self.candidates.iter().enumerate().map(number);
+        let (ranks, least) =
+            numbers.fold((0, u64::MAX), |(ranks, least), (rank, number)| (ranks | rank, least.min(number)));
+        if ranks >= FAILED {
+            return least_failed(&self.candidates, drawn, request.attempt());
+        }
+        Some(least as usize % FEW)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -65,7 +75,7 @@ impl Picker for WeightedLeastOfFew {
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let Some(drawn) = draw() else { return once_more(self, request) };
         let favourite = Seen::new(&self.candidates, self.table.owner(drawn)?, 0)?;
-        least(&self.candidates, favourite, 0, drawn, request.attempt(), Seen::has_less_for_its_weight)
+        least_for_its_weight(&self.candidates, favourite, drawn, request.attempt())
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -137,12 +147,6 @@ impl Seen {
         Some(Self { at, rank: candidate.load().rank(), weight: candidate.weight(), lot })
     }
 
-    /// For those of whom neither failed. What comes of others is not used.
-    #[inline]
-    fn has_less(self, other: Self) -> bool {
-        (self.rank << 26 | self.lot) < (other.rank << 26 | other.lot)
-    }
-
     /// For those of whom neither failed: no product has more than 64 bits then. What comes of others is not used.
     #[inline]
     fn has_less_for_its_weight(self, other: Self) -> bool {
@@ -158,21 +162,19 @@ fn lot(drawn: u64, at: usize) -> u64 {
     (drawn ^ at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 38
 }
 
-/// The least of this one and those from `from` on, and of equals the one with the smallest lot.
+/// The least for its weight, and of equals the favourite, else anybody.
 #[inline]
-fn least(
+fn least_for_its_weight(
     candidates: &[Arc<Candidate>],
-    first: Seen,
-    from: usize,
+    favourite: Seen,
     drawn: u64,
     attempt: u32,
-    is_less: impl Fn(Seen, Seen) -> bool,
 ) -> Option<usize> {
-    let (mut best, mut ranks) = (first, first.rank);
-    for at in from..candidates.len() {
+    let (mut best, mut ranks) = (favourite, favourite.rank);
+    for at in 0..candidates.len() {
         let next = Seen::new(candidates, at, lot(drawn, at))?;
         ranks |= next.rank;
-        best = if is_less(next, best) { next } else { best };
+        best = if next.has_less_for_its_weight(best) { next } else { best };
     }
     if ranks < FAILED { Some(best.at) } else { least_failed(candidates, drawn, attempt) }
 }
