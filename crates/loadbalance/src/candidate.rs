@@ -100,21 +100,26 @@ const ONE_PASSED_OVER: u64 = 1 << 32;
 const MOST_PASSED_OVER: u32 = 63;
 
 impl Load {
+    /// Begins a request. Gives how many had failed in a row.
     #[inline]
-    pub(crate) fn begin(&self) {
+    pub(crate) fn begin(&self) -> u32 {
         self.word.fetch_add(1, Relaxed);
+        self.failures.load(Relaxed)
     }
 
+    /// Ends a request that went well. It forgives failures if none came since it began: those who were slow and lucky say nothing
+    /// of how the instance is now.
     #[inline]
-    pub(crate) fn end(&self) {
+    pub(crate) fn end(&self, failures_before: u32) {
         self.word.fetch_sub(1, Relaxed);
-        if self.failures.load(Relaxed) != 0 {
-            self.recovered();
+        let failures = self.failures.load(Relaxed);
+        if failures != 0 && failures == failures_before {
+            self.forgive();
         }
     }
 
     #[cold]
-    fn recovered(&self) {
+    fn forgive(&self) {
         self.failures.store(0, Relaxed);
         self.word.fetch_and(ONE_PASSED_OVER - 1, Relaxed);
     }

@@ -41,7 +41,7 @@ pub enum PickError {
     },
 
     /// The request does not have what the algorithm chooses by.
-    #[error("{algorithm} needs {needs}, and the request has {has}", has = .has.map_or("none".to_owned(), |has| has.to_string()))]
+    #[error("{algorithm} needs {needs} ({}), and the request has {}", made_by(*.needs), shown(*.has))]
     KeyMissing {
         /// What the algorithm is called.
         algorithm: String,
@@ -73,4 +73,17 @@ impl PickError {
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::NotReady | Self::Empty | Self::Drained { .. } | Self::Filtered { .. })
     }
+}
+
+/// What gives a request such a key.
+fn made_by(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Client => "Request::client",
+        KeyKind::Url => "Request::url",
+        KeyKind::Bytes => "Request::keyed",
+    }
+}
+
+fn shown(kind: Option<KeyKind>) -> String {
+    kind.map_or("none".to_owned(), |kind| kind.to_string())
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use proto::InstanceId;
 use serde::Serialize;
 
-use crate::snapshot::{Listed, Place, Snapshot};
+use crate::snapshot::{By, Listed, Snapshot, Standing};
 use crate::{PickError, Request};
 
 /// Why a pick went as it did. Printed it is a table.
@@ -44,6 +44,7 @@ pub struct Explained {
 /// What becomes of an instance in a pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Verdict {
     /// It was chosen.
     Chosen,
@@ -74,12 +75,17 @@ impl fmt::Display for Verdict {
 
 impl Explanation {
     pub(crate) fn of(snapshot: &Snapshot, request: &Request<'_>) -> Self {
-        let picked = snapshot.pick(request);
-        let chosen = picked.as_ref().ok().map(|candidate| candidate.id().clone());
+        let picked = if request.is_retry() {
+            snapshot.pick_another(request)
+        } else {
+            snapshot.pick(request).map(|candidate| (candidate, By::Algorithm))
+        };
+        let by = picked.as_ref().map_or(By::Algorithm, |(_, by)| *by);
+        let chosen = picked.as_ref().ok().map(|(candidate, _)| candidate.id().clone());
         let mut shares = snapshot.picker.shares().unwrap_or_default().into_iter();
         let explained = |listed: &Listed| {
             let candidate = &listed.candidate;
-            let is_candidate = listed.place == Place::Candidate;
+            let is_candidate = listed.standing == Standing::Candidate;
             let verdict = verdict(listed, request, chosen.as_ref());
             Explained {
                 id: candidate.id().clone(),
@@ -88,7 +94,7 @@ impl Explanation {
                 failures: candidate.failures(),
                 share: if is_candidate { shares.next() } else { None },
                 verdict,
-                because: because(verdict, snapshot),
+                because: because(verdict, by, snapshot),
             }
         };
         let instances = snapshot.listed.iter().map(explained).collect();
@@ -99,23 +105,27 @@ impl Explanation {
 
 fn verdict(listed: &Listed, request: &Request<'_>, chosen: Option<&InstanceId>) -> Verdict {
     let id = listed.candidate.id();
-    match listed.place {
-        Place::Filtered => Verdict::Filtered,
-        Place::Drained => Verdict::Drained,
-        Place::Master => Verdict::Master,
-        Place::Candidate if chosen == Some(id) => Verdict::Chosen,
-        Place::Candidate if request.was_tried(id) => Verdict::Tried,
-        Place::Candidate => Verdict::NotChosen,
+    match listed.standing {
+        Standing::Filtered => Verdict::Filtered,
+        Standing::Drained => Verdict::Drained,
+        Standing::Master => Verdict::Master,
+        Standing::Candidate if chosen == Some(id) => Verdict::Chosen,
+        Standing::Candidate if request.was_tried(id) => Verdict::Tried,
+        Standing::Candidate => Verdict::NotChosen,
     }
 }
 
-fn because(verdict: Verdict, snapshot: &Snapshot) -> String {
+fn because(verdict: Verdict, by: By, snapshot: &Snapshot) -> String {
     match (verdict, &snapshot.filter) {
         (Verdict::Filtered, Some(filter)) => format!("it is not {}", filter.name()),
         (Verdict::Filtered, None) => String::new(),
         (Verdict::Drained, _) => "its weight is 0".to_owned(),
         (Verdict::Master, _) => "it is the master, and others are there".to_owned(),
         (Verdict::Tried, _) => "it was tried already for this request".to_owned(),
+        (Verdict::Chosen, _) if by == By::Load => {
+            "of those that were not tried it has the least to do".to_owned()
+        }
+        (Verdict::NotChosen, _) if by == By::Load => "another one has as little to do, or less".to_owned(),
         (Verdict::Chosen, _) => snapshot.picker.because(true).to_owned(),
         (Verdict::NotChosen, _) => snapshot.picker.because(false).to_owned(),
     }

@@ -1,6 +1,7 @@
 //! Who may be picked at all.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use proto::Instance;
@@ -24,7 +25,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A rule of one's own. The name is for people.
+    /// A rule of one's own. The name is for people. If it panics, the instance is not accepted.
     pub fn new(name: &str, accepts: impl Fn(&Instance) -> bool + Send + Sync + 'static) -> Self {
         Self { name: name.into(), accepts: Arc::new(accepts) }
     }
@@ -60,7 +61,8 @@ impl Filter {
     }
 
     pub(crate) fn accepts(&self, instance: &Instance) -> bool {
-        (self.accepts)(instance)
+        // One instance that a rule was not made for is no reason to keep the old list.
+        catch_unwind(AssertUnwindSafe(|| (self.accepts)(instance))).unwrap_or(false)
     }
 }
 

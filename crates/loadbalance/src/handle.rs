@@ -9,10 +9,9 @@ use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::{Candidate, PickError, Picked, Request};
 
-/// Picks for one task or thread, which keeps the latest list at hand: a pick looks whether there is another one, and that is all
-/// that it shares with other threads.
+/// Picks for one task or thread, which keeps the latest list at hand: a pick only looks whether there is another one.
 ///
-/// One that picks no more keeps the list of its last pick in memory.
+/// One that picks no more keeps the list of its last pick in memory, with all that was prepared for it.
 pub struct Handle {
     current: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     /// What is followed is followed for as long as somebody picks.

@@ -6,13 +6,16 @@ use crate::alias::Alias;
 use crate::draw::{below, draw, once_more};
 use crate::{Algorithm, Candidate, Candidates, Picker, Request};
 
-/// The instance with the fewest requests in flight for its weight: exactly up to 32 instances, and above that the better one of
-/// two that are drawn, which keeps the busiest close to the average (Mitzenmacher, "The Power of Two Choices in Randomized Load
-/// Balancing", 2001) without looking at all of them.
+/// The instance with the fewest requests in flight: exactly up to 32 instances, and above that the better one of two that are drawn,
+/// which keeps the busiest close to the average (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001)
+/// without looking at all of them. Of those that have equally little to do anybody is picked.
 ///
-/// In flight are the picks of this balancer that are held. Of those that have equally little to do anybody is picked, the heavier
-/// the likelier. One whose request failed is passed over once for the first failure in a row, 3 times for the second, 7, 15, 31,
-/// 63, before it gets one more try: who fails at once has little in flight, and would be given everything otherwise.
+/// Where weights differ, one is drawn by weight, and left for another one that would have as little in flight for its weight with the
+/// request as the first one has without. So an idle service is used by weight, too, and light ones are not flooded.
+///
+/// In flight are the picks of this balancer that are held. One whose request failed is passed over once for the first failure in a
+/// row, 3 times for the second, 7, 15, 31, 63, before it gets one more try: who fails at once has little in flight, and would be given
+/// everything otherwise. One that is dead and stays in the list keeps about one of 64 requests that it could have had.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastConnections;
 
@@ -54,7 +57,7 @@ impl Picker for LeastOfFew {
         let (ranks, least) =
             numbers.fold((0, u64::MAX), |(ranks, least), (rank, number)| (ranks | rank, least.min(number)));
         if ranks >= FAILED {
-            return least_failed(&self.candidates, drawn, request.attempt());
+            return least_failed(&self.candidates, drawn, request.is_retry());
         }
         Some(least as usize % FEW)
     }
@@ -64,7 +67,7 @@ impl Picker for LeastOfFew {
     }
 }
 
-/// The least for its weight; of equals one that is drawn by weight if it is among them, else anybody.
+/// One drawn by weight, or the least of those that would have less to do all the same.
 struct WeightedLeastOfFew {
     table: Alias,
     candidates: Candidates,
@@ -75,7 +78,7 @@ impl Picker for WeightedLeastOfFew {
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let Some(drawn) = draw() else { return once_more(self, request) };
         let favourite = Seen::new(&self.candidates, self.table.owner(drawn)?, 0)?;
-        least_for_its_weight(&self.candidates, favourite, drawn, request.attempt())
+        favourite_or_least(&self.candidates, favourite, drawn, request.is_retry())
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -94,7 +97,7 @@ impl Picker for BetterOfTwo {
         let Some(drawn) = draw() else { return once_more(self, request) };
         let (first, rest) = below(drawn, self.candidates.len());
         let second = another(first, rest, self.candidates.len());
-        better(&self.candidates, first, second, request.attempt(), |one, other| one.rank < other.rank)
+        better(&self.candidates, first, second, request.is_retry(), |one, other| one.rank < other.rank)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -102,8 +105,8 @@ impl Picker for BetterOfTwo {
     }
 }
 
-/// The better one for its weight of two different ones: one drawn by weight, so that a heavy one is seen as often as it should be
-/// picked, the other one evenly, so that nobody who has little to do is overlooked.
+/// One drawn by weight, or another one drawn evenly, so that nobody who has little to do is overlooked, if that would have less to do
+/// all the same.
 struct WeightedBetterOfTwo {
     table: Alias,
     candidates: Candidates,
@@ -115,7 +118,7 @@ impl Picker for WeightedBetterOfTwo {
         let (Some(one), Some(other)) = (draw(), draw()) else { return once_more(self, request) };
         let first = self.table.owner(one)?;
         let second = another(first, other, self.candidates.len());
-        better(&self.candidates, first, second, request.attempt(), Seen::has_less_for_its_weight)
+        better(&self.candidates, first, second, request.is_retry(), Seen::relieves)
     }
 
     fn because(&self, chosen: bool) -> &'static str {
@@ -147,11 +150,19 @@ impl Seen {
         Some(Self { at, rank: candidate.load().rank(), weight: candidate.weight(), lot })
     }
 
-    /// For those of whom neither failed: no product has more than 64 bits then. What comes of others is not used.
+    /// Whether it would have less for its weight with this request than the other one with it. For those of whom neither failed: no
+    /// product has more than 64 bits then. What comes of others is not used.
     #[inline]
-    fn has_less_for_its_weight(self, other: Self) -> bool {
-        let for_weight = |one: Self, other: Self| one.rank.wrapping_mul(u64::from(other.weight));
-        (for_weight(self, other), self.lot) < (for_weight(other, self), other.lot)
+    fn would_have_less(self, other: Self) -> bool {
+        let with_it = |one: Self, other: Self| (one.rank + 1).wrapping_mul(u64::from(other.weight));
+        (with_it(self, other), self.lot) < (with_it(other, self), other.lot)
+    }
+
+    /// Whether it would have as little for its weight with this request as the other one has without.
+    #[inline]
+    fn relieves(self, other: Self) -> bool {
+        let with_it = (self.rank + 1).wrapping_mul(u64::from(other.weight));
+        with_it <= other.rank.wrapping_mul(u64::from(self.weight))
     }
 }
 
@@ -162,21 +173,25 @@ fn lot(drawn: u64, at: usize) -> u64 {
     (drawn ^ at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 38
 }
 
-/// The least for its weight, and of equals the favourite, else anybody.
+/// The favourite, or of those that relieve it the one that would have the least for its weight.
 #[inline]
-fn least_for_its_weight(
+fn favourite_or_least(
     candidates: &[Arc<Candidate>],
     favourite: Seen,
     drawn: u64,
-    attempt: u32,
+    is_retry: bool,
 ) -> Option<usize> {
-    let (mut best, mut ranks) = (favourite, favourite.rank);
-    for at in 0..candidates.len() {
+    let mut least = Seen::new(candidates, 0, lot(drawn, 0))?;
+    let mut ranks = favourite.rank | least.rank;
+    for at in 1..candidates.len() {
         let next = Seen::new(candidates, at, lot(drawn, at))?;
         ranks |= next.rank;
-        best = if next.has_less_for_its_weight(best) { next } else { best };
+        least = if next.would_have_less(least) { next } else { least };
     }
-    if ranks < FAILED { Some(best.at) } else { least_failed(candidates, drawn, attempt) }
+    if ranks >= FAILED {
+        return least_failed(candidates, drawn, is_retry);
+    }
+    Some(if least.relieves(favourite) { least.at } else { favourite.at })
 }
 
 /// The second, if it is less than the first.
@@ -185,12 +200,12 @@ fn better(
     candidates: &[Arc<Candidate>],
     first: usize,
     second: usize,
-    attempt: u32,
+    is_retry: bool,
     is_less: impl Fn(Seen, Seen) -> bool,
 ) -> Option<usize> {
     let (one, other) = (Seen::new(candidates, first, 0)?, Seen::new(candidates, second, 1)?);
     if (one.rank | other.rank) >= FAILED {
-        return better_failed(candidates, first, second, attempt);
+        return better_failed(candidates, first, second, is_retry);
     }
     Some(if is_less(other, one) { second } else { first })
 }
@@ -201,33 +216,38 @@ const FAILED: u64 = 1 << 32;
 /// As [`least`], where somebody failed.
 #[cold]
 #[inline(never)]
-fn least_failed(candidates: &[Arc<Candidate>], drawn: u64, attempt: u32) -> Option<usize> {
-    best_failed(candidates, (0..candidates.len()).map(|at| (at, lot(drawn, at))), attempt)
+fn least_failed(candidates: &[Arc<Candidate>], drawn: u64, is_retry: bool) -> Option<usize> {
+    best_failed(candidates, (0..candidates.len()).map(|at| (at, lot(drawn, at))), is_retry)
 }
 
 /// As [`better`], where one of them failed.
 #[cold]
 #[inline(never)]
-fn better_failed(candidates: &[Arc<Candidate>], first: usize, second: usize, attempt: u32) -> Option<usize> {
-    best_failed(candidates, [(first, 0), (second, 1)].into_iter(), attempt)
+fn better_failed(
+    candidates: &[Arc<Candidate>],
+    first: usize,
+    second: usize,
+    is_retry: bool,
+) -> Option<usize> {
+    best_failed(candidates, [(first, 0), (second, 1)].into_iter(), is_retry)
 }
 
 /// The one that is to be passed over the least often, and of equals the one with the least in flight for its weight. The others
-/// were passed over once more, but only once for a pick.
+/// were passed over once more, but only once for a request.
 fn best_failed(
     candidates: &[Arc<Candidate>],
     places: impl Iterator<Item = (usize, u64)> + Clone,
-    attempt: u32,
+    is_retry: bool,
 ) -> Option<usize> {
     let over = |seen: Seen| seen.rank >> 32;
     let in_flight = |seen: Seen| Seen { rank: seen.rank % FAILED, ..seen };
     let is_less = |one: Seen, other: Seen| {
         over(one) < over(other)
-            || over(one) == over(other) && in_flight(one).has_less_for_its_weight(in_flight(other))
+            || over(one) == over(other) && in_flight(one).would_have_less(in_flight(other))
     };
     let looked_at = places.clone().filter_map(|(at, lot)| Seen::new(candidates, at, lot));
     let best = looked_at.reduce(|best, next| if is_less(next, best) { next } else { best })?.at;
-    if attempt == 0 {
+    if !is_retry {
         places.filter(|(at, _)| *at != best).for_each(|(at, _)| candidates[at].load().pass_over());
     }
     Some(best)
@@ -235,16 +255,16 @@ fn best_failed(
 
 fn because_exact(chosen: bool) -> &'static str {
     if chosen {
-        "it has the least in flight for its weight"
+        "it has the least in flight, for its weight, of those that are not passed over"
     } else {
-        "another one has as little in flight for its weight, or less"
+        "another one has as little in flight for its weight, or less, or it is passed over because it failed"
     }
 }
 
 fn because_drawn(chosen: bool) -> &'static str {
     if chosen {
-        "of the two that were drawn it has less in flight for its weight"
+        "of the two that were drawn it has less in flight for its weight, or did not fail"
     } else {
-        "it was not drawn, or the other one that was has less in flight for its weight"
+        "it was not drawn, or has more in flight for its weight than the other one, or failed"
     }
 }

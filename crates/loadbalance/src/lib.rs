@@ -9,12 +9,12 @@
 //! ```
 //! use std::collections::HashSet;
 //!
-//! use loadbalance::{Balancer, Name, PickError, Request};
+//! use loadbalance::{Balancer, PickError, Request, WeightedRoundRobin};
 //! use proto::{Instance, NodeData};
 //!
 //! let at = |address: &str, weight| Instance::new(NodeData::at(address.parse().unwrap()).with_weight(weight)).unwrap();
-//! let name: Name = "weight-round-robin".parse()?;
-//! let balancer = Balancer::fixed([at("a:80", 5), at("b:80", 1), at("c:80", 1)], name.algorithm());
+//! let instances = [at("a:80", 5), at("b:80", 1), at("c:80", 1)];
+//! let balancer = Balancer::fixed(instances, WeightedRoundRobin::default());
 //!
 //! let mut cycle = String::new();
 //! for _ in 0..7 {
@@ -44,6 +44,8 @@ mod draw;
 mod error;
 mod explain;
 mod filter;
+mod following;
+mod gone;
 mod handle;
 mod hash;
 mod least_connections;

@@ -63,11 +63,11 @@ impl Name {
         }
     }
 
-    /// A new algorithm of this name.
+    /// A new algorithm of this name. One that goes by turns begins with anybody.
     pub fn algorithm(self) -> Box<dyn Algorithm> {
         match self {
-            Self::RoundRobin => Box::new(RoundRobin::default()),
-            Self::WeightRoundRobin => Box::new(WeightedRoundRobin::default()),
+            Self::RoundRobin => Box::new(RoundRobin::from_anywhere()),
+            Self::WeightRoundRobin => Box::new(WeightedRoundRobin::from_anywhere()),
             Self::Random => Box::new(Random),
             Self::WeightRandom => Box::new(WeightedRandom),
             Self::IpHash => Box::new(Hash::by_client()),

@@ -11,11 +11,29 @@ use crate::Candidate;
 
 /// An instance that was picked. It counts as a request in flight until this is dropped, so keep it for as long as that takes.
 ///
-/// Dropping it says that all went well; [`failed`](Self::failed) that it did not. A request that is given up, because it took too
-/// long, went wrong as far as the instance is concerned.
+/// Dropping it says that all went well; [`failed`](Self::failed) that it did not. A request that takes too long failed as far as the
+/// instance is concerned, so keep the guard outside of what is given up:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use loadbalance::{Balancer, Request, RoundRobin};
+/// # use proto::{Instance, NodeData};
+/// # async fn ask(instance: &Instance) {}
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let balancer = Balancer::fixed([Instance::new(NodeData::at("a:1".parse()?))?], RoundRobin::default());
+/// let picked = balancer.pick(&Request::default())?;
+/// if tokio::time::timeout(Duration::from_secs(1), ask(&picked)).await.is_err() {
+///     picked.failed();
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the request counts as done when this is dropped"]
 pub struct Picked<C: Borrow<Arc<Candidate>> = Arc<Candidate>> {
     candidate: C,
+    /// How many had failed in a row when it began.
+    failures: u32,
     end: End,
 }
 
@@ -23,7 +41,7 @@ pub struct Picked<C: Borrow<Arc<Candidate>> = Arc<Candidate>> {
 enum End {
     Done,
     Failed,
-    /// Somebody else counts it now.
+    /// It goes on, and somebody else counts it.
     Elsewhere,
 }
 
@@ -31,8 +49,8 @@ impl<C: Borrow<Arc<Candidate>>> Picked<C> {
     /// Counts a request in flight at this one, for those who choose by a [`Picker`](crate::Picker) themselves.
     #[inline]
     pub fn new(candidate: C) -> Self {
-        candidate.borrow().load().begin();
-        Self { candidate, end: End::Done }
+        let failures = candidate.borrow().load().begin();
+        Self { candidate, failures, end: End::Done }
     }
 
     /// The instance, with how much it has to do.
@@ -52,7 +70,7 @@ impl Picked<&Arc<Candidate>> {
     /// The same pick on its own, for a task that outlives the [`Handle`](crate::Handle).
     pub fn into_owned(mut self) -> Picked {
         self.end = End::Elsewhere;
-        Picked { candidate: self.candidate.clone(), end: End::Done }
+        Picked { candidate: self.candidate.clone(), failures: self.failures, end: End::Done }
     }
 }
 
@@ -68,7 +86,7 @@ impl<C: Borrow<Arc<Candidate>>> Drop for Picked<C> {
     #[inline]
     fn drop(&mut self) {
         match self.end {
-            End::Done => self.candidate().load().end(),
+            End::Done => self.candidate().load().end(self.failures),
             End::Failed => self.candidate().load().fail(),
             End::Elsewhere => {}
         }

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 /// Which of the instances that a filter leaves requests go to.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Pool {
     /// All of them.
     #[default]

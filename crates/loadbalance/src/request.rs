@@ -42,13 +42,17 @@ impl<'a> Request<'a> {
         Self::with_key(Key::Url(path))
     }
 
-    /// A request with any key, for [`Hash::by_key`](crate::Hash::by_key) and algorithms of one's own.
+    /// A request with any key (all with an empty one go to the same instance), for [`Hash::by_key`](crate::Hash::by_key) and algorithms of one's own.
     pub fn keyed(key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self::with_key(Key::Bytes(key.as_ref()))
     }
 
-    /// A request with this key.
+    /// A request with this key. An IPv4 address inside IPv6 is made IPv4.
     pub fn with_key(key: Key<'a>) -> Self {
+        let key = match key {
+            Key::Client(address) => Key::Client(address.to_canonical()),
+            other => other,
+        };
         Self { key: Some(key), ..Self::default() }
     }
 
@@ -96,7 +100,7 @@ impl<'a> Request<'a> {
 /// What a request is chosen by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// The client's address. IPv4 inside IPv6 is another one than IPv4 alone; [`Request::client`] makes one of both.
+    /// The client's address.
     Client(IpAddr),
     /// A path with its query.
     Url(&'a str),
@@ -138,7 +142,7 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// Reads a key of this kind: an address with or without a port, a path that begins with `/`, or any text.
+    /// Reads a key of this kind: an address with or without a port, a path that begins with `/`, or any text but an empty one.
     ///
     /// # Errors
     ///
@@ -154,7 +158,8 @@ impl KeyKind {
             }
             Self::Url if text.starts_with('/') => Ok(Key::Url(text)),
             Self::Url => Err(refused()),
-            Self::Bytes => Ok(Key::Bytes(text.as_bytes())),
+            Self::Bytes if !text.is_empty() => Ok(Key::Bytes(text.as_bytes())),
+            Self::Bytes => Err(refused()),
         }
     }
 
@@ -163,7 +168,7 @@ impl KeyKind {
         match self {
             Self::Client => "an IP address, with or without a port: 192.0.2.7, [2001:db8::1]:443",
             Self::Url => "a path with its query: /data/video?id=7",
-            Self::Bytes => "any text",
+            Self::Bytes => "any text but an empty one",
         }
     }
 }

@@ -2,24 +2,32 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::turn::{PerThread, Shared};
+use crate::turn::{Common, PerThread};
 use crate::{Algorithm, Candidate, Candidates, Picker, Request};
 
 /// Everybody in turn, in the order of the list, whatever their weights.
 ///
-/// Over any N picks in a row each of N instances has exactly one. When the list changes, the turn goes on with whose turn it was.
+/// While a list lasts, over any N picks in a row each of its N instances has exactly one, but for those that had been tried. When
+/// the list changes, the turn goes on with whose turn it was.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
+    /// Where the first list begins, if it has so many.
+    first: u64,
     /// What the last list was made into. Its turn is where the next one begins.
     last: Mutex<Option<Arc<Rotation>>>,
     per_thread: Option<PerThread>,
 }
 
 impl RoundRobin {
+    /// Begins with anybody, and not with the first: so that many clients that start at the same time do not all begin there.
+    pub fn from_anywhere() -> Self {
+        Self { first: u64::from(rand::random::<u32>()), ..Self::default() }
+    }
+
     /// With a turn for each thread, which saves threads on many processors from waiting for one counter. Each thread goes
     /// through the list in order; how the picks of several threads lie to each other is not said.
     pub fn per_thread() -> Self {
-        Self { last: Mutex::default(), per_thread: Some(PerThread::default()) }
+        Self { per_thread: Some(PerThread::default()), ..Self::default() }
     }
 }
 
@@ -33,9 +41,9 @@ impl Algorithm for RoundRobin {
             return Arc::new(RotationPerThread { turn: turn.clone(), among: candidates.len() as u64 });
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = last.as_ref().map_or(0, |last| last.continued(&candidates));
+        let turn = last.as_ref().map_or(self.first, |last| last.continued(&candidates));
         let next = Arc::new(Rotation {
-            turn: Shared::starting_at(turn),
+            turn: Common::starting_at(turn),
             among: candidates.len() as u64,
             candidates,
         });
@@ -47,7 +55,7 @@ impl Algorithm for RoundRobin {
 /// The turns on one list.
 #[derive(Debug)]
 struct Rotation {
-    turn: Shared,
+    turn: Common,
     among: u64,
     candidates: Candidates,
 }

@@ -31,12 +31,12 @@ pub(crate) enum List {
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {
     pub(crate) candidate: Arc<Candidate>,
-    pub(crate) place: Place,
+    pub(crate) standing: Standing,
 }
 
 /// Whether one may be picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Standing {
     Candidate,
     Filtered,
     Drained,
@@ -44,24 +44,32 @@ pub(crate) enum Place {
     Master,
 }
 
-/// Where everybody in a list has a place. The master is a candidate when nobody else is.
-pub(crate) fn places<'a>(
+/// How everybody in a list stands. The master is a candidate when nobody else is.
+pub(crate) fn standings<'a>(
     instances: impl Iterator<Item = &'a Instance> + Clone,
     filter: Option<&Filter>,
     master: Option<&InstanceId>,
-) -> Vec<Place> {
-    let place = |instance: &Instance| match instance.data.weight {
-        _ if filter.is_some_and(|filter| !filter.accepts(instance)) => Place::Filtered,
-        0 => Place::Drained,
-        _ if master == Some(&instance.id) => Place::Master,
-        _ => Place::Candidate,
+) -> Vec<Standing> {
+    let standing = |instance: &Instance| match instance.data.weight {
+        _ if filter.is_some_and(|filter| !filter.accepts(instance)) => Standing::Filtered,
+        0 => Standing::Drained,
+        _ if master == Some(&instance.id) => Standing::Master,
+        _ => Standing::Candidate,
     };
-    let mut places: Vec<_> = instances.map(place).collect();
-    if !places.contains(&Place::Candidate) {
-        let alone = places.iter_mut().filter(|place| **place == Place::Master);
-        alone.for_each(|place| *place = Place::Candidate);
+    let mut standings: Vec<_> = instances.map(standing).collect();
+    if !standings.contains(&Standing::Candidate) {
+        let alone = standings.iter_mut().filter(|standing| **standing == Standing::Master);
+        alone.for_each(|standing| *standing = Standing::Candidate);
     }
-    places
+    standings
+}
+
+/// Who decided a pick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Algorithm,
+    /// The algorithm had nobody but those who were tried: who has the least to do is taken.
+    Load,
 }
 
 /// How often an algorithm is asked to pick another one than those who were tried.
@@ -74,7 +82,7 @@ impl Snapshot {
         list: List,
         listed: Box<[Listed]>,
     ) -> Self {
-        let may_be = |listed: &&Listed| listed.place == Place::Candidate;
+        let may_be = |listed: &&Listed| listed.standing == Standing::Candidate;
         let candidates: Candidates =
             listed.iter().filter(may_be).map(|listed| listed.candidate.clone()).collect();
         let picker = match candidates.len() {
@@ -95,12 +103,17 @@ impl Snapshot {
         self.pick_carefully(request)
     }
 
-    /// A pick that passes over those who were tried, or says why there is none.
     #[cold]
     fn pick_carefully(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
-        if !request.is_retry() {
-            return Err(self.refusal(request));
+        if request.is_retry() {
+            self.pick_another(request).map(|(candidate, _)| candidate)
+        } else {
+            Err(self.refusal(request))
         }
+    }
+
+    /// A pick that passes over those who were tried.
+    pub(crate) fn pick_another(&self, request: &Request<'_>) -> Result<(&Arc<Candidate>, By), PickError> {
         for attempt in 0..ATTEMPTS {
             let picked = self.picker.pick(&request.at_attempt(attempt));
             let Some(candidate) = picked.and_then(|index| self.candidates.get(index)) else {
@@ -110,12 +123,13 @@ impl Snapshot {
                 break;
             };
             if !request.was_tried(candidate.id()) {
-                return Ok(candidate);
+                return Ok((candidate, By::Algorithm));
             }
         }
         // The algorithm insists on those who were tried.
         let others = self.candidates.iter().filter(|candidate| !request.was_tried(candidate.id()));
-        least_busy(others).ok_or(PickError::Tried { candidates: self.candidates.len() })
+        let least_busy = least_busy(others).ok_or(PickError::Tried { candidates: self.candidates.len() })?;
+        Ok((least_busy, By::Load))
     }
 
     fn refusal(&self, request: &Request<'_>) -> PickError {
@@ -135,8 +149,9 @@ impl Snapshot {
     }
 
     fn nobody(&self) -> PickError {
-        let count = |place| self.listed.iter().filter(|listed| listed.place == place).count();
-        let (listed, filtered, drained) = (self.listed.len(), count(Place::Filtered), count(Place::Drained));
+        let count = |standing| self.listed.iter().filter(|listed| listed.standing == standing).count();
+        let (listed, filtered, drained) =
+            (self.listed.len(), count(Standing::Filtered), count(Standing::Drained));
         match &self.filter {
             Some(filter) if filtered > 0 => {
                 PickError::Filtered { listed, filtered, drained, filter: filter.name().to_owned() }

@@ -11,9 +11,9 @@ pub(crate) struct Padded<T>(pub(crate) T);
 
 /// A turn that all threads share: nobody is skipped, and nobody has it twice.
 #[derive(Debug, Default)]
-pub(crate) struct Shared(Padded<AtomicU64>);
+pub(crate) struct Common(Padded<AtomicU64>);
 
-impl Shared {
+impl Common {
     pub(crate) fn starting_at(turn: u64) -> Self {
         Self(Padded(AtomicU64::new(turn)))
     }

@@ -2,47 +2,92 @@
 
 use super::ring::{Owners, PLACE_BITS, Point};
 
-/// The circle in equal parts (see [`Point`] for what is on it), each with its points in one line of the processor's cache, in order. `PER_LINE` entries fill one.
+/// The circle in equal parts (see [`Point`] for what is on it), each with its points in one line of the processor's cache, in order.
+/// `PER_LINE` entries fill one.
 pub(super) struct Lines<E, const PER_LINE: usize> {
     lines: Box<[Line<E, PER_LINE>]>,
-    /// How many bits of a place are within a line, and how many of these an entry does not have.
+    /// How many bits of a place are within a line, and these.
     low: u32,
-    lost: u32,
-    /// By how much an entry has to be behind a place to be surely so: 0, or 1 where bits are lost.
-    margin: u64,
-    /// The bits of a place that are within a line.
     mask: u64,
+    /// How many bits of an entry say whose the point is; the upper ones say where within its line.
+    owner_bits: u32,
     /// For each line that is full: the points that did not fit, and the first one of the lines after it as if it were at the
     /// last place of this one. In order.
     overflow: Box<[Point]>,
 }
 
-/// Behind its points a line has the first point of the lines after it, as often as there is room.
+/// Behind its points a line has the first point of the lines after it, at the last place there can be, as often as there is room.
 #[repr(align(64))]
 struct Line<E, const PER_LINE: usize>([E; PER_LINE]);
+
+/// A point within a line, in one number.
+pub(super) trait Entry: Copy + Ord + Send + Sync {
+    const BITS: u32;
+
+    fn from_u64(number: u64) -> Self;
+    fn to_u64(self) -> u64;
+}
+
+macro_rules! entry {
+    ($E:ty) => {
+        impl Entry for $E {
+            const BITS: u32 = <$E>::BITS;
+
+            #[inline]
+            fn from_u64(number: u64) -> Self {
+                number as $E
+            }
+
+            #[inline]
+            fn to_u64(self) -> u64 {
+                u64::from(self)
+            }
+        }
+    };
+}
+
+entry!(u32);
+entry!(u64);
 
 impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
     /// How many points a line has in the mean, at most: then few do not fit.
     const MEAN: u64 = PER_LINE as u64 * 5 / 8;
 
-    pub(super) fn new(owners: &Owners) -> Self {
+    /// How many bits of a place are within a line, for so many points.
+    fn low(many: u64) -> u32 {
         let mut bits = 0;
-        while owners.many() > Self::MEAN << bits {
+        while many > Self::MEAN << bits {
             bits += 1;
         }
-        let low = PLACE_BITS - bits;
+        PLACE_BITS - bits
+    }
+
+    /// Whether an entry has room for whose a point is and all of where.
+    pub(super) fn fit(owners: &Owners) -> bool {
+        Self::low(owners.many()) + owners.bits() <= E::BITS
+    }
+
+    /// For owners whose points [`fit`](Self::fit).
+    pub(super) fn new(owners: &Owners) -> Self {
+        let low = Self::low(owners.many());
         let (points, ends) = sorted(owners, low);
-        let lost = low.saturating_sub(E::BITS);
-        let (margin, mask) = (u64::from(lost > 0), (1 << low) - 1);
-        let mut lines = Self { lines: [].into(), low, lost, margin, mask, overflow: [].into() };
+        let mut lines = Self {
+            lines: [].into(),
+            low,
+            mask: (1 << low) - 1,
+            owner_bits: owners.bits(),
+            overflow: [].into(),
+        };
         let Some(first) = points.first() else { return lines };
+        let last = (1 << (E::BITS - lines.owner_bits)) - 1;
         // From the last line to the first: each needs to know who comes after it.
+        let bits = PLACE_BITS - low;
         let (mut made, mut overflow, mut next) = (Vec::with_capacity(1 << bits), Vec::new(), first.owner());
         for at in (0..1 << bits).rev() {
             let here = &points[ends[at] as usize..ends[at + 1] as usize];
-            let mut entries = [E::new(E::LAST, next); PER_LINE];
+            let mut entries = [lines.entry(last, next); PER_LINE];
             for (entry, point) in entries.iter_mut().zip(here) {
-                *entry = E::new(lines.within(point.place()), point.owner());
+                *entry = lines.entry(point.place() & lines.mask, point.owner());
             }
             if here.len() >= PER_LINE {
                 overflow.push(Point::new(((at as u64 + 1) << low) - 1, next));
@@ -58,12 +103,21 @@ impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
         lines
     }
 
-    /// The owner of the first point at or after a place, as a place in the list.
     #[inline]
-    pub(super) fn owner(&self, place: u64, owners: &Owners) -> Option<usize> {
+    fn entry(&self, within: u64, owner: u32) -> E {
+        E::from_u64(within << self.owner_bits | u64::from(owner))
+    }
+
+    #[inline]
+    fn owner_of(&self, entry: E) -> u32 {
+        (entry.to_u64() & ((1 << self.owner_bits) - 1)) as u32
+    }
+
+    /// The owner of the first point at or after a place.
+    #[inline]
+    pub(super) fn owner(&self, place: u64) -> Option<u32> {
         let line = self.lines.get((place >> self.low) as usize)?;
-        let within = self.within(place);
-        let sought = E::new(within, 0);
+        let sought = self.entry(place & self.mask, 0);
         // Halved without a branch, which the processor would guess wrong every other time.
         let (mut at, mut half) = (0, PER_LINE / 2);
         while half > 0 {
@@ -71,53 +125,30 @@ impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
             half /= 2;
         }
         let entry = line.0[at % PER_LINE];
-        if entry.within() >= within + self.margin {
-            return owners.in_list(entry.owner());
-        }
-        self.owner_exactly(place, owners)
+        if entry >= sought { Some(self.owner_of(entry)) } else { self.overflowed(place) }
+    }
+
+    /// The same behind a full line.
+    #[cold]
+    #[inline(never)]
+    fn overflowed(&self, place: u64) -> Option<u32> {
+        let from = self.overflow.partition_point(|point| point.place() < place);
+        self.overflow.get(from).map(|point| point.owner())
     }
 
     /// The owners of all points from a place on, once around the circle; some more than once.
     pub(super) fn owners_from(&self, place: u64) -> impl Iterator<Item = u32> {
         let first = (place >> self.low) as usize;
         let owners = move |at: usize, from: u64| {
-            let within = self.within(from);
+            let sought = self.entry(from & self.mask, 0);
             let entries = self.lines.get(at).into_iter().flat_map(|line| line.0.iter());
-            let entries = entries.filter(move |entry| entry.within() >= within).map(|entry| entry.owner());
+            let entries = entries.filter(move |entry| **entry >= sought).map(|entry| self.owner_of(*entry));
             let overflow = &self.overflow[self.overflow.partition_point(|point| point.place() < from)..];
             let is_here = move |point: &&Point| (point.place() >> self.low) as usize == at;
             entries.chain(overflow.iter().take_while(is_here).map(|point| point.owner()))
         };
         let others = (first + 1..self.lines.len()).chain(0..=first);
         owners(first, place).chain(others.flat_map(move |at| owners(at, (at as u64) << self.low)))
-    }
-
-    #[inline]
-    fn within(&self, place: u64) -> u64 {
-        (place & self.mask) >> self.lost
-    }
-
-    /// The same for a place that is in one with a point as far as entries can tell, or behind a full line.
-    #[cold]
-    #[inline(never)]
-    fn owner_exactly(&self, place: u64, owners: &Owners) -> Option<usize> {
-        let at = place >> self.low;
-        let (line, within) = (self.lines.get(at as usize)?, self.within(place));
-        let mut alike: Vec<_> =
-            line.0.iter().filter(|it| it.within() == within).map(|it| it.owner()).collect();
-        alike.dedup();
-        let is_next = |point: &Point| {
-            point.place() >= place && point.place() >> self.low == at && self.within(point.place()) == within
-        };
-        let points = alike.iter().flat_map(|owner| owners.points_of(*owner)).filter(is_next);
-        let later = || line.0.iter().find(|entry| entry.within() > within).map(|entry| entry.owner());
-        let overflow = || {
-            let from = self.overflow.partition_point(|point| point.place() < place);
-            self.overflow.get(from).filter(|point| point.place() >> self.low == at).map(|point| point.owner())
-        };
-        let after = || line.0.last().map(|entry| entry.owner());
-        let owner = points.min().map(Point::owner).or_else(later).or_else(overflow).or_else(after);
-        owners.in_list(owner?)
     }
 }
 
@@ -142,44 +173,3 @@ fn sorted(owners: &Owners, low: u32) -> (Vec<Point>, Vec<u32>) {
     }
     (points, ends)
 }
-
-/// Where a point is within its line, in the upper bits, and whose it is.
-pub(super) trait Entry: Copy + Ord + Send + Sync {
-    /// How many bits say where.
-    const BITS: u32;
-    /// How many owners it can tell apart.
-    const OWNERS: usize;
-    /// The last place within a line.
-    const LAST: u64 = (1 << Self::BITS) - 1;
-
-    fn new(within: u64, owner: u32) -> Self;
-    fn within(self) -> u64;
-    fn owner(self) -> u32;
-}
-
-macro_rules! entry {
-    ($E:ty, $bits:literal) => {
-        impl Entry for $E {
-            const BITS: u32 = $bits;
-            const OWNERS: usize = 1 << (<$E>::BITS - $bits);
-
-            #[inline]
-            fn new(within: u64, owner: u32) -> Self {
-                (within as $E) << (<$E>::BITS - $bits) | owner as $E
-            }
-
-            #[inline]
-            fn within(self) -> u64 {
-                (self >> (<$E>::BITS - $bits)) as u64
-            }
-
-            #[inline]
-            fn owner(self) -> u32 {
-                (self & (<$E>::MAX >> $bits)) as u32
-            }
-        }
-    };
-}
-
-entry!(u32, 16);
-entry!(u64, 40);

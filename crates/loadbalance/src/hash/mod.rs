@@ -13,12 +13,14 @@ use crate::{Algorithm, Candidates, KeyKind, Picker, Request};
 /// only its own keys move.
 ///
 /// Consistent hashing (Karger and others, 1997) with the points of ketama's kind: the key's place is XXH3-64 of its bytes, an
-/// instance's places follow from XXH3-64 of its id. An instance's share of the keys is in proportion to its weight, within some
-/// percent (docs/bench/pick.md has what was measured).
+/// instance's places follow from XXH3-64 of its id. Its share of the keys is in proportion to its weight, within some percent where
+/// there are up to 10,000 instances. Above that there are few points for each, and who has much less than the mean weight has one
+/// point all the same: of 100,000 instances with weights of 1 to 100, those of weight 1 have twice their share.
 ///
-/// What a weight is worth depends on a scale: the power of two at or above the mean weight of all, and the number of instances where
-/// that is above 4,000. When the scale changes, about half of the keys move; while all weights are equal, instances that come and
-/// go do not change it.
+/// What a weight is worth depends on a scale: the mean weight, rounded down, and that rounded up to a power of two; and how often
+/// 1,024 points for it have to be halved until there are at most 2^22 of all instances, which begins with 4,000 to 8,000. When the
+/// scale changes, about half of the keys move, and one weight that changes can do that. While all weights are equal, instances that
+/// come and go only do by their number.
 #[derive(Clone, Copy, Debug)]
 pub struct Hash {
     name: &'static str,
@@ -49,7 +51,7 @@ impl Algorithm for Hash {
 
     fn picker(&self, candidates: Candidates) -> Arc<dyn Picker> {
         let owners = Owners::new(&candidates);
-        if owners.len() <= <u32 as Entry>::OWNERS {
+        if Lines::<u32, 16>::fit(&owners) {
             Arc::new(Places { lines: Lines::<u32, 16>::new(&owners), owners, candidates, by: self.by })
         } else {
             Arc::new(Places { lines: Lines::<u64, 8>::new(&owners), owners, candidates, by: self.by })
@@ -84,7 +86,7 @@ impl<E: Entry, const PER_LINE: usize> Picker for Places<E, PER_LINE> {
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let place = request.hash_of(self.by)? >> OWNER_BITS;
         match request.attempt() {
-            0 => self.lines.owner(place, &self.owners),
+            0 => self.owners.in_list(self.lines.owner(place)?),
             _ => self.next_owner(place, request),
         }
     }

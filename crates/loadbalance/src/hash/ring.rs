@@ -12,11 +12,12 @@ const POINTS: u64 = 1024;
 /// How many points there are at most, but for one that everybody has.
 const MOST_POINTS: u64 = 1 << 22;
 
-/// How many bits of a hash are a place; the others of a point say whose it is.
-pub(super) const PLACE_BITS: u32 = 40;
+/// How many bits of a hash are a place; the others of a point say whose it is. With so few, entries of 4 bytes are exact for lists of
+/// up to some 30,000; 4 million points still lie 4,000 places apart.
+pub(super) const PLACE_BITS: u32 = 34;
 pub(super) const OWNER_BITS: u32 = u64::BITS - PLACE_BITS;
 
-/// A place on a circle of 2^40 and whose it is. A key belongs to the first point at or after its own place. Points at the same place, which are rare, are in the order of their owners.
+/// A place on a circle of 2^34 and whose it is. A key belongs to the first point at or after its own place. Points at the same place, which are rare, are in the order of their owners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point(u64);
 
@@ -48,7 +49,7 @@ pub(super) struct Owners {
 impl Owners {
     pub(super) fn new(candidates: &[Arc<Candidate>]) -> Self {
         // Nobody has a list of 16 million; the rest of one gets no keys.
-        let candidates = &candidates[..candidates.len().min(1 << OWNER_BITS)];
+        let candidates = &candidates[..candidates.len().min(1 << 24)];
         let scale = Scale::of(candidates);
         let owner = |it: &Arc<Candidate>| {
             (XxHash3_64::oneshot(it.id().as_str().as_bytes()), scale.points(it.weight()))
@@ -62,6 +63,11 @@ impl Owners {
             each: in_list.iter().map(|at| owner(&candidates[*at as usize])).collect(),
             in_list: Some(in_list),
         }
+    }
+
+    /// How many bits it takes to tell them apart.
+    pub(super) fn bits(&self) -> u32 {
+        usize::BITS - self.len().saturating_sub(1).leading_zeros()
     }
 
     /// How many there are.
@@ -113,7 +119,7 @@ impl Owners {
 }
 
 /// How many points weights are worth. Only powers of two, so that few changes of a list change it: what changes it moves keys of
-/// everybody.
+/// everybody. The mean weight is rounded down first: a few heavier ones among many of weight 1 change nothing.
 #[derive(Clone, Copy)]
 struct Scale {
     unit: u64,
@@ -124,14 +130,16 @@ impl Scale {
     fn of(candidates: &[Arc<Candidate>]) -> Self {
         let many = candidates.len().max(1) as u64;
         let total: u64 = candidates.iter().map(|it| u64::from(it.weight())).sum();
-        let mut points = POINTS;
-        while points > 1 && points * many > MOST_POINTS {
-            points /= 2;
+        let mut scale = Self { unit: (total / many).next_power_of_two(), points: POINTS };
+        let points =
+            |scale: Self| candidates.iter().map(|it| u64::from(scale.points(it.weight()))).sum::<u64>();
+        while scale.points > 1 && points(scale) > MOST_POINTS {
+            scale.points /= 2;
         }
-        Self { unit: (total / many).next_power_of_two(), points }
+        scale
     }
 
-    /// In the mean at most `points`, rounded down, and never none.
+    /// Rounded down, and never none.
     fn points(self, weight: u32) -> u32 {
         let many = (u64::from(weight) * self.points / self.unit).max(1);
         u32::try_from(many).unwrap_or(u32::MAX)

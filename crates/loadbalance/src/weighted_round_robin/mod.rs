@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use self::lattice::Lattice;
 use self::schedule::schedule;
 use crate::round_robin::because;
-use crate::turn::Shared;
+use crate::turn::Common;
 use crate::{Algorithm, Candidates, Picker, Request};
 
 /// Everybody in turn, each as often as its weight says, and as evenly spread as can be: 5, 1, 1 gives `aabaaca`.
@@ -19,8 +19,18 @@ use crate::{Algorithm, Candidates, Picker, Request};
 /// of some millions, and it grows with their logarithm. When the list changes, the cycle goes on at the same part of it.
 #[derive(Debug, Default)]
 pub struct WeightedRoundRobin {
+    /// Where the first cycle begins, as a fraction of 2^64.
+    first: u64,
     /// What the last list was made into.
     last: Mutex<Option<Arc<Cycle>>>,
+}
+
+impl WeightedRoundRobin {
+    /// Begins anywhere in its cycle, and not at the beginning: so that many clients that start at the same time do not all begin with
+    /// the same instance.
+    pub fn from_anywhere() -> Self {
+        Self { first: rand::random(), ..Self::default() }
+    }
 }
 
 /// The longest cycle that is written out.
@@ -42,10 +52,10 @@ impl Algorithm for WeightedRoundRobin {
             Order::Lattice(Lattice::new(&weights))
         };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let part = last.as_ref().map_or(0, |last| last.part());
+        let part = last.as_ref().map_or(self.first, |last| last.part());
         // The turn that this part of the cycle is in.
         let begin = ((u128::from(part) * u128::from(picks)) >> 64) as u64;
-        let turn = Shared::starting_at(begin);
+        let turn = Common::starting_at(begin);
         let next = Arc::new(Cycle { part, begin, turn, picks, order, weights });
         *last = Some(next.clone());
         next
@@ -70,7 +80,7 @@ struct Cycle {
     /// as it got it, however few turns its own cycle has: rounded to these it would be somewhat less after each list.
     part: u64,
     begin: u64,
-    turn: Shared,
+    turn: Common,
     picks: u64,
     order: Order,
     weights: Box<[u64]>,

@@ -36,8 +36,8 @@ struct Windows<'a> {
 
 const NOBODY: u32 = u32::MAX;
 
-/// Times are exact to this part of a slot.
-const PARTS: u64 = 256;
+/// Times are exact to this part of a slot: finer than the times of any two windows that do not end together lie apart.
+const PARTS: u64 = 1 << 31;
 
 impl<'a> Windows<'a> {
     fn new(weights: &'a [u64], picks: u64) -> Self {
