@@ -30,9 +30,9 @@ pub enum Name {
     Random,
     /// [`WeightedRandom`].
     WeightRandom,
-    /// [`Hash`] by the client's address.
+    /// [`Hash`](struct@Hash) by the client's address.
     IpHash,
-    /// [`Hash`] by a path with its query.
+    /// [`Hash`](struct@Hash) by a path with its query.
     UrlHash,
     /// [`LeastConnections`].
     LeastConnect,
