@@ -111,6 +111,24 @@ fn a_pick_of_a_list_that_is_new_allocates_nothing() {
     }
 }
 
+/// Also for the few keys that are so near to a border that it has to be looked at closely.
+#[test]
+fn no_key_of_many_allocates() {
+    for many in [3, 100, 10_000] {
+        for weights in [vec![1; many], (0..many as u32).map(|index| 1 + index % 5).collect()] {
+            let balancer = Balancer::fixed(listed(&weights), Hash::by_key());
+            let mut handle = balancer.handle();
+            handle.choose(&Request::keyed("key")).unwrap();
+            let measured = allocation_counter::measure(|| {
+                for key in 0..500_000u32 {
+                    handle.choose(&Request::keyed(&key.to_le_bytes())).unwrap();
+                }
+            });
+            assert_eq!(measured.count_total, 0, "{many}: {measured:?}");
+        }
+    }
+}
+
 /// A count that is 0 whatever happens would prove nothing.
 #[test]
 fn what_allocates_is_counted() {

@@ -92,13 +92,9 @@ fn where_nobody_is_picked_it_says_why() {
     let explained = balancer.explain(&Request::default());
     assert_eq!((&explained.chosen, &explained.error), (&None, &Some(PickError::Drained { listed: 2 })));
     assert!(explained.instances.iter().all(|it| it.verdict == Verdict::Drained));
-    assert_eq!(
-        serde_json::to_value(&explained).unwrap()["error"],
-        "all 2 instances are drained: their weight is 0"
-    );
-    assert!(
-        explained.to_string().ends_with("nobody was picked: all 2 instances are drained: their weight is 0")
-    );
+    let why = PickError::Drained { listed: 2 }.to_string();
+    assert_eq!(serde_json::to_value(&explained).unwrap()["error"], why);
+    assert!(explained.to_string().ends_with(&format!("nobody was picked: {why}")));
 
     let balancer = Balancer::builder(RoundRobin::default()).by_hand();
     let explained = balancer.explain(&Request::default());
@@ -141,7 +137,9 @@ fn every_algorithm_says_why_it_chose_one_and_not_the_others() {
         assert!(!not_chosen.contains(&of(Verdict::Chosen).next().unwrap().because), "{name}");
         assert!(explained.instances.iter().all(|it| !it.because.is_empty()), "{name}");
         let table = explained.to_string();
-        assert_eq!(table.lines().count(), 4, "{table}");
-        assert!(table.contains("i000002"), "{table}");
+        for it in &explained.instances {
+            let line = table.lines().find(|line| line.starts_with(it.id.as_str())).unwrap();
+            assert!(line.contains(&it.verdict.to_string()) && line.ends_with(&it.because), "{table}");
+        }
     }
 }

@@ -19,12 +19,8 @@ fn list(many: usize) -> Option<Instances> {
 
 /// Waits until a balancer has so many candidates.
 async fn has(balancer: &Balancer, many: usize) {
-    let taken = async {
-        while balancer.candidates().len() != many {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), taken).await.expect("the list is taken");
+    let taken = balancer.wait_for(|candidates| candidates.len() == many);
+    timeout(Duration::from_secs(30), taken).await.expect("the list is taken").unwrap();
 }
 
 #[tokio::test]

@@ -92,14 +92,9 @@ fn id(text: &str) -> Option<InstanceId> {
 
 /// Waits until these are the candidates.
 async fn becomes(balancer: &Balancer, expected: &[&str]) {
-    let taken = async {
-        while ids(balancer) != expected {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), taken)
-        .await
-        .unwrap_or_else(|_| panic!("{:?}, not {expected:?}", ids(balancer)));
+    let taken = balancer.wait_for(|now| now.iter().map(|it| it.id().as_str()).eq(expected.iter().copied()));
+    let taken = timeout(Duration::from_secs(30), taken).await;
+    taken.unwrap_or_else(|_| panic!("{:?}, not {expected:?}", ids(balancer))).unwrap();
 }
 
 #[tokio::test]
