@@ -1,5 +1,7 @@
 //! What holds for every algorithm and all lists.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod common;
 
 use std::collections::HashSet;

@@ -1,5 +1,7 @@
 //! A pick allocates nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod common;
 
 use std::collections::HashSet;
@@ -16,27 +18,17 @@ fn picks_allocate_nothing(what: &str, balancer: &Balancer, request: impl Fn(usiz
     // A thread draws its first number, and a handle looks at its first list.
     drop(balancer.pick(&requests[0]).unwrap());
     handle.choose(&requests[0]).unwrap();
-    let ways: [(&str, &mut dyn FnMut(&Request<'_>)); 3] = [
-        ("pick", &mut |request| drop(balancer.pick(request).unwrap())),
-        ("failed", &mut |request| balancer.pick(request).unwrap().failed()),
-        ("pick of a handle", &mut |request| drop(handle.pick(request).unwrap())),
-    ];
-    for (way, pick) in ways {
-        let measured = allocation_counter::measure(|| requests.iter().for_each(&mut *pick));
+    let measure = |way: &str, pick: &mut dyn FnMut(&Request<'_>)| {
+        let measured = allocation_counter::measure(|| requests.iter().for_each(pick));
         assert_eq!(measured.count_total, 0, "{what}: {way}: {measured:?}");
-    }
-    let measured = allocation_counter::measure(|| {
-        for request in &requests {
-            handle.choose(request).unwrap();
-        }
-    });
-    assert_eq!(measured.count_total, 0, "{what}: choose: {measured:?}");
-    let measured = allocation_counter::measure(|| {
-        for request in &requests {
-            drop(handle.pick(request).unwrap().into_owned());
-        }
-    });
-    assert_eq!(measured.count_total, 0, "{what}: into_owned: {measured:?}");
+    };
+    measure("pick", &mut |request| drop(balancer.pick(request).unwrap()));
+    measure("pick of a handle", &mut |request| drop(handle.pick(request).unwrap()));
+    measure("into_owned", &mut |request| drop(handle.pick(request).unwrap().into_owned()));
+    measure("choose", &mut |request| assert!(handle.choose(request).is_ok()));
+    // While somebody is passed over, picks go another way.
+    measure("failed", &mut |request| balancer.pick(request).unwrap().failed());
+    measure("pick after failures", &mut |request| drop(handle.pick(request).unwrap()));
 }
 
 /// Weights of each kind that an algorithm may treat in its own way.

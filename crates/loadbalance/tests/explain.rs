@@ -1,5 +1,7 @@
 //! Why a pick went as it did, for people and as JSON.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod common;
 
 use std::collections::HashSet;
@@ -58,7 +60,7 @@ async fn everybody_has_a_verdict_and_a_reason() {
         ]
     );
     assert_eq!(explained.algorithm, "round-robin");
-    assert_eq!(explained.chosen.as_ref().map(|id| id.as_str()), Some("chosen"));
+    assert_eq!(explained.chosen.as_ref().map(loadbalance::InstanceId::as_str), Some("chosen"));
     assert_eq!(explained.error, None);
     let third = 1.0 / 3.0;
     let shares: Vec<_> = explained.instances.iter().map(|it| it.share).collect();

@@ -1,5 +1,7 @@
 //! Lists from a channel, whatever comes through it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod common;
 
 use std::sync::Arc;

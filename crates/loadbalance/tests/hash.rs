@@ -1,5 +1,7 @@
 //! The same instance for the same key.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod common;
 
 use std::collections::{HashMap, HashSet};

@@ -1,5 +1,7 @@
 //! What is counted, for whom, and until when.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod common;
 
 use std::collections::{HashMap, VecDeque};

@@ -1,5 +1,7 @@
 //! Whose turn it is, whatever happens to the list.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
 mod common;
 
 use common::{instance, listed, number_of, picker};
