@@ -1,0 +1,42 @@
+//! Who has the least to do. A pick counts, so it is the one by a guard that is judged.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use loadbalance::{LeastConnections, Picker};
+
+use crate::Bench;
+use crate::floors::{TwoDraws, counted};
+use crate::list::{List, Weights};
+use crate::measure::lap;
+use crate::ours::{COUNTED, GUARD, Ours, plain};
+use crate::peers::tower::{self, TOWER};
+use crate::race::{Case, Race};
+
+pub(crate) const FLOOR: &str = "floor f";
+
+pub(crate) fn least_connections(bench: &mut Bench, list: &List, of: Case) {
+    let ours = Ours::new(list, || LeastConnections);
+    let slots = counted(list);
+    let floor: Arc<dyn Picker> = Arc::new(TwoDraws { slots: slots.clone() });
+    let tower = tower::balancer(list);
+    bench.each_number_of_threads(of, |of| {
+        let mut race = Race::new(of);
+        ours.race(&mut race, plain);
+        let pick = |_: &mut (), turn| {
+            let slot = slots.get(floor.pick(&plain(turn))?)?;
+            slot.in_flight.fetch_add(1, Relaxed);
+            black_box(Arc::as_ptr(&slot.candidate));
+            slot.in_flight.fetch_sub(1, Relaxed);
+            Some(())
+        };
+        race.add(FLOOR, lap(|| (), pick));
+        race.add_sleeping(TOWER, tower::balancer_lap(&tower));
+        let limit = if of.weights == Weights::Equal { 1.1 } else { 1.3 };
+        race.compare(COUNTED, FLOOR, Some(limit));
+        race.compare(GUARD, FLOOR, Some(limit));
+        race.compare(GUARD, TOWER, Some(1.0 / 10.0));
+        race
+    });
+}

@@ -1,0 +1,44 @@
+//! The races, a file for each algorithm.
+
+mod hash;
+mod least_connections;
+mod random;
+mod round_robin;
+mod weighted_random;
+mod weighted_round_robin;
+
+pub(crate) use self::hash::hash;
+pub(crate) use self::least_connections::least_connections;
+pub(crate) use self::random::random;
+pub(crate) use self::round_robin::{per_thread, round_robin};
+pub(crate) use self::weighted_random::weighted_random;
+pub(crate) use self::weighted_round_robin::weighted_round_robin;
+
+use crate::list::{List, Weights};
+use crate::race::Case;
+
+/// One algorithm, with the lists that it is measured on.
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    pub(crate) weights: &'static [Weights],
+    pub(crate) race: fn(&mut crate::Bench, &List, Case),
+}
+
+const EQUAL: &[Weights] = &[Weights::Equal];
+const BOTH: &[Weights] = &[Weights::Equal, Weights::Mixed];
+
+/// Those that do not look at weights are measured with equal ones.
+pub(crate) const FAMILIES: [Family; 7] = [
+    Family { name: "round-robin", weights: EQUAL, race: round_robin },
+    Family { name: "round-robin per thread", weights: EQUAL, race: per_thread },
+    Family { name: "weight-round-robin", weights: BOTH, race: weighted_round_robin },
+    Family { name: "random", weights: EQUAL, race: random },
+    Family { name: "weight-random", weights: BOTH, race: weighted_random },
+    Family { name: "hash", weights: BOTH, race: hash },
+    Family { name: "least-connect", weights: BOTH, race: least_connections },
+];
+
+/// A limit up to so many instances, and another one from there on to ten thousand.
+fn by_size(many: usize, limits: &[(usize, f64)]) -> Option<f64> {
+    limits.iter().find(|(most, _)| many <= *most).map(|(_, limit)| *limit)
+}
