@@ -4,15 +4,13 @@ use loadbalance::{Hash, Request};
 use pingora_load_balancing::selection;
 
 use crate::Bench;
-use crate::cases::by_size;
+use crate::cases::{by_size, floor, peer};
 use crate::floors::Slots;
 use crate::list::{KEYS, List, keys};
 use crate::ours::{FIXED, OWNED, Ours, fixed};
-use crate::peers::ketama::{self, KETAMA};
-use crate::peers::pingora::{self, BALANCER};
+use crate::peers::ketama;
+use crate::peers::pingora;
 use crate::race::{Case, Race};
-
-pub(crate) const FLOOR: &str = "floor e";
 
 pub(crate) fn hash(bench: &mut Bench, list: &List, of: Case) {
     let keys = keys(KEYS);
@@ -26,16 +24,16 @@ pub(crate) fn hash(bench: &mut Bench, list: &List, of: Case) {
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
         ours.race(&mut race, request);
-        race.add(FLOOR, fixed(&floor, &list.candidates, request));
+        race.add(floor::E, fixed(&floor, &list.candidates, request));
         if let Some(ring) = &ring {
-            race.add(KETAMA, ketama::ring_lap(ring, &keys));
+            race.add(peer::KETAMA, ketama::ring_lap(ring, &keys));
         }
         if let Some(balancer) = &balancer {
-            race.add(BALANCER, pingora::balancer_lap(balancer, &keys));
+            race.add(peer::BALANCER, pingora::balancer_lap(balancer, &keys));
         }
-        race.compare(FIXED, FLOOR, by_size(of.many, &[(1000, 2.0), (10_000, 3.5)]));
-        race.compare(FIXED, KETAMA, (of.many >= 100).then_some(0.4));
-        race.compare(OWNED, BALANCER, Some(1.0 / 5.0));
+        race.compare(FIXED, floor::E, by_size(of.many, &[(1000, 2.0), (10_000, 3.5)]));
+        race.compare(FIXED, peer::KETAMA, (of.many >= 100).then_some(0.4));
+        race.compare(OWNED, peer::BALANCER, Some(1.0 / 5.0));
         race
     });
 }

@@ -7,14 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use loadbalance::{LeastConnections, Picker};
 
 use crate::Bench;
+use crate::cases::{floor, peer};
 use crate::floors::{TwoDraws, counted};
 use crate::list::{List, Weights};
 use crate::measure::lap;
 use crate::ours::{COUNTED, GUARD, Ours, plain};
-use crate::peers::tower::{self, TOWER};
+use crate::peers::tower;
 use crate::race::{Case, Race};
-
-pub(crate) const FLOOR: &str = "floor f";
 
 pub(crate) fn least_connections(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, || LeastConnections);
@@ -31,12 +30,12 @@ pub(crate) fn least_connections(bench: &mut Bench, list: &List, of: Case) {
             slot.in_flight.fetch_sub(1, Relaxed);
             Some(())
         };
-        race.add(FLOOR, lap(|| (), pick));
-        race.add_sleeping(TOWER, tower::balancer_lap(&tower));
+        race.add(floor::F, lap(|| (), pick));
+        race.add_sleeping(peer::TOWER, tower::balancer_lap(&tower));
         let limit = if of.weights == Weights::Equal { 1.1 } else { 1.3 };
-        race.compare(COUNTED, FLOOR, Some(limit));
-        race.compare(GUARD, FLOOR, Some(limit));
-        race.compare(GUARD, TOWER, Some(1.0 / 10.0));
+        race.compare(COUNTED, floor::F, Some(limit));
+        race.compare(GUARD, floor::F, Some(limit));
+        race.compare(GUARD, peer::TOWER, Some(1.0 / 10.0));
         race
     });
 }

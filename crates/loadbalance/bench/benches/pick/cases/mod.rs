@@ -17,6 +17,16 @@ pub(crate) use self::weighted_round_robin::weighted_round_robin;
 use crate::list::{List, Weights};
 use crate::race::Case;
 
+/// What each is held against.
+pub(crate) mod floor {
+    pub(crate) const A: &str = "floor a";
+    pub(crate) const D: &str = "floor d";
+    pub(crate) const E: &str = "floor e";
+    pub(crate) const F: &str = "floor f";
+}
+
+pub(crate) use crate::peers::name as peer;
+
 /// One algorithm, with the lists that it is measured on.
 pub(crate) struct Family {
     pub(crate) name: &'static str,

@@ -4,13 +4,12 @@ use loadbalance::Random;
 use pingora_load_balancing::selection;
 
 use crate::Bench;
+use crate::cases::{floor, peer};
 use crate::floors::Draw;
 use crate::list::List;
 use crate::ours::{FIXED, OWNED, Ours, fixed, plain};
-use crate::peers::pingora::{self, BALANCER, SELECTOR};
+use crate::peers::pingora;
 use crate::race::{Case, Race};
-
-pub(crate) const FLOOR: &str = "floor d";
 
 pub(crate) fn random(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, || Random);
@@ -20,14 +19,14 @@ pub(crate) fn random(bench: &mut Bench, list: &List, of: Case) {
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
         ours.race(&mut race, plain);
-        race.add(FLOOR, fixed(&floor, &list.candidates, plain));
+        race.add(floor::D, fixed(&floor, &list.candidates, plain));
         if let (Some(selector), Some(balancer)) = (&selector, &balancer) {
-            race.add(SELECTOR, pingora::selector_lap(selector, &[]));
-            race.add(BALANCER, pingora::balancer_lap(balancer, &[]));
+            race.add(peer::SELECTOR, pingora::selector_lap(selector, &[]));
+            race.add(peer::BALANCER, pingora::balancer_lap(balancer, &[]));
         }
-        race.compare(FIXED, FLOOR, Some(1.4));
-        race.compare(FIXED, SELECTOR, Some(1.0 / 5.0));
-        race.compare(OWNED, BALANCER, Some(1.0 / 5.0));
+        race.compare(FIXED, floor::D, Some(1.4));
+        race.compare(FIXED, peer::SELECTOR, Some(1.0 / 5.0));
+        race.compare(OWNED, peer::BALANCER, Some(1.0 / 5.0));
         race
     });
 }

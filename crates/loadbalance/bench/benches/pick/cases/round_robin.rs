@@ -4,13 +4,12 @@ use loadbalance::RoundRobin;
 use pingora_load_balancing::selection;
 
 use crate::Bench;
+use crate::cases::{floor, peer};
 use crate::floors::Counter;
 use crate::list::List;
 use crate::ours::{CHOOSE, FIXED, OWNED, Ours, fixed, plain};
-use crate::peers::pingora::{self, BALANCER, SELECTOR};
+use crate::peers::pingora;
 use crate::race::{Case, Race};
-
-pub(crate) const FLOOR: &str = "floor a";
 
 pub(crate) fn round_robin(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, RoundRobin::default);
@@ -20,15 +19,15 @@ pub(crate) fn round_robin(bench: &mut Bench, list: &List, of: Case) {
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
         ours.race(&mut race, plain);
-        race.add(FLOOR, fixed(&floor, &list.candidates, plain));
+        race.add(floor::A, fixed(&floor, &list.candidates, plain));
         if let (Some(selector), Some(balancer)) = (&selector, &balancer) {
-            race.add(SELECTOR, pingora::selector_lap(selector, &[]));
-            race.add(BALANCER, pingora::balancer_lap(balancer, &[]));
+            race.add(peer::SELECTOR, pingora::selector_lap(selector, &[]));
+            race.add(peer::BALANCER, pingora::balancer_lap(balancer, &[]));
         }
-        race.compare(FIXED, FLOOR, Some(1.1));
-        race.compare(FIXED, SELECTOR, Some(0.6));
-        race.compare(CHOOSE, BALANCER, Some(1.0 / 12.0));
-        race.compare(OWNED, BALANCER, Some(1.0 / 5.0));
+        race.compare(FIXED, floor::A, Some(1.1));
+        race.compare(FIXED, peer::SELECTOR, Some(0.6));
+        race.compare(CHOOSE, peer::BALANCER, Some(1.0 / 12.0));
+        race.compare(OWNED, peer::BALANCER, Some(1.0 / 5.0));
         race
     });
 }
@@ -39,8 +38,8 @@ pub(crate) fn per_thread(bench: &mut Bench, list: &List, of: Case) {
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
         ours.race(&mut race, plain);
-        race.add(FLOOR, fixed(&floor, &list.candidates, plain));
-        race.compare(FIXED, FLOOR, (of.threads > 1).then_some(0.1));
+        race.add(floor::A, fixed(&floor, &list.candidates, plain));
+        race.compare(FIXED, floor::A, (of.threads > 1).then_some(0.1));
         race
     });
 }

@@ -4,13 +4,12 @@ use loadbalance::WeightedRoundRobin;
 use pingora_load_balancing::selection;
 
 use crate::Bench;
-use crate::cases::by_size;
-use crate::cases::round_robin::FLOOR;
+use crate::cases::{by_size, floor, peer};
 use crate::floors::Counter;
 use crate::list::List;
 use crate::ours::{FIXED, OWNED, Ours, fixed, plain};
-use crate::peers::pingora::{self, BALANCER, SELECTOR};
-use crate::peers::weighted_rs::{self, SCAN};
+use crate::peers::pingora;
+use crate::peers::weighted_rs;
 use crate::race::{Case, Race};
 
 pub(crate) fn weighted_round_robin(bench: &mut Bench, list: &List, of: Case) {
@@ -22,18 +21,18 @@ pub(crate) fn weighted_round_robin(bench: &mut Bench, list: &List, of: Case) {
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
         ours.race(&mut race, plain);
-        race.add(FLOOR, fixed(&floor, &list.candidates, plain));
+        race.add(floor::A, fixed(&floor, &list.candidates, plain));
         if of.threads == 1 {
-            race.add(SCAN, weighted_rs::scan_lap(&scan));
+            race.add(peer::SCAN, weighted_rs::scan_lap(&scan));
         }
         if let (Some(selector), Some(balancer)) = (&selector, &balancer) {
-            race.add(SELECTOR, pingora::selector_lap(selector, &[]));
-            race.add(BALANCER, pingora::balancer_lap(balancer, &[]));
+            race.add(peer::SELECTOR, pingora::selector_lap(selector, &[]));
+            race.add(peer::BALANCER, pingora::balancer_lap(balancer, &[]));
         }
-        race.compare(FIXED, FLOOR, by_size(of.many, &[(1000, 1.4), (10_000, 2.2)]));
-        race.compare(FIXED, SCAN, (of.many >= 1000).then_some(1.0 / 20.0));
-        race.compare(FIXED, SELECTOR, None);
-        race.compare(OWNED, BALANCER, Some(1.0 / 5.0));
+        race.compare(FIXED, floor::A, by_size(of.many, &[(1000, 1.4), (10_000, 2.2)]));
+        race.compare(FIXED, peer::SCAN, (of.many >= 1000).then_some(1.0 / 20.0));
+        race.compare(FIXED, peer::SELECTOR, None);
+        race.compare(OWNED, peer::BALANCER, Some(1.0 / 5.0));
         race
     });
 }

@@ -5,8 +5,6 @@ use pingora_ketama::{Bucket, Continuum};
 use crate::list::{KEYS, List};
 use crate::measure::{Lap, lap};
 
-pub(crate) const KETAMA: &str = "pingora-ketama";
-
 /// More units of weight take it too long to prepare for.
 const MOST: u64 = 1_000_000;
 

@@ -7,6 +7,18 @@ pub(crate) mod tower;
 pub(crate) mod volo;
 pub(crate) mod weighted_rs;
 
+/// What they are called in tables.
+pub(crate) mod name {
+    pub(crate) const SELECTOR: &str = "pingora selector";
+    pub(crate) const BALANCER: &str = "pingora LoadBalancer";
+    pub(crate) const KETAMA: &str = "pingora-ketama";
+    pub(crate) const ALIAS: &str = "rand_distr";
+    pub(crate) const TOWER: &str = "tower p2c";
+    pub(crate) const VOLO: &str = "volo";
+    pub(crate) const SCAN: &str = "nginx-style scan";
+    pub(crate) const RING: &str = "pingora Consistent";
+}
+
 /// The crates beside which it is measured, with their versions, as they were built in.
 pub(crate) fn versions() -> Vec<(&'static str, &'static str)> {
     const PEERS: [&str; 6] =

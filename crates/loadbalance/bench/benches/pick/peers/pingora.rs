@@ -11,9 +11,6 @@ use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 use crate::list::{KEYS, List};
 use crate::measure::{Lap, lap};
 
-pub(crate) const SELECTOR: &str = "pingora selector";
-pub(crate) const BALANCER: &str = "pingora LoadBalancer";
-
 /// Its places are 16 bits wide.
 const MOST: usize = 65_000;
 

@@ -6,8 +6,6 @@ use rand_distr::weighted::WeightedAliasIndex;
 use crate::list::List;
 use crate::measure::{Lap, lap};
 
-pub(crate) const ALIAS: &str = "rand_distr";
-
 pub(crate) fn table(list: &List) -> WeightedAliasIndex<u32> {
     WeightedAliasIndex::new(list.weights().collect()).expect("the weights are above 0")
 }

@@ -16,8 +16,6 @@ use tower::load::{CompleteOnResponse, PendingRequests};
 use crate::list::List;
 use crate::measure::{Lap, lap};
 
-pub(crate) const TOWER: &str = "tower p2c";
-
 type Balancer = Balance<ServiceList<Vec<PendingRequests<Answers>>>, ()>;
 
 /// A service that answers at once with its place.

@@ -12,8 +12,6 @@ use volo::net::Address;
 use crate::list::List;
 use crate::measure::{Lap, lap};
 
-pub(crate) const VOLO: &str = "volo";
-
 pub(crate) struct Balancer {
     balance: WeightedRandomBalance<()>,
     discover: StaticDiscover,

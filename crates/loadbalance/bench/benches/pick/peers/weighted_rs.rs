@@ -7,8 +7,6 @@ use weighted_rs::{SmoothWeight, Weight as _};
 use crate::list::List;
 use crate::measure::{Lap, lap};
 
-pub(crate) const SCAN: &str = "nginx-style scan";
-
 pub(crate) fn scan(list: &List) -> Mutex<SmoothWeight<usize>> {
     let mut scan = SmoothWeight::new();
     for (place, weight) in list.weights().enumerate() {
