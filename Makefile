@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check chaos bench fuzz audit
+.PHONY: help demo test unit check chaos bench bench-zk fuzz audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -21,6 +21,7 @@ unit: ## the tests that need no server and no network
 check: ## formatting, clippy, documentation, and where dependencies come from
 	@scripts/setup.sh compiler
 	cargo fmt --all --check
+	cargo fmt --manifest-path crates/loadbalance/bench/Cargo.toml --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 	scripts/cargo-deny.sh --all-features check bans licenses sources
@@ -30,7 +31,11 @@ chaos: ## random faults for a minute, and whether what is promised held (DURATIO
 	@cargo build -p demo -p chaos
 	@cargo run --quiet -p chaos -- run $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(SLACK),--slack $(SLACK)) $(if $(BREAK),--break $(BREAK))
 
-bench: ## registration and discovery beside the bare client, written to docs/bench
+bench: ## what a pick costs beside floors and peers, written to docs/bench/pick.md (QUICK=1: two minutes, nothing written)
+	@scripts/setup.sh compiler c++ cmake
+	cargo bench --locked --manifest-path crates/loadbalance/bench/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/loadbalance-bench -- $(if $(QUICK),--quick)
+
+bench-zk: ## registration and discovery beside the bare client, written to docs/bench
 	@scripts/setup.sh compiler zookeeper
 	cargo bench -p registry
 

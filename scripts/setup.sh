@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, c++, zookeeper. Says nothing when it is; on Debian, as root,
+# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper. Says nothing when it is; on Debian, as root,
 # installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
@@ -19,8 +19,12 @@ for need in "$@"; do
         command -v cc >/dev/null || packages+=(gcc libc6-dev)
         ;;
     c++)
-        # The fuzzer is written in it.
+        # The fuzzer is written in it, and so is what a peer in a bench builds.
         command -v c++ >/dev/null || packages+=(g++)
+        ;;
+    cmake)
+        # A peer in the bench of loadbalance builds a C library with it.
+        command -v cmake >/dev/null || packages+=(cmake)
         ;;
     zookeeper)
         # The jars alone, as crates/zk-local would install them at the first test: here nobody's patience runs out.
@@ -28,7 +32,7 @@ for need in "$@"; do
         has_java || packages+=(default-jre-headless)
         ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, c++, zookeeper" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper" >&2
         exit 2
         ;;
     esac

@@ -1,6 +1,6 @@
 //! What registering, the first list and a change cost on a real ZooKeeper, beside the same work by the bare client.
 //!
-//! `make bench` runs all of it, `cargo bench -p registry -- register` one. A server is started for it unless `--zk`
+//! `make bench-zk` runs all of it, `cargo bench -p registry -- register` one. A server is started for it unless `--zk`
 //! names one. The figures that count are ratios within one round; nothing here passes or fails.
 
 mod change;

@@ -49,7 +49,7 @@ impl Ours {
         race: &mut Race<'a>,
         request: impl Fn(usize) -> Request<'r> + Copy + Sync + 'a,
     ) {
-        race.add(FIXED, fixed(&self.picker, &self.candidates, request));
+        self.race_uncounted(race, request);
         let counted = move |_: &mut (), turn| {
             let place = self.picker.pick(&request(turn))?;
             let counter = &self.counters[place].0;
@@ -59,6 +59,17 @@ impl Ours {
             Some(place)
         };
         race.add(COUNTED, lap(|| (), counted));
+        race.compare(GUARD, COUNTED, Some(SWAP));
+    }
+
+    /// The same without the counter beside the fixed list, for an algorithm that looks at counters: those that it looks at
+    /// cannot be had from outside.
+    pub(crate) fn race_uncounted<'a, 'r: 'a>(
+        &'a self,
+        race: &mut Race<'a>,
+        request: impl Fn(usize) -> Request<'r> + Copy + Sync + 'a,
+    ) {
+        race.add(FIXED, fixed(&self.picker, &self.candidates, request));
         let handle = || self.balancer.handle();
         race.add(
             CHOOSE,
@@ -75,7 +86,6 @@ impl Ours {
         };
         race.add(OWNED, lap(|| (), owned));
         race.compare(CHOOSE, FIXED, Some(SWAP));
-        race.compare(GUARD, COUNTED, Some(SWAP));
     }
 }
 

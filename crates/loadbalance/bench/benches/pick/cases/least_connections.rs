@@ -1,4 +1,4 @@
-//! Who has the least to do. A pick counts, so it is the one by a guard that is judged.
+//! Who has the least to do.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::cases::{floor, peer};
 use crate::floors::{TwoDraws, counted};
 use crate::list::{List, Weights};
 use crate::measure::lap;
-use crate::ours::{COUNTED, GUARD, Ours, plain};
+use crate::ours::{FIXED, GUARD, Ours, SWAP, fixed, plain};
 use crate::peers::tower;
 use crate::race::{Case, Race};
 
@@ -22,7 +22,8 @@ pub(crate) fn least_connections(bench: &mut Bench, list: &List, of: Case) {
     let tower = tower::balancer(list);
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
-        ours.race(&mut race, plain);
+        ours.race_uncounted(&mut race, plain);
+        race.add(floor::F_ALONE, fixed(&floor, &list.candidates, plain));
         let pick = |_: &mut (), turn| {
             let slot = slots.get(floor.pick(&plain(turn))?)?;
             slot.in_flight.fetch_add(1, Relaxed);
@@ -33,8 +34,9 @@ pub(crate) fn least_connections(bench: &mut Bench, list: &List, of: Case) {
         race.add(floor::F, lap(|| (), pick));
         race.add_sleeping(peer::TOWER, tower::balancer_lap(&tower));
         let limit = if of.weights == Weights::Equal { 1.1 } else { 1.3 };
-        race.compare(COUNTED, floor::F, Some(limit));
-        race.compare(GUARD, floor::F, Some(limit));
+        race.compare(FIXED, floor::F_ALONE, Some(limit));
+        // By a guard there is the change of lists besides.
+        race.compare(GUARD, floor::F, Some(limit * SWAP));
         race.compare(GUARD, peer::TOWER, Some(1.0 / 10.0));
         race
     });

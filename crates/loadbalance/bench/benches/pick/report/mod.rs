@@ -47,7 +47,8 @@ fewer than 5 of them and is not judged. A ratio is the median of the ratios with
 - The floors are what every implementation has to do: (a) a shared counter, (d) a draw from the thread's own wyrand,
   (e) XXH3 of the key and a look at a table of 128 slots for each instance, (f) two draws, a comparison of two counters
   that lie in the list, and one of them up and down. They are pickers too, behind the same `Arc<dyn Picker>`, with the
-  same look at the list.
+  same look at the list. `uncounted` (f) is its draws and its comparison alone. What a guard adds to (f) may cost
+  1.4 times as much, for the list can change.
 - pingora's selector is a fixed list, its LoadBalancer one that can be replaced; both have at most 65,535 places.
   The nginx-style scan is weighted-rs, without its lock. tower's balancer is behind a mutex. pingora-ketama has 160
   points for each unit of weight, and up to a million units were tried.
