@@ -35,9 +35,16 @@ pub(crate) struct Sample {
 }
 
 pub(crate) fn sample(lap: &Lap<'_>, threads: usize, picks: u64) -> Sample {
-    // Whoever went before has filled the caches with what is his: a fast one would mostly be seen fetching its own.
-    lap(picks.min(2 * KEYS as u64), 0);
-    if threads == 1 { alone(lap, picks) } else { together(lap, threads, picks) }
+    if threads > 1 {
+        return together(lap, threads, picks);
+    }
+    warm_up(lap, picks, 0);
+    alone(lap, picks)
+}
+
+/// Whoever went before has filled the caches with what is his: a fast one would mostly be seen fetching its own.
+fn warm_up(lap: &Lap<'_>, picks: u64, from: usize) {
+    lap(picks.min((picks / 2).max(2 * KEYS as u64)), from);
 }
 
 /// By the clock of the thread, which stands still while something else runs.
@@ -61,7 +68,7 @@ struct Span {
 fn together(lap: &Lap<'_>, threads: usize, picks: u64) -> Sample {
     let (start, ready) = (Barrier::new(threads), AtomicUsize::new(0));
     let run = |thread: usize| {
-        lap(picks.min(64), thread * 997);
+        warm_up(lap, picks, thread * 997);
         start.wait();
         // The barrier wakes one after the other.
         ready.fetch_add(1, SeqCst);

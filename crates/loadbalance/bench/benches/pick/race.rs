@@ -1,6 +1,7 @@
 //! Several ways to pick, taken turn about.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
@@ -30,6 +31,18 @@ pub(crate) struct Case {
     pub(crate) many: usize,
     pub(crate) weights: Weights,
     pub(crate) threads: usize,
+}
+
+impl Case {
+    fn on(self) -> &'static str {
+        if self.threads == 1 { "1 thread" } else { "2 threads" }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}, {}", self.many, self.weights.as_str(), self.on())
+    }
 }
 
 /// How long a race may take.
@@ -88,6 +101,9 @@ impl Outcome {
 const LAP: f64 = 1_000_000.0;
 const LAP_TOGETHER: f64 = 400_000.0;
 
+/// The most instances for which anything is to be reached.
+const JUDGED: usize = 10_000;
+
 /// So many rounds without a disturbance are enough.
 const ENOUGH: usize = 5;
 
@@ -105,11 +121,12 @@ impl<'a> Race<'a> {
         self.racers.push(Racer { name, lap, sleeps: true });
     }
 
-    /// One is compared to another: at most so many times its time is to be reached, if anything is.
+    /// One is compared to another: at most so many times its time is to be reached, if anything is, by up to ten thousand
+    /// instances. More are for information.
     pub(crate) fn compare(&mut self, of: &'static str, to: &'static str, at_most: Option<f64>) {
         let is_here = |name| self.racers.iter().any(|racer| racer.name == name);
         if is_here(of) && is_here(to) {
-            self.compared.push((of, to, at_most));
+            self.compared.push((of, to, at_most.filter(|_| self.of.many <= JUDGED)));
         }
     }
 
@@ -122,8 +139,7 @@ impl<'a> Race<'a> {
         let mut group = criterion.benchmark_group(family);
         group.sample_size(10).sampling_mode(SamplingMode::Flat).nresamples(1001);
         group.warm_up_time(pace.warm_up).measurement_time(pace.measure);
-        let id =
-            format!("{many}/{}/{threads} thread{}", weights.as_str(), if threads == 1 { "" } else { "s" });
+        let id = format!("{many}/{}/{}", weights.as_str(), self.of.on());
         group.bench_function(id, |bencher| {
             bencher.iter_custom(|picks| {
                 let (mut left, mut nanos) = (picks, 0.0);

@@ -31,7 +31,7 @@ pub(crate) fn hash(bench: &mut Bench, list: &List, of: Case) {
         if let Some(balancer) = &balancer {
             race.add(peer::BALANCER, pingora::balancer_lap(balancer, &keys));
         }
-        race.compare(FIXED, floor::E, by_size(of.many, &[(1000, 2.0), (10_000, 3.5)]));
+        race.compare(FIXED, floor::E, by_size(of.many, 2.0, 3.5));
         race.compare(FIXED, peer::KETAMA, (of.many >= 100).then_some(0.4));
         race.compare(OWNED, peer::BALANCER, Some(1.0 / 5.0));
         race

@@ -50,7 +50,7 @@ pub(crate) const FAMILIES: [Family; 7] = [
     Family { name: "least-connect", weights: BOTH, race: least_connections },
 ];
 
-/// A limit up to so many instances, and another one from there on to ten thousand.
-fn by_size(many: usize, limits: &[(usize, f64)]) -> Option<f64> {
-    limits.iter().find(|(most, _)| many <= *most).map(|(_, limit)| *limit)
+/// A limit for up to a thousand instances, and another one above.
+fn by_size(many: usize, to_a_thousand: f64, above: f64) -> Option<f64> {
+    Some(if many <= 1000 { to_a_thousand } else { above })
 }

@@ -29,7 +29,7 @@ pub(crate) fn weighted_round_robin(bench: &mut Bench, list: &List, of: Case) {
             race.add(peer::SELECTOR, pingora::selector_lap(selector, &[]));
             race.add(peer::BALANCER, pingora::balancer_lap(balancer, &[]));
         }
-        race.compare(FIXED, floor::A, by_size(of.many, &[(1000, 1.4), (10_000, 2.2)]));
+        race.compare(FIXED, floor::A, by_size(of.many, 1.4, 2.2));
         race.compare(FIXED, peer::SCAN, (of.many >= 1000).then_some(1.0 / 20.0));
         race.compare(FIXED, peer::SELECTOR, None);
         race.compare(OWNED, peer::BALANCER, Some(1.0 / 5.0));

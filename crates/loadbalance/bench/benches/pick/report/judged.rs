@@ -29,10 +29,9 @@ pub(super) fn all(report: &Report) -> Vec<Judged> {
     let mut all = Vec::new();
     for outcome in &report.outcomes {
         let of = outcome.of;
-        let threads = if of.threads == 1 { "1 thread" } else { "2 threads" };
         for ratio in outcome.ratios.iter().filter(|ratio| ratio.clean) {
             let what = format!("{}: {} / {}", of.family, ratio.of, ratio.to);
-            let place = format!("{}, {}, {threads}", of.many, of.weights.as_str());
+            let place = of.to_string();
             all.extend(ratio.at_most.map(|at_most| Judged { what, place, value: ratio.value, at_most }));
         }
     }

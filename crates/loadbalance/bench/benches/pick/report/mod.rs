@@ -39,7 +39,8 @@ figures depend on the machine and on what else it does, so only ratios are judge
 How it is measured. All ways to pick in a table are taken turn about, a lap of 1 ms each (0.4 ms with two threads), in
 another order each time, and each first fills the caches with what is its own. One thread is timed by its own processor
 clock. Two are timed by the wall, and only laps count in which both ran side by side without a gap; what has a `~` had
-fewer than 5 of them and is not judged. A ratio is the median of the ratios within the rounds.
+fewer than 5 of them and is not judged. A ratio is the median of the ratios within the rounds. Targets are for up to
+10,000 instances; 100,000 are for information.
 
 - `fixed list` is the algorithm's picker behind `Arc<dyn Picker>` and a look at the list; `counted`: with a counter of
   the instance that goes up and down. `Handle::choose`, `Handle::pick` (a guard that counts) and `Balancer::pick` (a

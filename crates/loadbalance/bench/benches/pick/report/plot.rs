@@ -14,8 +14,8 @@ const RIGHT: f64 = 190.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 44.0;
 
-const COLOURS: [&str; 8] =
-    ["#2f81f7", "#57a64a", "#a371f7", "#8b949e", "#d29922", "#db6d28", "#e5534b", "#c96198"];
+const COLOURS: [&str; 9] =
+    ["#2f81f7", "#57a64a", "#a371f7", "#8b949e", "#d29922", "#db6d28", "#e5534b", "#c96198", "#2aa5a0"];
 
 /// One line: its name, and nanoseconds by numbers of instances.
 struct Line {
@@ -86,10 +86,10 @@ fn draw(title: &str, lines: &[Line]) -> Option<String> {
     };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         role=\"img\" aria-label=\"{title}\">\n<style>\ntext {{ font: 12px system-ui, sans-serif; fill: #1f2328; }}\n\
+         role=\"img\" aria-label=\"{title}\">\n<style>\ntext {{ font: 12px system-ui, sans-serif; fill: #1f2328; }}\n.title {{ font-weight: bold; }}\n\
          .grid {{ stroke: #8b949e; stroke-opacity: 0.35; }}\n\
          @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3; }} }}\n</style>\n\
-         <text x=\"{LEFT}\" y=\"22\" font-weight=\"bold\">{title}</text>\n"
+         <text x=\"{LEFT}\" y=\"22\" class=\"title\">{title}</text>\n"
     );
     let (right, floor) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
     for power in bottom as i32..=top as i32 {

@@ -6,7 +6,8 @@ use super::Report;
 use super::judged::{all, grouped};
 use super::table::number;
 use crate::cases::{floor, peer};
-use crate::ours::{CHOOSE, COUNTED, FIXED, GUARD};
+use crate::ours::{CHOOSE, COUNTED, FIXED, GUARD, OWNED};
+use crate::race::Outcome;
 
 /// What a reason is for: the ratios of an algorithm whose name begins so.
 struct Reason {
@@ -23,8 +24,8 @@ const REASONS: &[Reason] = &[
         family: "",
         of: CHOOSE,
         to: FIXED,
-        why: "To look whether there is another list is one load of what other threads may write, one comparison and two \
-              pointers to follow, whatever the algorithm; it is the same 1 to 2 ns beside picks of 3 and of 300.",
+        why: "To look whether there is another list is a load of what other threads may write, a comparison and two pointers \
+              to follow: 1 to 2 ns, whatever the algorithm, which shows beside picks of 3.",
         shown: None,
     },
     Reason {
@@ -33,6 +34,21 @@ const REASONS: &[Reason] = &[
         to: COUNTED,
         why: "The same, and the guard looks whether the instance had failed before, which a counter alone does not know.",
         shown: None,
+    },
+    Reason {
+        family: "",
+        of: OWNED,
+        to: peer::BALANCER,
+        why: "Two threads that pick of a few write the same lines: a guard of its own counts a reference and a request. The \
+              peer counts none, and is busy on its own most of the time.",
+        shown: None,
+    },
+    Reason {
+        family: "round-robin",
+        of: CHOOSE,
+        to: peer::BALANCER,
+        why: "Two threads wait for one turn, and so does the floor.",
+        shown: Some((floor::A, peer::BALANCER)),
     },
     Reason {
         family: "random",
@@ -54,6 +70,23 @@ const REASONS: &[Reason] = &[
         to: peer::VOLO,
         why: "The peer goes through the list; of three instances that is short.",
         shown: Some((floor::D, peer::VOLO)),
+    },
+    Reason {
+        family: "least-connect",
+        of: FIXED,
+        to: floor::F_ALONE,
+        why: "The floor's counters lie in the list. These stay with an instance when the list changes and are reached by a \
+              pointer; up to 32 instances all are looked at, and with weights each draw is one from a table.",
+        shown: None,
+    },
+    Reason { family: "least-connect", of: GUARD, to: floor::F, why: "The same.", shown: None },
+    Reason {
+        family: "least-connect",
+        of: GUARD,
+        to: peer::TOWER,
+        why: "Two threads that pick of three write the same counters, and so does the floor. The peer's lock is passed on \
+              less often.",
+        shown: Some((floor::F, peer::TOWER)),
     },
 ];
 
@@ -85,15 +118,15 @@ impl Reason {
         (self.family.is_empty() || self.family == family) && pair == format!("{} / {}", self.of, self.to)
     }
 
-    /// The figures that say so, on one thread.
+    /// The figures that say so, where it is missed.
     fn shown(&self, report: &Report, what: &str) -> String {
         let Some((of, to)) = self.shown else { return String::new() };
-        let is_meant = |family: &str| what.split_once(": ").is_some_and(|(name, _)| name == family);
-        let outcomes = report.outcomes.iter().filter(|it| is_meant(it.of.family) && it.of.threads == 1);
-        let ratio = |it: &crate::race::Outcome| {
-            let ratio = it.time(of)?.nanos / it.time(to)?.nanos;
-            Some(format!("{} ({}, {})", number(ratio), it.of.many, it.of.weights.as_str()))
-        };
+        let is_meant = |it: &&Outcome| what.split_once(": ").is_some_and(|(name, _)| name == it.of.family);
+        let is_missed =
+            |it: &&Outcome| it.ratio(self.of, self.to).is_some_and(|it| it.is_reached() == Some(false));
+        let ratio =
+            |it: &Outcome| Some(format!("{} ({})", number(it.time(of)?.nanos / it.time(to)?.nanos), it.of));
+        let outcomes = report.outcomes.iter().filter(is_meant).filter(is_missed);
         format!(" {of} / {to}: {}.", outcomes.filter_map(ratio).collect::<Vec<_>>().join(", "))
     }
 }

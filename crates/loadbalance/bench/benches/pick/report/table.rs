@@ -39,7 +39,7 @@ pub(super) fn number(value: f64) -> String {
         none if none == 0.0 => 0,
         large if large >= 100.0 => 0,
         middle if middle >= 10.0 => 1,
-        small if small >= 0.1 => 2,
+        small if small >= 0.2 => 2,
         _ => 3,
     };
     format!("{value:.digits$}")
