@@ -22,7 +22,7 @@ pub(crate) struct Counter {
 struct Padded<T>(T);
 
 impl Counter {
-    pub(crate) fn new(among: usize) -> Arc<dyn Picker> {
+    pub(crate) fn picker(among: usize) -> Arc<dyn Picker> {
         Arc::new(Self { next: Padded(AtomicU64::new(0)), among: among as u64 })
     }
 }
@@ -40,7 +40,7 @@ pub(crate) struct Draw {
 }
 
 impl Draw {
-    pub(crate) fn new(among: usize) -> Arc<dyn Picker> {
+    pub(crate) fn picker(among: usize) -> Arc<dyn Picker> {
         Arc::new(Self { among })
     }
 }
@@ -59,7 +59,7 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn new(among: usize) -> Arc<dyn Picker> {
+    pub(crate) fn picker(among: usize) -> Arc<dyn Picker> {
         let slots = (among * 128).next_power_of_two();
         let owner = |slot| below(scatter(slot), among).0 as u32;
         let table = (0..slots as u64).map(owner).collect();

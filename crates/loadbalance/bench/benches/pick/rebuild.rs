@@ -42,24 +42,20 @@ const MOST_POINTS: u64 = 600_000;
 /// All algorithms, each with one list.
 pub(crate) fn rebuilds(list: &List, weights: Weights, quick: bool) -> Vec<Rebuild> {
     let limit = Duration::from_millis(if quick { 100 } else { 400 });
-    let algorithms: [Box<dyn Algorithm>; 7] = [
-        Box::new(RoundRobin::default()),
-        Box::new(RoundRobin::per_thread()),
-        Box::new(WeightedRoundRobin::default()),
-        Box::new(Random),
-        Box::new(WeightedRandom),
-        Box::new(Hash::by_key()),
-        Box::new(LeastConnections),
+    let algorithms: [(&str, Box<dyn Algorithm>); 7] = [
+        ("round-robin", Box::new(RoundRobin::default())),
+        ("round-robin per thread", Box::new(RoundRobin::per_thread())),
+        ("weight-round-robin", Box::new(WeightedRoundRobin::default())),
+        ("random", Box::new(Random)),
+        ("weight-random", Box::new(WeightedRandom)),
+        ("hash", Box::new(Hash::by_key())),
+        ("least-connect", Box::new(LeastConnections)),
     ];
-    let one = |(place, algorithm): (usize, Box<dyn Algorithm>)| {
-        let family = if place == 1 { "round-robin per thread" } else { NAMES[place] };
+    let one = |(family, algorithm): (_, Box<dyn Algorithm>)| {
         rebuild(family, algorithm.as_ref(), list, weights, limit)
     };
-    algorithms.into_iter().enumerate().map(one).collect()
+    algorithms.into_iter().map(one).collect()
 }
-
-const NAMES: [&str; 7] =
-    ["round-robin", "", "weight-round-robin", "random", "weight-random", "hash", "least-connect"];
 
 fn rebuild(
     family: &'static str,

@@ -16,7 +16,7 @@ pub(crate) fn hash(bench: &mut Bench, list: &List, of: Case) {
     let keys = keys(KEYS);
     let request = |turn: usize| Request::keyed(&keys[turn % KEYS]);
     let ours = Ours::new(list, Hash::by_key);
-    let floor = Slots::new(of.many);
+    let floor = Slots::picker(of.many);
     let ring = ketama::ring(list);
     // Its balancer has the same ring, and takes as long to prepare.
     let points: u64 = list.weights().map(u64::from).sum();

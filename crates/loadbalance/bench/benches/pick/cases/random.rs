@@ -13,7 +13,7 @@ use crate::race::{Case, Race};
 
 pub(crate) fn random(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, || Random);
-    let floor = Draw::new(of.many);
+    let floor = Draw::picker(of.many);
     let selector = pingora::selector::<selection::Random>(list);
     let balancer = pingora::balancer::<selection::Random>(list);
     bench.each_number_of_threads(of, |of| {

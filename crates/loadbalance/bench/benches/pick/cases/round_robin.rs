@@ -13,7 +13,7 @@ use crate::race::{Case, Race};
 
 pub(crate) fn round_robin(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, RoundRobin::default);
-    let floor = Counter::new(of.many);
+    let floor = Counter::picker(of.many);
     let selector = pingora::selector::<selection::RoundRobin>(list);
     let balancer = pingora::balancer::<selection::RoundRobin>(list);
     bench.each_number_of_threads(of, |of| {
@@ -34,7 +34,7 @@ pub(crate) fn round_robin(bench: &mut Bench, list: &List, of: Case) {
 
 pub(crate) fn per_thread(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, RoundRobin::per_thread);
-    let floor = Counter::new(of.many);
+    let floor = Counter::picker(of.many);
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
         ours.race(&mut race, plain);

@@ -15,7 +15,7 @@ use crate::race::{Case, Race};
 
 pub(crate) fn weighted_random(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, || WeightedRandom);
-    let floor = Draw::new(of.many);
+    let floor = Draw::picker(of.many);
     let (alias, volo) = (rand_distr::table(list), volo::balancer(list));
     let selector = pingora::selector::<selection::Random>(list);
     let balancer = pingora::balancer::<selection::Random>(list);

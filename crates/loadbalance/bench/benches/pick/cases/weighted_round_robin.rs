@@ -14,7 +14,7 @@ use crate::race::{Case, Race};
 
 pub(crate) fn weighted_round_robin(bench: &mut Bench, list: &List, of: Case) {
     let ours = Ours::new(list, WeightedRoundRobin::default);
-    let floor = Counter::new(of.many);
+    let floor = Counter::picker(of.many);
     let scan = weighted_rs::scan(list);
     let selector = pingora::selector::<selection::RoundRobin>(list);
     let balancer = pingora::balancer::<selection::RoundRobin>(list);

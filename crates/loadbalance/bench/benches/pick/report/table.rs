@@ -36,7 +36,7 @@ impl Table {
 /// Three digits tell all that such a measurement can.
 pub(super) fn number(value: f64) -> String {
     let digits = match value.abs() {
-        none if none == 0.0 => 0,
+        0.0 => 0,
         large if large >= 100.0 => 0,
         middle if middle >= 10.0 => 1,
         small if small >= 0.2 => 2,
