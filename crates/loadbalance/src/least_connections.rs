@@ -170,8 +170,20 @@ impl Seen {
 /// after a busy one would get what that does not.
 #[inline]
 fn lot(drawn: u64, at: usize) -> u64 {
-    (drawn ^ at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 38
+    drawn.wrapping_mul(FACTORS[at % FEW]) >> 38
 }
+
+/// What the draw is multiplied by for each place, so that the lots are the numbers of a multiplicative generator that begins with
+/// it. With the same factor for all, some would be the same distance apart at each draw, and one of five equals would have a quarter
+/// of the picks. The factor is one of Steele and Vigna, "Computationally Easy, Spectrally Good Multipliers", 2022.
+const FACTORS: [u64; FEW] = {
+    let (mut factors, mut at) = ([1; FEW], 1);
+    while at < FEW {
+        factors[at] = 0xd134_2543_de82_ef95_u64.wrapping_mul(factors[at - 1]);
+        at += 1;
+    }
+    factors
+};
 
 /// The favourite, or of those that relieve it the one that would have the least for its weight.
 #[inline]
