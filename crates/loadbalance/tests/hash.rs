@@ -348,3 +348,19 @@ fn the_order_of_those_who_are_asked_for_again_does_not_hang_on_names_of_kinds() 
     let one = Balancer::fixed([instance("only", 1)], Hash::by_client());
     assert_eq!(one.pick(&request(Name::IpHash, 1)).unwrap().id.as_str(), "only");
 }
+
+/// How places are kept hangs on how many there are; whose a key is does not.
+#[test]
+fn when_many_come_keys_move_only_to_them() {
+    let keys = 300_000;
+    let mut before = vec![0; keys];
+    for many in [1, 2, 3, 5, 9, 20, 40, 150, 700] {
+        let picker = picker(&Hash::by_key(), &vec![1; many]);
+        let first_new = before.iter().max().unwrap() + 1;
+        for (key, owner) in before.iter_mut().enumerate() {
+            let now = picker.pick(&Request::keyed(&key.to_le_bytes())).unwrap();
+            assert!(now == *owner || now >= first_new, "key {key} went from {owner} to {now} of {many}");
+            *owner = now;
+        }
+    }
+}
