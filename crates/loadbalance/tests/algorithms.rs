@@ -34,7 +34,7 @@ fn name() -> impl Strategy<Value = Name> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn whoever_is_picked_is_in_the_list_and_has_a_weight(name in name(), weights in weights(), from in any::<u32>()) {

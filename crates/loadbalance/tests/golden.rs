@@ -60,9 +60,7 @@ fn keys() -> Vec<Key> {
     ];
     let urls = special.map(str::to_owned).into_iter().chain((0..50).map(|it| format!("/data/video?id={it}")));
     let urls = urls.map(|it| (KeyKind::Url, it));
-    let bytes = (0..50).map(|it| {
-        (KeyKind::Bytes, if it == 0 { String::new() } else { "user-".to_owned() + &"x".repeat(it) })
-    });
+    let bytes = (1..=50).map(|it| (KeyKind::Bytes, "user-".to_owned() + &"ß".repeat(it)));
     clients.chain(urls).chain(bytes).collect()
 }
 

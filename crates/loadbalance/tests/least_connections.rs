@@ -94,8 +94,9 @@ fn the_busiest_of_more_than_32_is_close_to_the_average() {
     }
 }
 
-/// Who is drawn and has the higher level is not picked. Levels are as those of the test above, in steps of 1 / weight; all that
-/// is above half a pick for each unit of weight over the average would be 5 steps or more.
+/// The level is what is held for each unit of weight, 2 in the mean. For the lightest ones, of weight 10, a pick is a step of 0.1. Of
+/// those who are a step or more above, the part is squared with each step, as in the test above, as two have to be drawn for the
+/// next step: the highest of 3,000 runs had 2.2, in 11 of them, and 2.5 are three squarings more, from 10^-5 to 10^-40.
 #[test]
 fn more_than_32_hold_in_proportion_to_their_weights() {
     let weights: Vec<u32> = (0..200).map(|index| 10 + 10 * (index % 10)).collect();
