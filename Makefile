@@ -33,7 +33,7 @@ chaos: ## random faults for a minute, and whether what is promised held (DURATIO
 
 bench: ## what a pick costs beside floors and peers, written to docs/bench/pick.md (QUICK=1: two minutes, nothing written)
 	@scripts/setup.sh compiler c++ cmake
-	cargo bench --locked --manifest-path crates/loadbalance/bench/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/loadbalance-bench -- $(if $(QUICK),--quick)
+	cargo bench --manifest-path crates/loadbalance/bench/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/loadbalance-bench -- $(if $(QUICK),--quick)
 
 bench-zk: ## registration and discovery beside the bare client, written to docs/bench
 	@scripts/setup.sh compiler zookeeper
