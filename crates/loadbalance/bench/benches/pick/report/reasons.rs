@@ -40,7 +40,7 @@ const REASONS: &[Reason] = &[
         of: OWNED,
         to: peer::BALANCER,
         why: "Two threads that pick of a few write the same lines: a guard of its own counts a reference and a request. The \
-              peer counts none, and is busy on its own most of the time.",
+              peer takes 100 ns and more on its own, in which its threads seldom meet.",
         shown: None,
     },
     Reason {
@@ -68,7 +68,7 @@ const REASONS: &[Reason] = &[
         family: "weight-random",
         of: FIXED,
         to: peer::VOLO,
-        why: "The peer goes through the list; of three instances that is short.",
+        why: "The peer takes longer the longer the list is, and not long for a short one.",
         shown: Some((floor::D, peer::VOLO)),
     },
     Reason {
