@@ -90,7 +90,7 @@ impl Balancer {
             Err(error) if error.may_pass() => {}
             picked => return picked,
         }
-        let mut lists = self.shared.revision.subscribe();
+        let mut lists = self.shared.news.subscribe();
         let somebody = async {
             loop {
                 lists.borrow_and_update();
@@ -116,7 +116,7 @@ impl Balancer {
     ///
     /// May be dropped at any time.
     pub async fn ready(&self) -> Result<(), PickError> {
-        let mut lists = self.shared.revision.subscribe();
+        let mut lists = self.shared.news.subscribe();
         // The sender lives as long as this balancer does.
         let _ = lists.wait_for(|_| self.shared.is_settled()).await;
         self.shared.readiness()
@@ -135,7 +135,7 @@ impl Balancer {
         &self,
         mut wished: impl FnMut(&Candidates) -> bool,
     ) -> Result<Candidates, PickError> {
-        let mut lists = self.shared.revision.subscribe();
+        let mut lists = self.shared.news.subscribe();
         loop {
             lists.borrow_and_update();
             let (readiness, candidates) = (self.shared.readiness(), self.candidates());

@@ -3,24 +3,29 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Cache};
-
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::{Candidate, PickError, Picked, Request};
+use crate::{Candidate, Candidates, PickError, Picked, Picker, Request};
 
 /// Picks for one task or thread, which keeps the latest list at hand: a pick only looks whether there is another one.
 ///
 /// One that picks no more keeps the list of its last pick in memory, with all that was prepared for it.
 pub struct Handle {
-    current: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
+    /// As in the snapshot, with a step less to each.
+    picker: Arc<dyn Picker>,
+    candidates: Candidates,
+    snapshot: Arc<Snapshot>,
+    revision: u64,
     /// What is followed is followed for as long as somebody picks.
     shared: Arc<Shared>,
 }
 
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { current: Cache::new(shared.current.clone()), shared }
+        let revision = shared.revision();
+        let snapshot = shared.current.load_full();
+        let (picker, candidates) = (snapshot.picker.clone(), snapshot.candidates.clone());
+        Self { picker, candidates, snapshot, revision, shared }
     }
 
     /// Picks an instance for a request, which counts as in flight until the guard is dropped.
@@ -41,7 +46,22 @@ impl Handle {
     /// As [`Balancer::pick`](crate::Balancer::pick).
     #[inline]
     pub fn choose(&mut self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
-        self.current.load().pick(request)
+        if self.shared.revision() != self.revision {
+            self.catch_up();
+        }
+        if !request.is_retry()
+            && let Some(index) = self.picker.pick(request)
+            && let Some(candidate) = self.candidates.get(index)
+        {
+            return Ok(candidate);
+        }
+        self.snapshot.pick_carefully(request)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn catch_up(&mut self) {
+        *self = Self::new(self.shared.clone());
     }
 }
 

@@ -38,6 +38,7 @@ impl Algorithm for RoundRobin {
 
     fn picker(&self, candidates: Candidates) -> Arc<dyn Picker> {
         if let Some(turn) = &self.per_thread {
+            turn.fit(candidates.len() as u64);
             return Arc::new(RotationPerThread { turn: turn.clone(), among: candidates.len() as u64 });
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +100,7 @@ struct RotationPerThread {
 impl Picker for RotationPerThread {
     #[inline]
     fn pick(&self, _: &Request<'_>) -> Option<usize> {
-        self.turn.take().checked_rem(self.among).map(|place| place as usize)
+        Some(self.turn.take(self.among) as usize)
     }
 
     fn shares(&self) -> Option<Vec<f64>> {

@@ -1,5 +1,7 @@
 //! What all clones of a balancer share.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -12,9 +14,11 @@ use crate::snapshot::{List, Listed, Snapshot, standings};
 use crate::{Algorithm, Filter, PickError, Pool};
 
 pub(crate) struct Shared {
-    pub(crate) current: Arc<ArcSwap<Snapshot>>,
-    /// Grows with each snapshot.
-    pub(crate) revision: watch::Sender<u64>,
+    pub(crate) current: ArcSwap<Snapshot>,
+    /// Grows with each snapshot, once that is the current one.
+    revision: AtomicU64,
+    /// Tells those who wait of the same.
+    pub(crate) news: watch::Sender<()>,
     pool: Pool,
     making: Mutex<Making>,
     pub(crate) following: OnceLock<AbortHandle>,
@@ -33,12 +37,25 @@ impl Shared {
     pub(crate) fn new(algorithm: Arc<dyn Algorithm>, filter: Option<Filter>, pool: Pool) -> Self {
         let first = Snapshot::new(algorithm, filter, List::None, [].into());
         Self {
-            current: Arc::new(ArcSwap::from_pointee(first)),
-            revision: watch::Sender::default(),
+            current: ArcSwap::from_pointee(first),
+            revision: AtomicU64::new(0),
+            news: watch::Sender::default(),
             pool,
             making: Mutex::default(),
             following: OnceLock::new(),
         }
+    }
+
+    /// Which snapshot is the current one.
+    #[inline]
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Acquire)
+    }
+
+    fn publish(&self, next: Snapshot) {
+        self.current.store(Arc::new(next));
+        self.revision.fetch_add(1, Release);
+        self.news.send_replace(());
     }
 
     /// Whether there is a list, or never will be one.
@@ -79,10 +96,9 @@ impl Shared {
         let listed = candidates.into_iter().zip(standings);
         let listed = listed.map(|(candidate, standing)| Listed { candidate, standing }).collect();
         let next = Snapshot::new(before.algorithm.clone(), before.filter.clone(), List::Here, listed);
-        self.current.store(Arc::new(next));
+        self.publish(next);
         retired.push(before);
         retired.retain(|old| Arc::strong_count(old) > 1);
-        self.revision.send_modify(|revision| *revision += 1);
     }
 
     /// Nobody will bring a list any more.
@@ -91,8 +107,7 @@ impl Shared {
         let now = self.current.load();
         if now.list == List::None {
             let next = Snapshot::new(now.algorithm.clone(), now.filter.clone(), List::Never, [].into());
-            self.current.store(Arc::new(next));
-            self.revision.send_modify(|revision| *revision += 1);
+            self.publish(next);
         }
     }
 }

@@ -104,7 +104,7 @@ impl Snapshot {
     }
 
     #[cold]
-    fn pick_carefully(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
+    pub(crate) fn pick_carefully(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
         if request.is_retry() {
             self.pick_another(request).map(|(candidate, _)| candidate)
         } else {

@@ -48,11 +48,21 @@ thread_local! {
 }
 
 impl PerThread {
-    pub(crate) fn take(&self) -> u64 {
+    /// Brings the turns below `among`, which they stay below by [`take`](Self::take).
+    pub(crate) fn fit(&self, among: u64) {
+        for Padded(turn) in self.0.iter() {
+            turn.store(turn.load(Relaxed).checked_rem(among).unwrap_or(0), Relaxed);
+        }
+    }
+
+    /// The turn of this thread: each of 0 to `among` - 1, and again.
+    pub(crate) fn take(&self, among: u64) -> u64 {
         let stripe = &self.0[stripe() % STRIPES].0;
-        // Not one step: where two threads share a stripe, both may have the same turn, and that is all.
-        let turn = stripe.load(Relaxed);
-        stripe.store(turn.wrapping_add(1), Relaxed);
+        // Not one step: where two threads share a stripe, both may have the same turn, and one that was stopped in between puts it
+        // back. Another list may have more instances than this one, too.
+        let next = stripe.load(Relaxed);
+        let turn = if next < among { next } else { 0 };
+        stripe.store(turn + 1, Relaxed);
         turn
     }
 }

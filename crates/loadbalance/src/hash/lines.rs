@@ -82,19 +82,21 @@ impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
         let last = (1 << (E::BITS - lines.owner_bits)) - 1;
         // From the last line to the first: each needs to know who comes after it.
         let bits = PLACE_BITS - low;
-        let (mut made, mut overflow, mut next) = (Vec::with_capacity(1 << bits), Vec::new(), first.owner());
+        let owner = |point: &Point| owners.in_list(point.owner());
+        let (mut made, mut overflow, mut next) = (Vec::with_capacity(1 << bits), Vec::new(), owner(first));
         for at in (0..1 << bits).rev() {
             let here = &points[ends[at] as usize..ends[at + 1] as usize];
             let mut entries = [lines.entry(last, next); PER_LINE];
             for (entry, point) in entries.iter_mut().zip(here) {
-                *entry = lines.entry(point.place() & lines.mask, point.owner());
+                *entry = lines.entry(point.place() & lines.mask, owner(point));
             }
             if here.len() >= PER_LINE {
                 overflow.push(Point::new(((at as u64 + 1) << low) - 1, next));
-                overflow.extend(here[PER_LINE..].iter().rev());
+                let rest = here[PER_LINE..].iter().rev();
+                overflow.extend(rest.map(|point| Point::new(point.place(), owner(point))));
             }
             made.push(Line(entries));
-            next = here.first().map_or(next, |first| first.owner());
+            next = here.first().map_or(next, owner);
         }
         made.reverse();
         overflow.reverse();
@@ -113,7 +115,7 @@ impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
         (entry.to_u64() & ((1 << self.owner_bits) - 1)) as u32
     }
 
-    /// The owner of the first point at or after a place.
+    /// The owner of the first point at or after a place, as a place in the list.
     #[inline]
     pub(super) fn owner(&self, place: u64) -> Option<u32> {
         let line = self.lines.get((place >> self.low) as usize)?;
@@ -136,7 +138,7 @@ impl<E: Entry, const PER_LINE: usize> Lines<E, PER_LINE> {
         self.overflow.get(from).map(|point| point.owner())
     }
 
-    /// The owners of all points from a place on, once around the circle; some more than once.
+    /// The owners of all points from a place on, as places in the list, once around the circle; some more than once.
     pub(super) fn owners_from(&self, place: u64) -> impl Iterator<Item = u32> {
         let first = (place >> self.low) as usize;
         let owners = move |at: usize, from: u64| {

@@ -75,9 +75,8 @@ impl<E: Entry, const PER_LINE: usize> Places<E, PER_LINE> {
     /// Who would have the place if those who were tried were not there: if they leave, the key stays where this request goes.
     #[cold]
     fn next_owner(&self, place: u64, request: &Request<'_>) -> Option<usize> {
-        let owners = self.lines.owners_from(place).filter_map(|owner| self.owners.in_list(owner));
-        let mut new = owners.filter(|at| !request.was_tried(self.candidates[*at].id()));
-        new.next()
+        let mut owners = self.lines.owners_from(place).map(|owner| owner as usize);
+        owners.find(|at| !request.was_tried(self.candidates[*at].id()))
     }
 }
 
@@ -86,7 +85,7 @@ impl<E: Entry, const PER_LINE: usize> Picker for Places<E, PER_LINE> {
     fn pick(&self, request: &Request<'_>) -> Option<usize> {
         let place = request.hash_of(self.by)? >> OWNER_BITS;
         match request.attempt() {
-            0 => self.owners.in_list(self.lines.owner(place)?),
+            0 => self.lines.owner(place).map(|owner| owner as usize),
             _ => self.next_owner(place, request),
         }
     }

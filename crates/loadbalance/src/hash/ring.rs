@@ -76,12 +76,8 @@ impl Owners {
     }
 
     /// Where an owner is in the list.
-    #[inline]
-    pub(super) fn in_list(&self, owner: u32) -> Option<usize> {
-        match &self.in_list {
-            None => Some(owner as usize),
-            Some(in_list) => in_list.get(owner as usize).map(|at| *at as usize),
-        }
+    pub(super) fn in_list(&self, owner: u32) -> u32 {
+        self.in_list.as_ref().map_or(owner, |in_list| in_list[owner as usize])
     }
 
     /// The part of all places that belongs to each in the list.
@@ -93,7 +89,7 @@ impl Owners {
         let mut before = points.last().map_or(0, |last| last.place());
         for point in points {
             let share = ((point.place() + circle - before) % circle) as f64 / circle as f64;
-            shares[self.in_list(point.owner()).unwrap_or_default()] += share;
+            shares[self.in_list(point.owner()) as usize] += share;
             before = point.place();
         }
         shares
