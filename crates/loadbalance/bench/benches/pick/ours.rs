@@ -2,9 +2,8 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use loadbalance::{Algorithm, Balancer, Candidate, Candidates, Picker, Request};
+use loadbalance::{Algorithm, Balancer, Candidate, Candidates, Picked, Picker, Request};
 
 use crate::list::List;
 use crate::measure::{Lap, lap};
@@ -12,7 +11,7 @@ use crate::race::Race;
 
 /// A picker on a fixed list, behind `Arc<dyn Picker>`: what an algorithm costs alone, and what floors are too.
 pub(crate) const FIXED: &str = "fixed list";
-/// The same, and a counter of the instance that goes up and down.
+/// The same, and a guard that counts.
 pub(crate) const COUNTED: &str = "fixed list, counted";
 pub(crate) const CHOOSE: &str = "Handle::choose";
 pub(crate) const GUARD: &str = "Handle::pick";
@@ -25,20 +24,14 @@ pub(crate) const SWAP: f64 = 1.4;
 pub(crate) struct Ours {
     picker: Arc<dyn Picker>,
     candidates: Candidates,
-    counters: Box<[Counter]>,
     balancer: Balancer,
 }
-
-/// On a cache line of its own, as the crate's are.
-#[repr(align(64))]
-struct Counter(AtomicU32);
 
 impl Ours {
     pub(crate) fn new<A: Algorithm + 'static>(list: &List, algorithm: impl Fn() -> A) -> Self {
         Self {
             picker: algorithm().picker(list.candidates.clone()),
             candidates: list.candidates.clone(),
-            counters: list.instances.iter().map(|_| Counter(AtomicU32::new(0))).collect(),
             balancer: Balancer::fixed(list.instances.iter().cloned(), algorithm()),
         }
     }
@@ -49,27 +42,12 @@ impl Ours {
         race: &mut Race<'a>,
         request: impl Fn(usize) -> Request<'r> + Copy + Sync + 'a,
     ) {
-        self.race_uncounted(race, request);
+        race.add(FIXED, fixed(&self.picker, &self.candidates, request));
         let counted = move |_: &mut (), turn| {
-            let place = self.picker.pick(&request(turn))?;
-            let counter = &self.counters[place].0;
-            counter.fetch_add(1, Relaxed);
-            black_box(self.candidates.get(place).map(Arc::as_ptr));
-            counter.fetch_sub(1, Relaxed);
-            Some(place)
+            let picked = Picked::new(self.candidates.get(self.picker.pick(&request(turn))?)?);
+            Some(std::ptr::from_ref(picked.candidate()))
         };
         race.add(COUNTED, lap(|| (), counted));
-        race.compare(GUARD, COUNTED, Some(SWAP));
-    }
-
-    /// The same without the counter beside the fixed list, for an algorithm that looks at counters: those that it looks at
-    /// cannot be had from outside.
-    pub(crate) fn race_uncounted<'a, 'r: 'a>(
-        &'a self,
-        race: &mut Race<'a>,
-        request: impl Fn(usize) -> Request<'r> + Copy + Sync + 'a,
-    ) {
-        race.add(FIXED, fixed(&self.picker, &self.candidates, request));
         let handle = || self.balancer.handle();
         race.add(
             CHOOSE,
@@ -86,6 +64,7 @@ impl Ours {
         };
         race.add(OWNED, lap(|| (), owned));
         race.compare(CHOOSE, FIXED, Some(SWAP));
+        race.compare(GUARD, COUNTED, Some(SWAP));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cases::{floor, peer};
 use crate::floors::{TwoDraws, counted};
 use crate::list::{List, Weights};
 use crate::measure::lap;
-use crate::ours::{FIXED, GUARD, Ours, SWAP, fixed, plain};
+use crate::ours::{COUNTED, GUARD, Ours, plain};
 use crate::peers::tower;
 use crate::race::{Case, Race};
 
@@ -22,8 +22,7 @@ pub(crate) fn least_connections(bench: &mut Bench, list: &List, of: Case) {
     let tower = tower::balancer(list);
     bench.each_number_of_threads(of, |of| {
         let mut race = Race::new(of);
-        ours.race_uncounted(&mut race, plain);
-        race.add(floor::F_ALONE, fixed(&floor, &list.candidates, plain));
+        ours.race(&mut race, plain);
         let pick = |_: &mut (), turn| {
             let slot = slots.get(floor.pick(&plain(turn))?)?;
             slot.in_flight.fetch_add(1, Relaxed);
@@ -34,9 +33,7 @@ pub(crate) fn least_connections(bench: &mut Bench, list: &List, of: Case) {
         race.add(floor::F, lap(|| (), pick));
         race.add_sleeping(peer::TOWER, tower::balancer_lap(&tower));
         let limit = if of.weights == Weights::Equal { 1.1 } else { 1.3 };
-        race.compare(FIXED, floor::F_ALONE, Some(limit));
-        // By a guard there is the change of lists besides.
-        race.compare(GUARD, floor::F, Some(limit * SWAP));
+        race.compare(COUNTED, floor::F, Some(limit));
         race.compare(GUARD, peer::TOWER, Some(1.0 / 10.0));
         race
     });

@@ -23,8 +23,6 @@ pub(crate) mod floor {
     pub(crate) const D: &str = "floor d";
     pub(crate) const E: &str = "floor e";
     pub(crate) const F: &str = "floor f";
-    /// Without the counter that goes up and down.
-    pub(crate) const F_ALONE: &str = "floor f, uncounted";
 }
 
 pub(crate) use crate::peers::name as peer;

@@ -42,14 +42,13 @@ clock. Two are timed by the wall, and only laps count in which both ran side by 
 fewer than 5 of them and is not judged. A ratio is the median of the ratios within the rounds. Targets are for up to
 10,000 instances; 100,000 are for information.
 
-- `fixed list` is the algorithm's picker behind `Arc<dyn Picker>` and a look at the list; `counted`: with a counter of
-  the instance that goes up and down. `Handle::choose`, `Handle::pick` (a guard that counts) and `Balancer::pick` (a
-  guard of its own) pick from a list that may be replaced at any time.
+- `fixed list` is the algorithm's picker behind `Arc<dyn Picker>` and a look at the list; `counted`: with a guard
+  that counts. `Handle::choose`, `Handle::pick` (with the guard) and `Balancer::pick` (with a guard of its own) pick from a
+  list that may be replaced at any time.
 - The floors are what every implementation has to do: (a) a shared counter, (d) a draw from the thread's own wyrand,
   (e) XXH3 of the key and a look at a table of 128 slots for each instance, (f) two draws, a comparison of two counters
   that lie in the list, and one of them up and down. They are pickers too, behind the same `Arc<dyn Picker>`, with the
-  same look at the list. `uncounted` (f) is its draws and its comparison alone. What a guard adds to (f) may cost
-  1.4 times as much, for the list can change.
+  same look at the list.
 - pingora's selector is a fixed list, its LoadBalancer one that can be replaced; both have at most 65,535 places.
   The nginx-style scan is weighted-rs, without its lock. tower's balancer is behind a mutex. pingora-ketama has 160
   points for each unit of weight, and up to a million units were tried.
