@@ -30,6 +30,8 @@ fn counts_are_the_truth(name: Name, many: usize) {
     let balancer = Balancer::fixed(listed(&weights), name.algorithm());
     let truth: Vec<AtomicU32> = (0..many).map(|_| AtomicU32::new(0)).collect();
     let rest = Barrier::new(THREADS + 1);
+    // Said once all threads are done: they would wait for one that panicked.
+    let mut wrong = Vec::new();
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let (balancer, truth, rest) = (&balancer, &truth, &rest);
@@ -61,11 +63,15 @@ fn counts_are_the_truth(name: Name, many: usize) {
         for _ in 0..ROUNDS {
             rest.wait();
             for (candidate, truth) in balancer.candidates().iter().zip(&truth) {
-                assert_eq!(candidate.in_flight(), truth.swap(0, SeqCst), "{name}: {}", candidate.id());
+                let (counted, truth) = (candidate.in_flight(), truth.swap(0, SeqCst));
+                if counted != truth {
+                    wrong.push((candidate.id().clone(), counted, truth));
+                }
             }
             rest.wait();
         }
     });
+    assert_eq!(wrong, [], "{name}");
     assert!(balancer.candidates().iter().all(|it| it.in_flight() == 0), "{name}");
 }
 
