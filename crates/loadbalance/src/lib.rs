@@ -4,6 +4,11 @@
 //! that names the instance and counts it as in flight until it is dropped. This crate knows no ZooKeeper: lists come from a
 //! channel of whole lists, such as that of the crate `registry`, or by hand.
 //!
+//! What an algorithm prepares takes memory by the number of instances, whatever their weights: nothing for round-robin, random
+//! and least-connect, 16 bytes each for weights of the latter two; weight-round-robin at most 48 bytes each, or 256 KiB; a hash
+//! about 8 bytes for each of its points, of which there are 1,024 for each instance and at most 4 million (70 MB with 100,000
+//! instances). There are two of it while a list is replaced.
+//!
 //! # Examples
 //!
 //! ```

@@ -86,6 +86,11 @@ impl<'a> Request<'a> {
         self.key.as_ref().filter(|key| key.kind() == kind).map(Key::hash)
     }
 
+    /// How many were tried.
+    pub(crate) fn tries(&self) -> usize {
+        self.tried.map_or(0, HashSet::len)
+    }
+
     /// Whether there is anybody who was tried.
     #[inline]
     pub(crate) fn is_retry(&self) -> bool {

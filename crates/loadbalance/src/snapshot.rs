@@ -114,6 +114,14 @@ impl Snapshot {
 
     /// A pick that passes over those who were tried.
     pub(crate) fn pick_another(&self, request: &Request<'_>) -> Result<(&Arc<Candidate>, By), PickError> {
+        let new = |candidate: &&Arc<Candidate>| !request.was_tried(candidate.id());
+        let nobody = PickError::Tried { candidates: self.candidates.len() };
+        // An algorithm may look long for somebody who is not there.
+        let candidates = &self.candidates;
+        let may_be_over = !candidates.is_empty() && request.tries() >= candidates.len();
+        if may_be_over && candidates.iter().all(|candidate| !new(&candidate)) {
+            return Err(nobody);
+        }
         for attempt in 0..ATTEMPTS {
             let picked = self.picker.pick(&request.at_attempt(attempt));
             let Some(candidate) = picked.and_then(|index| self.candidates.get(index)) else {
@@ -127,9 +135,7 @@ impl Snapshot {
             }
         }
         // The algorithm insists on those who were tried.
-        let others = self.candidates.iter().filter(|candidate| !request.was_tried(candidate.id()));
-        let least_busy = least_busy(others).ok_or(PickError::Tried { candidates: self.candidates.len() })?;
-        Ok((least_busy, By::Load))
+        least_busy(self.candidates.iter().filter(new)).map(|it| (it, By::Load)).ok_or(nobody)
     }
 
     fn refusal(&self, request: &Request<'_>) -> PickError {
