@@ -17,7 +17,8 @@ pub(crate) fn follow(
     lists: Option<watch::Receiver<Option<Instances>>>,
     master: Option<watch::Receiver<Option<InstanceId>>>,
 ) {
-    let mut following = Following { shared: Arc::downgrade(shared), lists, master };
+    let brings_lists = lists.is_some();
+    let mut following = Following { shared: Arc::downgrade(shared), lists, master, brings_lists };
     if let Some(instances) = following.newest() {
         shared.replace(instances);
     }
@@ -30,12 +31,16 @@ struct Following {
     shared: Weak<Shared>,
     lists: Option<watch::Receiver<Option<Instances>>>,
     master: Option<watch::Receiver<Option<InstanceId>>>,
+    /// Whether lists were to come from here, and not by hand.
+    brings_lists: bool,
 }
 
 impl Drop for Following {
     /// However it ends, by its channels, with its runtime or by being aborted: nobody is to wait for a list that will not come.
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
+        if self.brings_lists
+            && let Some(shared) = self.shared.upgrade()
+        {
             shared.close();
         }
     }

@@ -184,3 +184,17 @@ async fn a_master_before_the_first_list_makes_no_list() {
     lists.send(Some(list.into())).unwrap();
     becomes(&balancer, &["b"]).await;
 }
+
+/// Lists by hand come from whoever holds the balancer, whatever becomes of the channel of masters.
+#[tokio::test]
+async fn a_balancer_by_hand_waits_for_its_first_list_when_nobody_tells_of_masters_any_more() {
+    let (master, masters) = watch::channel(id("a"));
+    let balancer = Balancer::builder(RoundRobin::default()).pool(Pool::Normal(masters)).by_hand();
+    drop(master);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(balancer.pick(&Request::default()).unwrap_err(), PickError::NotReady);
+    balancer.replace(["a", "b"].map(|name| instance(name, 1)));
+    assert_eq!(ids(&balancer), ["b"]);
+}
