@@ -87,6 +87,7 @@ impl Explanation {
             let candidate = &listed.candidate;
             let is_candidate = listed.standing == Standing::Candidate;
             let verdict = verdict(listed, request, chosen.as_ref());
+            let nobody = verdict == Verdict::NotChosen && chosen.is_none();
             Explained {
                 id: candidate.id().clone(),
                 weight: candidate.weight(),
@@ -94,7 +95,7 @@ impl Explanation {
                 failures: candidate.failures(),
                 share: if is_candidate { shares.next() } else { None },
                 verdict,
-                because: because(verdict, by, snapshot),
+                because: if nobody { "nobody was".to_owned() } else { because(verdict, by, snapshot) },
             }
         };
         let instances = snapshot.listed.iter().map(explained).collect();
@@ -138,7 +139,7 @@ fn as_text<S: serde::Serializer>(error: &Option<PickError>, to: S) -> Result<S::
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widest = self.instances.iter().map(|it| it.id.as_str().chars().count()).max().unwrap_or(0).max(8);
-        writeln!(
+        write!(
             f,
             "{:widest$}  weight  in flight  failures   share  {:10}  because",
             self.algorithm, "verdict"

@@ -98,6 +98,12 @@ fn where_nobody_is_picked_it_says_why() {
     assert_eq!(serde_json::to_value(&explained).unwrap()["error"], why);
     assert!(explained.to_string().ends_with(&format!("nobody was picked: {why}")));
 
+    // Without a key it belongs to nobody, and so to no other one.
+    let balancer = Balancer::fixed(listed(&[1, 1]), Name::UrlHash.algorithm());
+    let explained = balancer.explain(&Request::default());
+    assert!(explained.instances.iter().all(|it| it.because == "nobody was"), "{explained}");
+    assert!(explained.to_string().lines().all(|line| !line.is_empty()), "{explained}");
+
     let balancer = Balancer::builder(RoundRobin::default()).by_hand();
     let explained = balancer.explain(&Request::default());
     assert_eq!((explained.error, explained.instances), (Some(PickError::NotReady), vec![]));
