@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Who has which of the picks of a cycle, for weights above 0 that add up to less than 2^32.
+/// Who has which of the picks of a cycle, for weights above 0 that add up to 65,536 at most: times of more would not fit.
 ///
 /// The n-th of an instance's w picks in a cycle of W, counted from 0, has a window from nW/w to (n+1)W/w. Of those whose windows
 /// have begun, the one whose window ends first comes next; then every pick is within its window, and nobody is ever behind or
