@@ -179,6 +179,18 @@ async fn a_client_that_finds_nobody_to_ask_says_why() {
     );
 }
 
+#[tokio::test]
+async fn a_client_that_asks_nobody_without_a_pause_is_stopped_by_ctrl_c() {
+    let zk = Zk::start().await;
+    let client = ["client", "--requests", "0", "--interval", "0s", "--json"];
+    let mut client = Running::start(with_flags(&zk, &client));
+    client.event(|line| line["request"] == 1000).await;
+    client.signal(Signal::INT);
+    let ended = client.end().await;
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.last()["summary"]["failed"].as_u64().unwrap() >= 1000);
+}
+
 /// Servers with these weights that are registered, and their addresses.
 async fn weighted(zk: &Zk, weights: [&str; 3]) -> Vec<(Running, String)> {
     let mut servers = Vec::new();

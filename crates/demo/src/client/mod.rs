@@ -12,6 +12,7 @@ use clap::Args as ClapArgs;
 use loadbalance::{Balancer, Filter, Request};
 use proto::ServiceName;
 use registry::{Discovery, Source};
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use zk_session::Sessions;
 
@@ -121,8 +122,12 @@ impl Asking<'_> {
         }
         let mut number = 0;
         while args.requests == 0 || number < args.requests {
-            if let Some(ticks) = &mut ticks {
-                ticks.tick().await;
+            match &mut ticks {
+                Some(ticks) => {
+                    ticks.tick().await;
+                }
+                // With nobody to ask nothing else waits in this loop, and Ctrl-C would never be seen.
+                None => yield_now().await,
             }
             number += 1;
             let outcome = outcome::send(number, self.balancer, self.request, args.timeout).await;
