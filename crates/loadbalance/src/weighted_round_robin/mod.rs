@@ -17,6 +17,8 @@ use crate::{Algorithm, Candidates, Picker, Request};
 /// exactly as many picks as its weight says. At any moment an instance is less than one pick behind its share or ahead of it, or 1.5
 /// where one has more than half of all picks. In cycles of more than 65,536 picks it can be more: at most 5 was measured in cycles
 /// of some millions, and it grows with their logarithm. When the list changes, the cycle goes on at the same part of it.
+///
+/// Whatever the weights, a list takes 256 KiB and 48 bytes for each instance at most.
 #[derive(Debug, Default)]
 pub struct WeightedRoundRobin {
     /// Where the first cycle begins, as a fraction of 2^64.
