@@ -51,7 +51,7 @@ pub trait Algorithm: Send + Sync {
     }
 }
 
-/// Picks from one list. Called from many threads at once, for each request: it takes no lock, allocates nothing, and does
+/// Picks from one list, which is not empty. Called from many threads at once, for each request: it takes no lock, allocates nothing, and does
 /// not go through the list.
 pub trait Picker: Send + Sync {
     /// The place of the one to take, within the list that the picker was made for; `None` when it takes nobody, as it has to for

@@ -226,7 +226,8 @@ impl Builder {
         self.build(None)
     }
 
-    /// For the lists of a channel. One that is there is used at once.
+    /// For the lists of a channel. One that is there is prepared for at once, before this returns, which for 100,000 instances takes
+    /// 0.1 s and more.
     ///
     /// # Panics
     ///

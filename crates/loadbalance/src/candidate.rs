@@ -148,7 +148,7 @@ impl Load {
     pub(crate) fn pass_over(&self) {
         let rank = self.rank();
         if rank >= ONE_PASSED_OVER {
-            // Lost when somebody else was faster: then it was passed over once for the two of them.
+            // Lost when somebody else was faster, with another pick or the end of one: then this one does not count.
             let _ = self.word.compare_exchange(rank, rank - ONE_PASSED_OVER, Relaxed, Relaxed);
         }
     }

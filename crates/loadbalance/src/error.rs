@@ -19,7 +19,7 @@ pub enum PickError {
     Empty,
 
     /// Everybody has a weight of 0.
-    #[error("every instance is drained: the weight is 0, of {listed} in the list")]
+    #[error("everybody is drained, with a weight of 0: {listed} in all")]
     Drained {
         /// How many the list has.
         listed: usize,

@@ -48,7 +48,7 @@ thread_local! {
 }
 
 impl PerThread {
-    /// Brings the turns below `among`, which they stay below by [`take`](Self::take).
+    /// Brings the turns of all threads below `among`.
     pub(crate) fn fit(&self, among: u64) {
         for Padded(turn) in self.0.iter() {
             turn.store(turn.load(Relaxed).checked_rem(among).unwrap_or(0), Relaxed);

