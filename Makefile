@@ -31,7 +31,7 @@ chaos: ## random faults for a minute, and whether what is promised held (DURATIO
 	@cargo build -p demo -p chaos
 	@cargo run --quiet -p chaos -- run $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(SLACK),--slack $(SLACK)) $(if $(BREAK),--break $(BREAK))
 
-bench: ## what a pick costs beside floors and peers, written to docs/bench/pick.md (QUICK=1: two minutes, nothing written)
+bench: ## what a pick costs beside floors and peers, written to docs/bench/pick.md (QUICK=1: faster, docs stay as they are)
 	@scripts/setup.sh compiler c++ cmake
 	cargo bench --manifest-path crates/loadbalance/bench/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/loadbalance-bench -- $(if $(QUICK),--quick)
 

@@ -53,7 +53,7 @@ fn main() -> anyhow::Result<()> {
     if let Err(why) = by_url.pick(&Request::default()) {
         println!("{why}");
     }
-    print!("{}", by_url.explain(&Request::url("/data/video?id=7")));
+    println!("{}", by_url.explain(&Request::url("/data/video?id=7")));
 
     // Another list, by hand.
     by_url.replace([server("10.0.0.9:80", 1)?]);

@@ -54,6 +54,6 @@ fn main() -> anyhow::Result<()> {
             Err(why) => break println!("{why}"),
         }
     }
-    print!("{}", balancer.explain(&Request::default()));
+    println!("{}", balancer.explain(&Request::default()));
     Ok(())
 }

@@ -53,7 +53,25 @@ impl Balancer {
         Self::builder(algorithm).fixed(instances)
     }
 
-    /// A balancer for the lists of this channel. Not ready before the first.
+    /// A balancer for the lists of this channel. Not ready before the first. Whoever brings the lists has to stay: once a
+    /// `Discovery` of the crate `registry` is dropped, no more lists come, and picks go on with the last one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use loadbalance::{Balancer, Instance, NodeData, Request, RoundRobin};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let instance = Arc::new(Instance::new(NodeData::at("10.0.0.7:80".parse()?))?);
+    /// let (lists, receiver) = tokio::sync::watch::channel(None); // or discovery.instances()
+    /// let balancer = Balancer::follow(receiver, RoundRobin::from_anywhere());
+    ///
+    /// lists.send_replace(Some([instance].into()));
+    /// let picked = balancer.pick_within(Duration::from_secs(5), &Request::default()).await?;
+    /// let address = picked.data.address.as_ref().ok_or("reached through a broker only")?;
+    /// assert_eq!((address.host(), address.port()), ("10.0.0.7", 80));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -11,11 +11,13 @@ pub enum PickError {
     NotReady,
 
     /// No list came, and none will: whoever was to bring it is gone.
-    #[error("there is no list of instances, and nobody left to bring one")]
+    #[error(
+        "there is no list of instances, and nobody left to bring one: what the lists come from has ended"
+    )]
     Closed,
 
     /// The list is there, and nobody is in it.
-    #[error("no instance is registered")]
+    #[error("there is no instance: the list is empty")]
     Empty,
 
     /// Everybody has a weight of 0.

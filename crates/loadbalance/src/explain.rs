@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::snapshot::{By, Listed, Snapshot, Standing};
 use crate::{PickError, Request};
 
-/// Why a pick went as it did. Printed it is a table.
+/// Why a pick went as it did. Printed it is a table, without an end of line behind the last row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
     /// What the algorithm is called.
@@ -138,17 +138,18 @@ fn as_text<S: serde::Serializer>(error: &Option<PickError>, to: S) -> Result<S::
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widest = self.instances.iter().map(|it| it.id.as_str().chars().count()).max().unwrap_or(0).max(8);
+        let ids = self.instances.iter().map(|it| it.id.as_str().chars().count());
+        let widest = ids.max().unwrap_or(0).max(self.algorithm.chars().count());
         write!(
             f,
-            "{:widest$}  weight  in flight  failures   share  {:10}  because",
+            "{:widest$}      weight  in flight  failures    share  {:10}  because",
             self.algorithm, "verdict"
         )?;
         for it in &self.instances {
             let share = it.share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
             write!(
                 f,
-                "\n{:widest$}  {:>6}  {:>9}  {:>8}  {share:>6}  {:10}  {}",
+                "\n{:widest$}  {:>10}  {:>9}  {:>8}  {share:>7}  {:10}  {}",
                 it.id.as_str(),
                 it.weight,
                 it.in_flight,

@@ -4,6 +4,18 @@
 //! that names the instance and counts it as in flight until it is dropped. This crate knows no ZooKeeper: lists come from a
 //! channel of whole lists, such as that of the crate `registry`, or by hand.
 //!
+//! | algorithm | picks | take it when |
+//! | --- | --- | --- |
+//! | [`RoundRobin`] | one after the other | requests are alike and so are the instances |
+//! | [`WeightedRoundRobin`] | each as often as its weight says | some can do more than others |
+//! | [`Random`], [`WeightedRandom`] | anybody, the heavier the likelier | very many clients have to be independent |
+//! | [`Hash`](struct@Hash) | the same one for the same key | instances keep something for a client, a path, a user |
+//! | [`LeastConnections`] | who has the least to do | requests are of different lengths, or instances get slow |
+//!
+//! [`Name`] has them by name. [`Balancer::follow`] is for a service that is followed; a [`Filter`] and a [`Pool`] say who may be
+//! picked ([`Balancer::builder`]); a [`Handle`] is for loops; [`Balancer::explain`] tells why. Balancers are cloned to be shared,
+//! and guards may be held across an `await`. What an instance's `data.address` is `None` for is reached through a broker only.
+//!
 //! What an algorithm prepares takes memory by the number of instances, whatever their weights: nothing for round-robin, random
 //! and least-connect, 16 bytes each for weights of the latter two; weight-round-robin at most 48 bytes each, or 256 KiB; a hash
 //! about 8 bytes for each of its points, of which there are 1,024 for each instance and at most 4 million (70 MB with 100,000

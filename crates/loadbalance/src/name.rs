@@ -91,11 +91,11 @@ impl fmt::Display for Name {
 impl FromStr for Name {
     type Err = UnknownName;
 
-    /// With or without the hyphens, in capitals or not.
+    /// With or without the hyphens, or with underscores instead; in capitals or not.
     fn from_str(text: &str) -> Result<Self, UnknownName> {
         let is = |name: &Self| {
             let name = name.as_str();
-            text.eq_ignore_ascii_case(name) || text.eq_ignore_ascii_case(&name.replace('-', ""))
+            ["-", "_", ""].iter().any(|between| text.eq_ignore_ascii_case(&name.replace('-', between)))
         };
         Self::ALL.into_iter().find(is).ok_or_else(|| UnknownName { shown: text.chars().take(80).collect() })
     }
@@ -118,6 +118,7 @@ mod tests {
             assert_eq!(name.to_string().parse(), Ok(name));
             assert_eq!(name.as_str().replace('-', "").parse(), Ok(name));
             assert_eq!(name.as_str().to_uppercase().parse(), Ok(name));
+            assert_eq!(name.as_str().replace('-', "_").parse(), Ok(name));
             assert_eq!(name.algorithm().name(), name.as_str());
         }
         assert_eq!(Name::IpHash.key(), Some(KeyKind::Client));

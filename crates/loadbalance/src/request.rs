@@ -32,7 +32,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request of the client at this address, for ip-hash.
+    /// A request of the client at this address, for ip-hash: of an `IpAddr` or a `SocketAddr`, such as that of the connection.
     pub fn client(address: impl Into<Client>) -> Self {
         Self::with_key(Key::Client(address.into().0))
     }

@@ -20,7 +20,7 @@ pub(super) struct Choice {
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
     key: Option<String>,
 
-    /// Say on stderr, before the first request, how a choice comes about
+    /// Say on stderr, before the first request, how a choice comes about: of a pick of its own, which takes a turn
     #[arg(long)]
     pub(super) explain: bool,
 }
@@ -81,7 +81,7 @@ fn about(name: Name) -> &'static str {
         Name::IpHash => "the same server for the same client, whose address is the --key",
         Name::UrlHash => "the same server for the same path with its query, which is the --key",
         Name::LeastConnect => {
-            "who has the least in flight for its weight; here one request at a time is, so the heavier the likelier"
+            "who has the least in flight; this client has one request at a time, and then the heavier are the likelier"
         }
     }
 }

@@ -79,7 +79,8 @@ impl Outcome {
             "answered": answered.map(|(id, _)| id),
             "line": answered.map(|(_, line)| line),
             "refused": refused,
-            "took_ms": self.took.as_secs_f64() * 1000.0,
+            "error": self.answered.as_ref().err().map(ToString::to_string),
+            "took_ms": self.took.as_micros() as f64 / 1000.0,
             "source": if live { "live" } else { "stale" },
         })
     }

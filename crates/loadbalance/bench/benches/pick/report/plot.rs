@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Report;
 use super::table::time;
 use crate::cases::FAMILIES;
-use crate::ours::{CHOOSE, FIXED, GUARD};
+use crate::ours::{CHOOSE, FIXED, GUARD, OWNED};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 400.0;
@@ -35,7 +35,8 @@ pub(super) fn plots(report: &Report) -> Vec<(String, String)> {
         let mut lines: Vec<Line> = Vec::new();
         for outcome in &of_family {
             let shown = |name: &str| {
-                [FIXED, CHOOSE, GUARD].contains(&name) || !name.contains("::") && !name.starts_with(FIXED)
+                [FIXED, CHOOSE, GUARD, OWNED].contains(&name)
+                    || !name.contains("::") && !name.starts_with(FIXED)
             };
             for time in outcome.times.iter().filter(|it| shown(it.of)) {
                 add(&mut lines, time.of, outcome.of.many, time.nanos);

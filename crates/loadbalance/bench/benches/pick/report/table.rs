@@ -48,7 +48,7 @@ pub(super) fn number(value: f64) -> String {
 pub(super) fn time(nanos: f64) -> String {
     match nanos {
         short if short < 1000.0 => format!("{} ns", number(short)),
-        middle if middle < 1e6 => format!("{} us", number(middle / 1e3)),
+        middle if middle < 1e6 => format!("{} µs", number(middle / 1e3)),
         long if long < 1e9 => format!("{} ms", number(long / 1e6)),
         longer => format!("{} s", number(longer / 1e9)),
     }

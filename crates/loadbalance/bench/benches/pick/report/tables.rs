@@ -2,8 +2,10 @@
 
 use super::Report;
 use super::table::{Table, beside, bytes, number, time};
-use crate::cases::FAMILIES;
+use crate::cases::{FAMILIES, Family};
 use crate::churn::{AT_MOST, Churn, MANY, PER_SECOND};
+use crate::ours::{CHOOSE, FIXED, GUARD, OWNED};
+use crate::peers::name;
 use crate::race::{Outcome, Ratio};
 use crate::rebuild::Rebuild;
 
@@ -28,6 +30,25 @@ pub(super) fn sections(report: &Report) -> Vec<(String, String, Table)> {
         sections.push(("What is picked".to_owned(), String::new(), findings(report)));
     }
     sections
+}
+
+/// How long a pick of 100 takes on one thread: the answer before all details.
+pub(super) fn in_short(report: &Report) -> Table {
+    let ways = [FIXED, CHOOSE, GUARD, OWNED];
+    let of_100 = |it: &&Outcome| it.of.many == 100 && it.of.threads == 1;
+    // Of those with several weights the mixed ones, which come last.
+    let of_family =
+        |family: &Family| report.outcomes.iter().filter(of_100).rfind(|it| it.of.family == family.name);
+    let row = |outcome: &Outcome| {
+        let of = |name: &str| outcome.time(name).map_or_else(|| "-".to_owned(), |it| number(it.nanos));
+        [outcome.of.family.to_owned()].into_iter().chain(ways.map(of)).chain([of(name::BALANCER)]).collect()
+    };
+    let heads = ways.iter().chain([&name::BALANCER]).map(|name| format!("{name}, ns"));
+    Table {
+        words: 1,
+        head: ["algorithm".to_owned()].into_iter().chain(heads).collect(),
+        rows: FAMILIES.iter().filter_map(of_family).map(row).collect(),
+    }
 }
 
 fn case(outcome: &Outcome) -> Vec<String> {
