@@ -98,6 +98,8 @@ fn together(lap: &Lap<'_>, threads: usize, picks: u64) -> Sample {
 
 /// About what a pick takes each thread.
 pub(crate) fn estimate(lap: &Lap<'_>, threads: usize) -> f64 {
+    // The first pick of a thread may have to ask the system for a seed.
+    lap(1, 0);
     let mut picks = 1;
     let alone = loop {
         let nanos = alone(lap, picks).nanos.max(0.2);
