@@ -28,7 +28,14 @@ const REASONS: &[Reason] = &[
               and more, whatever the algorithm, which shows beside picks of 3.",
         shown: None,
     },
-    Reason { family: "", of: GUARD, to: COUNTED, why: "The same, beside a pick and a count.", shown: None },
+    Reason {
+        family: "",
+        of: GUARD,
+        to: COUNTED,
+        why: "To look whether there is another list takes half a nanosecond and more, and on two threads the guards of a few \
+              instances wait for each other.",
+        shown: None,
+    },
     Reason {
         family: "",
         of: OWNED,
@@ -92,10 +99,18 @@ const REASONS: &[Reason] = &[
         shown: None,
     },
     Reason {
+        family: "round-robin",
+        of: FIXED,
+        to: floor::A,
+        why: "It is what the floor does. Two threads wait for one turn, and never alike.",
+        shown: None,
+    },
+    Reason {
         family: "weight-round-robin",
         of: FIXED,
         to: floor::A,
-        why: "A cycle of more than 65,536 picks is reckoned: two multiplications, a look at the guide and one at the ends.",
+        why: "Two threads wait for one turn, as those of the floor do, and never alike. A cycle of more than 65,536 picks is \
+              reckoned besides: two multiplications, a look at the guide and one at the ends.",
         shown: None,
     },
     Reason {
