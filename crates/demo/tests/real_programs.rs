@@ -165,7 +165,7 @@ async fn a_client_that_finds_nobody_to_ask_says_why() {
     let truth = zk.truth().await;
     let once = ["client", "--requests", "1"];
     let text = stdout(&run(with_flags(&zk, &once)).await);
-    assert!(text.starts_with("   1  FAILED: no instance is registered\n"), "{text}");
+    assert!(text.starts_with("   1  FAILED: there is no instance: the list is empty\n"), "{text}");
     truth.put("a", br#"{"server_unique_code":"c"}"#).await;
     truth.put("b", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
     let output = run(with_flags(&zk, &once)).await;
@@ -173,7 +173,7 @@ async fn a_client_that_finds_nobody_to_ask_says_why() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
         text.starts_with(
-            "   1  FAILED: none of 2 instances is left: the filter \"has an address\" takes out 1, "
+            "   1  FAILED: nobody is left: of 2 in the list the filter \"has an address\" takes out 1, "
         ),
         "{text}"
     );
