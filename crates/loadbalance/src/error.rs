@@ -29,7 +29,7 @@ pub enum PickError {
 
     /// The filter left nobody, or only instances with a weight of 0.
     #[error(
-        "none of {listed} instances is left: the filter {filter:?} takes out {filtered}, and {drained} are drained"
+        "nobody is left: of {listed} in the list the filter {filter:?} takes out {filtered}, and {drained} more are drained"
     )]
     Filtered {
         /// How many the list has.
