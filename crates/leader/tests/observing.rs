@@ -126,11 +126,17 @@ async fn an_observer_heals_whatever_happens_to_the_directory() {
     };
     until(&mut observer.view(), "the next term", later).await;
 
-    let snapshot = zk.snapshot();
     first.resign().await;
     shows(&observer, true, None).await;
+    // A stranger's: who gave its own node up would delete it again at once.
+    let node = path("b-0000000009");
+    zk.put_ephemeral(&node, "{}", zk.stranger());
+    shows(&observer, true, Some("b")).await;
+    let snapshot = zk.snapshot();
+    zk.remove(&node);
+    shows(&observer, true, None).await;
     zk.restore(&snapshot);
-    shows(&observer, true, Some("a")).await;
+    shows(&observer, true, Some("b")).await;
 }
 
 #[tokio::test(start_paused = true)]
