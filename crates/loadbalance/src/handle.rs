@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::shared::Shared;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, at_once};
 use crate::{Candidate, Candidates, PickError, Picked, Picker, Request};
 
 /// Picks for one task or thread, which keeps the latest list at hand: a pick only looks whether there is another one.
@@ -49,13 +49,10 @@ impl Handle {
         if self.shared.revision() != self.revision {
             self.catch_up();
         }
-        if !request.is_retry()
-            && let Some(index) = self.picker.pick(request)
-            && let Some(candidate) = self.candidates.get(index)
-        {
-            return Ok(candidate);
+        match at_once(&*self.picker, &self.candidates, request) {
+            Some(candidate) => Ok(candidate),
+            None => self.snapshot.pick_carefully(request),
         }
-        self.snapshot.pick_carefully(request)
     }
 
     #[cold]

@@ -42,7 +42,8 @@ impl<'a> Request<'a> {
         Self::with_key(Key::Url(path))
     }
 
-    /// A request with any key (all with an empty one go to the same instance), for [`Hash::by_key`](crate::Hash::by_key) and algorithms of one's own.
+    /// A request with any key (all with an empty one go to the same instance), for
+    /// [`Hash::by_key`](crate::Hash::by_key) and algorithms of one's own.
     pub fn keyed(key: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
         Self::with_key(Key::Bytes(key.as_ref()))
     }

@@ -94,13 +94,10 @@ impl Snapshot {
 
     #[inline]
     pub(crate) fn pick(&self, request: &Request<'_>) -> Result<&Arc<Candidate>, PickError> {
-        if !request.is_retry()
-            && let Some(index) = self.picker.pick(request)
-            && let Some(candidate) = self.candidates.get(index)
-        {
-            return Ok(candidate);
+        match at_once(&*self.picker, &self.candidates, request) {
+            Some(candidate) => Ok(candidate),
+            None => self.pick_carefully(request),
         }
-        self.pick_carefully(request)
     }
 
     #[cold]
@@ -165,6 +162,19 @@ impl Snapshot {
             _ => PickError::Drained { listed },
         }
     }
+}
+
+/// What an algorithm picks, unless somebody was tried or it picks nobody.
+#[inline]
+pub(crate) fn at_once<'a>(
+    picker: &dyn Picker,
+    candidates: &'a [Arc<Candidate>],
+    request: &Request<'_>,
+) -> Option<&'a Arc<Candidate>> {
+    if request.is_retry() {
+        return None;
+    }
+    candidates.get(picker.pick(request)?)
 }
 
 /// Picks from an empty list.

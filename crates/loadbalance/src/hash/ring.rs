@@ -17,7 +17,8 @@ const MOST_POINTS: u64 = 1 << 22;
 pub(super) const PLACE_BITS: u32 = 34;
 pub(super) const OWNER_BITS: u32 = u64::BITS - PLACE_BITS;
 
-/// A place on a circle of 2^34 and whose it is. A key belongs to the first point at or after its own place. Points at the same place, which are rare, are in the order of their owners.
+/// A place on a circle of 2^34 and whose it is. A key belongs to the first point at or after its own place.
+/// Points at the same place, which are rare, are in the order of their owners.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point(u64);
 
