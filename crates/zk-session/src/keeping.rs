@@ -19,6 +19,10 @@ use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions, What};
 /// to be fought at full speed; but a slip that is repeated some day is no such fight.
 const OWNERLESS_PAUSE: Duration = Duration::from_secs(1);
 
+/// Within which time those who waited for the same node try to make it, each at its own moment: whoever is told of it
+/// before its own has nothing to try.
+const RUSH: Duration = Duration::from_millis(100);
+
 /// The state of the task behind a [`Presence`](crate::Presence).
 pub(crate) struct Keeping {
     spec: Spec,
@@ -29,6 +33,8 @@ pub(crate) struct Keeping {
     before: Before,
     /// When we last took the place of a node without owner.
     replaced_ownerless: Option<Instant>,
+    /// Somebody else had the node when we last looked, and others may wait for its end as well.
+    queued: bool,
     /// Where our node was last, and on which connection it was known to be ours.
     last: Option<(String, Link)>,
     /// What was wanted when the node was last seen to hold it.
@@ -63,6 +69,7 @@ impl Keeping {
             tried,
             before: Before::default(),
             replaced_ownerless: None,
+            queued: false,
             last: None,
             settled: None,
             rewrites: Backoff::default(),
@@ -102,7 +109,7 @@ impl Keeping {
         while let Some(data) = self.wanted() {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = link.is_crowded();
-            let (there, changed) = self.look(link, crowded).await?;
+            let (there, mut changed) = self.look(link, crowded).await?;
             let before = Before {
                 contended: matches!(self.spec.name, Name::Contended(_)),
                 replaced_ownerless: self.replaced_ownerless.is_some_and(|at| at.elapsed() < OWNERLESS_PAUSE),
@@ -115,6 +122,13 @@ impl Keeping {
                         self.standing.missing();
                     }
                     self.standing.pending(None);
+                    if self.queued {
+                        tokio::select! {
+                            () = sleep(RUSH.mul_f64(rand::random())) => {}
+                            _ = &mut changed => continue,
+                            _ = self.wants.changed() => continue,
+                        }
+                    }
                     match self.create(link, &data, crowded).await? {
                         // The directory's watch is set already; a watch of its own is set by looking again.
                         Made::Unwatched | Made::NotYet => continue,
@@ -153,7 +167,12 @@ impl Keeping {
                         what: format!("a node without owner keeps coming back at {path}"),
                     });
                 }
-                (_, _) => self.standing.waiting(),
+                (_, taken) => {
+                    if let Some((path, node)) = taken {
+                        self.standing.taken(&path, node.stat.owner);
+                    }
+                    self.queued = true;
+                }
             }
             tokio::select! {
                 what = changed => if what == Some(What::Deleted) {
@@ -353,6 +372,7 @@ impl Keeping {
 
     fn held(&mut self, link: &Link, path: String, czxid: Option<i64>) {
         self.before.held = true;
+        self.queued = false;
         let last = self.last.as_ref().map(|(last, _)| last);
         if last != Some(&path) {
             if let Some(replaced) = last {

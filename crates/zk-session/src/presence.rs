@@ -51,9 +51,10 @@ pub struct Spec {
 pub enum Name {
     /// Exactly this, and it carries our own identity: whatever is there is a predecessor of ours and is replaced.
     Own(String),
-    /// Exactly this, but it belongs to whoever comes first: a stranger's node is never touched, its end is awaited.
+    /// Exactly this, but it belongs to whoever comes first: a stranger's node is never touched, its end is awaited. All who
+    /// wait learn of it at the same moment, so each lets a random time of 100 ms at most pass before it tries.
     Contended(String),
-    /// This and ten digits that the server chooses. It has to name us, so that our node is found again when the
+    /// This and ten digits that the server chooses. Our node is found again by it, and by the session that owns it, when the
     /// answer to its making was lost.
     Sequential(String),
 }
@@ -70,6 +71,11 @@ pub enum Status {
     Held(Held),
     /// The node was ours, and somebody deleted it. It is about to be made anew.
     Missing,
+    /// Somebody else has the node, which belongs to whoever comes first. Its end is awaited.
+    Taken {
+        /// Whose it is; `None` when no session owns it: then it stays until somebody deletes it.
+        by: Option<SessionId>,
+    },
     /// Another process with the same identity has taken the path after us. We do not fight; this is for good.
     Replaced,
     /// Withdrawn, or the keeper was closed. This is for good.

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::presence::{Held, Name, Status};
-use crate::{Error, Link};
+use crate::{Error, Link, SessionId};
 
 /// Tells how a node stands, each thing once.
 pub(crate) struct Standing {
@@ -43,14 +43,17 @@ impl Standing {
         });
     }
 
-    /// Somebody else has the node, which is no trouble.
-    pub(crate) fn waiting(&self) {
+    /// Somebody else has the node, which is no trouble unless it never goes.
+    pub(crate) fn taken(&self, path: &str, by: Option<SessionId>) {
         self.status.send_if_modified(|status| {
-            let waits = matches!(status, Status::Pending { problem: None });
-            if !waits {
-                *status = Status::Pending { problem: None };
+            let known = matches!(status, Status::Taken { by: told } if *told == by);
+            if !known {
+                if by.is_none() {
+                    warn!(path, "what no session owns is where our node should be; it stays until somebody deletes it");
+                }
+                *status = Status::Taken { by };
             }
-            !waits
+            !known
         });
     }
 
@@ -87,11 +90,11 @@ pub(crate) struct PendingOnDrop(watch::Sender<Status>);
 impl Drop for PendingOnDrop {
     fn drop(&mut self) {
         self.0.send_if_modified(|status| {
-            let held = matches!(status, Status::Held(_));
-            if held {
+            let known = matches!(status, Status::Held(_) | Status::Taken { .. });
+            if known {
                 *status = Status::Pending { problem: None };
             }
-            held
+            known
         });
     }
 }

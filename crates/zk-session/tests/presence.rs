@@ -8,9 +8,14 @@ use common::{Process, eventually, held, pending, until};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
-use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, Status};
+use zk_session::{Error, Kind, MAX_DATA, Name, Presence, SessionId, Spec, Status};
 
 const PATH: &str = "/services/a/one";
+
+async fn taken(presence: &Presence, owner: Option<SessionId>) {
+    let told = |now: &Status| matches!(now, Status::Taken { by } if *by == owner);
+    until(&mut presence.status(), "somebody else has it", told).await;
+}
 
 fn data(zk: &FakeZk, path: &str) -> String {
     zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
@@ -350,12 +355,14 @@ async fn a_contended_node_is_awaited_and_never_touched() {
     let session = held(&has).await.session();
     let waits = second.hold(Name::Contended("master".to_owned()), "second");
     sleep(Duration::from_secs(10)).await;
-    pending(&waits).await;
+    taken(&waits, Some(session)).await;
     assert_eq!(data(&zk, "/services/a/master"), "first");
+    first.client.set_reachable(false);
     zk.expire(session);
     held(&waits).await;
     assert_eq!(data(&zk, "/services/a/master"), "second");
-    pending(&has).await;
+    first.client.set_reachable(true);
+    taken(&has, zk.owner("/services/a/master")).await;
     waits.withdraw().await;
     held(&has).await;
     assert_eq!(data(&zk, "/services/a/master"), "first");
@@ -371,8 +378,50 @@ async fn a_contended_node_that_is_awaited_is_no_trouble_any_more() {
     let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
     until(&mut waits.status(), "the refusal is told", told).await;
     zk.refuse_reads("/services/a/master", false);
-    let over = |now: &Status| matches!(now, Status::Pending { problem: None });
-    until(&mut waits.status(), "it is over", over).await;
+    taken(&waits, zk.owner("/services/a/master")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_a_contended_node_is_taken_is_known_only_while_connected() {
+    let zk = FakeZk::default();
+    zk.put("/services/a/master", "");
+    let process = Process::start(&zk);
+    let waits = process.hold(Name::Contended("master".to_owned()), "");
+    taken(&waits, None).await;
+    process.client.set_reachable(false);
+    pending(&waits).await;
+    process.client.set_reachable(true);
+    taken(&waits, None).await;
+    zk.remove("/services/a/master");
+    held(&waits).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_the_same_node_do_not_rush() {
+    let zk = FakeZk::default();
+    let processes: Vec<_> = (0..20).map(|_| Process::start(&zk)).collect();
+    let name = || Name::Contended("master".to_owned());
+    let has = processes[0].hold(name(), "0");
+    let session = held(&has).await.session();
+    let wait: Vec<_> = processes[1..].iter().map(|process| process.hold(name(), "")).collect();
+    for waits in &wait {
+        taken(waits, Some(session)).await;
+    }
+    zk.reset_requests();
+    let gone = Instant::now();
+    has.withdraw().await;
+    eventually("another one has it", || zk.owner("/services/a/master").is_some()).await;
+    assert!(gone.elapsed() <= Duration::from_millis(150), "{:?}", gone.elapsed());
+    let owner = zk.owner("/services/a/master");
+    for waits in &wait {
+        let settled = |now: &Status| match now {
+            Status::Taken { by } => *by == owner,
+            now => matches!(now, Status::Held(_)),
+        };
+        until(&mut waits.status(), "settled", settled).await;
+    }
+    let creates = zk.requests().creates;
+    assert!((1..=5).contains(&creates), "{creates} of 19 tried");
 }
 
 #[tokio::test(start_paused = true)]
