@@ -16,6 +16,13 @@ pub enum EncodeError {
         /// How many it takes.
         bytes: usize,
     },
+
+    /// The layout that it is for has no place for a part of it, and nothing is left out silently.
+    #[error("this layout cannot store {what}")]
+    NotInLayout {
+        /// Which part.
+        what: &'static str,
+    },
 }
 
 impl From<InvalidData> for EncodeError {

@@ -30,6 +30,7 @@ mod error;
 pub mod flat;
 mod instance;
 mod json;
+pub mod master_normal;
 mod name;
 mod node_data;
 pub mod path;

@@ -10,7 +10,8 @@ use crate::{InstanceId, ServiceName};
 /// The longest path of a directory, in bytes.
 pub const MAX_DIRECTORY: usize = 1024;
 
-/// The directory of the native layout, below which each service has its own. Shown as it is written: `/headkeeper`.
+/// The directory below which each service has its own, in the native and in the master/normal layout. Shown as it is written:
+/// `/headkeeper`.
 ///
 /// # Examples
 ///
@@ -59,6 +60,11 @@ impl Root {
     /// The directory of a service's candidates for leadership.
     pub fn election_dir(&self, service: &ServiceName) -> String {
         join(&self.service_dir(service), "election")
+    }
+
+    /// In the master/normal layout, the node of a service's master.
+    pub fn master_path(&self, service: &ServiceName) -> String {
+        join(&self.service_dir(service), crate::master_normal::MASTER)
     }
 
     /// What to create a candidate's node as; the server puts the sequence behind it.
@@ -252,6 +258,7 @@ mod tests {
             assert_eq!(root.instances_dir(&service), format!("{prefix}/time/instances"));
             assert_eq!(root.instance_path(&service, &id), format!("{prefix}/time/instances/127.0.0.1:8897"));
             assert_eq!(root.election_dir(&service), format!("{prefix}/time/election"));
+            assert_eq!(root.master_path(&service), format!("{prefix}/time/master"));
             assert_eq!(root.candidate_path(&service, &id), format!("{prefix}/time/election/127.0.0.1:8897-"));
         }
         assert_eq!(Dir::default().child(&id), "/go_servers/127.0.0.1:8897");
