@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use proto::master_normal::MASTER;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::info;
 use zk_session::{Grant, Held, Lease, Presence, Renewal, SessionId, Sessions, State};
 
 use crate::candidacy::Status;
-use crate::line::ahead_of;
+use crate::line::{Ahead, ahead_of};
 use crate::seat::Seat;
-use crate::{Error, LEAST_TIMEOUT, Leadership, Lost, Term};
+use crate::{Error, LEAST_TIMEOUT, Layout, Leadership, Lost, Term};
 
 /// A leader looks at its lease this often at least: timers may stand still while the machine sleeps, its clock does not.
 const LOOK: Duration = Duration::from_millis(100);
@@ -26,6 +27,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// Stands for election with one node. It outlives connections and sessions.
 pub(crate) struct Campaign {
     pub(crate) sessions: Sessions,
+    pub(crate) layout: Layout,
     pub(crate) directory: String,
     pub(crate) lease: Lease,
     pub(crate) status: watch::Sender<Status>,
@@ -78,6 +80,10 @@ impl Campaign {
                     self.joining(None);
                     presence.changed().await.ok()?;
                 }
+                zk_session::Status::Taken { .. } => {
+                    self.waiting(&proto::path::join(&self.directory, MASTER));
+                    presence.changed().await.ok()?;
+                }
                 zk_session::Status::Replaced | zk_session::Status::Gone => return None,
             }
         }
@@ -118,7 +124,7 @@ impl Campaign {
     /// Waits on one connection until nobody is ahead. Only the one directly ahead is watched, so that whoever goes wakes one.
     async fn stand_in_line(&self, held: &Held) -> Result<Renewal, zk_session::Error> {
         let mut renewal = None;
-        while let Some(ahead) = ahead_of(held, &self.directory).await? {
+        while let Some(ahead) = self.ahead_of(held).await? {
             drop(renewal.take());
             self.waiting(&ahead.path);
             let leads = ahead.leads;
@@ -186,13 +192,18 @@ impl Campaign {
     /// Looks on another connection whether nobody is ahead still.
     async fn is_first(&self, held: Held) -> bool {
         loop {
-            match ahead_of(&held, &self.directory).await {
+            match self.ahead_of(&held).await {
                 Ok(ahead) => return ahead.is_none(),
                 // The presence will tell.
                 Err(zk_session::Error::Interrupted) => pending().await,
                 Err(_) => sleep(REFUSED_PAUSE).await,
             }
         }
+    }
+
+    /// The one directly ahead, where candidates stand in a line; else whoever has the node leads.
+    async fn ahead_of(&self, held: &Held) -> Result<Option<Ahead>, zk_session::Error> {
+        if self.layout.has_line() { ahead_of(held, &self.directory).await } else { Ok(None) }
     }
 
     /// Why this node can lead no more, if that is so. Not being connected is no reason: the lease decides then.
@@ -209,7 +220,9 @@ impl Campaign {
         match presence {
             zk_session::Status::Pending { .. } => None,
             zk_session::Status::Held(held) if Node::of(held) == *node => None,
-            zk_session::Status::Held(_) | zk_session::Status::Missing => Some(Lost::NodeDeleted),
+            zk_session::Status::Held(_) | zk_session::Status::Missing | zk_session::Status::Taken { .. } => {
+                Some(Lost::NodeDeleted)
+            }
             zk_session::Status::Replaced | zk_session::Status::Gone => Some(Lost::Closed),
         }
     }

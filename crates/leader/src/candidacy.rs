@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use zk_session::Presence;
 
 use crate::seat::Seat;
-use crate::{Error, Leadership};
+use crate::standing_by::Wanted;
+use crate::{Error, Layout, Leadership, OwnNode};
 
 /// That this process stands for election: it has a place in the line, and another one whenever that is lost, until it resigns.
 ///
@@ -23,7 +24,10 @@ use crate::{Error, Leadership};
 pub struct Candidacy {
     pub(crate) id: InstanceId,
     pub(crate) data: Mutex<NodeData>,
+    pub(crate) layout: Layout,
     pub(crate) presence: Arc<Presence>,
+    pub(crate) wanted: Wanted,
+    pub(crate) found: watch::Receiver<Option<Arc<OwnNode>>>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) seat: Arc<Seat>,
 }
@@ -39,7 +43,7 @@ pub enum Status {
     },
     /// Others are ahead.
     Waiting {
-        /// The node of the one directly ahead.
+        /// The node of the one directly ahead; where there is no line, the master's.
         ahead: String,
     },
     /// Nobody is ahead, but it is not known whether our session lives for long enough to act.
@@ -70,6 +74,12 @@ impl Candidacy {
     /// How it stands, and every change of that (fast ones may be skipped). Outlives the candidacy.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// Where its node is, and every change of that (fast ones may be skipped); `None` while it is not known to have one. In the
+    /// master/normal layout this is how it is registered: as the master, or as a normal instance.
+    pub fn node(&self) -> watch::Receiver<Option<Arc<OwnNode>>> {
+        self.found.clone()
     }
 
     /// Waits until this process leads.
@@ -113,10 +123,17 @@ impl Candidacy {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = data.clone();
         change(&mut changed);
-        let value = proto::encode(&changed).map_err(Error::invalid)?;
+        let value = self.layout.encode(&changed).map_err(Error::invalid)?;
         if changed != *data {
             // Its size was checked: it is withdrawn.
-            self.presence.update(value).map_err(|_| Error::Over)?;
+            self.presence.update(value.clone()).map_err(|_| Error::Over)?;
+            self.wanted.send_if_modified(|wanted| {
+                let stays = wanted.is_some();
+                if stays {
+                    *wanted = Some(value);
+                }
+                stays
+            });
             *data = changed;
         }
         Ok(())
@@ -133,6 +150,8 @@ impl Candidacy {
     pub async fn resign(self) {
         self.leave();
         self.presence.gone().await;
+        // Its end says that nothing stands by any more.
+        self.wanted.closed().await;
     }
 
     /// At once here, and in ZooKeeper soon.
@@ -140,6 +159,7 @@ impl Candidacy {
         // In this order: nobody else may lead before we do no more.
         self.seat.give_up();
         self.presence.let_go();
+        self.wanted.send_replace(None);
     }
 }
 

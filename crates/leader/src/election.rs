@@ -4,28 +4,33 @@ use std::sync::{Arc, Mutex};
 
 use proto::{InstanceId, NodeData, Root, ServiceName};
 use tokio::sync::watch;
-use zk_session::{Kind, Name, Presence, Sessions, Spec, State};
+use zk_session::{Presence, Sessions, Spec, State};
 
 use crate::campaign::Campaign;
 use crate::candidacy::{Candidacy, Status};
 use crate::master::{Listed, Master};
 use crate::seat::Seat;
-use crate::{Error, LEAST_TIMEOUT, Observer};
+use crate::standing_by::StandingBy;
+use crate::{Error, LEAST_TIMEOUT, Layout, Observer};
 
 /// Elections among the processes of a service, on the sessions of one [`Keeper`](zk_session::Keeper).
 ///
-/// A clone is cheap. The candidates of a service are the nodes in `{root}/{service}/election`, in the order in which they were
-/// made; the first one leads.
+/// A clone is cheap. Where the candidates of a service are is a [`Layout`].
 #[derive(Clone, Debug)]
 pub struct Election {
     sessions: Sessions,
-    root: Root,
+    layout: Layout,
 }
 
 impl Election {
-    /// Elections with their nodes below `root`.
+    /// Elections in our own layout, with their nodes below `root`.
     pub fn new(sessions: Sessions, root: Root) -> Self {
-        Self { sessions, root }
+        Self::with_layout(sessions, Layout::Native { root })
+    }
+
+    /// Elections with their nodes where `layout` says.
+    pub fn with_layout(sessions: Sessions, layout: Layout) -> Self {
+        Self { sessions, layout }
     }
 
     /// Stands for election among the processes of `service`, under the [default id](NodeData::default_id) of `data`.
@@ -48,8 +53,8 @@ impl Election {
     ///
     /// # Errors
     ///
-    /// Before anything is sent: [`Error::Invalid`] when the data is not valid or takes more than 64 KiB, and when this id stands
-    /// for election on these sessions already; [`Error::SessionTooShort`] when the session is known to be too short for a lease.
+    /// Before anything is sent: [`Error::Invalid`] when the data is not valid, takes more than 64 KiB or cannot be stored in this
+    /// layout, and when this id, in the master/normal layout anybody of this service, stands for election on these sessions already; [`Error::SessionTooShort`] when the session is known to be too short for a lease.
     /// Where that is found out later, [`Candidacy::elected`] and [`Candidacy::status`] tell, and our place is given up.
     ///
     /// # Panics
@@ -66,26 +71,38 @@ impl Election {
         {
             return Err(Error::SessionTooShort { granted, least: LEAST_TIMEOUT });
         }
-        let value = proto::encode(&data).map_err(Error::invalid)?;
-        let directory = self.root.election_dir(service);
-        let spec = Spec {
+        let value = self.layout.encode(&data).map_err(Error::invalid)?;
+        let directory = self.layout.directory(service);
+        let spec = |name| Spec {
             directory: directory.clone(),
-            name: Name::Sequential(proto::path::candidate_prefix(&id)),
-            data: value,
-            parents: Kind::Container,
+            name,
+            data: value.clone(),
+            parents: self.layout.parents(),
         };
-        let presence = Arc::new(Presence::hold(self.sessions.clone(), spec)?);
+        let presence = Arc::new(Presence::hold(self.sessions.clone(), spec(self.layout.candidate(&id)))?);
         let status = watch::Sender::new(Status::Joining { problem: None });
         let seat = Arc::new(Seat::default());
+        let wanted = watch::Sender::new(Some(value.clone()));
+        let (found_tx, found) = watch::channel(None);
+        let standing_by = StandingBy {
+            sessions: self.sessions.clone(),
+            spec: self.layout.stand_by().map(spec),
+            first: presence.status(),
+            wanted: wanted.subscribe(),
+            found: found_tx,
+        };
         let campaign = Campaign {
             sessions: self.sessions.clone(),
+            layout: self.layout.clone(),
             directory,
             lease: self.sessions.lease(),
             status: status.clone(),
             seat: seat.clone(),
         };
+        tokio::spawn(standing_by.run());
         tokio::spawn(campaign.run(presence.clone()));
-        Ok(Candidacy { id, data: Mutex::new(data), presence, status, seat })
+        let layout = self.layout.clone();
+        Ok(Candidacy { id, data: Mutex::new(data), layout, presence, wanted, found, status, seat })
     }
 
     /// Follows who leads `service`. Returns at once; nobody needs to stand for election.
@@ -94,7 +111,7 @@ impl Election {
     ///
     /// Outside a tokio runtime.
     pub fn observe(&self, service: &ServiceName) -> Observer {
-        Observer::start(self.sessions.clone(), self.root.election_dir(service))
+        Observer::start(self.sessions.clone(), self.layout.clone(), self.layout.directory(service))
     }
 
     /// Who leads `service` now; `None` when nobody stands for election. For a single question: two or three requests.
@@ -110,11 +127,11 @@ impl Election {
     ///
     /// May be dropped at any time.
     pub async fn master(&self, service: &ServiceName) -> Result<Option<Master>, Error> {
-        let directory = &self.root.election_dir(service);
+        let (layout, directory) = (&self.layout, &self.layout.directory(service));
         let asked = self.sessions.each(|link| async move {
             let ask = async {
                 link.sync(directory).await?;
-                Listed::of(&link, directory).await?.master(&link, directory).await
+                Listed::of(&link, layout, directory).await?.master(&link, directory).await
             };
             match ask.await {
                 Err(error @ zk_session::Error::Interrupted) => Err(error),

@@ -8,6 +8,8 @@ impl Leadership {
     /// Does all of `ops` in ZooKeeper, or none, and only while our candidate's node is there: when somebody else could lead, it is
     /// gone. The check and the writes are one transaction, so no pause of this process can come between them. What is checked is the
     /// name: it is another node's only if the whole directory was deleted, and another process with our id came first in the new one.
+    /// In the master/normal layout all have the same name. There it is our session that counts: a transaction of it proves that it
+    /// lives, and our node lives with it unless somebody deleted that by hand.
     ///
     /// At most [`MAX_OPS`] less one. While there is no connection this waits for one, until the leadership is over.
     ///

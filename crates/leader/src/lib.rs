@@ -4,7 +4,8 @@
 //! [`Candidacy`]: a place in the line, that is taken again after every outage, until it resigns. When its turn comes it gives a
 //! [`Leadership`], with a [`Term`], the fencing token, and a lease: [`Leadership::holds`], asked right before every act, says no
 //! before ZooKeeper lets anybody else lead, whatever happened to connections, servers or this process meanwhile.
-//! [`observe`](Election::observe) tells everybody else who leads.
+//! [`observe`](Election::observe) tells everybody else who leads. Where candidates are in ZooKeeper is a [`Layout`]: ours, or that of
+//! the old Go framework, where they stand for election beside its programs.
 //!
 //! # Examples
 //!
@@ -44,25 +45,30 @@ mod candidacy;
 mod election;
 mod error;
 mod fenced;
+mod layout;
 mod leadership;
 mod line;
 mod master;
 mod observer;
 mod running;
 mod seat;
+mod standing_by;
 mod turn;
 
 use std::time::Duration;
 
+pub use proto::master_normal::Credentials;
 pub use proto::{InstanceId, NodeData, Root, ServiceName};
 pub use zk_session::{Kind, Op, Source};
 
 pub use crate::candidacy::{Candidacy, Status};
 pub use crate::election::Election;
 pub use crate::error::Error;
+pub use crate::layout::Layout;
 pub use crate::leadership::{Leadership, Lost, Term};
 pub use crate::master::Master;
 pub use crate::observer::{Observer, View};
+pub use crate::standing_by::OwnNode;
 
 /// The shortest session timeout that leaves room for a lease: it is renewed every tenth of it, and ends a fifth before it.
 pub const LEAST_TIMEOUT: Duration = Duration::from_millis(500);

@@ -6,15 +6,14 @@ use proto::NodeData;
 use proto::path::{join, split_candidate};
 use zk_session::{Link, Stat};
 
-use crate::Term;
-use crate::turn::place;
+use crate::{Layout, Term};
 
 /// The candidate that leads: the first in the line.
 ///
 /// Whether it knows, and believes, that it leads, nobody but itself can tell: it acts only while its lease holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Master {
-    /// Under which id it stands.
+    /// Under which id it stands; `master` in the master/normal layout, which stores none.
     pub id: String,
     /// Its fencing token.
     pub term: Term,
@@ -36,8 +35,9 @@ impl Master {
 }
 
 /// Those who stand in a line, as they are listed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listed {
+    layout: Layout,
     names: HashSet<String>,
     /// Those that no session owns: they are passed over.
     ownerless: HashSet<String>,
@@ -45,7 +45,7 @@ pub(crate) struct Listed {
 
 impl Listed {
     /// Lists them. A directory that is not there has none, if its chroot is.
-    pub(crate) async fn of(link: &Link, directory: &str) -> Result<Self, zk_session::Error> {
+    pub(crate) async fn of(link: &Link, layout: &Layout, directory: &str) -> Result<Self, zk_session::Error> {
         let names = match link.children(directory).await {
             Err(zk_session::Error::NoNode) => {
                 link.check_chroot().await?;
@@ -53,7 +53,8 @@ impl Listed {
             }
             names => names?,
         };
-        Ok(Self { names: names.into_iter().collect(), ownerless: HashSet::new() })
+        let layout = layout.clone();
+        Ok(Self { layout, names: names.into_iter().collect(), ownerless: HashSet::new() })
     }
 
     pub(crate) fn add(&mut self, name: &str) {
@@ -69,7 +70,9 @@ impl Listed {
     /// The first that may lead, as far as is known.
     pub(crate) fn first(&self) -> Option<&String> {
         let counts = |name: &&String| !self.ownerless.contains(*name);
-        self.names.iter().filter(counts).filter(|name| place(name).is_some()).min_by_key(|name| place(name))
+        let names = self.names.iter().filter(counts);
+        let placed = names.filter_map(|name| Some((self.layout.place(name)?, name)));
+        placed.min().map(|(_, name)| name)
     }
 
     /// Reads who leads. One that is gone is taken out, and one that no session owns is passed over from now on.
@@ -82,7 +85,7 @@ impl Listed {
             let path = join(directory, &name);
             let (stat, data) = match link.get(&path).await {
                 Ok(Some(node)) => {
-                    let data = proto::decode(&node.data).map_err(|error| error.to_string());
+                    let data = self.layout.decode(&node.data);
                     (Some(node.stat), data)
                 }
                 Ok(None) => (None, Err(String::new())),

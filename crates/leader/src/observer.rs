@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use zk_session::{Change, Link, Sessions, Source, What};
 
-use crate::Error;
 use crate::master::{Listed, Master};
+use crate::{Error, Layout};
 
 /// Follows who leads a service, without standing for election. It costs nothing while nothing changes, a candidate that joins
 /// or leaves behind the leader one notification, and another leader one read.
@@ -35,11 +35,11 @@ pub struct View {
 }
 
 impl Observer {
-    pub(crate) fn start(sessions: Sessions, directory: String) -> Self {
+    pub(crate) fn start(sessions: Sessions, layout: Layout, directory: String) -> Self {
         let (view_tx, view) = watch::channel(None);
         let (id_tx, id) = watch::channel(None);
         let (problem_tx, problem) = watch::channel(None);
-        let following = Following { directory, view: view_tx, id: id_tx, problem: problem_tx };
+        let following = Following { layout, directory, view: view_tx, id: id_tx, problem: problem_tx };
         Self { view, id, problem, task: tokio::spawn(following.run(sessions)) }
     }
 
@@ -87,6 +87,7 @@ impl Drop for Observer {
 }
 
 struct Following {
+    layout: Layout,
     directory: String,
     view: watch::Sender<Option<View>>,
     id: watch::Sender<Option<InstanceId>>,
@@ -109,7 +110,7 @@ impl Following {
     async fn follow(&self, link: &Link) -> Result<Infallible, zk_session::Error> {
         // Watch first, then read; and a server may lag behind what our last one showed us.
         let (mut changes, ()) = tokio::try_join!(link.watch_tree(&self.directory), link.catch_up())?;
-        let mut listed = Listed::of(link, &self.directory).await?;
+        let mut listed = Listed::of(link, &self.layout, &self.directory).await?;
         let mut known: Option<Master> = None;
         let mut outdated = true;
         loop {

@@ -89,7 +89,8 @@ pub fn encode(data: &NodeData, credentials: &Credentials) -> Result<Vec<u8>, Enc
         serveruniquecode: data.unique_code.as_deref().unwrap_or_default(),
         weight: data.weight,
     };
-    let value = serde_json::to_vec(&json).expect("strings and numbers under fixed keys can always be written");
+    let value =
+        serde_json::to_vec(&json).expect("strings and numbers under fixed keys can always be written");
     match value.len() {
         bytes if bytes > MAX_BYTES => Err(EncodeError::TooLarge { bytes }),
         _ => Ok(value),
@@ -118,7 +119,9 @@ pub fn decode(value: &[u8]) -> Result<(NodeData, Credentials), DecodeError> {
         return Err(DecodeError::TooLarge { bytes: value.len() });
     }
     if !value.trim_ascii_start().starts_with(b"{") {
-        return Err(DecodeError::Json { what: "it does not begin with '{': accepted is an object".to_owned() });
+        return Err(DecodeError::Json {
+            what: "it does not begin with '{': accepted is an object".to_owned(),
+        });
     }
     let json: Json =
         serde_json::from_slice(value).map_err(|error| DecodeError::Json { what: place_of(&error) })?;
@@ -260,10 +263,7 @@ mod tests {
             ("{\"userpwd\":\"hunter2", "JSON: it ends too early, at line 1 column 19"),
             ("{\"userpwd\":hunter2}", "JSON: it is not JSON, at line 1 column 12"),
             ("{\"userpwd\":\"hunter2\"} hunter2", "JSON: it is not JSON, at line 1 column 23"),
-            (
-                r#"{"userpwd":"hunter2","userpwd":"hunter2"}"#,
-                "JSON: a key comes twice, at line 1 column 30",
-            ),
+            (r#"{"userpwd":"hunter2","userpwd":"hunter2"}"#, "JSON: a key comes twice, at line 1 column 30"),
             (r#"{"userpwd":["hunter2"]}"#, "userpwd: it is a list; accepted: a text"),
             (r#"{"username":17}"#, "username: it is another number; accepted: a text"),
             (

@@ -49,7 +49,10 @@ impl Standing {
             let known = matches!(status, Status::Taken { by: told } if *told == by);
             if !known {
                 if by.is_none() {
-                    warn!(path, "what no session owns is where our node should be; it stays until somebody deletes it");
+                    warn!(
+                        path,
+                        "what no session owns is where our node should be; it stays until somebody deletes it"
+                    );
                 }
                 *status = Status::Taken { by };
             }
