@@ -3,7 +3,8 @@
 //! A [`Registry`] works on the sessions of a [`zk_session::Keeper`]. [`announce`](Registry::announce) gives a
 //! [`Registration`]: an instance that is registered, and again after every outage, until it is withdrawn.
 //! [`follow`](Registry::follow) gives a [`Discovery`]: whole lists of the instances, each as good as can be known.
-//! Where things are in ZooKeeper is a [`Layout`]: [`Native`] is ours, [`Flat`] that of the old Go programs.
+//! Where things are in ZooKeeper is a [`Layout`]: [`Native`] is ours, [`Flat`] that of the old Go
+//! programs, [`MasterNormal`] that of the old Go framework.
 //!
 //! # Examples
 //!
@@ -47,6 +48,7 @@ mod error;
 mod layout;
 mod registration;
 mod registry;
+mod roles;
 
 pub use proto::{Instance, InstanceId, NodeData, ServiceName};
 pub use zk_session::{BadNode, Options, Source};
@@ -54,6 +56,7 @@ pub use zk_session::{BadNode, Options, Source};
 pub use crate::changes::{Changes, InstanceChange, changes_between};
 pub use crate::discovery::{Discovery, Instances, View};
 pub use crate::error::Error;
-pub use crate::layout::{Flat, Layout, Native, NewNode, Services};
+pub use crate::layout::{Flat, Layout, MasterNormal, Native, NewNode, Services};
 pub use crate::registration::{Registration, Status};
 pub use crate::registry::Registry;
+pub use crate::roles::Roles;

@@ -183,7 +183,10 @@ impl From<&zk_session::Status> for Status {
             zk_session::Status::Pending { problem } => {
                 Self::Registering { problem: problem.clone().map(Error::ZooKeeper) }
             }
-            zk_session::Status::Missing => Self::Registering { problem: None },
+            // No name of an instance is contended.
+            zk_session::Status::Missing | zk_session::Status::Taken { .. } => {
+                Self::Registering { problem: None }
+            }
             zk_session::Status::Held(held) => {
                 Self::Registered { path: held.path.clone(), session: held.session() }
             }

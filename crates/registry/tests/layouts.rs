@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Process, T, at, data, id, lists, others, path, registered, time};
 use proto::{Dir, InstanceId, NodeData, Root, ServiceName};
-use registry::{Error, Flat, Native};
+use registry::{Error, Flat, MasterNormal, Native, Roles};
 use tokio::time::timeout;
 use zk_session::fake::FakeZk;
 
@@ -244,4 +244,60 @@ async fn what_a_layout_accepts_it_reads_back() {
         let read = layout.read(&node.name, &zk_session::Node { data: node.value, stat }).unwrap().unwrap();
         assert_eq!((read.id, read.data), (id("127.0.0.1:80"), at(80)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_master_and_normal_ones_of_old_programs_are_found_and_told_apart() {
+    let zk = FakeZk::default();
+    let root = Root::parse("/micro-service").unwrap();
+    let process = Process::with_layout(&zk, MasterNormal { root: root.clone(), reveal_credentials: false });
+    let discovery = process.registry.follow(&time());
+    let put = |name: &str, port: u16, code: &str| {
+        let value = format!(
+            r#"{{"serverip":"127.0.0.1","serverport":{port},"username":"u","userpwd":"hunter2","serveruniquecode":"{code}","weight":3}}"#
+        );
+        zk.put_ephemeral(&format!("/micro-service/time/{name}"), value, zk.stranger());
+    };
+    put("master", 50001, "a");
+    put("normal0000000001", 50002, "b");
+    // What cannot be read is reported, without what may be a password, and harms nobody else.
+    zk.put_ephemeral("/micro-service/time/normal0000000002", r#"{"userpwd":{"a":"hunter2"}}"#, zk.stranger());
+    let list = lists(&discovery, &["master", "normal0000000001"]).await;
+    assert_eq!(list[1].data.address, Some("127.0.0.1:50002".parse().unwrap()));
+    assert_eq!((list[1].data.weight, list[1].data.unique_code.as_deref()), (3, Some("b")));
+    assert!(list.iter().all(|instance| instance.data.metadata.is_empty()));
+    let stat = zk.get("/micro-service/time/master").unwrap().stat;
+    assert_eq!(list[0].data.registered_at, stat.created_at);
+    let bad = discovery.view().borrow().as_ref().unwrap().bad.clone();
+    assert_eq!(
+        bad.iter().map(|bad| &*bad.path).collect::<Vec<_>>(),
+        ["/micro-service/time/normal0000000002"]
+    );
+    assert!(!format!("{list:?} {bad:?}").contains("hunter"));
+
+    // One that was promoted has both nodes for a moment.
+    zk.remove("/micro-service/time/master");
+    put("master", 50002, "b");
+    let promoted = |list: &Option<registry::Instances>| {
+        let roles = Roles::of(list.as_deref().unwrap_or_default());
+        roles.normal.is_empty()
+            && roles.master.is_some_and(|master| master.data.unique_code.as_deref() == Some("b"))
+    };
+    let mut now = discovery.instances();
+    timeout(T * 5, now.wait_for(promoted)).await.expect("it is the master alone").unwrap();
+
+    let revealing = MasterNormal { root, reveal_credentials: true };
+    let other = Process::with_layout(&zk, revealing);
+    let list = lists(&other.registry.follow(&time()), &["master", "normal0000000001"]).await;
+    assert_eq!((&*list[0].data.metadata["username"], &*list[0].data.metadata["userpwd"]), ("u", "hunter2"));
+    assert_eq!(process.registry.services().await.unwrap(), services(&["time"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_announced_in_the_master_normal_layout() {
+    let zk = FakeZk::default();
+    let process = Process::with_layout(&zk, MasterNormal::default());
+    let error = process.registry.announce(&time(), at(80)).unwrap_err();
+    assert!(matches!(error, Error::Invalid(what) if what.contains("standing for election")));
+    assert_eq!(zk.requests().creates, 0);
 }

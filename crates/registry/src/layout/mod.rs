@@ -1,6 +1,7 @@
 //! Where instances are in ZooKeeper, and what their nodes say.
 
 mod flat;
+mod master_normal;
 mod native;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use proto::{Instance, InstanceId, NodeData, ServiceName};
 use zk_session::{Kind, Node};
 
 pub use self::flat::Flat;
+pub use self::master_normal::MasterNormal;
 pub use self::native::Native;
 use crate::Error;
 
@@ -16,7 +18,7 @@ use crate::Error;
 ///
 /// Every implementation promises: the instances of a service are the children of one directory; the same service and
 /// id always give the same node; names come out of checked types, so no node is ever outside the directory; and what
-/// [`node`](Self::node) accepts, [`read`](Self::read) reads back.
+/// [`node`](Self::node) accepts, [`read`](Self::read) reads back. One that is only there to be read accepts nothing.
 pub trait Layout: fmt::Debug + Send + Sync + 'static {
     /// The directory whose children are the instances of a service.
     fn directory(&self, service: &ServiceName) -> String;
