@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use leader::{Election, LEAST_TIMEOUT};
-use proto::{Dir, InstanceId, NodeData, Root};
-use registry::{Flat, Native, Registry};
+use leader::{Credentials, Election, LEAST_TIMEOUT};
+use proto::{Dir, InstanceId, NodeData, Root, master_normal};
+use registry::{Discovery, Flat, Instances, MasterNormal, Native, Registry, Roles};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use zk_session::{Keeper, Sessions, State, ZooKeeper};
 
@@ -40,7 +41,7 @@ pub(crate) struct Connection {
     #[arg(long, value_enum, default_value_t = Layout::Native)]
     pub(crate) layout: Layout,
 
-    /// The directory of the native layout
+    /// The directory of all services, in the native and in the master-normal layout
     #[arg(long, value_name = "/PATH", default_value_t = Root::default())]
     pub(crate) root: Root,
 
@@ -60,6 +61,8 @@ pub(crate) enum Layout {
     Native,
     /// {dir}/{ip:port}, one service, no data: as the old Go programs have it
     Flat,
+    /// {root}/{service}/master and {root}/{service}/normal…, with data: as the old Go framework has it
+    MasterNormal,
 }
 
 impl Default for Connection {
@@ -87,18 +90,63 @@ impl Connection {
         Registry::with_layout(sessions, self.layout())
     }
 
+    /// The same for somebody who asks for the user names and passwords that instances tell.
+    pub(crate) fn revealing_registry(&self, sessions: Sessions) -> Result<Registry, Usage> {
+        let layout = MasterNormal { root: self.root.clone(), reveal_credentials: true };
+        match self.layout {
+            Layout::MasterNormal => Ok(Registry::new(sessions, layout)),
+            Layout::Native | Layout::Flat => {
+                Err(Usage("--credentials: only nodes of --layout master-normal have any".to_owned()))
+            }
+        }
+    }
+
+    /// Whom requests go to that any instance may answer.
+    pub(crate) fn for_requests(&self, discovery: &Discovery) -> watch::Receiver<Option<Instances>> {
+        match self.layout {
+            Layout::MasterNormal => Roles::follow_for_requests(discovery.instances()),
+            Layout::Native | Layout::Flat => discovery.instances(),
+        }
+    }
+
     /// The elections where the flags say; see [`has_elections`](Self::has_elections).
     pub(crate) fn election(&self, sessions: Sessions) -> Election {
-        Election::new(sessions, self.root.clone())
+        let root = self.root.clone();
+        Election::with_layout(
+            sessions,
+            match self.layout {
+                Layout::Native | Layout::Flat => leader::Layout::Native { root },
+                Layout::MasterNormal => {
+                    leader::Layout::MasterNormal { root, credentials: Credentials::default() }
+                }
+            },
+        )
+    }
+
+    /// Whether an instance is registered by standing for election, and not by announcing itself.
+    pub(crate) fn registers_by_election(&self) -> bool {
+        self.layout == Layout::MasterNormal
+    }
+
+    /// Refuses a layout in which nobody announces himself.
+    pub(crate) fn announces(&self) -> Result<(), Usage> {
+        if self.registers_by_election() {
+            return Err(Usage(
+                "in the master-normal layout one is registered by standing for election: agent lead"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Refuses a layout that knows no elections.
     pub(crate) fn has_elections(&self) -> Result<(), Usage> {
         match self.layout {
-            Layout::Native => Ok(()),
-            Layout::Flat => {
-                Err(Usage("the flat layout has no elections: --layout native is accepted".to_owned()))
-            }
+            Layout::Native | Layout::MasterNormal => Ok(()),
+            Layout::Flat => Err(Usage(
+                "the flat layout has no elections: --layout native and --layout master-normal are accepted"
+                    .to_owned(),
+            )),
         }
     }
 
@@ -116,6 +164,10 @@ impl Connection {
 
     /// Refuses what the layout cannot store, before anything is sent.
     pub(crate) fn check(&self, id: &InstanceId, data: &NodeData) -> Result<(), Usage> {
+        if self.registers_by_election() {
+            let stored = master_normal::encode(data, &Credentials::default());
+            return stored.map(drop).map_err(|refusal| Usage(format!("--layout master-normal: {refusal}")));
+        }
         self.layout().node(id, data).map(drop).map_err(|refusal| Usage(refusal.to_string()))
     }
 
@@ -136,6 +188,9 @@ impl Connection {
         match self.layout {
             Layout::Native => Arc::new(Native { root: self.root.clone() }),
             Layout::Flat => Arc::new(Flat { dir: self.dir.clone(), ..Flat::default() }),
+            Layout::MasterNormal => {
+                Arc::new(MasterNormal { root: self.root.clone(), ..MasterNormal::default() })
+            }
         }
     }
 }

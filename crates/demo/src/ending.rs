@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zk_session::Keeper;
@@ -31,6 +32,12 @@ impl Withdrawal {
     pub(crate) async fn done(&mut self) {
         // It never panics and is never aborted; if it were, nothing would keep the node any more.
         let _ = (&mut self.0).await;
+    }
+
+    /// Waits for all of them as long as an end may take: whether all are known to be gone.
+    pub(crate) async fn all_done_soon(all: impl IntoIterator<Item = Self>) -> bool {
+        let done = join_all(all.into_iter().map(|mut one| async move { one.done_soon().await })).await;
+        done.into_iter().all(|done| done)
     }
 
     /// Waits for that as long as an end may take: whether it is known to be gone.

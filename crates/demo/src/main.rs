@@ -13,6 +13,7 @@ mod logging;
 mod master;
 mod nodes;
 mod output;
+mod registered;
 mod server;
 mod stop;
 mod table;

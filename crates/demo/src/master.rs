@@ -130,7 +130,8 @@ fn as_text(service: &ServiceName, view: &View) -> String {
 fn reached(master: &Master) -> String {
     match &master.data {
         Ok(data) => match (&data.address, &data.unique_code) {
-            (Some(address), _) => format!("at {address}"),
+            (Some(address), None) => format!("at {address}"),
+            (Some(address), Some(code)) => format!("at {address} with code {}", shown(code)),
             (None, Some(code)) => format!("with code {}", shown(code)),
             (None, None) => "without an address".to_owned(),
         },
@@ -182,7 +183,8 @@ mod tests {
     fn a_line_says_who_leads_how_it_is_reached_and_how_far_to_trust_that() {
         let at = NodeData::at("127.0.0.1:80".parse().unwrap());
         for (data, how) in [
-            (Ok(at), "at 127.0.0.1:80"),
+            (Ok(at.clone()), "at 127.0.0.1:80"),
+            (Ok(at.with_code("c")), "at 127.0.0.1:80 with code c"),
             (Ok(NodeData::behind_broker("c\x07")), "with code c\\u{7}"),
             (Err("non\nsense".to_owned()), "its data cannot be read: non\\nsense"),
         ] {

@@ -30,6 +30,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let Args { who: Identity { service, name, connection }, place } = args;
     let data = place.data(&name)?;
+    connection.announces()?;
     connection.check(&name, &data)?;
 
     let mut stop = Stop::listen()?;

@@ -79,7 +79,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let discovery = args.connection.registry(sessions.clone()).follow(&args.service);
     let balancer = Balancer::builder(algorithm.algorithm())
         .filter(Filter::new("has an address", |instance| instance.data.address.is_some()))
-        .follow(discovery.instances());
+        .follow(args.connection.for_requests(&discovery));
     let mut summary = Summary::default();
     let asking = Asking { args: &args, request, discovery: &discovery, balancer: &balancer };
     let asked = tokio::select! {

@@ -33,6 +33,10 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Show the user names and passwords that instances of the master-normal layout tell, as metadata
+    #[arg(long)]
+    credentials: bool,
+
     /// How long to wait for ZooKeeper
     #[arg(long, value_name = "TIME", default_value = "5s", allow_hyphen_values = true, value_parser = patience)]
     wait: Duration,
@@ -54,7 +58,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("error", args.connection.verbose);
     let mut stop = Stop::listen()?;
     let keeper = args.connection.keep()?;
-    let registry = args.connection.registry(keeper.sessions());
+    let registry = match args.credentials {
+        true => args.connection.revealing_registry(keeper.sessions())?,
+        false => args.connection.registry(keeper.sessions()),
+    };
     let mut listed = false;
     let shown = tokio::select! {
         shown = async {

@@ -10,19 +10,18 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 use leader::Lost;
 use proto::{Address, InstanceId, NodeData, ServiceName};
-use registry::Status;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tracing::warn;
-use zk_session::Keeper;
 
 use self::answering::Answering;
-use crate::candidate::{Candidate, News};
+use crate::candidate::News as Election;
 use crate::connection::{Connection, Usage};
 use crate::ending::{self, Withdrawal};
 use crate::flags::{number, socket};
 use crate::logging;
 use crate::output::print;
+use crate::registered::{News, Registered};
 use crate::stop::Stop;
 
 /// How long clients have to learn that we are leaving, before connections are refused.
@@ -52,9 +51,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT, allow_negative_numbers = true, value_parser = number::<u32>(0..=u64::from(u32::MAX)))]
     weight: u32,
 
-    /// Its unique code, for messages through a broker
-    #[arg(long, value_name = "CODE")]
-    code: Option<String>,
+    /// Its ServerUniqueCode: who it is, for messages through a broker and for programs of the master-normal layout
+    #[arg(long, alias = "code", value_name = "CODE")]
+    unique_code: Option<String>,
 
     /// Where it stands; the same as --meta zone=ZONE
     #[arg(long, value_name = "ZONE")]
@@ -64,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     meta: Vec<(String, String)>,
 
-    /// Do not stand for election; with --layout flat there is none
+    /// Do not stand for election; with --layout flat there is none, with --layout master-normal one is registered by it
     #[arg(long)]
     no_campaign: bool,
 
@@ -77,12 +76,16 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   demo server --listen 127.0.0.1:8897 --service time --weight 2 --zone a &
   demo client --service time --requests 3
 
+Beside the programs of the old Go framework, the first as the master, the others as normal instances:
+  demo server --layout master-normal --root /micro-service --service testserver --unique-code cacd3aa4 --listen 127.0.0.1:50001
+
 It answers each connection with one line, its address and the time, and closes it. It starts without ZooKeeper, and \
 registers when that is there. It stands for election among the servers of its service, and says when it leads (see demo master). \
 SIGTERM and Ctrl-C: it steps down, deregisters, finishes what it began, and ends with 0.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("info", args.connection.verbose);
+    args.check_layout()?;
     // What can be refused is refused before a port is taken, which may still be unknown.
     let any = args.address(args.listen.port().max(1))?;
     args.connection.check(&args.id(&args.data(any.clone()))?, &args.data(any))?;
@@ -97,44 +100,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     say(format!("listening on {address}"));
 
     let keeper = args.connection.keep()?;
-    let registration =
-        args.connection.registry(keeper.sessions()).announce_as(&args.service, id.clone(), data.clone())?;
-    let mut status = registration.status();
-    status.mark_changed();
-    let mut candidate = args.campaign(&keeper, id, data);
+    let campaign = !args.no_campaign;
+    let mut registered = Registered::start(&args.connection, &keeper, &args.service, id, data, campaign)?;
     loop {
         tokio::select! {
             () = stop.requested() => break,
-            Ok(()) = status.changed() => match &*status.borrow_and_update() {
-                Status::Registered { path, session } => say(format!("registered at {path} in session {session}")),
-                Status::Replaced => {
+            news = registered.news() => match news {
+                News::Registered { path, session } => say(format!("registered at {path} in session {session}")),
+                News::Replaced => {
                     warn!("a newer server has taken our id; this one answers, but is not registered and will not lead");
-                    // Nobody finds it any more, so nobody is to be led by it. Its node goes in the background.
-                    if let Some((Some((_, why)), _)) = candidate.take().map(Candidate::resign) {
+                    // Nobody finds it any more, so nobody is to be led by it.
+                    if let Some((_, why)) = registered.resign() {
                         args.lost(why);
                     }
                 }
-                Status::Registering { .. } | Status::Withdrawn => {}
-            },
-            news = news(&mut candidate) => match news {
-                News::Leads(leadership) => say(format!("leads {} in term {}", args.service, leadership.term())),
-                News::LeadsNoMore { why, .. } => args.lost(why),
-                News::Problem(problem) => warn!(problem, "it serves, but cannot lead"),
-                News::Refused(why) => warn!(why, "it serves, and stands for election no more"),
+                News::Election(news) => args.election(news),
             },
         }
     }
 
     // First of all it leads no more: the next one need not wait for the rest.
-    let left = candidate.map(Candidate::resign);
-    let mut withdrawal = Withdrawal::start(registration.withdraw());
-    let left = async {
-        if let Some((led, mut left)) = left {
-            led.iter().for_each(|(_, why)| args.lost(*why));
-            left.done_soon().await;
-        }
-    };
-    if tokio::join!(left, withdrawal.done_soon()).1 {
+    let (led, leaving) = registered.leave();
+    led.iter().for_each(|(_, why)| args.lost(*why));
+    if Withdrawal::all_done_soon(leaving).await {
         say(format!("deregistered from {}", args.service));
         sleep(FAREWELL).await;
     }
@@ -146,28 +134,32 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What happens to the candidate, if there is one.
-async fn news(candidate: &mut Option<Candidate>) -> News {
-    match candidate {
-        Some(candidate) => candidate.news().await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Args {
-    /// Stands for election, unless that is not wanted or not possible: it serves all the same.
-    fn campaign(&self, keeper: &Keeper, id: InstanceId, data: NodeData) -> Option<Candidate> {
-        if self.no_campaign || self.connection.has_elections().is_err() {
-            return None;
+    /// What cannot be so in this layout, besides what its nodes cannot store.
+    fn check_layout(&self) -> Result<(), Usage> {
+        if !self.connection.registers_by_election() {
+            return Ok(());
         }
-        let election = self.connection.election(keeper.sessions());
-        let stand = || anyhow::Ok(election.campaign_as(&self.service, id, data)?);
-        match self.connection.can_lead().map_err(Into::into).and_then(|()| stand()) {
-            Ok(candidacy) => Some(Candidate::new(candidacy)),
-            Err(why) => {
-                warn!(why = format!("{why:#}"), "it serves, and does not stand for election");
-                None
+        let refuse = |what: &str| {
+            Err(Usage(format!(
+                "{what}: in the master-normal layout a server is registered by standing for election, under the name of its node"
+            )))
+        };
+        match () {
+            () if self.no_campaign => refuse("--no-campaign cannot be"),
+            () if self.id.is_some() => refuse("--id cannot be stored"),
+            () => self.connection.can_lead(),
+        }
+    }
+
+    fn election(&self, news: Election) {
+        match news {
+            Election::Leads(leadership) => {
+                say(format!("leads {} in term {}", self.service, leadership.term()));
             }
+            Election::LeadsNoMore { why, .. } => self.lost(why),
+            Election::Problem(problem) => warn!(problem, "it serves, but cannot lead"),
+            Election::Refused(why) => warn!(why, "it serves, and stands for election no more"),
         }
     }
 
@@ -191,7 +183,7 @@ impl Args {
     }
 
     fn data(&self, address: Address) -> NodeData {
-        let data = NodeData { unique_code: self.code.clone(), ..NodeData::at(address) };
+        let data = NodeData { unique_code: self.unique_code.clone(), ..NodeData::at(address) };
         let zone = self.zone.iter().map(|zone| ("zone".to_owned(), zone.clone()));
         let metadata = self.meta.iter().cloned().chain(zone).collect();
         NodeData { metadata, ..data.with_weight(self.weight) }

@@ -1,0 +1,131 @@
+//! How a process is registered: it announces itself, or its place in the election is what others find it by.
+
+use std::sync::Arc;
+
+use leader::OwnNode;
+use proto::{InstanceId, NodeData, ServiceName};
+use registry::{Registration, Status};
+use tokio::sync::watch;
+use tracing::warn;
+use zk_session::{Keeper, SessionId};
+
+use crate::candidate::{Candidate, News as ElectionNews};
+use crate::connection::Connection;
+use crate::ending::Withdrawal;
+
+/// A process that is registered, and stands for election if it wants to; in the master/normal layout these are one thing.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    announced: Option<(Registration, watch::Receiver<Status>)>,
+    candidate: Option<Candidate>,
+    /// Where the candidate is, when that is how this process is registered.
+    node: Option<watch::Receiver<Option<Arc<OwnNode>>>>,
+}
+
+/// Something that happened to it.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Its node is known to be there.
+    Registered { path: String, session: SessionId },
+    /// A newer process has taken its id. It is not registered any more, and stands for election no more.
+    Replaced,
+    /// Something happened in the election.
+    Election(ElectionNews),
+}
+
+impl Registered {
+    /// Registers; returns at once.
+    ///
+    /// `campaign`: stands for election as well, if that is possible: otherwise it says why not and registers all the same. Where
+    /// one is registered by standing for election that is not asked.
+    pub(crate) fn start(
+        connection: &Connection,
+        keeper: &Keeper,
+        service: &ServiceName,
+        id: InstanceId,
+        data: NodeData,
+        campaign: bool,
+    ) -> anyhow::Result<Self> {
+        let stand =
+            |id, data| anyhow::Ok(connection.election(keeper.sessions()).campaign_as(service, id, data)?);
+        if connection.registers_by_election() {
+            let candidacy = stand(id, data)?;
+            let mut node = candidacy.node();
+            node.mark_changed();
+            return Ok(Self {
+                announced: None,
+                candidate: Some(Candidate::new(candidacy)),
+                node: Some(node),
+            });
+        }
+        let registry = connection.registry(keeper.sessions());
+        let registration = registry.announce_as(service, id.clone(), data.clone())?;
+        let mut status = registration.status();
+        status.mark_changed();
+        let stands = || connection.can_lead().map_err(Into::into).and_then(|()| stand(id, data));
+        let candidate = match (campaign && connection.has_elections().is_ok()).then(stands) {
+            Some(Err(why)) => {
+                warn!(why = format!("{why:#}"), "it serves, and does not stand for election");
+                None
+            }
+            Some(Ok(candidacy)) => Some(Candidate::new(candidacy)),
+            None => None,
+        };
+        Ok(Self { announced: Some((registration, status)), candidate, node: None })
+    }
+
+    /// The next thing that happens.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is missed when this is dropped before it is ready.
+    pub(crate) async fn news(&mut self) -> News {
+        loop {
+            tokio::select! {
+                status = next(self.announced.as_mut().map(|(_, status)| status)) => match status {
+                    Status::Registered { path, session } => return News::Registered { path, session },
+                    Status::Replaced => return News::Replaced,
+                    Status::Registering { .. } | Status::Withdrawn => {}
+                },
+                node = next(self.node.as_mut()) => {
+                    if let Some(node) = node {
+                        return News::Registered { path: node.path.clone(), session: node.session };
+                    }
+                }
+                news = election(&mut self.candidate) => return News::Election(news),
+            }
+        }
+    }
+
+    /// Stands for election no more, and gives the leadership that was told, for its end to be told as well. What is left of it in
+    /// ZooKeeper goes in the background.
+    pub(crate) fn resign(&mut self) -> Option<(leader::Term, leader::Lost)> {
+        self.candidate.take()?.resign().0
+    }
+
+    /// Leads no more, before this returns, and withdraws. Gives the leadership that was told, and what is to be waited for: all of
+    /// it, first the place in the election.
+    pub(crate) fn leave(self) -> (Option<(leader::Term, leader::Lost)>, Vec<Withdrawal>) {
+        let (ended, resignation) = self.candidate.map(Candidate::resign).unzip();
+        let registration = self.announced.map(|(registration, _)| Withdrawal::start(registration.withdraw()));
+        (ended.flatten(), resignation.into_iter().chain(registration).collect())
+    }
+}
+
+/// The next value of a channel, if there is one and it goes on.
+async fn next<T: Clone>(channel: Option<&mut watch::Receiver<T>>) -> T {
+    if let Some(channel) = channel
+        && channel.changed().await.is_ok()
+    {
+        return channel.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
+
+/// What happens to the candidate, if there is one.
+async fn election(candidate: &mut Option<Candidate>) -> ElectionNews {
+    match candidate {
+        Some(candidate) => candidate.news().await,
+        None => std::future::pending().await,
+    }
+}
