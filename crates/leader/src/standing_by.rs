@@ -131,5 +131,5 @@ async fn changed(status: &mut Option<watch::Receiver<Status>>) {
         return;
     }
     // There is none, or its last word was said.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

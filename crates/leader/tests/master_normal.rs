@@ -25,7 +25,7 @@ impl Process {
     fn start(zk: &FakeZk) -> Self {
         let client = zk.client();
         let keeper = Keeper::start(client.clone());
-        let root = Root::parse("/micro-service").unwrap();
+        let root = Root::parse("/micro-service").expect("a path");
         let layout = Layout::MasterNormal { root, credentials: Credentials::default() };
         let election = Election::with_layout(keeper.sessions(), layout);
         Self { client, keeper, election }
@@ -41,7 +41,7 @@ impl Process {
 }
 
 fn at(port: u16) -> NodeData {
-    NodeData::at(format!("127.0.0.1:{port}").parse().unwrap()).with_code("c")
+    NodeData::at(format!("127.0.0.1:{port}").parse().expect("an address")).with_code("c")
 }
 
 /// A process that has joined, and is registered by now.
@@ -54,7 +54,7 @@ async fn joined(zk: &FakeZk, port: u16) -> (Process, Candidacy, OwnNode) {
 
 async fn registered(candidacy: &Candidacy) -> OwnNode {
     let node = until(&mut candidacy.node(), "it is registered", Option::is_some).await;
-    OwnNode::clone(&node.unwrap())
+    OwnNode::clone(&node.expect("there"))
 }
 
 async fn registered_as(candidacy: &Candidacy, path: &str) {
