@@ -1,6 +1,8 @@
 //! A candidacy as it is told to others: every leadership that begins also ends.
 
-use leader::{Candidacy, Error, Leadership, Lost, NodeData, Status, Term};
+use std::sync::Arc;
+
+use leader::{Candidacy, Error, Leadership, Lost, NodeData, OwnNode, Status, Term};
 use tokio::sync::watch;
 
 use crate::ending::Withdrawal;
@@ -16,11 +18,15 @@ pub(crate) struct Candidate {
     status: watch::Receiver<Status>,
     leading: Option<Leadership>,
     term: Option<Term>,
+    /// Where its node is, when that is how others find this process.
+    node: Option<watch::Receiver<Option<Arc<OwnNode>>>>,
 }
 
 /// Something that happened to a candidate.
 #[derive(Debug)]
 pub(crate) enum News {
+    /// Others find this process by this node.
+    Registered(Arc<OwnNode>),
     Leads(Leadership),
     /// The one that was told leads no more.
     LeadsNoMore {
@@ -38,7 +44,14 @@ impl Candidate {
         let mut status = candidacy.status();
         // It may be further than its beginning already.
         status.mark_changed();
-        Self { candidacy, status, leading: None, term: None }
+        Self { candidacy, status, leading: None, term: None, node: None }
+    }
+
+    /// The same for one whose node is how others find this process, which is told.
+    pub(crate) fn registered_by(candidacy: Candidacy) -> Self {
+        let mut node = candidacy.node();
+        node.mark_changed();
+        Self { node: Some(node), ..Self::new(candidacy) }
     }
 
     /// The next thing that happens.
@@ -49,15 +62,23 @@ impl Candidate {
     pub(crate) async fn news(&mut self) -> News {
         loop {
             if let Some(leading) = &self.leading {
-                let (term, why) = (leading.term(), leading.lost().await);
+                let why = tokio::select! {
+                    biased;
+                    why = leading.lost() => why,
+                    node = found(&mut self.node) => return News::Registered(node),
+                };
+                let term = leading.term();
                 self.leading = None;
                 // What was said meanwhile was not looked at.
                 self.status.mark_changed();
                 return News::LeadsNoMore { term, why };
             }
-            if self.status.changed().await.is_err() {
-                // The last word was said before.
-                return std::future::pending().await;
+            tokio::select! {
+                node = found(&mut self.node) => return News::Registered(node),
+                told = self.status.changed() => if told.is_err() {
+                    // The last word was said before.
+                    return std::future::pending().await;
+                },
             }
             let status = self.status.borrow_and_update().clone();
             match status {
@@ -103,4 +124,16 @@ impl Candidate {
         });
         (ended, Withdrawal::start(self.candidacy.resign()))
     }
+}
+
+/// The next node that others find this process by.
+async fn found(node: &mut Option<watch::Receiver<Option<Arc<OwnNode>>>>) -> Arc<OwnNode> {
+    if let Some(node) = node {
+        while node.changed().await.is_ok() {
+            if let Some(now) = &*node.borrow_and_update() {
+                return now.clone();
+            }
+        }
+    }
+    std::future::pending().await
 }

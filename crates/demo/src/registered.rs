@@ -7,9 +7,9 @@ use proto::{InstanceId, NodeData, ServiceName};
 use registry::{Registration, Status};
 use tokio::sync::watch;
 use tracing::warn;
-use zk_session::{Keeper, SessionId};
+use zk_session::Keeper;
 
-use crate::candidate::{Candidate, News as ElectionNews};
+use crate::candidate::{self, Candidate};
 use crate::connection::Connection;
 use crate::ending::Withdrawal;
 
@@ -18,19 +18,15 @@ use crate::ending::Withdrawal;
 pub(crate) struct Registered {
     announced: Option<(Registration, watch::Receiver<Status>)>,
     candidate: Option<Candidate>,
-    /// Where the candidate is, when that is how this process is registered.
-    node: Option<watch::Receiver<Option<Arc<OwnNode>>>>,
 }
 
 /// Something that happened to it.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Its node is known to be there.
-    Registered { path: String, session: SessionId },
-    /// A newer process has taken its id. It is not registered any more, and stands for election no more.
+    /// It is registered, or something happened in the election.
+    Told(candidate::News),
+    /// A newer process has taken its id. It is not registered any more.
     Replaced,
-    /// Something happened in the election.
-    Election(ElectionNews),
 }
 
 impl Registered {
@@ -49,14 +45,7 @@ impl Registered {
         let stand =
             |id, data| anyhow::Ok(connection.election(keeper.sessions()).campaign_as(service, id, data)?);
         if connection.registers_by_election() {
-            let candidacy = stand(id, data)?;
-            let mut node = candidacy.node();
-            node.mark_changed();
-            return Ok(Self {
-                announced: None,
-                candidate: Some(Candidate::new(candidacy)),
-                node: Some(node),
-            });
+            return Ok(Self { announced: None, candidate: Some(Candidate::registered_by(stand(id, data)?)) });
         }
         let registry = connection.registry(keeper.sessions());
         let registration = registry.announce_as(service, id.clone(), data.clone())?;
@@ -71,7 +60,7 @@ impl Registered {
             Some(Ok(candidacy)) => Some(Candidate::new(candidacy)),
             None => None,
         };
-        Ok(Self { announced: Some((registration, status)), candidate, node: None })
+        Ok(Self { announced: Some((registration, status)), candidate })
     }
 
     /// The next thing that happens.
@@ -83,16 +72,14 @@ impl Registered {
         loop {
             tokio::select! {
                 status = next(self.announced.as_mut().map(|(_, status)| status)) => match status {
-                    Status::Registered { path, session } => return News::Registered { path, session },
+                    Status::Registered { path, session } => {
+                        let node = Arc::new(OwnNode { path, session });
+                        return News::Told(candidate::News::Registered(node));
+                    }
                     Status::Replaced => return News::Replaced,
                     Status::Registering { .. } | Status::Withdrawn => {}
                 },
-                node = next(self.node.as_mut()) => {
-                    if let Some(node) = node {
-                        return News::Registered { path: node.path.clone(), session: node.session };
-                    }
-                }
-                news = election(&mut self.candidate) => return News::Election(news),
+                news = election(&mut self.candidate) => return News::Told(news),
             }
         }
     }
@@ -123,7 +110,7 @@ async fn next<T: Clone>(channel: Option<&mut watch::Receiver<T>>) -> T {
 }
 
 /// What happens to the candidate, if there is one.
-async fn election(candidate: &mut Option<Candidate>) -> ElectionNews {
+async fn election(candidate: &mut Option<Candidate>) -> candidate::News {
     match candidate {
         Some(candidate) => candidate.news().await,
         None => std::future::pending().await,

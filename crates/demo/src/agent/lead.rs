@@ -52,6 +52,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let mut state = keeper.sessions().state();
     let mut agent = Agent {
         election: connection.election(keeper.sessions()),
+        registered: connection.registers_by_election(),
         acting: ledger.map(|at| Acting::on(at, name.clone())),
         service,
         name,
@@ -89,6 +90,8 @@ struct Agent {
     /// What is said of the candidate, whichever that is.
     data: NodeData,
     election: Election,
+    /// Whether its place in the election is how others find it.
+    registered: bool,
     voice: Voice,
     standing: Standing,
     acting: Option<Acting>,
@@ -149,6 +152,9 @@ impl Agent {
     fn stand(&mut self) {
         let campaign = self.election.campaign_as(&self.service, self.name.clone(), self.data.clone());
         self.standing = match campaign {
+            Ok(candidacy) if self.registered => {
+                Standing::Candidate(Box::new(Candidate::registered_by(candidacy)))
+            }
             Ok(candidacy) => Standing::Candidate(Box::new(Candidate::new(candidacy))),
             Err(error) => {
                 self.refused(&chain(&error));
@@ -159,6 +165,12 @@ impl Agent {
 
     fn election(&mut self, news: News) {
         match news {
+            News::Candidate(candidate::News::Registered(node)) => self.voice.say(&Event::Registered {
+                service: self.service.clone(),
+                id: self.name.clone(),
+                path: node.path.clone(),
+                session_id: node.session.to_string(),
+            }),
             News::Candidate(candidate::News::Leads(leadership)) => self.begin(leadership),
             News::Candidate(candidate::News::LeadsNoMore { term, why }) => self.lost(term, &why.to_string()),
             News::Candidate(candidate::News::Problem(problem)) => self.voice.error(problem),

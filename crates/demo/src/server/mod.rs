@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use self::answering::Answering;
-use crate::candidate::News as Election;
+use crate::candidate::News as Told;
 use crate::connection::{Connection, Usage};
 use crate::ending::{self, Withdrawal};
 use crate::flags::{number, socket};
@@ -106,7 +106,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tokio::select! {
             () = stop.requested() => break,
             news = registered.news() => match news {
-                News::Registered { path, session } => say(format!("registered at {path} in session {session}")),
                 News::Replaced => {
                     warn!("a newer server has taken our id; this one answers, but is not registered and will not lead");
                     // Nobody finds it any more, so nobody is to be led by it.
@@ -114,7 +113,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                         args.lost(why);
                     }
                 }
-                News::Election(news) => args.election(news),
+                News::Told(news) => args.told(news),
             },
         }
     }
@@ -152,14 +151,17 @@ impl Args {
         }
     }
 
-    fn election(&self, news: Election) {
+    fn told(&self, news: Told) {
         match news {
-            Election::Leads(leadership) => {
+            Told::Leads(leadership) => {
                 say(format!("leads {} in term {}", self.service, leadership.term()));
             }
-            Election::LeadsNoMore { why, .. } => self.lost(why),
-            Election::Problem(problem) => warn!(problem, "it serves, but cannot lead"),
-            Election::Refused(why) => warn!(why, "it serves, and stands for election no more"),
+            Told::LeadsNoMore { why, .. } => self.lost(why),
+            Told::Registered(node) => {
+                say(format!("registered at {} in session {}", node.path, node.session));
+            }
+            Told::Problem(problem) => warn!(problem, "it serves, but cannot lead"),
+            Told::Refused(why) => warn!(why, "it serves, and stands for election no more"),
         }
     }
 
