@@ -13,6 +13,7 @@ mod logging;
 mod master;
 mod nodes;
 mod output;
+mod player;
 mod registered;
 mod server;
 mod stop;

@@ -13,10 +13,11 @@ use tokio::time::{Instant, timeout_at};
 use zk_session::{Keeper, State};
 
 use super::TICK;
-use super::cast::{self, Host, Player};
+use super::cast::{self, Host};
 use crate::connection::{Connection, problem};
 use crate::ending;
 use crate::output::print;
+use crate::player::{self, Player};
 
 /// Everything that the tour started.
 pub(super) struct Stage {
@@ -203,7 +204,7 @@ impl Stage {
     /// Stops everything, the servers first: they have something to take away.
     pub(super) async fn clear(mut self) -> anyhow::Result<()> {
         let players = self.hosts.iter_mut().map(|host| &mut host.player).chain(&mut self.client);
-        let stopped = cast::stop_all(players).await;
+        let stopped = player::stop_all(players).await;
         ending::close(self.keeper).await;
         if let Some(server) = self.server {
             server.stop().await.context("ZooKeeper did not stop")?;

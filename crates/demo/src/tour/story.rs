@@ -6,10 +6,11 @@ use anyhow::{Context, ensure};
 use leader::Term;
 use tokio::time::Instant;
 
-use super::cast::{self, Host};
+use super::cast::Host;
 use super::shares;
 use super::stage::{Request, Stage};
 use crate::output::shown;
+use crate::player;
 
 pub(super) const PORTS: [u16; 3] = [8897, 8898, 8899];
 
@@ -204,7 +205,7 @@ async fn all_leave(stage: &mut Stage) -> anyhow::Result<()> {
     stage.say("stopped the client")?;
     ensure!(content, "the client saw a request fail");
     let begin = Instant::now();
-    let ended = cast::stop_all(stage.hosts.iter_mut().map(|host| &mut host.player)).await?;
+    let ended = player::stop_all(stage.hosts.iter_mut().map(|host| &mut host.player)).await?;
     ensure!(ended.iter().all(std::process::ExitStatus::success), "a server did not end well: {ended:?}");
     let took = begin.elapsed();
     stage.until("an empty list", SOON, |stage| stage.listed().is_empty()).await?;
