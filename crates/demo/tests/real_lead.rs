@@ -14,32 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use zk_local::Direction;
 
-use self::common::{PATIENCE, Running, T, Truth, Zk, demo};
+use self::common::leading::{
+    HANDED_OVER, TAKEN_OVER, acquired, acquired_at, acts, ledger, lost, monotonic, summary, told_at,
+};
+use self::common::{PATIENCE, Running, T, Truth, Zk};
 
 const ELECTION: &str = "/headkeeper/time/election";
-
-/// Within what somebody leads again when the leader just died: the timeout, two ticks of 200 ms, and 500 ms.
-const TAKEN_OVER: Duration = Duration::from_millis(2_000 + 2 * 200 + 500);
-
-/// Within what somebody leads again when the leader was asked to end.
-const HANDED_OVER: Duration = Duration::from_millis(500);
-
-/// A ledger and where it is.
-async fn ledger() -> (Running, String) {
-    let mut ledger = Running::start(demo(["ledger", "--listen", "127.0.0.1:0", "--json"]));
-    let at = ledger.event(|line| line["kind"] == "listening").await["at"].as_str().unwrap().to_owned();
-    (ledger, at)
-}
-
-/// How a ledger ends that is asked to: how many acts it accepted, and how many not.
-async fn summary(ledger: Running) -> (u64, u64) {
-    ledger.signal(Signal::TERM);
-    let ended = ledger.end().await;
-    assert!(ended.status.success());
-    let last = ended.last();
-    assert_eq!(last["kind"], "summary");
-    (last["accepted"].as_u64().unwrap(), last["refused"].as_u64().unwrap())
-}
 
 async fn candidate(zk: &Zk, name: &str, ledger: &str) -> Running {
     let mut agent = Running::agent(zk, "lead", name, &["--ledger", ledger]);
@@ -52,39 +32,6 @@ async fn leader(zk: &Zk, name: &str, ledger: &str) -> (Running, i64) {
     let mut agent = candidate(zk, name, ledger).await;
     let token = acquired(&mut agent).await;
     (agent, token)
-}
-
-async fn acquired(agent: &mut Running) -> i64 {
-    acquired_at(agent).await.0
-}
-
-/// Its token, and when it got that.
-async fn acquired_at(agent: &mut Running) -> (i64, Duration) {
-    let acquired = agent.ev("leader-acquired").await;
-    (acquired["token"].as_i64().unwrap(), told_at(&acquired))
-}
-
-async fn lost(agent: &mut Running, token: i64, reason: &str) {
-    let lost = agent.ev("leader-lost").await;
-    assert_eq!((&lost["token"], &lost["reason"]), (&json!(token), &json!(reason)));
-}
-
-/// Waits until acts of this token are accepted.
-async fn acts(ledger: &mut Running, who: &str, token: i64) {
-    ledger
-        .event(|line| line["kind"] == "holder" && line["who"] == who && line["token"].as_i64() == Some(token))
-        .await;
-}
-
-/// The clock of the events.
-fn monotonic() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
-}
-
-/// When an event happened, by that clock.
-fn told_at(event: &Value) -> Duration {
-    Duration::from_nanos(event["t"].as_u64().unwrap())
 }
 
 /// The names of the candidates' nodes.

@@ -1,0 +1,186 @@
+//! What is promised of leaders holds in the master/normal layout as well, as far as that lets it; on a real server.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod common;
+
+use std::time::Duration;
+
+use proto::master_normal::decode;
+use rustix::process::Signal;
+use tokio::time::{sleep, timeout};
+use zk_local::Direction;
+
+use self::common::leading::{
+    HANDED_OVER, TAKEN_OVER, acquired, acquired_at, acts, ledger, lost, monotonic, summary, told_at,
+};
+use self::common::{PATIENCE, Running, T, Truth, Zk};
+
+const DIR: &str = "/micro-service/time";
+const MASTER: &str = "/micro-service/time/master";
+
+/// One that joined, and is registered at `path` by now.
+async fn joined(zk: &Zk, name: &str, ledger: &str, path: &str) -> Running {
+    let layout = ["--layout", "master-normal", "--root", "/micro-service", "--ledger", ledger];
+    let mut agent = Running::agent(zk, "lead", name, &layout);
+    registered(&mut agent, path).await;
+    agent
+}
+
+/// Waits until it says that it is registered there; names may go on.
+async fn registered(agent: &mut Running, path: &str) {
+    let at = |event: &serde_json::Value| {
+        event["ev"] == "registered" && event["path"].as_str().unwrap().starts_with(path)
+    };
+    agent.event(at).await;
+}
+
+/// Who is in the directory: the role of each and its code, in order.
+async fn members(truth: &Truth) -> Vec<(String, String)> {
+    truth.session.sync("/").await.unwrap();
+    let mut members = Vec::new();
+    for name in truth.session.children(DIR).await.unwrap() {
+        let role = name.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned();
+        if let Some(node) = truth.session.get(&format!("{DIR}/{name}")).await.unwrap() {
+            members.push((role, decode(&node.data).unwrap().0.unique_code.unwrap()));
+        }
+    }
+    members.sort();
+    members
+}
+
+async fn become_(truth: &Truth, wanted: &[(&str, &str)]) {
+    let wanted: Vec<_> = wanted.iter().map(|(role, code)| (role.to_string(), code.to_string())).collect();
+    let reached = async {
+        while members(truth).await != wanted {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout(PATIENCE, reached).await.is_err() {
+        panic!("waited for {wanted:?}, there are {:?}", members(truth).await);
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_is_killed_or_asked_to_go_is_succeeded_in_time_in_a_greater_term() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (mut ledger, at) = ledger().await;
+    let mut a = joined(&zk, "a", &at, MASTER).await;
+    let first = acquired(&mut a).await;
+    acts(&mut ledger, "a", first).await;
+    assert_eq!(truth.session.get(MASTER).await.unwrap().unwrap().stat.czxid, first);
+    let mut b = joined(&zk, "b", &at, "/micro-service/time/normal").await;
+    become_(&truth, &[("master", "a"), ("normal", "b")]).await;
+
+    let killed = monotonic();
+    a.signal(Signal::KILL);
+    let (second, begun) = acquired_at(&mut b).await;
+    assert!(begun - killed < TAKEN_OVER, "{:?}", begun - killed);
+    assert!(second > first, "{second} after {first}");
+    acts(&mut ledger, "b", second).await;
+    become_(&truth, &[("master", "b")]).await;
+
+    let mut c = joined(&zk, "c", &at, "/micro-service/time/normal").await;
+    let asked = monotonic();
+    b.signal(Signal::TERM);
+    let (third, begun) = acquired_at(&mut c).await;
+    assert!(begun - asked < HANDED_OVER, "{:?}", begun - asked);
+    assert!(third > second, "{third} after {second}");
+    assert!(b.end().await.status.success());
+    become_(&truth, &[("master", "c")]).await;
+    c.signal(Signal::TERM);
+    assert!(c.end().await.status.success());
+    assert_eq!(members(&truth).await, []);
+    assert_eq!(summary(ledger).await.1, 0);
+}
+
+#[tokio::test]
+async fn a_master_that_was_stopped_for_longer_than_its_session_does_not_go_on_and_is_normal_again() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (mut ledger, at) = ledger().await;
+    let mut leads = joined(&zk, "a", &at, MASTER).await;
+    let mut token = acquired(&mut leads).await;
+    let mut waits = joined(&zk, "b", &at, "/micro-service/time/normal").await;
+    for [now, next] in [["a", "b"], ["b", "a"]] {
+        become_(&truth, &[("master", now), ("normal", next)]).await;
+        leads.signal(Signal::STOP);
+        let later = acquired(&mut waits).await;
+        assert!(later > token, "{later} after {token}");
+        acts(&mut ledger, next, later).await;
+        let resumed = monotonic();
+        leads.signal(Signal::CONT);
+        let over = leads.ev("leader-lost").await;
+        let after = told_at(&over) - resumed;
+        assert!(after < Duration::from_millis(250), "it believed that it leads for another {after:?}");
+        assert_eq!(over["reason"], "lease-ended");
+        (leads, waits, token) = (waits, leads, later);
+    }
+    become_(&truth, &[("master", "a"), ("normal", "b")]).await;
+    let (accepted, refused) = summary(ledger).await;
+    assert!(accepted >= 5 && refused <= 1, "{accepted} accepted, {refused} refused");
+}
+
+#[tokio::test]
+async fn a_master_that_is_cut_off_stops_by_itself_and_leads_on_when_it_was_short() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (mut ledger, at) = ledger().await;
+    let mut a = joined(&zk, "a", &at, MASTER).await;
+    let first = acquired(&mut a).await;
+    acts(&mut ledger, "a", first).await;
+    zk.proxy.cut();
+    a.session("connected").await;
+    assert!(!a.said.iter().any(|line| line.contains("leader-lost")), "{:?}", a.said);
+
+    let cut = monotonic();
+    zk.proxy.stall(Direction::Both);
+    let over = a.ev("leader-lost").await;
+    let after = told_at(&over) - cut;
+    assert!(after < T, "{after:?}");
+    zk.proxy.flow();
+    acquired(&mut a).await;
+    become_(&truth, &[("master", "a")]).await;
+    a.signal(Signal::TERM);
+    assert!(a.end().await.status.success());
+    assert_eq!(members(&truth).await, []);
+    assert_eq!(summary(ledger).await.1, 0);
+}
+
+#[tokio::test]
+async fn the_end_at_any_moment_leaves_no_node() {
+    let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    let (_ledger, at) = ledger().await;
+    let master = joined(&zk, "z", &at, MASTER).await;
+    for delay in [0, 1, 5, 10, 20, 30, 60, 200] {
+        let layout = ["--layout", "master-normal", "--root", "/micro-service"];
+        let mut agent = Running::agent(&zk, "lead", "a", &layout);
+        agent.ev("ready").await;
+        sleep(Duration::from_millis(delay)).await;
+        agent.signal(Signal::TERM);
+        assert!(agent.end().await.status.success(), "after {delay} ms");
+        assert_eq!(members(&truth).await, [("master".to_owned(), "z".to_owned())], "after {delay} ms");
+    }
+    drop(master);
+}
+
+#[tokio::test]
+async fn who_is_turned_away_stops_and_comes_back_with_a_greater_token() {
+    use tokio::io::AsyncWriteExt;
+
+    let zk = Zk::start().await;
+    let (mut ledger, at) = ledger().await;
+    let mut a = joined(&zk, "a", &at, MASTER).await;
+    let first = acquired(&mut a).await;
+    acts(&mut ledger, "a", first).await;
+    let mut other = tokio::net::TcpStream::connect(&at).await.unwrap();
+    let line = format!("{{\"who\":\"other\",\"token\":{},\"seq\":1}}\n", first + 1);
+    other.write_all(line.as_bytes()).await.unwrap();
+    a.ev("fenced").await;
+    lost(&mut a, first, "fenced").await;
+    let second = acquired(&mut a).await;
+    assert!(second > first + 1, "{second} after {first}");
+    assert_eq!(summary(ledger).await.1, 1);
+}
