@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit check chaos bench bench-zk fuzz audit
+.PHONY: help demo demo-legacy test unit check chaos bench bench-zk fuzz audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -9,6 +9,10 @@ help: ## this list
 demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
 	@scripts/setup.sh compiler
 	@cargo run -p demo -- tour $(if $(KEEP),--keep)
+
+demo-legacy: ## the old Go systems, each with ours beside it: time servers, master and normal, cluster join, message broker
+	@scripts/setup.sh compiler mosquitto
+	@cargo run -p demo -- legacy
 
 test: ## installs what is missing and runs every test, on real ZooKeeper servers too
 	@scripts/setup.sh compiler zookeeper
