@@ -7,8 +7,9 @@ use common::{address, node_data, text};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proto::encode;
 use proto::envelope::{MAGIC, VERSION};
+use proto::master_normal::{self, Credentials};
+use proto::{NodeData, encode};
 use serde_json::{Value, json};
 
 /// What happens to bytes on their way, or is done to them on purpose.
@@ -141,6 +142,44 @@ proptest! {
         damages.iter().for_each(|damage| damage.to(&mut bytes));
         oracle::value(&bytes);
         oracle::json(&bytes);
+    }
+
+    #[test]
+    fn no_damage_to_a_node_of_the_old_framework_makes_its_decoder_panic(
+        data in node_data(),
+        damages in vec(damage(), 0..4),
+        foreign in vec(any::<u8>(), 0..100),
+    ) {
+        let data = NodeData { metadata: Default::default(), ..data };
+        let mut bytes = master_normal::encode(&data, &Credentials::default()).unwrap();
+        let (read, _) = master_normal::decode(&bytes).unwrap();
+        prop_assert_eq!(read, NodeData { registered_at: 0, ..data });
+        damages.iter().for_each(|damage| damage.to(&mut bytes));
+        for bytes in [bytes, [b"{".as_slice(), &foreign].concat()] {
+            if let Err(why) = master_normal::instance("normal0000000001", &bytes) {
+                prop_assert!(why.len() < 500 && !why.contains(char::is_control), "{}", why);
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_a_password_is_nothing_of_it_is_told(
+        secret in prop_oneof![
+            Just(json!("hunter2")),
+            anything().prop_map(|other| json!(["hunter2", other])),
+            anything().prop_map(|other| json!({ "hunter2": other })),
+        ],
+        others in vec((select(vec!["serverip", "serverport", "serveruniquecode", "weight", "zone"]), anything()), 0..5),
+        damages in vec(select(vec!["", "}", ",", "\"", "\"userpwd\":1"]), 0..2),
+    ) {
+        let fields: serde_json::Map<_, _> = others.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        for key in ["username", "userpwd"] {
+            let mut fields = fields.clone();
+            fields.insert(key.to_owned(), secret.clone());
+            let value = [Value::Object(fields).to_string(), damages.concat()].concat();
+            let told = format!("{:?}", master_normal::instance("master", value.as_bytes()));
+            prop_assert!(!told.contains("hunter2"), "{}", told);
+        }
     }
 
     #[test]
