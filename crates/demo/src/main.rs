@@ -11,6 +11,7 @@ mod hostile;
 mod ledger;
 mod logging;
 mod master;
+mod node;
 mod nodes;
 mod output;
 mod player;
@@ -47,6 +48,7 @@ Examples:
   demo client --algorithm weight-round-robin           the same, by weight
   demo nodes --service time --watch                    what is registered, as it changes
   demo master --service time --watch                   who leads, as it changes
+  demo node --make-master-on-error                     the first node of a cluster without ZooKeeper
 
 Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent), 130 stopped before it was done.";
 
@@ -60,6 +62,8 @@ enum Command {
     Nodes(nodes::Args),
     /// Say who leads a service
     Master(master::Args),
+    /// Be a node that joins a cluster over TCP, or starts one; no ZooKeeper
+    Node(node::Args),
     /// See all of it in half a minute, with nothing prepared
     Tour(tour::Args),
     /// Be a resource that refuses outdated leaders, for `agent lead --ledger`
@@ -94,6 +98,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Nodes(args) => nodes::run(args).await,
             Command::Master(args) => master::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
+            Command::Node(args) => node::run(args).await,
             Command::Tour(args) => tour::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }
