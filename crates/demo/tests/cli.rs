@@ -29,6 +29,7 @@ fn every_help_teaches_by_an_example() {
         &["nodes"],
         &["master"],
         &["ledger"],
+        &["node"],
         &["tour"],
         &["agent"],
         &["agent", "register"],
@@ -108,6 +109,12 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         (&["master"], "--service"),
         (&["master", "--service", "time", "--layout", "flat"], "no elections"),
         (&["master", "--service", "time", "--wait", "0s"], "accepted: a time from 1ms to 24h"),
+        (&["node", "--myport", "http"], "accepted: a whole number from 0 to 65535"),
+        (&["node", "--myip", "localhost"], "accepted: an IP address, as in 127.0.0.1"),
+        (&["node", "--myip", "0.0.0.0"], "accepted: an IP address of this machine"),
+        (&["node", "--clusterip", "8001"], "accepted: an IPv4 address"),
+        (&["node", "--clusterip", "127.0.0.1:0"], "a port of 1-65535"),
+        (&["node", "--wait", "0s"], "accepted: a time from 1ms to 24h"),
         (&["ledger", "--listen", "9000"], "127.0.0.1:8897"),
         (&["ledger", "--listen", "localhost:9000"], "accepted: an IP address and a port"),
     ] {
@@ -186,6 +193,7 @@ fn nobody_who_reads_is_no_reason_to_panic() {
         &["agent", "lead", "--service", "time", "--name", "a", "--zk", &at, "--ledger", &at],
         &["server", "--listen", "127.0.0.1:0", "--zk", &at],
         &["client", "--zk", &at],
+        &["node", "--myport", "0", "--clusterip", &at, "--wait", "1ms", "--make-master-on-error"],
     ] {
         let mut child = demo(arguments)
             .stdin(Stdio::piped())
