@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use leader::{Credentials, Election, LEAST_TIMEOUT};
-use proto::{Dir, InstanceId, NodeData, Root, master_normal};
+use proto::{Dir, InstanceId, NodeData, Root, ServiceName, master_normal};
 use registry::{Discovery, Flat, Instances, MasterNormal, Native, Registry, Roles};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -106,6 +106,15 @@ impl Connection {
         match self.layout {
             Layout::MasterNormal => Roles::follow_for_requests(discovery.instances()),
             Layout::Native | Layout::Flat => discovery.instances(),
+        }
+    }
+
+    /// Where the instances of a service are registered, as part of a sentence. The flat layout has one service, whatever it is called.
+    pub(crate) fn place(&self, service: &ServiceName) -> String {
+        let directory = self.layout().directory(service);
+        match self.layout {
+            Layout::Flat => format!("in {directory}"),
+            Layout::Native | Layout::MasterNormal => format!("as {service} in {directory}"),
         }
     }
 

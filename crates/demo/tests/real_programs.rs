@@ -164,8 +164,6 @@ async fn a_client_that_finds_nobody_to_ask_says_why() {
     let zk = Zk::start().await;
     let truth = zk.truth().await;
     let once = ["client", "--requests", "1"];
-    let text = stdout(&run(with_flags(&zk, &once)).await);
-    assert!(text.starts_with("   1  FAILED: there is no instance: the list is empty\n"), "{text}");
     truth.put("a", br#"{"server_unique_code":"c"}"#).await;
     truth.put("b", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
     let output = run(with_flags(&zk, &once)).await;
@@ -180,8 +178,10 @@ async fn a_client_that_finds_nobody_to_ask_says_why() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_nobody_without_a_pause_is_stopped_by_ctrl_c() {
+async fn a_client_that_may_ask_nobody_without_a_pause_is_stopped_by_ctrl_c() {
     let zk = Zk::start().await;
+    let truth = zk.truth().await;
+    truth.put("drained", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
     let client = ["client", "--requests", "0", "--interval", "0s", "--json"];
     let mut client = Running::start(with_flags(&zk, &client));
     client.event(|line| line["request"] == 1000).await;
@@ -189,6 +189,70 @@ async fn a_client_that_asks_nobody_without_a_pause_is_stopped_by_ctrl_c() {
     let ended = client.end().await;
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.last()["summary"]["failed"].as_u64().unwrap() >= 1000);
+}
+
+#[tokio::test]
+async fn requests_wait_while_nobody_is_registered_and_go_on_with_whoever_comes() {
+    let zk = Zk::start().await;
+    tokio::join!(
+        waits_for_servers(&zk, &["--layout", "native"], "as time in /headkeeper/time/instances"),
+        waits_for_servers(&zk, &["--layout", "flat", "--dir", "/go_servers"], "in /go_servers"),
+        waits_for_servers(&zk, &["--layout", "master-normal", "--root", "/micro"], "as time in /micro/time"),
+    );
+}
+
+/// A client of a service that begins with nobody at this place, gets a server, loses it and gets another one.
+async fn waits_for_servers(zk: &Zk, layout: &[&str], place: &str) {
+    let client = ["client", "--requests", "30", "--interval", "100ms", "--json", "--explain"];
+    let (mut client, mut errors) = Running::start_heard(with_flags(zk, &[&client, layout].concat()));
+    let mut told = async || timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap();
+    let nobody = format!("nobody is registered {place}: requests wait until somebody is, Ctrl-C ends that");
+    assert_eq!(told().await.as_deref(), Some(&*nobody));
+
+    let (server, address) = Running::server(zk, layout).await;
+    let there = format!("somebody is there, registered {place}: requests go on");
+    assert_eq!(told().await, Some(there));
+    // How the first choice comes about, of a list that somebody is on.
+    assert!(told().await.unwrap().starts_with("round-robin "));
+    let row = told().await.unwrap();
+    assert!(row.contains("  chosen "), "{row}");
+    let first = client.event(|_| true).await;
+    assert_eq!(first["request"], 1);
+    assert!(first["line"].as_str().unwrap().starts_with(&address), "{first}");
+    server.signal(Signal::TERM);
+    assert!(server.end().await.status.success());
+    assert_eq!(told().await, Some(nobody));
+
+    let _server = Running::server(zk, layout).await;
+    assert_eq!(told().await, Some(format!("somebody is back, registered {place}: requests go on")));
+    let before = client.said.len();
+    let ended = client.end().await;
+    let (requests, summary) = ended.lines.split_at(ended.lines.len() - 1);
+    let summary = &json(&summary[0])["summary"];
+    assert_eq!(summary["requests"], 30);
+    assert_eq!(requests.len() + before, 30);
+    // The list may name the one that leaves for a moment yet: such a request was sent, and fails.
+    let failed: Vec<_> =
+        requests.iter().map(|line| json(line)).filter(|it| it["answered"].is_null()).collect();
+    assert_eq!(summary["failed"], failed.len());
+    assert!(failed.iter().all(|it| it["refused"][0]["instance"].is_string()), "{failed:?}");
+    assert_eq!(ended.status.code(), Some(i32::from(!failed.is_empty())));
+    assert_eq!(told().await, None);
+}
+
+#[tokio::test]
+async fn a_client_that_is_stopped_while_it_waits_for_somebody_was_not_done() {
+    let zk = Zk::start().await;
+    for requests in ["0", "1"] {
+        let client = with_flags(&zk, &["client", "--requests", requests, "--interval", "0s", "--json"]);
+        let (mut client, mut errors) = Running::start_heard(client);
+        assert!(errors.next_line().await.unwrap().unwrap().starts_with("nobody is registered"));
+        client.signal(Signal::INT);
+        let summary = client.event(|_| true).await;
+        assert_eq!((&summary["summary"]["requests"], &summary["summary"]["failed"]), (&0.into(), &0.into()));
+        assert_eq!(client.end().await.status.code(), Some(130));
+        assert_eq!(errors.next_line().await.unwrap(), None);
+    }
 }
 
 /// Servers with these weights that are registered, and their addresses.

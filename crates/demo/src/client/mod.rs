@@ -3,27 +3,28 @@
 mod ask;
 mod choice;
 mod outcome;
+mod somebody;
 mod summary;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use loadbalance::{Balancer, Filter, Request};
+use loadbalance::{Balancer, Explanation, Filter, PickError, Request};
 use proto::ServiceName;
 use registry::{Discovery, Source};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use zk_session::Sessions;
 
 use self::choice::Choice;
+use self::somebody::Somebody;
 use self::summary::Summary;
 use crate::connection::Connection;
 use crate::ending;
 use crate::flags::{duration, number, patience};
 use crate::logging;
 use crate::output::{complain, one_line, print, shown};
-use crate::stop::Stop;
+use crate::stop::{INTERRUPTED, Stop};
 
 /// How long to wait for the first list in silence.
 const SOON: Duration = Duration::from_millis(500);
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     choice: Choice,
 
-    /// How many requests; 0 goes on until Ctrl-C
+    /// How many requests to send; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::<u64>(0..=u64::MAX))]
     requests: u64,
 
@@ -65,9 +66,15 @@ Examples, with a ZooKeeper on 127.0.0.1:2181 and a server or two (demo server --
   demo client --algorithm weight-round-robin --requests 70 --interval 0s
   demo client --algorithm url-hash --key '/data/video?id=7' --requests 5 --interval 0s
 
-A request fails only when every server was asked, each once. Without ZooKeeper the last list is used on. \
-At the end it tells who answered how many requests, beside the share that the algorithm gives by the weights on the last \
-list (- where that depends on the key). It ends with 1 when a request failed.";
+Beside the old Go programs, which register as an empty node called ip:port:
+  demo client --layout flat --dir /go_servers --requests 5
+
+A request fails only when every server was asked, each once, or none of those on the list may be. While nobody is registered at \
+all it is not sent: it waits, which is said on stderr once, until somebody is, however long that takes; --requests counts those that were \
+sent. Without ZooKeeper the last list is used on. What servers are told is timestamp, as old clients say it; their answer ends with its \
+line or with the connection. At the end it tells who answered how many requests, beside the share that the algorithm gives by the weights on the last \
+list (- where that depends on the key). It ends with 1 when a request failed, and with 130 when it was stopped before all were \
+sent, or before the first.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("warn", args.connection.verbose);
@@ -81,9 +88,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .filter(Filter::new("has an address", |instance| instance.data.address.is_some()))
         .follow(args.connection.for_requests(&discovery));
     let mut summary = Summary::default();
-    let asking = Asking { args: &args, request, discovery: &discovery, balancer: &balancer };
+    let somebody = Somebody {
+        balancer: &balancer,
+        service: &args.service,
+        connection: &args.connection,
+        sessions: &sessions,
+    };
+    let asking = Asking { args: &args, request, discovery: &discovery, somebody };
     let asked = tokio::select! {
-        asked = asking.run(&sessions, &mut summary) => asked,
+        asked = asking.run(&mut summary) => asked,
         () = stop.requested() => Ok(()),
     };
     // It takes a turn, which nobody misses any more.
@@ -96,7 +109,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         summary.text(&args.service, algorithm, &now)
     })?;
-    Ok(if summary.all_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(ExitCode::from(code(args.requests, &summary)))
+}
+
+/// What the program ends with, when so many requests were wanted, or with 0 whatever comes until it is stopped.
+fn code(wanted: u64, summary: &Summary) -> u8 {
+    match () {
+        () if !summary.all_answered() => 1,
+        () if summary.requests() < wanted.max(1) => INTERRUPTED,
+        () => 0,
+    }
 }
 
 /// What all requests have in common.
@@ -104,15 +126,20 @@ struct Asking<'a> {
     args: &'a Args,
     request: Request<'a>,
     discovery: &'a Discovery,
-    balancer: &'a Balancer,
+    somebody: Somebody<'a>,
 }
 
 impl Asking<'_> {
-    async fn run(&self, sessions: &Sessions, summary: &mut Summary) -> anyhow::Result<()> {
+    async fn run(&self, summary: &mut Summary) -> anyhow::Result<()> {
         let Self { args, .. } = self;
-        self.ready(sessions).await?;
+        let balancer = self.somebody.balancer;
+        self.ready().await?;
         if args.choice.explain {
-            let explanation = self.balancer.explain(&self.request).to_string();
+            let explained = || match balancer.explain(&self.request) {
+                Explanation { error: Some(PickError::Empty), .. } => Err(PickError::Empty),
+                explanation => Ok(explanation),
+            };
+            let explanation = self.somebody.listed(false, explained).await??.to_string();
             explanation.lines().for_each(|line| complain(&shown(line)));
         }
         // An interval of nothing is none.
@@ -126,11 +153,12 @@ impl Asking<'_> {
                 Some(ticks) => {
                     ticks.tick().await;
                 }
-                // With nobody to ask nothing else waits in this loop, and Ctrl-C would never be seen.
+                // With nobody who may be asked nothing else waits in this loop, and Ctrl-C would never be seen.
                 None => yield_now().await,
             }
+            let first = self.somebody.listed(number > 0, || balancer.pick(&self.request)).await?;
             number += 1;
-            let outcome = outcome::send(number, self.balancer, self.request, args.timeout).await;
+            let outcome = outcome::send(number, first, balancer, self.request, args.timeout).await;
             summary.count(&outcome);
             print(if args.json { one_line(outcome.json(self.is_live())) } else { outcome.text() })?;
         }
@@ -138,19 +166,48 @@ impl Asking<'_> {
     }
 
     /// Waits for the first list, and says so when that takes long.
-    async fn ready(&self, sessions: &Sessions) -> anyhow::Result<()> {
-        if let Ok(ready) = timeout(SOON, self.balancer.ready()).await {
+    async fn ready(&self) -> anyhow::Result<()> {
+        let Somebody { balancer, service, connection, sessions } = self.somebody;
+        if let Ok(ready) = timeout(SOON, balancer.ready()).await {
             return Ok(ready?);
         }
-        let (service, connection) = (&self.args.service, &self.args.connection);
         let why = crate::connection::problem(sessions);
         complain(&format!("waiting for the first list of {service} from {}{why}", connection.zk));
-        self.balancer.ready().await?;
+        balancer.ready().await?;
         complain("the first list is here");
         Ok(())
     }
 
     fn is_live(&self) -> bool {
         self.discovery.view().borrow().as_ref().is_some_and(|view| view.source == Source::Live)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::outcome::Outcome;
+    use super::*;
+
+    #[test]
+    fn the_code_tells_a_failed_request_from_those_that_were_not_sent() {
+        let answered = || Ok((proto::InstanceId::parse("a").unwrap(), "noon".to_owned()));
+        let failed = || Err(PickError::Tried { candidates: 1 });
+        for (wanted, outcomes, expected) in [
+            (2, vec![answered(), answered()], 0),
+            (2, vec![answered()], 130),
+            (2, vec![failed()], 1),
+            (1, vec![], 130),
+            (0, vec![], 130),
+            (0, vec![answered()], 0),
+            (0, vec![answered(), failed()], 1),
+        ] {
+            let mut summary = Summary::default();
+            for answered in outcomes {
+                summary.count(&Outcome { number: 1, refused: vec![], answered, took: Duration::ZERO });
+            }
+            assert_eq!(code(wanted, &summary), expected, "of {wanted}: {summary:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use loadbalance::{Balancer, PickError, Request};
+use loadbalance::{Balancer, PickError, Picked, Request};
 use proto::InstanceId;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -21,9 +21,11 @@ pub(super) struct Outcome {
     pub(super) took: Duration,
 }
 
-/// Asks one after the other until one answers or nobody is left. Each try is a pick of its own: the list may have become better.
+/// Asks one after the other until one answers or nobody is left, beginning with `next`. Each try after that is a pick of its own:
+/// the list may have become better.
 pub(super) async fn send(
     number: u64,
+    mut next: Result<Picked, PickError>,
     balancer: &Balancer,
     request: Request<'_>,
     patience: Duration,
@@ -31,7 +33,7 @@ pub(super) async fn send(
     let begin = Instant::now();
     let (mut tried, mut refused) = (HashSet::new(), Vec::new());
     let answered = loop {
-        let picked = match balancer.pick(&request.tried(&tried)) {
+        let picked = match next {
             Ok(picked) => picked,
             Err(why) => break Err(why),
         };
@@ -49,6 +51,7 @@ pub(super) async fn send(
                 refused.push((id, why));
             }
         }
+        next = balancer.pick(&request.tried(&tried));
     };
     Outcome { number, refused, answered, took: begin.elapsed() }
 }

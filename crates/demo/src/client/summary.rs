@@ -11,7 +11,7 @@ use super::outcome::Outcome;
 use crate::table::table;
 
 /// What became of all requests up to now.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Summary {
     requests: u64,
     retries: u64,
@@ -45,6 +45,11 @@ impl Summary {
                 self.retries += outcome.refused.len().saturating_sub(1) as u64;
             }
         }
+    }
+
+    /// How many were sent.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
     }
 
     pub(super) fn all_answered(&self) -> bool {

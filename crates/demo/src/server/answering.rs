@@ -126,6 +126,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_says_something_late_is_still_heard() {
+        let (_answering, at) = start().await;
+        let mut client = TcpStream::connect(at).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with('\n'), "{answer}");
+        // To whoever does not listen any more the second one could not be said.
+        for says in [b"time", b"stam"] {
+            client.write_all(says).await.unwrap();
+        }
+        client.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
     async fn whoever_goes_on_talking_is_hung_up_on() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout};
 use zk_local::{Proxy, Server};
 use zk_session::{Connect, Kind, Session, ZooKeeper};
@@ -130,7 +130,17 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        Self::of(command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap())
+    }
+
+    /// The same, and what it says on stderr.
+    pub(crate) fn start_heard(mut command: Command) -> (Self, Lines<BufReader<ChildStderr>>) {
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        (Self::of(child), errors)
+    }
+
+    fn of(mut child: Child) -> Self {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { stdin: child.stdin.take(), child, lines, said: Vec::new() }
     }
