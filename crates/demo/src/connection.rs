@@ -49,6 +49,10 @@ pub(crate) struct Connection {
     #[arg(long, value_name = "/PATH", default_value_t = Dir::default())]
     pub(crate) dir: Dir,
 
+    /// With --layout flat: leave out nodes that no session owns, which stay when their program ends; each is told on stderr once
+    #[arg(long)]
+    pub(crate) hide_ownerless: bool,
+
     /// Say more on stderr; twice for much more
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -73,12 +77,24 @@ impl Default for Connection {
             layout: Layout::Native,
             root: Root::default(),
             dir: Dir::default(),
+            hide_ownerless: false,
             verbose: 0,
         }
     }
 }
 
 impl Connection {
+    /// Refuses flags that do not go together.
+    pub(crate) fn coherent(&self) -> Result<(), Usage> {
+        if self.hide_ownerless && self.layout != Layout::Flat {
+            return Err(Usage(
+                "--hide-ownerless is accepted with --layout flat alone"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Starts to keep a session; returns at once.
     pub(crate) fn keep(&self) -> anyhow::Result<Keeper> {
         let timeout = Duration::from_millis(self.session_ms);
@@ -196,7 +212,7 @@ impl Connection {
     fn layout(&self) -> Arc<dyn registry::Layout> {
         match self.layout {
             Layout::Native => Arc::new(Native { root: self.root.clone() }),
-            Layout::Flat => Arc::new(Flat { dir: self.dir.clone(), ..Flat::default() }),
+            Layout::Flat => Arc::new(Flat { dir: self.dir.clone(), hide_ownerless: self.hide_ownerless }),
             Layout::MasterNormal => {
                 Arc::new(MasterNormal { root: self.root.clone(), ..MasterNormal::default() })
             }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::connection::Usage;
+use crate::connection::{Connection, Usage};
 use crate::output::{NobodyReads, complain};
 
 /// How long what still runs when a command is done may hold up the end of the process.
@@ -89,7 +89,22 @@ fn main() -> ExitCode {
     }
 }
 
+impl Command {
+    /// The flags of commands that are told which ZooKeeper, and where in it.
+    fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Server(args) => Some(&args.connection),
+            Self::Client(args) => Some(&args.connection),
+            Self::Nodes(args) => Some(&args.connection),
+            Self::Master(args) => Some(&args.connection),
+            Self::Agent(args) => Some(args.connection()),
+            Self::Tour(_) | Self::Ledger(_) => None,
+        }
+    }
+}
+
 fn run(command: Command) -> anyhow::Result<ExitCode> {
+    command.connection().map_or(Ok(()), Connection::coherent)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(async {
         match command {

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     wait: Duration,
 
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 const EXAMPLES: &str = "\

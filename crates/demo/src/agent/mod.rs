@@ -72,11 +72,18 @@ struct Identity {
     connection: Connection,
 }
 
+impl Args {
+    /// Which ZooKeeper, and where in it.
+    pub(crate) fn connection(&self) -> &Connection {
+        let (Role::Register(register::Args { who, .. })
+        | Role::Watch(watch::Args { who })
+        | Role::Lead(lead::Args { who, .. })) = &self.role;
+        &who.connection
+    }
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (Role::Register(register::Args { who, .. })
-    | Role::Watch(watch::Args { who })
-    | Role::Lead(lead::Args { who, .. })) = &args.role;
-    logging::start("warn", who.connection.verbose);
+    logging::start("warn", args.connection().verbose);
     match args.role {
         Role::Register(args) => register::run(args).await?,
         Role::Watch(args) => watch::run(args).await?,

@@ -57,7 +57,7 @@ pub(crate) struct Args {
     json: bool,
 
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 const EXAMPLES: &str = "\

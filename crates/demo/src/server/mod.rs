@@ -68,7 +68,7 @@ pub(crate) struct Args {
     no_campaign: bool,
 
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 const EXAMPLES: &str = "\
