@@ -98,7 +98,7 @@ impl Command {
             Self::Nodes(args) => Some(&args.connection),
             Self::Master(args) => Some(&args.connection),
             Self::Agent(args) => Some(args.connection()),
-            Self::Tour(_) | Self::Ledger(_) => None,
+            Self::Node(_) | Self::Tour(_) | Self::Ledger(_) => None,
         }
     }
 }
