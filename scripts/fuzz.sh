@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 limit=$1
 shift
-[[ $# -gt 0 ]] || set -- envelope json name_path_address connect_string lines
+[[ $# -gt 0 ]] || set -- envelope json name_path_address connect_string lines join
 
 build=$PWD/${CARGO_TARGET_DIR:-target}
 [[ ${CARGO_TARGET_DIR:-} == /* ]] && build=$CARGO_TARGET_DIR
