@@ -28,7 +28,6 @@
 //! # }
 //! ```
 
-mod address;
 mod admission;
 mod joining;
 mod member;
@@ -38,7 +37,8 @@ mod reading;
 mod text;
 mod trouble;
 
-pub use crate::address::{Address, AddressError};
+pub use proto::{Address, AddressError};
+
 pub use crate::admission::{Arrival, Refusal, arrivals};
 pub use crate::joining::{JoinError, join};
 pub use crate::member::{Limits, Member};

@@ -144,7 +144,7 @@ async fn attend(
 ) -> Option<(SocketAddr, Trouble)> {
     let open = desk.limits.connections;
     let outcome = tokio::select! {
-        outcome = desk.receive(&mut stream) => outcome,
+        outcome = desk.receive(&mut stream, peer) => outcome,
         _ = &mut leave => Err(Trouble::Crowded { open }),
     };
     let trouble = match outcome {
@@ -162,22 +162,22 @@ async fn attend(
 
 impl Desk {
     /// Reads a request and answers it. Gives why the joiner was refused, if it was; fails when nothing was answered.
-    async fn receive(&self, stream: &mut TcpStream) -> Result<Option<Trouble>, Trouble> {
+    async fn receive(&self, stream: &mut TcpStream, peer: SocketAddr) -> Result<Option<Trouble>, Trouble> {
         let begin = Instant::now();
-        let request = Request::parse(&read_object(stream, self.limits.patience).await?)?;
-        let node = request.from;
+        let joiner = Request::parse(&read_object(stream, self.limits.patience).await?)?.from;
+        let node = joiner.clone().seen_from(peer.ip());
         // Before it is answered: whoever was told that it is a member is one.
         let (answer, trouble) = match remember(&self.members, &node, &self.limits) {
             Admission::Refused(why) => {
-                (Answer::refuse(&self.me, &node, &why), Some(Trouble::Refused { node: node.clone(), why }))
+                (Answer::refuse(&self.me, &joiner, &why), Some(Trouble::Refused { node: node.clone(), why }))
             }
             Admission::Known => {
                 debug!(%node, "joins again");
-                (Answer::welcome(&self.me, &node), None)
+                (Answer::welcome(&self.me, &joiner), None)
             }
             Admission::New | Admission::Replaces(_) => {
                 info!(%node, "joins");
-                (Answer::welcome(&self.me, &node), None)
+                (Answer::welcome(&self.me, &joiner), None)
             }
         };
         let rest = self.limits.patience.saturating_sub(begin.elapsed());

@@ -1,11 +1,13 @@
 //! What a joiner says to a member, and what it answers.
 
 use std::fmt;
+use std::net::IpAddr;
 
+use proto::Address;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::address::{self, Address, is_host, longest_prefix};
+use crate::node::longest_prefix;
 use crate::text::quoted;
 use crate::{MAX_ID, Node};
 
@@ -243,8 +245,8 @@ fn party(fields: &Map<String, Value>, end: End) -> Result<Party, MessageError> {
         return Err(refused("", fields.get(end.key()), "an object with nodeId, nodeIpAddr and Port"));
     };
     let (host, prefix) = party.get("nodeIpAddr").and_then(host).ok_or_else(|| {
-        let accepted = format!("{}, an IP address with or without a prefix length", address::HOST);
-        refused(".nodeIpAddr", party.get("nodeIpAddr"), &accepted)
+        let accepted = "an IP address or a host name, an IP address with or without a prefix length";
+        refused(".nodeIpAddr", party.get("nodeIpAddr"), accepted)
     })?;
     let given = party.get("Port").or_else(|| party.get("port"));
     let address = given.and_then(port).and_then(|port| Address::new(host, port).ok());
@@ -263,18 +265,23 @@ fn host(value: &Value) -> Option<(&str, Option<u8>)> {
         Some((host, digits)) => {
             let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
             let prefix: u8 = if plain { digits.parse().ok()? } else { return None };
-            if longest_prefix(host)? < prefix {
+            let ip: IpAddr = host.parse().ok()?;
+            if longest_prefix(ip) < prefix {
                 return None;
             }
             (host, Some(prefix))
         }
     };
-    is_host(host).then_some((host, prefix))
+    // Any port will do to see whether there is such a host.
+    Address::new(host, 1).is_ok().then_some((host, prefix))
 }
 
 fn port(value: &Value) -> Option<u16> {
     match value {
-        Value::String(text) => address::port(text),
+        Value::String(text) => {
+            let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+            if plain { text.parse().ok() } else { None }
+        }
         other => other.as_u64().and_then(|port| port.try_into().ok()),
     }
 }

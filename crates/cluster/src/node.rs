@@ -1,9 +1,9 @@
 //! Who a node is.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use crate::Address;
-use crate::address::longest_prefix;
+use proto::Address;
 
 /// The greatest id that a node may have.
 pub const MAX_ID: u32 = 99_999_999;
@@ -36,8 +36,18 @@ impl Node {
 
     /// The same with a prefix length; one that does not fit the host is left out.
     pub(crate) fn with_prefix(self, prefix: Option<u8>) -> Self {
-        let longest = longest_prefix(self.address.host());
-        Self { prefix: prefix.filter(|prefix| longest.is_some_and(|longest| *prefix <= longest)), ..self }
+        let fits = |prefix: &u8| self.address.ip().is_some_and(|ip| *prefix <= longest_prefix(ip));
+        Self { prefix: prefix.filter(fits), ..self }
+    }
+
+    /// Where others find it that connected from `peer`. Old programs say of themselves that they are at the loopback address,
+    /// wherever they are; that means something on their own machine alone.
+    pub(crate) fn seen_from(self, peer: IpAddr) -> Self {
+        let is_misleading = self.address.ip().is_some_and(|ip| ip.is_loopback()) && !peer.is_loopback();
+        match Address::new(&peer.to_string(), self.address.port()) {
+            Ok(address) if is_misleading => Self { address, prefix: None, ..self },
+            _ => self,
+        }
     }
 
     /// Its id, [`MAX_ID`] at most.
@@ -55,6 +65,11 @@ impl Node {
         let host = self.address.host();
         self.prefix.map_or_else(|| host.to_owned(), |prefix| format!("{host}/{prefix}"))
     }
+}
+
+/// The longest prefix length of such an address.
+pub(crate) fn longest_prefix(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { 32 } else { 128 }
 }
 
 impl fmt::Display for Node {
@@ -96,6 +111,20 @@ mod tests {
         ] {
             let with = node(address).with_prefix(prefix);
             assert_eq!((with.ip_addr().as_str(), with.address()), (shown, &at(address)));
+        }
+    }
+
+    #[test]
+    fn a_loopback_address_of_somebody_elsewhere_is_where_they_were_seen() {
+        for (says, peer, is) in [
+            ("127.0.0.1:8001", "127.0.0.1", "127.0.0.1:8001"),
+            ("127.0.0.1:8001", "10.0.0.7", "10.0.0.7:8001"),
+            ("[::1]:8001", "fe80::7", "[fe80::7]:8001"),
+            ("10.0.0.9:8001", "10.0.0.7", "10.0.0.9:8001"),
+            ("name:8001", "10.0.0.7", "name:8001"),
+        ] {
+            let node = Node::new(1, at(says)).unwrap().seen_from(peer.parse().unwrap());
+            assert_eq!(node.address(), &at(is), "{says} from {peer}");
         }
     }
 }

@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 fn address() -> impl Strategy<Value = Address> {
     let host = prop_oneof![
         any::<std::net::IpAddr>().prop_map(|ip| ip.to_string()),
-        "[a-z][a-z0-9_-]{0,20}(\\.[a-z][a-z0-9]{0,20}){0,3}",
+        "[a-zA-Z_][a-z0-9_]{0,60}(\\.[a-z][a-z0-9_]{0,40}){0,3}\\.?",
     ];
     (host, 1..=u16::MAX).prop_map(|(host, port)| Address::new(&host, port).unwrap())
 }
