@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper. Says nothing when it is; on Debian, as root,
+# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo. Says nothing when it is; on Debian, as root,
 # installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
@@ -31,8 +31,13 @@ for need in "$@"; do
         has_zookeeper || packages+=(libzookeeper-java libslf4j-java libnetty-java)
         has_java || packages+=(default-jre-headless)
         ;;
+    kazoo)
+        # A foreign ZooKeeper client, for the python3 of Debian, which tests start by its path: the first one on PATH may see none
+        # of Debian's packages.
+        /usr/bin/python3 -c 'import kazoo' 2>/dev/null || packages+=(python3-kazoo)
+        ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo" >&2
         exit 2
         ;;
     esac

@@ -87,10 +87,7 @@ impl Connection {
     /// Refuses flags that do not go together.
     pub(crate) fn coherent(&self) -> Result<(), Usage> {
         if self.hide_ownerless && self.layout != Layout::Flat {
-            return Err(Usage(
-                "--hide-ownerless is accepted with --layout flat alone"
-                    .to_owned(),
-            ));
+            return Err(Usage("--hide-ownerless is accepted with --layout flat alone".to_owned()));
         }
         Ok(())
     }

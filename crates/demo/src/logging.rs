@@ -14,8 +14,7 @@ pub(crate) fn start(usual: &str, verbose: u8) {
     let (level, library) = (LEVELS[loud], LEVELS[loud.saturating_sub(2)]);
     // Nodes that no session owns are told of by nobody else: they are listed as all others are.
     let layout = LEVELS[loud.max(1)];
-    let usual =
-        || EnvFilter::new(format!("{level},registry::layout={layout},zookeeper_client={library}"));
+    let usual = || EnvFilter::new(format!("{level},registry::layout={layout},zookeeper_client={library}"));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     tracing_subscriber::fmt()
         .with_env_filter(filter)

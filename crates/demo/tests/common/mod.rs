@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub(crate) mod foreign;
 pub(crate) mod leading;
 
 use std::process::{ExitStatus, Output, Stdio};
