@@ -94,6 +94,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let mut told: Arc<[Node]> = [me].into_iter().chain(joined_by.clone()).collect();
     let mut members = member.members();
+    // Some may have come while this node was joining itself.
+    members.mark_changed();
     loop {
         tokio::select! {
             () = stop.requested() => break,
