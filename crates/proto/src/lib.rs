@@ -25,6 +25,7 @@
 //! ```
 
 mod address;
+mod addressed;
 pub mod envelope;
 mod error;
 pub mod flat;
@@ -37,6 +38,7 @@ pub mod path;
 mod text;
 
 pub use crate::address::{Address, AddressError};
+pub use crate::addressed::accepts;
 pub use crate::envelope::{decode, encode};
 pub use crate::error::{DecodeError, EncodeError};
 pub use crate::instance::Instance;
