@@ -2,6 +2,7 @@
 
 mod agent;
 mod candidate;
+mod choice;
 mod client;
 mod connection;
 mod ending;

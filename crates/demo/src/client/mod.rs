@@ -1,7 +1,6 @@
 //! A client that finds servers, chooses one of them for each request, and goes to another one when one does not answer.
 
 mod ask;
-mod choice;
 mod outcome;
 mod somebody;
 mod summary;
@@ -16,9 +15,9 @@ use registry::{Discovery, Source};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use self::choice::Choice;
 use self::somebody::Somebody;
 use self::summary::Summary;
+use crate::choice::Choice;
 use crate::connection::Connection;
 use crate::ending;
 use crate::flags::{duration, number, patience};

@@ -11,10 +11,10 @@ use crate::connection::Usage;
 
 /// How servers are chosen.
 #[derive(Args, Debug)]
-pub(super) struct Choice {
+pub(crate) struct Choice {
     /// How the server for a request is chosen
     #[arg(long, value_name = "NAME", default_value_t = Name::RoundRobin, value_parser = Names)]
-    pub(super) algorithm: Name,
+    pub(crate) algorithm: Name,
 
     /// What a hash chooses by: for ip-hash the address of a client, with or without a port, for url-hash a path with its query
     #[arg(long, value_name = "K", allow_hyphen_values = true)]
@@ -22,7 +22,7 @@ pub(super) struct Choice {
 
     /// Say on stderr, before the first request, how a choice comes about: of a pick of its own, which takes a turn
     #[arg(long)]
-    pub(super) explain: bool,
+    pub(crate) explain: bool,
 }
 
 impl Choice {
@@ -31,7 +31,7 @@ impl Choice {
     /// # Errors
     ///
     /// When the algorithm has no use for the key, or cannot do without one: a hash of nothing would be a random choice.
-    pub(super) fn request(&self) -> Result<Request<'_>, Usage> {
+    pub(crate) fn request(&self) -> Result<Request<'_>, Usage> {
         let algorithm = self.algorithm;
         match (algorithm.key(), &self.key) {
             (None, None) => Ok(Request::default()),
