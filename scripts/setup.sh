@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo. Says nothing when it is; on Debian, as root,
+# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto. Says nothing when it is; on Debian, as root,
 # installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
 has_zookeeper() {
     [[ -n ${ZOOKEEPER_HOME:-} ]] || command -v zkServer zkServer.sh >/dev/null || [[ -f /usr/share/java/zookeeper.jar ]]
+}
+
+has_mosquitto() {
+    # As crates/demo/src/broker.rs looks for it.
+    [[ -x /usr/sbin/mosquitto ]] || command -v mosquitto >/dev/null
 }
 
 has_java() {
@@ -36,8 +41,12 @@ for need in "$@"; do
         # of Debian's packages.
         /usr/bin/python3 -c 'import kazoo' 2>/dev/null || packages+=(python3-kazoo)
         ;;
+    mosquitto)
+        # The broker for the services behind one. Tests start their own.
+        has_mosquitto || packages+=(mosquitto)
+        ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto" >&2
         exit 2
         ;;
     esac
@@ -54,4 +63,13 @@ export DEBIAN_FRONTEND=noninteractive
 apt=(apt-get --quiet=2 --option DPkg::Lock::Timeout=900)
 # Old lists are no reason to give up: the packages may be had all the same.
 "${apt[@]}" update >&2 || echo "the lists of packages could not be brought up to date" >&2
+
+# Debian starts a service as soon as it is installed, and a broker or whatever else comes with these is to listen only when a test
+# says so. 101 is the policy's "no"; a policy that is there already is somebody's own.
+policy=/usr/sbin/policy-rc.d
+if [[ " ${packages[*]} " == *" mosquitto "* && ! -e $policy ]]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
 "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" </dev/null >&2
