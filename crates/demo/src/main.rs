@@ -12,6 +12,7 @@ mod hostile;
 mod ledger;
 mod logging;
 mod master;
+mod mq;
 mod node;
 mod nodes;
 mod output;
@@ -67,6 +68,10 @@ enum Command {
     Node(node::Args),
     /// See all of it in half a minute, with nothing prepared
     Tour(tour::Args),
+    /// Be a server behind a message broker: addressed by its ServerUniqueCode
+    MqServer(mq::server::Args),
+    /// Find servers behind a message broker, and stick to one of them
+    MqClient(mq::client::Args),
     /// Be a resource that refuses outdated leaders, for `agent lead --ledger`
     Ledger(ledger::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
@@ -113,6 +118,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Client(args) => client::run(args).await,
             Command::Nodes(args) => nodes::run(args).await,
             Command::Master(args) => master::run(args).await,
+            Command::MqServer(args) => mq::server::run(args).await,
+            Command::MqClient(args) => mq::client::run(args).await,
             Command::Ledger(args) => ledger::run(args).await,
             Command::Node(args) => node::run(args).await,
             Command::Tour(args) => tour::run(args).await,

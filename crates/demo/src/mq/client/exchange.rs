@@ -1,0 +1,170 @@
+//! One message to the broker, and the answer to it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::super::link::{Link, Message, Published, Sender, State};
+use super::super::message::{Answer, Hello, Request, read, write};
+use super::super::topics::Topics;
+use super::answers::{Answers, Ignored};
+use super::sticking::{Blame, blame};
+
+/// While nobody listens on a topic, the next try: after a restart of the broker others are as quick as we are, or not quite.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The request never got to anybody, or the answer not to us.
+    Broker(String),
+    /// Whom we asked said nothing.
+    Instance(String),
+}
+
+/// Our side of the topics.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    link: Link,
+    sender: Sender,
+    state: watch::Receiver<State>,
+    topics: Topics,
+    reply_to: String,
+    answers: Answers,
+    patience: Duration,
+}
+
+impl Exchange {
+    /// `client`: who we are among the clients. The link is subscribed to its replies.
+    pub(super) fn new(link: Link, topics: Topics, client: String, patience: Duration) -> Self {
+        let (sender, state, reply_to) = (link.sender(), link.state(), topics.replies(&client));
+        Self { link, sender, state, topics, reply_to, answers: Answers::new(client), patience }
+    }
+
+    /// What the instance with this code says to a request.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time. An answer that comes all the same counts as late.
+    pub(super) async fn ask(&mut self, code: &str, body: &str) -> Result<Answer, Why> {
+        let request = Request {
+            code: code.to_owned(),
+            id: self.answers.next_id(),
+            reply_to: self.reply_to.clone(),
+            body: body.to_owned(),
+        };
+        let bytes = write(&request).map_err(Why::Instance)?;
+        self.answered(self.topics.requests(), bytes, Some(code)).await
+    }
+
+    /// Who says hello.
+    pub(super) async fn greet(&mut self) -> Result<Answer, Why> {
+        let hello = Hello { id: self.answers.next_id(), reply_to: self.reply_to.clone() };
+        let bytes = write(&hello).map_err(Why::Instance)?;
+        self.answered(self.topics.hello(), bytes, None).await
+    }
+
+    /// Counts what comes although nobody waits for it, until something else is done.
+    pub(super) async fn meanwhile<T>(&mut self, done: impl Future<Output = T>) -> T {
+        let mut done = std::pin::pin!(done);
+        loop {
+            tokio::select! {
+                done = &mut done => return done,
+                message = self.link.next() => drop(self.take(&message, Some(""))),
+            }
+        }
+    }
+
+    /// Counts what is here already, and disconnects.
+    pub(super) async fn close(mut self) -> Ignored {
+        while let Some(message) = self.link.ready() {
+            self.take(&message, Some(""));
+        }
+        self.link.close().await;
+        self.answers.ignored()
+    }
+
+    /// Sends it, and waits as long for the answer as it may take to be sent. When the connection ends meanwhile it is sent again:
+    /// either of them can have been lost with it.
+    async fn answered(&mut self, topic: String, bytes: Vec<u8>, asked: Option<&str>) -> Result<Answer, Why> {
+        let mut deadline = Instant::now() + self.patience;
+        let mut heard = false;
+        loop {
+            let sent = timeout_at(deadline, self.sent(&topic, &bytes)).await;
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => return Err(Why::Broker(why)),
+                Err(_) => return Err(self.too_late(heard)),
+            }
+            if !heard {
+                heard = true;
+                deadline = Instant::now() + self.patience;
+            }
+            match timeout_at(deadline, self.answer(asked)).await {
+                Ok(Some(answer)) => return Ok(answer),
+                // The connection ended.
+                Ok(None) => {}
+                Err(_) => return Err(self.too_late(heard)),
+            }
+        }
+    }
+
+    /// Sends it until the broker has it and somebody listens.
+    async fn sent(&mut self, topic: &str, bytes: &[u8]) -> Result<(), String> {
+        loop {
+            self.link.listening().await;
+            match self.sender.publish(topic.to_owned(), bytes.to_vec()).await {
+                Published::Taken => return Ok(()),
+                Published::NobodyListens => sleep(AGAIN).await,
+                Published::Interrupted => {}
+                Published::Refused(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Waits for the answer, or for the end of the connection.
+    async fn answer(&mut self, asked: Option<&str>) -> Option<Answer> {
+        let mut state = self.state.clone();
+        let away = async move {
+            let _ = state.wait_for(|state| *state != State::Listening).await;
+        };
+        let mut away = std::pin::pin!(away);
+        loop {
+            tokio::select! {
+                // What came before the end counts.
+                biased;
+                message = self.link.next() => if let Some(answer) = self.take(&message, asked) {
+                    return Some(answer);
+                },
+                () = &mut away => return None,
+            }
+        }
+    }
+
+    fn take(&mut self, message: &Message, asked: Option<&str>) -> Option<Answer> {
+        match read::<Answer>(&message.bytes) {
+            Ok(answer) => self.answers.take(&answer, asked).then_some(answer),
+            Err(_) => {
+                self.answers.not_understood();
+                None
+            }
+        }
+    }
+
+    fn too_late(&self, heard: bool) -> Why {
+        let (state, patience) = (self.state.borrow().clone(), self.patience);
+        match (blame(heard, state == State::Listening), state) {
+            (Blame::Instance, _) => Why::Instance(format!("no answer within {patience:?}")),
+            (Blame::Broker, State::Away { why: Some(why) }) => {
+                Why::Broker(format!("the broker is away for more than {patience:?}: {why}"))
+            }
+            (Blame::Broker, State::Away { why: None }) => {
+                Why::Broker(format!("no connection to the broker within {patience:?}"))
+            }
+            (Blame::Broker, State::Listening) => {
+                Why::Instance(format!("nobody listens on the topic for {patience:?}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Where the code comes from that a request is sent to: discovery, or a hello.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use loadbalance::{Balancer, Instances, PickError, Picked, Request};
+use proto::InstanceId;
+use tokio::sync::watch;
+
+use super::exchange::{Exchange, Why};
+use super::sticking::{Next, is_there, next};
+use crate::output::{complain, shown};
+
+/// So often is hello said for one request, when those who say it are the ones who did not answer.
+const HELLOS: u32 = 5;
+
+/// Where the code comes from.
+pub(super) enum Finding<'a> {
+    Discovery(Discovered<'a>),
+    /// The code of whoever answered the last hello, while it answers.
+    Hello(Option<String>),
+}
+
+/// One of those that are registered.
+pub(super) struct Discovered<'a> {
+    pub(super) balancer: &'a Balancer,
+    pub(super) request: Request<'a>,
+    /// Everybody who is registered, whoever requests go to.
+    pub(super) lists: watch::Receiver<Option<Instances>>,
+    pub(super) patience: Duration,
+    /// Whom we stick to. The pick lasts as long as we do: that is how much it has to do with us.
+    pub(super) stuck_to: Option<(String, Picked)>,
+    /// Whether it was said that nobody is there.
+    pub(super) told: bool,
+}
+
+impl Finding<'_> {
+    /// The code that the request goes to next, or why there is none.
+    pub(super) async fn whom(
+        &mut self,
+        exchange: &mut Exchange,
+        tried: &HashSet<String>,
+    ) -> Result<String, String> {
+        match self {
+            Self::Discovery(discovered) => discovered.whom(exchange, tried).await,
+            Self::Hello(Some(code)) if !tried.contains(code) => Ok(code.clone()),
+            Self::Hello(stuck_to) => {
+                let code = greet(exchange, tried).await?;
+                Ok(stuck_to.insert(code).clone())
+            }
+        }
+    }
+
+    /// Waits until the instance with this code is there no more, if that will ever be known.
+    pub(super) async fn gone(&self, code: &str) {
+        if let Self::Discovery(Discovered { lists, .. }) = self
+            && lists.clone().wait_for(|listed| !is_there(code, listed.as_ref())).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// It did not answer: the next request goes elsewhere.
+    pub(super) fn failed(&mut self) {
+        match self {
+            Self::Discovery(discovered) => {
+                if let Some((_, picked)) = discovered.stuck_to.take() {
+                    picked.failed();
+                }
+            }
+            Self::Hello(stuck_to) => *stuck_to = None,
+        }
+    }
+}
+
+impl Discovered<'_> {
+    async fn whom(&mut self, exchange: &mut Exchange, tried: &HashSet<String>) -> Result<String, String> {
+        let stuck_to = self.stuck_to.as_ref().map(|(code, _)| &**code);
+        let decided = next(stuck_to, self.lists.borrow().as_ref(), tried);
+        if let (Next::Stick, Some((code, _))) = (decided, &self.stuck_to) {
+            return Ok(code.clone());
+        }
+        self.stuck_to = None;
+        // Those that were tried under another id, which they had before, are not asked again.
+        let mut passed = HashSet::new();
+        loop {
+            let picked = self.pick(exchange, &passed).await.map_err(|why| why.to_string())?;
+            // The filter takes those without a code out.
+            let code = picked.data.unique_code.clone().unwrap_or_default();
+            if !tried.contains(&code) {
+                self.stuck_to = Some((code.clone(), picked));
+                return Ok(code);
+            }
+            passed.insert(picked.id.clone());
+        }
+    }
+
+    /// Picks; waits for somebody who can be picked for as long as an answer may take. Says when that begins and when it is over,
+    /// however many requests fail between.
+    async fn pick(
+        &mut self,
+        exchange: &mut Exchange,
+        passed: &HashSet<InstanceId>,
+    ) -> Result<Picked, PickError> {
+        let request = self.request.tried(passed);
+        let mut picked = self.balancer.pick(&request);
+        if let Err(why) = &picked
+            && why.may_pass()
+        {
+            if !std::mem::replace(&mut self.told, true) {
+                complain(&shown(&format!("nobody to send to, waiting: {why}")));
+            }
+            picked = exchange.meanwhile(self.balancer.pick_within(self.patience, &request)).await;
+        }
+        if picked.is_ok() && std::mem::take(&mut self.told) {
+            complain("there is somebody to send to");
+        }
+        picked
+    }
+}
+
+/// The code of somebody who was not tried.
+async fn greet(exchange: &mut Exchange, tried: &HashSet<String>) -> Result<String, String> {
+    for _ in 0..HELLOS {
+        match exchange.greet().await {
+            Ok(answer) if !tried.contains(&answer.code) => return Ok(answer.code),
+            Ok(_) | Err(Why::Instance(_)) => {}
+            Err(Why::Broker(why)) => return Err(why),
+        }
+    }
+    Err(match tried.len() {
+        0 => "nobody says hello".to_owned(),
+        _ => "nobody else says hello".to_owned(),
+    })
+}

@@ -1,0 +1,101 @@
+//! Whom a request goes to: the one before it was answered by, for as long as that one is there.
+
+use std::collections::HashSet;
+
+use loadbalance::Instances;
+
+/// Whom a request goes to next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// To the same one again.
+    Stick,
+    /// To one that has to be picked first.
+    MoveOn,
+}
+
+/// Whom a request goes to next, when the last one was answered by the instance with the code `stuck_to`.
+///
+/// It stays with the code and not with the id, which an instance of the master/normal layout changes when it becomes the master.
+pub(super) fn next(stuck_to: Option<&str>, listed: Option<&Instances>, tried: &HashSet<String>) -> Next {
+    match stuck_to {
+        Some(code) if is_there(code, listed) && !tried.contains(code) => Next::Stick,
+        _ => Next::MoveOn,
+    }
+}
+
+/// Whether the instance with this code is on the list and takes requests. Without a list nothing speaks against it.
+pub(super) fn is_there(code: &str, listed: Option<&Instances>) -> bool {
+    let is_it = |instance: &proto::Instance| {
+        instance.data.weight > 0
+            && instance.data.unique_code.as_deref().is_some_and(|its| proto::accepts(its, code))
+    };
+    listed.is_none_or(|listed| listed.iter().any(|instance| is_it(instance)))
+}
+
+/// Whose fault it is that no answer came in time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The broker's: nobody else would have got the request either.
+    Broker,
+    /// The instance's.
+    Instance,
+}
+
+/// Whose fault it is that no answer came in time: `taken`, whether the broker took the request; `connected`, whether an answer could
+/// reach us at the end.
+pub(super) fn blame(taken: bool, connected: bool) -> Blame {
+    if taken && connected { Blame::Instance } else { Blame::Broker }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proto::{Instance, InstanceId, NodeData};
+
+    use super::*;
+
+    fn list(instances: &[(&str, &str, u32)]) -> Instances {
+        let instance = |(id, code, weight): &(&str, &str, u32)| {
+            let data = NodeData::behind_broker(*code).with_weight(*weight);
+            Arc::new(Instance { id: InstanceId::parse(id).unwrap(), data })
+        };
+        instances.iter().map(instance).collect()
+    }
+
+    #[test]
+    fn a_client_sticks_to_a_code_until_it_is_gone_drained_or_was_tried() {
+        let both = list(&[("a", "a", 1), ("b", "b", 1)]);
+        let promoted = list(&[("master", "a", 1), ("normal0000000001", "b", 1)]);
+        let drained = list(&[("a", "a", 0), ("b", "b", 1)]);
+        let without = list(&[("b", "b", 1), ("aa", "aa", 1)]);
+        let nobody = list(&[]);
+        for (stuck_to, listed, tried, expected) in [
+            (Some("a"), Some(&both), &[][..], Next::Stick),
+            (Some("a"), Some(&both), &["b"], Next::Stick),
+            (Some("a"), Some(&promoted), &[], Next::Stick),
+            (Some("a"), None, &[], Next::Stick),
+            (Some("a"), Some(&both), &["a"], Next::MoveOn),
+            (Some("a"), Some(&drained), &[], Next::MoveOn),
+            (Some("a"), Some(&without), &[], Next::MoveOn),
+            (Some("a"), Some(&nobody), &[], Next::MoveOn),
+            (None, Some(&both), &[], Next::MoveOn),
+            (None, None, &[], Next::MoveOn),
+        ] {
+            let tried = tried.iter().map(|&code| code.to_owned()).collect();
+            assert_eq!(next(stuck_to, listed, &tried), expected, "{stuck_to:?} {listed:?} {tried:?}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_blamed_only_when_the_broker_did_its_part() {
+        for (taken, connected, expected) in [
+            (true, true, Blame::Instance),
+            (true, false, Blame::Broker),
+            (false, true, Blame::Broker),
+            (false, false, Blame::Broker),
+        ] {
+            assert_eq!(blame(taken, connected), expected, "{taken} {connected}");
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The way to the broker, made anew whenever it ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, ConnectReturnCode, Filter, Packet, PubAckReason, RetainForwardRule,
+    SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
+use rumqttc::{NetworkOptions, Outgoing};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::at::{Broker, Login};
+use super::code::made_up;
+use super::message::MAX_MESSAGE;
+use crate::output::{brief, complain};
+
+/// So much of a packet is not the message. What is larger the broker keeps from us, as MQTT 5 wants it.
+const WRAPPING: usize = 16 * 1024;
+
+/// So many messages may wait for us, and ours for the broker.
+const WAITING: usize = 256;
+
+/// So many messages of ours may wait for the broker's word; it may say less.
+const UNTAKEN: u16 = 64;
+
+/// How often the broker is asked whether it is there: as often as the library can.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// After so long without anything, not even the answer to that, nothing will come any more.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// The first pause between two connections, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+
+/// Whether messages reach us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// They do not, for this reason; `None` before anything was tried.
+    Away { why: Option<String> },
+    /// The broker has acknowledged all subscriptions on this connection.
+    Listening,
+}
+
+/// A message that came.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What became of a message of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// The broker has it.
+    Taken,
+    /// The broker had it, and nobody listens on that topic.
+    NobodyListens,
+    /// The broker does not want it.
+    Refused(String),
+    /// The connection ended before the broker's word came.
+    Interrupted,
+}
+
+/// A way to the broker. Each of its connections is a new one, with the same subscriptions and nothing left of the one before.
+#[derive(Debug)]
+pub(crate) struct Link {
+    sender: Sender,
+    state: watch::Receiver<State>,
+    came: mpsc::Receiver<Message>,
+    overrun: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+/// Sends messages over a link.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender(mpsc::Sender<Order>);
+
+#[derive(Debug)]
+enum Order {
+    Publish { topic: String, bytes: Vec<u8>, fate: Option<oneshot::Sender<Published>> },
+    Unsubscribe(String),
+    Goodbye,
+}
+
+impl Link {
+    /// Begins to connect; returns at once. Says on stderr when the broker cannot be reached, and when it can again.
+    pub(crate) fn start(broker: &Broker, login: Option<Login>, filters: Vec<String>) -> Self {
+        let (orders, ordered) = mpsc::channel(WAITING);
+        let (tell_state, state) = watch::channel(State::Away { why: None });
+        let (tell_message, came) = mpsc::channel(WAITING);
+        let overrun = Arc::new(AtomicU64::new(0));
+        let task = Task {
+            broker: broker.clone(),
+            login,
+            filters,
+            ordered,
+            state: tell_state,
+            came: tell_message,
+            overrun: overrun.clone(),
+        };
+        Self { sender: Sender(orders), state, came, overrun, task: tokio::spawn(task.run()) }
+    }
+
+    pub(crate) fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    pub(crate) fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// Waits until messages reach us.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub(crate) async fn listening(&mut self) {
+        if self.state.wait_for(|state| *state == State::Listening).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The next message.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when this is dropped before it is ready.
+    pub(crate) async fn next(&mut self) -> Message {
+        match self.came.recv().await {
+            Some(message) => message,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A message that is here already.
+    pub(crate) fn ready(&mut self) -> Option<Message> {
+        self.came.try_recv().ok()
+    }
+
+    /// How many messages came faster than they were taken, and are lost.
+    pub(crate) fn overrun(&self) -> u64 {
+        self.overrun.load(Ordering::Relaxed)
+    }
+
+    /// Sends what is to be sent and disconnects, unless that takes long.
+    pub(crate) async fn close(mut self) {
+        let is_there = *self.state.borrow() == State::Listening;
+        if is_there && self.sender.0.send(Order::Goodbye).await.is_ok() {
+            let _ = timeout(GOODBYE, &mut self.task).await;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Sender {
+    /// Sends a message as soon as that is possible: what became of it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the message was given to a connection, it is not sent.
+    pub(crate) async fn publish(&self, topic: String, bytes: Vec<u8>) -> Published {
+        let (tell, fate) = oneshot::channel();
+        let _ = self.0.send(Order::Publish { topic, bytes, fate: Some(tell) }).await;
+        fate.await.unwrap_or(Published::Interrupted)
+    }
+
+    /// Sends a message by and by, and asks no more of it: whether there was room for it.
+    pub(crate) fn post(&self, topic: String, bytes: Vec<u8>) -> bool {
+        self.0.try_send(Order::Publish { topic, bytes, fate: None }).is_ok()
+    }
+
+    /// Wants no more of these messages on this connection.
+    pub(crate) fn unsubscribe(&self, filter: String) {
+        // Without room for it they still come, and may be passed over.
+        let _ = self.0.try_send(Order::Unsubscribe(filter));
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum Ended {
+    Asked,
+    Lost(String),
+}
+
+struct Task {
+    broker: Broker,
+    login: Option<Login>,
+    filters: Vec<String>,
+    ordered: mpsc::Receiver<Order>,
+    state: watch::Sender<State>,
+    came: mpsc::Sender<Message>,
+    overrun: Arc<AtomicU64>,
+}
+
+/// Messages of ours that the broker has not taken yet.
+#[derive(Default)]
+struct Untaken {
+    /// Given to the library, in this order, and not yet numbered by it.
+    given: VecDeque<Option<oneshot::Sender<Published>>>,
+    /// By their numbers.
+    sent: HashMap<u16, Option<oneshot::Sender<Published>>>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let (mut tries, mut told) = (0, None);
+        loop {
+            let Ended::Lost(why) = self.connection(&mut told).await else { return };
+            let listened = *self.state.borrow() == State::Listening;
+            if told.as_ref() != Some(&why) {
+                complain(&format!("away from the broker at {}: {why}", self.broker));
+                told = Some(why.clone());
+            }
+            self.state.send_replace(State::Away { why: Some(why) });
+            tries = if listened { 0 } else { tries + 1 };
+            sleep(pause(tries, rand::random())).await;
+        }
+    }
+
+    /// One connection, from its beginning to its end. Nothing of the library's outlives it: neither what it would send again, nor
+    /// an acknowledgement that somebody could take for one of the next connection's.
+    async fn connection(&mut self, told: &mut Option<String>) -> Ended {
+        let (client, events) = AsyncClient::new(self.options(), WAITING);
+        let untaken = Mutex::default();
+        let listening = self.state.subscribe();
+        let Self { broker, filters, ordered, state, came, overrun, .. } = self;
+        let receiving = Receiving { client: &client, filters, untaken: &untaken, came, overrun };
+        let listens = || {
+            if told.take().is_some() {
+                complain(&format!("back at the broker at {broker}"));
+            }
+            state.send_replace(State::Listening);
+        };
+        // Side by side, and each to its end: the library's next event must not be given up half way.
+        tokio::select! {
+            ended = receiving.run(events, listens) => ended,
+            () = send(ordered, listening, &client, &untaken) => Ended::Asked,
+        }
+    }
+
+    fn options(&self) -> MqttOptions {
+        let (host, port) = self.broker.host_and_port();
+        let mut options = MqttOptions::new(format!("headkeeper-{}", made_up()), host, port);
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        let properties = ConnectProperties {
+            max_packet_size: Some((MAX_MESSAGE + WRAPPING) as u32),
+            ..ConnectProperties::new()
+        };
+        options
+            .set_keep_alive(KEEP_ALIVE)
+            .set_clean_start(true)
+            .set_outgoing_inflight_upper_limit(UNTAKEN)
+            .set_connect_properties(properties)
+            .set_network_options(network);
+        if let Some(Login { username, password }) = &self.login {
+            options.set_credentials(username, password);
+        }
+        options
+    }
+}
+
+/// What a connection needs for what comes.
+struct Receiving<'a> {
+    client: &'a AsyncClient,
+    filters: &'a [String],
+    untaken: &'a Mutex<Untaken>,
+    came: &'a mpsc::Sender<Message>,
+    overrun: &'a AtomicU64,
+}
+
+impl Receiving<'_> {
+    async fn run(&self, mut events: EventLoop, mut listens: impl FnMut()) -> Ended {
+        loop {
+            let event = match timeout(SILENCE, events.poll()).await {
+                Ok(Ok(event)) => event,
+                Ok(Err(error)) => return Ended::Lost(reason(&error)),
+                Err(_) => return Ended::Lost("it says nothing any more".to_owned()),
+            };
+            match event {
+                Event::Incoming(Packet::ConnAck(_)) => {
+                    let filters = self.filters.iter().map(filter);
+                    if self.client.try_subscribe_many(filters).is_err() {
+                        return Ended::Lost("the subscriptions cannot be sent".to_owned());
+                    }
+                }
+                Event::Incoming(Packet::SubAck(acknowledged)) => {
+                    let refused =
+                        |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
+                    if let Some(code) = acknowledged.return_codes.iter().find(refused) {
+                        return Ended::Lost(format!("it refuses a subscription: {code:?}"));
+                    }
+                    listens();
+                }
+                Event::Incoming(Packet::Publish(publish)) => {
+                    let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+                    let message = Message { topic, bytes: publish.payload.into() };
+                    // To wait here would keep answers from being sent.
+                    if self.came.try_send(message).is_err() {
+                        self.overrun.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Event::Outgoing(Outgoing::Publish(number)) => {
+                    let mut untaken = lock(self.untaken);
+                    if let Some(fate) = untaken.given.pop_front() {
+                        untaken.sent.insert(number, fate);
+                    }
+                }
+                Event::Incoming(Packet::PubAck(acknowledged)) => {
+                    let fate = lock(self.untaken).sent.remove(&acknowledged.pkid);
+                    if let Some(fate) = fate.flatten() {
+                        let _ = fate.send(match acknowledged.reason {
+                            PubAckReason::Success => Published::Taken,
+                            PubAckReason::NoMatchingSubscribers => Published::NobodyListens,
+                            other => Published::Refused(format!("the broker refuses the message: {other:?}")),
+                        });
+                    }
+                }
+                Event::Outgoing(Outgoing::Disconnect) => return Ended::Asked,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Gives what is to be sent to the library, in order, once messages reach us. Ends when nobody can ask for anything any more.
+async fn send(
+    ordered: &mut mpsc::Receiver<Order>,
+    mut listening: watch::Receiver<State>,
+    client: &AsyncClient,
+    untaken: &Mutex<Untaken>,
+) {
+    // It is away when a connection begins.
+    if listening.wait_for(|state| *state == State::Listening).await.is_err() {
+        return;
+    }
+    while let Some(order) = ordered.recv().await {
+        // An error would mean that the connection is over, which its other half tells.
+        let _ = match order {
+            // Whoever wanted it does not any more.
+            Order::Publish { fate: Some(fate), .. } if fate.is_closed() => continue,
+            Order::Publish { topic, bytes, fate } => {
+                lock(untaken).given.push_back(fate);
+                let given = client.publish(topic, QoS::AtLeastOnce, false, bytes).await;
+                if given.is_err() {
+                    lock(untaken).given.pop_back();
+                }
+                given
+            }
+            Order::Unsubscribe(filter) => client.unsubscribe(filter).await,
+            Order::Goodbye => client.disconnect().await,
+        };
+    }
+}
+
+fn lock(untaken: &Mutex<Untaken>) -> std::sync::MutexGuard<'_, Untaken> {
+    untaken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A subscription to what is said from now on. What a broker retained somebody said to others, long ago perhaps.
+fn filter(path: &String) -> Filter {
+    Filter { retain_forward_rule: RetainForwardRule::Never, ..Filter::new(path, QoS::AtLeastOnce) }
+}
+
+/// How long to wait before the next connection, after so many that never listened. `random` is from 0 to 1: processes that lost the
+/// broker together do not come back together.
+fn pause(tries: u32, random: f64) -> Duration {
+    let [first, most] = PAUSES;
+    first.saturating_mul(1 << tries.min(16)).min(most).mul_f64(0.5 + random / 2.0)
+}
+
+/// What ended a connection, on one line.
+fn reason(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error)) => {
+            brief(&error.to_string())
+        }
+        ConnectionError::Timeout(_) => "no answer".to_owned(),
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => "it refuses us: MQTT_USERNAME and MQTT_PASSWORD are not what it wants".to_owned(),
+        ConnectionError::ConnectionRefused(code) => format!("it refuses us: {code:?}"),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => "it hung up".to_owned(),
+        ConnectionError::NotConnAck(_) => "what listens there is no broker of MQTT 5".to_owned(),
+        other => brief(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_keep_to_the_upper_half() {
+        let ms = Duration::from_millis;
+        for (tries, random, expected) in [
+            (0, 0.0, ms(50)),
+            (0, 1.0, ms(100)),
+            (1, 1.0, ms(200)),
+            (3, 0.5, ms(600)),
+            (5, 0.0, ms(1000)),
+            (5, 1.0, ms(2000)),
+            (u32::MAX, 1.0, ms(2000)),
+        ] {
+            assert_eq!(pause(tries, random), expected, "{tries} {random}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_nobody_waits_for_any_more_is_not_kept_for_a_later_connection() {
+        let (orders, mut ordered) = mpsc::channel(4);
+        let sender = Sender(orders);
+        let given_up = timeout(Duration::ZERO, sender.publish("t".to_owned(), Vec::new())).await;
+        assert!(given_up.is_err());
+        let order = ordered.recv().await.unwrap();
+        assert!(matches!(order, Order::Publish { fate: Some(fate), .. } if fate.is_closed()));
+    }
+}

@@ -1,0 +1,264 @@
+//! A server behind a message broker, which is found by its ServerUniqueCode and has no address.
+
+mod complaints;
+mod hearing;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use jiff::Timestamp;
+use leader::Lost;
+use proto::{NodeData, ServiceName};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+use zk_session::SessionId;
+
+use self::complaints::Complaints;
+use self::hearing::{Heard, Reply, hear};
+use super::Flags;
+use super::at::Login;
+use super::code::{code, made_up};
+use super::link::{Link, Message, Sender};
+use super::topics::Topics;
+use crate::candidate::News as Election;
+use crate::connection::{Connection, Usage};
+use crate::ending::{self, Withdrawal};
+use crate::flags::number;
+use crate::logging;
+use crate::output::{complain, one_line, print, shown};
+use crate::registered::{News, Registered};
+use crate::stop::Stop;
+
+/// How long clients have to learn that we are leaving, before nobody answers them any more.
+const FAREWELL: Duration = Duration::from_millis(150);
+
+/// See [`crate::Command::MqServer`].
+#[derive(ClapArgs, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The service that it is an instance of
+    #[arg(long, value_name = "NAME", default_value = "jobs")]
+    service: ServiceName,
+
+    /// Its ServerUniqueCode, which is its id within the service as well; made up unless given: a UUID
+    #[arg(long, alias = "code", value_name = "CODE", value_parser = code)]
+    unique_code: Option<String>,
+
+    /// Its share of the clients; 0 registers it and has it never picked
+    #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT, allow_negative_numbers = true, value_parser = number::<u32>(0..=u64::from(u32::MAX)))]
+    weight: u32,
+
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    broker: Flags,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181 and a Mosquitto on 127.0.0.1:1883:
+  demo mq-server --service jobs &
+  demo mq-server --service jobs &
+  demo mq-client --service jobs --requests 3
+
+Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries: with the same id, its code, and its code, the time and the body as the body. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens. SIGTERM and Ctrl-C: it deregisters, answers what came, and ends with 0."#;
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::start("info", args.connection.verbose);
+    if args.connection.registers_by_election() {
+        args.connection.can_lead()?;
+    }
+    let topics = args.broker.topics(&args.service)?;
+    let code = args.unique_code.clone().unwrap_or_else(made_up);
+    let data = NodeData::behind_broker(&code).with_weight(args.weight);
+    let id = data.default_id().map_err(|refusal| Usage(refusal.to_string()))?;
+    args.connection.check(&id, &data)?;
+
+    let mut stop = Stop::listen()?;
+    let filters = vec![topics.requests(), topics.shared_hello()];
+    let mut link = Link::start(&args.broker.broker, Login::from_environment(), filters);
+    let mut server = Server::new(&args, &topics, &code, link.sender());
+    // Registered before it hears anything, it would be picked in vain.
+    let stopped = tokio::select! {
+        () = stop.requested() => true,
+        () = link.listening() => false,
+    };
+    if !stopped {
+        server.say(&Event::Listening { code: &code });
+        let keeper = args.connection.keep()?;
+        let mut registered = Registered::start(&args.connection, &keeper, &args.service, id, data, false)?;
+        loop {
+            tokio::select! {
+                () = stop.requested() => break,
+                message = link.next() => server.receive(&message),
+                news = registered.news() => server.news(news, &mut registered),
+            }
+        }
+
+        // First of all nobody finds it any more.
+        server.sender.unsubscribe(topics.shared_hello());
+        let (led, leaving) = registered.leave();
+        led.iter().for_each(|(_, why)| server.lost(*why));
+        let gone = server.meanwhile(&mut link, Withdrawal::all_done_soon(leaving)).await;
+        if gone {
+            server.say(&Event::Deregistered);
+            server.meanwhile(&mut link, sleep(FAREWELL)).await;
+        }
+        while let Some(message) = link.ready() {
+            server.receive(&message);
+        }
+        if !server.meanwhile(&mut link, ending::close(keeper)).await {
+            warn!("ZooKeeper cannot be reached: what we registered there expires");
+        }
+    }
+    let overrun = link.overrun();
+    link.close().await;
+    if overrun > 0 {
+        complain(&format!("{overrun} messages came faster than they could be looked at, and are lost"));
+    }
+    server.say(&Event::Stopped);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What it has to do with messages, and what it did.
+struct Server<'a> {
+    args: &'a Args,
+    topics: &'a Topics,
+    code: &'a str,
+    sender: Sender,
+    answered: u64,
+    dropped: u64,
+    complaints: Complaints,
+}
+
+/// Something to say.
+enum Event<'a> {
+    Listening { code: &'a str },
+    Registered { path: String, session: SessionId },
+    Leads { term: leader::Term },
+    LeadsNoMore { why: Lost },
+    Answered { id: &'a str },
+    Greeted { id: &'a str },
+    Deregistered,
+    Stopped,
+}
+
+impl<'a> Server<'a> {
+    fn new(args: &'a Args, topics: &'a Topics, code: &'a str, sender: Sender) -> Self {
+        Self { args, topics, code, sender, answered: 0, dropped: 0, complaints: Complaints::default() }
+    }
+
+    fn receive(&mut self, message: &Message) {
+        let answer = |body: &str| format!("{} {:.3} {body}", self.code, Timestamp::now());
+        match hear(self.code, self.topics, message, answer) {
+            Heard::Dropped => self.dropped += 1,
+            Heard::Asked(reply) => {
+                if let Some(id) = self.send(reply) {
+                    self.answered += 1;
+                    self.say(&Event::Answered { id: &id });
+                }
+            }
+            Heard::Greeted(reply) => {
+                if let Some(id) = self.send(reply) {
+                    self.say(&Event::Greeted { id: &id });
+                }
+            }
+            Heard::NotUnderstood(why) => {
+                if let Some(told) = self.complaints.note(&why, Instant::now()) {
+                    complain(&shown(&told));
+                }
+            }
+        }
+    }
+
+    /// Sends it: the id of what it answers, if there was room for it.
+    fn send(&self, reply: Reply) -> Option<String> {
+        let sent = self.sender.post(reply.topic, reply.bytes);
+        if !sent {
+            warn!("more answers than the broker takes: one is lost");
+        }
+        sent.then_some(reply.id)
+    }
+
+    /// Goes on answering until something else is done.
+    async fn meanwhile<T>(&mut self, link: &mut Link, done: impl Future<Output = T>) -> T {
+        let mut done = std::pin::pin!(done);
+        loop {
+            tokio::select! {
+                done = &mut done => return done,
+                message = link.next() => self.receive(&message),
+            }
+        }
+    }
+
+    fn news(&self, news: News, registered: &mut Registered) {
+        match news {
+            News::Registered { path, session } => self.say(&Event::Registered { path, session }),
+            News::Replaced => {
+                warn!("a newer server has taken our code; this one answers, too, but is not registered");
+                if let Some((_, why)) = registered.resign() {
+                    self.lost(why);
+                }
+            }
+            News::Election(Election::Leads(leadership)) => {
+                self.say(&Event::Leads { term: leadership.term() });
+            }
+            News::Election(Election::LeadsNoMore { why, .. }) => self.lost(why),
+            News::Election(Election::Problem(problem)) => warn!(problem, "it answers, but cannot lead"),
+            News::Election(Election::Refused(why)) => warn!(why, "it answers, and is registered no more"),
+        }
+    }
+
+    fn lost(&self, why: Lost) {
+        self.say(&Event::LeadsNoMore { why });
+    }
+
+    /// For whoever watches. A server goes on when nobody does.
+    fn say(&self, event: &Event<'_>) {
+        let _ =
+            if self.args.json { print(one_line(self.json(event))) } else { print(shown(&self.text(event))) };
+    }
+
+    fn text(&self, event: &Event<'_>) -> String {
+        let service = &self.args.service;
+        match event {
+            Event::Listening { code } => {
+                format!("listening on {} at {} as {code}", self.topics.requests(), self.args.broker.broker)
+            }
+            Event::Registered { path, session } => format!("registered at {path} in session {session}"),
+            Event::Leads { term } => format!("leads {service} in term {term}"),
+            Event::LeadsNoMore { why } => format!("leads {service} no more: {why}"),
+            Event::Answered { id } => format!("answered {id}"),
+            Event::Greeted { id } => format!("said hello to {id}"),
+            Event::Deregistered => format!("deregistered from {service}"),
+            Event::Stopped => {
+                let (answered, dropped, not) = (self.answered, self.dropped, self.complaints.all());
+                format!("answered {answered}, dropped {dropped}, not understood {not}")
+            }
+        }
+    }
+
+    fn json(&self, event: &Event<'_>) -> Value {
+        match event {
+            Event::Listening { code } => {
+                json!({ "event": "listening", "topic": self.topics.requests(), "broker": self.args.broker.broker.to_string(), "code": code })
+            }
+            Event::Registered { path, session } => {
+                json!({ "event": "registered", "path": path, "session": session.to_string() })
+            }
+            Event::Leads { term } => json!({ "event": "leads", "term": term.to_string() }),
+            Event::LeadsNoMore { why } => json!({ "event": "leads-no-more", "why": why.to_string() }),
+            Event::Answered { id } => json!({ "event": "answered", "id": id }),
+            Event::Greeted { id } => json!({ "event": "greeted", "id": id }),
+            Event::Deregistered => json!({ "event": "deregistered" }),
+            Event::Stopped => json!({ "summary": {
+                "answered": self.answered, "dropped": self.dropped, "not_understood": self.complaints.all(),
+            } }),
+        }
+    }
+}
