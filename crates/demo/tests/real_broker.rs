@@ -432,6 +432,18 @@ async fn garbage_on_the_topic_harms_nobody_and_is_counted() {
 }
 
 #[tokio::test]
+async fn what_the_broker_retained_is_nobodys_request() {
+    let site = Site::start().await;
+    let mut somebody = Somebody::listening(&site.broker, "s", "jobs/replies/s").await;
+    let old = request("a", "old", "jobs/replies/s");
+    somebody.client.publish("jobs", QoS::AtLeastOnce, true, old).await.unwrap();
+    let server = site.server("a", &[]).await;
+    somebody.say("jobs", request("a", "new", "jobs/replies/s")).await;
+    assert_eq!(somebody.hears().await["id"], "new");
+    assert_eq!(counts(vec![server]).await, [json!({"answered": 1, "dropped": 0, "not_understood": 0})]);
+}
+
+#[tokio::test]
 async fn a_client_ignores_and_counts_answers_that_are_not_its_own() {
     let site = Site::start().await;
     let truth = site.zk.truth().await;

@@ -31,6 +31,17 @@ pub(super) struct Ignored {
     pub(super) foreign: u64,
 }
 
+/// Who was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked<'a> {
+    /// The instance with this code.
+    Instance(&'a str),
+    /// Whoever says hello.
+    Anybody,
+    /// Nothing is waited for: the last one was answered or given up.
+    Nobody,
+}
+
 /// What an answer is.
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
@@ -51,8 +62,8 @@ impl Answers {
         format!("{}-{}", self.client, self.last)
     }
 
-    /// Whether this is what is waited for, from `asked`, or from anybody; otherwise it is counted.
-    pub(super) fn take(&mut self, answer: &Answer, asked: Option<&str>) -> bool {
+    /// Whether this is what is waited for; otherwise it is counted.
+    pub(super) fn take(&mut self, answer: &Answer, asked: Asked<'_>) -> bool {
         match self.kind(answer, asked) {
             Kind::Awaited => {
                 self.answered.push_back(self.last);
@@ -77,17 +88,25 @@ impl Answers {
         self.ignored
     }
 
-    fn kind(&self, answer: &Answer, asked: Option<&str>) -> Kind {
+    fn kind(&self, answer: &Answer, asked: Asked<'_>) -> Kind {
         let number = answer.id.strip_prefix(&*self.client).and_then(|rest| rest.strip_prefix('-'));
         // As it was written: 7 is not +7 or 07.
         let number =
             number.and_then(|text| text.parse().ok().filter(|number: &u64| number.to_string() == text));
-        let from_whom = asked.is_none_or(|asked| accepts(asked, &answer.code));
-        match number {
-            Some(number) if self.answered.contains(&number) => Kind::Doubled,
-            Some(number) if number == self.last && from_whom && !answer.code.is_empty() => Kind::Awaited,
-            Some(number) if (1..self.last).contains(&number) => Kind::Late,
-            _ => Kind::Foreign,
+        let Some(number) = number.filter(|number| (1..=self.last).contains(number)) else {
+            return Kind::Foreign;
+        };
+        let from_whom = match asked {
+            Asked::Instance(code) => accepts(code, &answer.code),
+            // Nothing could be sent to an empty code.
+            Asked::Anybody => !answer.code.is_empty(),
+            Asked::Nobody => false,
+        };
+        match () {
+            () if self.answered.contains(&number) => Kind::Doubled,
+            () if number < self.last || asked == Asked::Nobody => Kind::Late,
+            () if from_whom => Kind::Awaited,
+            () => Kind::Foreign,
         }
     }
 }
@@ -103,7 +122,7 @@ mod tests {
     #[test]
     fn an_answer_counts_once_by_its_id_and_from_whom_it_was_asked() {
         let mut answers = Answers::new("c".to_owned());
-        assert!(!answers.take(&answer("c-0", "a"), Some("a")), "nothing was asked");
+        assert!(!answers.take(&answer("c-0", "a"), Asked::Instance("a")), "nothing was asked");
         assert_eq!((answers.next_id(), answers.next_id()), ("c-1".to_owned(), "c-2".to_owned()));
         for (id, code, kind) in [
             ("c-1", "a", Kind::Late),
@@ -119,15 +138,17 @@ mod tests {
             ("c-99999999999999999999", "a", Kind::Foreign),
             ("c-2", "a", Kind::Awaited),
         ] {
-            assert_eq!(answers.kind(&answer(id, code), Some("a")), kind, "{id} {code}");
+            assert_eq!(answers.kind(&answer(id, code), Asked::Instance("a")), kind, "{id} {code}");
         }
-        assert!(answers.take(&answer("c-2", "a"), Some("a")));
-        assert!(!answers.take(&answer("c-2", "a"), Some("a")));
-        assert!(!answers.take(&answer("c-1", "a"), Some("a")));
-        assert!(!answers.take(&answer("c-9", "a"), Some("a")));
+        assert!(answers.take(&answer("c-2", "a"), Asked::Instance("a")));
+        assert!(!answers.take(&answer("c-2", "a"), Asked::Instance("a")));
+        assert!(!answers.take(&answer("c-1", "a"), Asked::Instance("a")));
+        assert!(!answers.take(&answer("c-9", "a"), Asked::Instance("a")));
         assert_eq!(answers.ignored(), Ignored { late: 1, doubled: 1, foreign: 2 });
         answers.next_id();
-        assert!(answers.take(&answer("c-3", "anybody"), None));
+        assert_eq!(answers.kind(&answer("c-3", "a"), Asked::Nobody), Kind::Late, "it was given up");
+        assert_eq!(answers.kind(&answer("c-3", ""), Asked::Anybody), Kind::Foreign);
+        assert!(answers.take(&answer("c-3", "anybody"), Asked::Anybody));
     }
 
     #[test]
@@ -135,9 +156,9 @@ mod tests {
         let mut answers = Answers::new("c".to_owned());
         for _ in 0..2 * KEPT {
             let id = answers.next_id();
-            assert!(answers.take(&answer(&id, "a"), Some("a")));
+            assert!(answers.take(&answer(&id, "a"), Asked::Instance("a")));
         }
         assert_eq!(answers.answered.len(), KEPT);
-        assert_eq!(answers.kind(&answer("c-1", "a"), Some("a")), Kind::Late);
+        assert_eq!(answers.kind(&answer("c-1", "a"), Asked::Instance("a")), Kind::Late);
     }
 }

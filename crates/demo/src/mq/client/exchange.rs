@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::super::link::{Link, Message, Published, Sender, State};
 use super::super::message::{Answer, Hello, Request, read, write};
 use super::super::topics::Topics;
-use super::answers::{Answers, Ignored};
+use super::answers::{Answers, Asked, Ignored};
 use super::sticking::{Blame, blame};
 
 /// While nobody listens on a topic, the next try: after a restart of the broker others are as quick as we are, or not quite.
@@ -55,14 +55,14 @@ impl Exchange {
             body: body.to_owned(),
         };
         let bytes = write(&request).map_err(Why::Instance)?;
-        self.answered(self.topics.requests(), bytes, Some(code)).await
+        self.answered(self.topics.requests(), bytes, Asked::Instance(code)).await
     }
 
     /// Who says hello.
     pub(super) async fn greet(&mut self) -> Result<Answer, Why> {
         let hello = Hello { id: self.answers.next_id(), reply_to: self.reply_to.clone() };
         let bytes = write(&hello).map_err(Why::Instance)?;
-        self.answered(self.topics.hello(), bytes, None).await
+        self.answered(self.topics.hello(), bytes, Asked::Anybody).await
     }
 
     /// Counts what comes although nobody waits for it, until something else is done.
@@ -71,7 +71,7 @@ impl Exchange {
         loop {
             tokio::select! {
                 done = &mut done => return done,
-                message = self.link.next() => drop(self.take(&message, Some(""))),
+                message = self.link.next() => drop(self.take(&message, Asked::Nobody)),
             }
         }
     }
@@ -79,7 +79,7 @@ impl Exchange {
     /// Counts what is here already, and disconnects.
     pub(super) async fn close(mut self) -> Ignored {
         while let Some(message) = self.link.ready() {
-            self.take(&message, Some(""));
+            self.take(&message, Asked::Nobody);
         }
         self.link.close().await;
         self.answers.ignored()
@@ -87,7 +87,7 @@ impl Exchange {
 
     /// Sends it, and waits as long for the answer as it may take to be sent. When the connection ends meanwhile it is sent again:
     /// either of them can have been lost with it.
-    async fn answered(&mut self, topic: String, bytes: Vec<u8>, asked: Option<&str>) -> Result<Answer, Why> {
+    async fn answered(&mut self, topic: String, bytes: Vec<u8>, asked: Asked<'_>) -> Result<Answer, Why> {
         let mut deadline = Instant::now() + self.patience;
         let mut heard = false;
         loop {
@@ -124,7 +124,7 @@ impl Exchange {
     }
 
     /// Waits for the answer, or for the end of the connection.
-    async fn answer(&mut self, asked: Option<&str>) -> Option<Answer> {
+    async fn answer(&mut self, asked: Asked<'_>) -> Option<Answer> {
         let mut state = self.state.clone();
         let away = async move {
             let _ = state.wait_for(|state| *state != State::Listening).await;
@@ -142,7 +142,7 @@ impl Exchange {
         }
     }
 
-    fn take(&mut self, message: &Message, asked: Option<&str>) -> Option<Answer> {
+    fn take(&mut self, message: &Message, asked: Asked<'_>) -> Option<Answer> {
         match read::<Answer>(&message.bytes) {
             Ok(answer) => self.answers.take(&answer, asked).then_some(answer),
             Err(_) => {

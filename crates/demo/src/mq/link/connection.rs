@@ -1,0 +1,149 @@
+//! One connection to the broker, from its beginning to its end.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectReturnCode, Filter, Packet, PubAckReason, RetainForwardRule, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, StateError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::{Ended, Message, Order, Published, State};
+use crate::output::brief;
+
+/// After so long without anything, not even the answer to a ping, nothing will come any more.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Messages of ours that the broker has not taken yet.
+#[derive(Default)]
+pub(super) struct Untaken {
+    /// Given to the library, in this order, and not yet numbered by it.
+    given: VecDeque<Option<oneshot::Sender<Published>>>,
+    /// By their numbers.
+    sent: HashMap<u16, Option<oneshot::Sender<Published>>>,
+}
+
+/// What a connection needs for what comes.
+pub(super) struct Receiving<'a> {
+    pub(super) client: &'a AsyncClient,
+    pub(super) filters: &'a [String],
+    pub(super) untaken: &'a Mutex<Untaken>,
+    pub(super) came: &'a mpsc::Sender<Message>,
+    pub(super) overrun: &'a AtomicU64,
+}
+
+impl Receiving<'_> {
+    pub(super) async fn run(&self, mut events: EventLoop, mut listens: impl FnMut()) -> Ended {
+        loop {
+            let event = match timeout(SILENCE, events.poll()).await {
+                Ok(Ok(event)) => event,
+                Ok(Err(error)) => return Ended::Lost(reason(&error)),
+                Err(_) => return Ended::Lost("it says nothing any more".to_owned()),
+            };
+            match event {
+                Event::Incoming(Packet::ConnAck(_)) => {
+                    let filters = self.filters.iter().map(filter);
+                    if self.client.try_subscribe_many(filters).is_err() {
+                        return Ended::Lost("the subscriptions cannot be sent".to_owned());
+                    }
+                }
+                Event::Incoming(Packet::SubAck(acknowledged)) => {
+                    let refused =
+                        |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
+                    if let Some(code) = acknowledged.return_codes.iter().find(refused) {
+                        return Ended::Lost(format!("it refuses a subscription: {code:?}"));
+                    }
+                    listens();
+                }
+                Event::Incoming(Packet::Publish(publish)) => {
+                    let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+                    let message = Message { topic, bytes: publish.payload.into() };
+                    // To wait here would keep answers from being sent.
+                    if self.came.try_send(message).is_err() {
+                        self.overrun.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Event::Outgoing(Outgoing::Publish(number)) => {
+                    let mut untaken = lock(self.untaken);
+                    if let Some(fate) = untaken.given.pop_front() {
+                        untaken.sent.insert(number, fate);
+                    }
+                }
+                Event::Incoming(Packet::PubAck(acknowledged)) => {
+                    let fate = lock(self.untaken).sent.remove(&acknowledged.pkid);
+                    if let Some(fate) = fate.flatten() {
+                        let _ = fate.send(match acknowledged.reason {
+                            PubAckReason::Success => Published::Taken,
+                            PubAckReason::NoMatchingSubscribers => Published::NobodyListens,
+                            other => Published::Refused(format!("the broker refuses the message: {other:?}")),
+                        });
+                    }
+                }
+                Event::Outgoing(Outgoing::Disconnect) => return Ended::Asked,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Gives what is to be sent to the library, in order, once messages reach us. Ends when nobody can ask for anything any more.
+pub(super) async fn send(
+    ordered: &mut mpsc::Receiver<Order>,
+    mut listening: watch::Receiver<State>,
+    client: &AsyncClient,
+    untaken: &Mutex<Untaken>,
+) {
+    // It is away when a connection begins.
+    if listening.wait_for(|state| *state == State::Listening).await.is_err() {
+        return;
+    }
+    while let Some(order) = ordered.recv().await {
+        // An error would mean that the connection is over, which its other half tells.
+        let _ = match order {
+            // Whoever wanted it does not any more.
+            Order::Publish { fate: Some(fate), .. } if fate.is_closed() => continue,
+            Order::Publish { topic, bytes, fate } => {
+                lock(untaken).given.push_back(fate);
+                let given = client.publish(topic, QoS::AtLeastOnce, false, bytes).await;
+                if given.is_err() {
+                    lock(untaken).given.pop_back();
+                }
+                given
+            }
+            Order::Unsubscribe(filter) => client.unsubscribe(filter).await,
+            Order::Goodbye => client.disconnect().await,
+        };
+    }
+}
+
+fn lock(untaken: &Mutex<Untaken>) -> std::sync::MutexGuard<'_, Untaken> {
+    untaken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A subscription to what is said from now on. What a broker retained somebody said to others, long ago perhaps.
+fn filter(path: &String) -> Filter {
+    Filter { retain_forward_rule: RetainForwardRule::Never, ..Filter::new(path, QoS::AtLeastOnce) }
+}
+
+/// What ended a connection, on one line.
+fn reason(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error)) => {
+            brief(&error.to_string())
+        }
+        ConnectionError::Timeout(_) => "no answer".to_owned(),
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => "it refuses us: MQTT_USERNAME and MQTT_PASSWORD are not what it wants".to_owned(),
+        ConnectionError::ConnectionRefused(code) => format!("it refuses us: {code:?}"),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => "it hung up".to_owned(),
+        ConnectionError::NotConnAck(_) => "what listens there is no broker of MQTT 5".to_owned(),
+        other => brief(&other.to_string()),
+    }
+}
