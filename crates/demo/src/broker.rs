@@ -63,12 +63,7 @@ impl Mosquitto {
         }
     }
 
-    /// The port that it listens on, also after it was stopped and started again.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// What leads a program to it.
+    /// What leads a program to it, also after it was stopped and started again.
     pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }

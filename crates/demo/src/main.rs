@@ -1,6 +1,7 @@
 //! One program that shows Headkeeper at work: a server, a client, an operator's view, an agent for scripts, and a tour.
 
 mod agent;
+mod broker;
 mod candidate;
 mod choice;
 mod client;
@@ -10,6 +11,7 @@ mod flags;
 #[cfg(test)]
 mod hostile;
 mod ledger;
+mod legacy;
 mod logging;
 mod master;
 mod mq;
@@ -68,6 +70,8 @@ enum Command {
     Node(node::Args),
     /// See all of it in half a minute, with nothing prepared
     Tour(tour::Args),
+    /// See the old Go systems, each with ours beside it, with nothing prepared
+    Legacy(legacy::Args),
     /// Be a server behind a message broker: addressed by its ServerUniqueCode
     MqServer(mq::server::Args),
     /// Find servers behind a message broker, and stick to one of them
@@ -103,8 +107,10 @@ impl Command {
             Self::Client(args) => Some(&args.connection),
             Self::Nodes(args) => Some(&args.connection),
             Self::Master(args) => Some(&args.connection),
+            Self::MqServer(args) => Some(&args.connection),
+            Self::MqClient(args) => Some(&args.connection),
             Self::Agent(args) => Some(args.connection()),
-            Self::Node(_) | Self::Tour(_) | Self::Ledger(_) => None,
+            Self::Node(_) | Self::Tour(_) | Self::Legacy(_) | Self::Ledger(_) => None,
         }
     }
 }
@@ -123,6 +129,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Ledger(args) => ledger::run(args).await,
             Command::Node(args) => node::run(args).await,
             Command::Tour(args) => tour::run(args).await,
+            Command::Legacy(args) => legacy::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }
     });

@@ -85,7 +85,9 @@ struct Somebody {
 impl Somebody {
     /// Hears what comes on `filter`.
     async fn listening(broker: &Mosquitto, name: &str, filter: &str) -> Self {
-        let mut options = MqttOptions::new(name, "127.0.0.1", broker.port());
+        let url = broker.url();
+        let port = url.rsplit(':').next().unwrap().parse().unwrap();
+        let mut options = MqttOptions::new(name, "127.0.0.1", port);
         options.set_keep_alive(Duration::from_secs(60));
         let (client, mut events) = AsyncClient::new(options, 64);
         let (tell, answers) = mpsc::unbounded_channel();

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     broker: Flags,
 
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 const EXAMPLES: &str = "\

@@ -22,7 +22,7 @@ use super::at::Login;
 use super::code::{code, made_up};
 use super::link::{Link, Message, Sender};
 use super::topics::Topics;
-use crate::candidate::News as Election;
+use crate::candidate::News as Told;
 use crate::connection::{Connection, Usage};
 use crate::ending::{self, Withdrawal};
 use crate::flags::number;
@@ -58,7 +58,7 @@ pub(crate) struct Args {
     broker: Flags,
 
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181 and a Mosquitto on 127.0.0.1:1883:
@@ -198,19 +198,21 @@ impl<'a> Server<'a> {
 
     fn news(&self, news: News, registered: &mut Registered) {
         match news {
-            News::Registered { path, session } => self.say(&Event::Registered { path, session }),
+            News::Told(Told::Registered(node)) => {
+                self.say(&Event::Registered { path: node.path.clone(), session: node.session });
+            }
             News::Replaced => {
                 warn!("a newer server has taken our code; this one answers, too, but is not registered");
                 if let Some((_, why)) = registered.resign() {
                     self.lost(why);
                 }
             }
-            News::Election(Election::Leads(leadership)) => {
+            News::Told(Told::Leads(leadership)) => {
                 self.say(&Event::Leads { term: leadership.term() });
             }
-            News::Election(Election::LeadsNoMore { why, .. }) => self.lost(why),
-            News::Election(Election::Problem(problem)) => warn!(problem, "it answers, but cannot lead"),
-            News::Election(Election::Refused(why)) => warn!(why, "it answers, and is registered no more"),
+            News::Told(Told::LeadsNoMore { why, .. }) => self.lost(why),
+            News::Told(Told::Problem(problem)) => warn!(problem, "it answers, but cannot lead"),
+            News::Told(Told::Refused(why)) => warn!(why, "it answers, and is registered no more"),
         }
     }
 

@@ -1,0 +1,87 @@
+//! The systems that are replaced, one after the other: each with what plays its old programs, and ours beside them.
+
+mod broker;
+mod flat;
+mod framework;
+mod joining;
+mod stage;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args as ClapArgs;
+
+use self::stage::Stage;
+use crate::connection::Connection;
+use crate::logging;
+use crate::output::print;
+use crate::stop::{INTERRUPTED, Stop};
+use crate::table::table;
+
+/// The tick of the ZooKeeper: sessions expire at whole ticks.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long ZooKeeper waits for a process that fell silent, in milliseconds: as little as is quick to watch.
+const SESSION_MS: u64 = 2_000;
+
+/// See [`crate::Command::Legacy`].
+#[derive(ClapArgs, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Say more on stderr; twice for much more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  demo legacy    with a ZooKeeper and a Mosquitto of its own
+
+It shows time servers in the flat layout, a service with a master and normal instances, nodes that join a cluster, and services behind \
+a message broker: for each, what plays the old program, and ours beside it. It ends with 1 if anything was not as it should be. \
+Nothing that it started stays behind.";
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::start("error", args.verbose);
+    let mut stop = Stop::listen()?;
+    let stage = tokio::select! {
+        stage = set(&args) => stage?,
+        () = stop.requested() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let shown = tokio::select! {
+        shown = show(&stage) => Some(shown),
+        () = stop.requested() => None,
+    };
+    let left = stage.clear().await;
+    let Some(shown) = shown else { return Ok(ExitCode::from(INTERRUPTED)) };
+    shown.context("it did not go as it should")?;
+    left?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn set(args: &Args) -> anyhow::Result<Stage> {
+    let server = zk_local::Server::builder().tick(TICK).progress(true).start().await;
+    let server = server.context("there is no ZooKeeper to show it on")?;
+    let connection = Connection {
+        zk: server.connect_string(),
+        session_ms: SESSION_MS,
+        verbose: args.verbose,
+        ..Connection::default()
+    };
+    let said = format!("ZooKeeper: started one at {}", connection.zk);
+    let stage = Stage::set(connection, server);
+    stage.say(&said)?;
+    Ok(stage)
+}
+
+async fn show(stage: &Stage) -> anyhow::Result<()> {
+    let rows = [
+        ["time servers".to_owned(), "--layout flat".to_owned(), flat::show(stage).await?],
+        ["master/normal".to_owned(), "--layout master-normal".to_owned(), framework::show(stage).await?],
+        ["cluster join".to_owned(), "demo node".to_owned(), joining::show(stage).await?],
+        ["message broker".to_owned(), "demo mq-server, mq-client".to_owned(), broker::show(stage).await?],
+    ];
+    stage.say("all four, side by side:")?;
+    print(table(["SYSTEM", "HERE", "SHOWN"], &rows))
+}
