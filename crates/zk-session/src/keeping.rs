@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -13,7 +14,7 @@ use crate::enlisted::{Enlisted, Wants};
 use crate::path::child;
 use crate::presence::{Name, Spec, Status};
 use crate::standing::Standing;
-use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions, What};
+use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions, Stat, What};
 
 /// How long a node without owner that took our place again is left there. Whoever makes it may do so without end, and is not
 /// to be fought at full speed; but a slip that is repeated some day is no such fight.
@@ -22,6 +23,9 @@ const OWNERLESS_PAUSE: Duration = Duration::from_secs(1);
 /// Within which time those who waited for the same node try to make it, each at its own moment: whoever is told of it
 /// before its own has nothing to try.
 const RUSH: Duration = Duration::from_millis(100);
+
+/// How long until somebody else's node that we may not read is looked at again.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state of the task behind a [`Presence`](crate::Presence).
 pub(crate) struct Keeping {
@@ -37,6 +41,8 @@ pub(crate) struct Keeping {
     queued: bool,
     /// Where our node was last, and on which connection it was known to be ours.
     last: Option<(String, Link)>,
+    /// The answer to the making of a sequential node was lost, or may be: one could be there that we do not know.
+    unsure: bool,
     /// What was wanted when the node was last seen to hold it.
     settled: Option<Arc<[u8]>>,
     /// How long to wait before what others wrote is written over.
@@ -71,6 +77,7 @@ impl Keeping {
             replaced_ownerless: None,
             queued: false,
             last: None,
+            unsure: false,
             settled: None,
             rewrites: Backoff::default(),
             enlisted,
@@ -171,7 +178,7 @@ impl Keeping {
                     if let Some((path, node)) = taken {
                         self.standing.taken(&path, node.stat.owner);
                     }
-                    self.queued = true;
+                    (self.queued, self.last) = (true, None);
                 }
             }
             tokio::select! {
@@ -209,29 +216,44 @@ impl Keeping {
                 }
                 watched(link, path).await
             }
-            Name::Contended(name) => watched(link, child(directory, name)).await,
+            Name::Contended(name) => watched_or_seen(link, child(directory, name)).await,
             Name::Sequential(_) if never_tried => Ok((None, Changed::new(std::future::pending()))),
             Name::Sequential(_) => self.look_by_prefix(link).await,
         }
     }
 
-    /// A sequential node is where it was, or where its prefix leads us.
+    /// A sequential node is where it was. Only when an answer was lost it has to be looked for among all that bear its prefix, which
+    /// may be many and others'.
     async fn look_by_prefix(&mut self, link: &Link) -> Result<Look, Error> {
         if let Some((last, _)) = self.last.clone() {
             let (there, changed) = watched(link, last).await?;
-            if there.as_ref().is_some_and(|(_, node)| node.stat.owner == Some(link.id())) {
-                return Ok((there, changed));
+            let owner = there.as_ref().and_then(|(_, node)| node.stat.owner);
+            match there {
+                Some(_) if owner == Some(link.id()) => return Ok((there, changed)),
+                // An earlier session's, which vanishes some time.
+                Some((path, _)) if owner.is_some_and(|owner| link.ours().contain(owner)) => {
+                    self.surplus(link, &path).await?;
+                }
+                _ => {}
             }
         }
-        let (mine, surplus) = self.named_like_ours(link).await?;
-        for path in surplus {
-            self.enlisted.give_up(&path);
-            gone(link.delete(&path, None).await)?;
+        if self.unsure {
+            let (mine, surplus) = self.named_like_ours(link).await?;
+            for path in surplus {
+                self.surplus(link, &path).await?;
+            }
+            self.unsure = false;
+            if let Some((path, _)) = mine {
+                return watched(link, path).await;
+            }
         }
-        match mine {
-            Some((path, _)) => watched(link, path).await,
-            None => Ok((None, Changed::new(std::future::pending()))),
-        }
+        Ok((None, Changed::new(std::future::pending())))
+    }
+
+    /// Takes away what bears our prefix and is not the node that we keep.
+    async fn surplus(&self, link: &Link, path: &str) -> Result<(), Error> {
+        self.enlisted.give_up(path);
+        gone(link.delete(path, None).await)
     }
 
     async fn named_like_ours(&self, link: &Link) -> Result<(Option<(String, Node)>, Vec<String>), Error> {
@@ -243,9 +265,11 @@ impl Keeping {
         let numbered: Vec<_> =
             names.iter().filter_map(|name| Some((sequence(name, prefix)?, name))).collect();
         let paths: Vec<_> = numbered.iter().map(|(_, name)| child(&self.spec.directory, name)).collect();
-        let nodes = link.get_many(&paths).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let nodes = link.get_many(&paths).await?;
         let named = numbered.into_iter().zip(paths).zip(nodes);
-        let there = named.filter_map(|(((sequence, _), path), node)| Some((sequence, path, node?))).collect();
+        // What we may not read is somebody else's.
+        let there = named.filter_map(|(((sequence, _), path), node)| Some((sequence, path, node.ok()??)));
+        let there = there.collect();
         Ok(sort_out(there, link.ours()))
     }
 
@@ -268,13 +292,18 @@ impl Keeping {
                 return self.made(link, made.map(|()| (path, None)));
             }
             Name::Own(name) | Name::Contended(name) => (child(directory, name), Kind::Ephemeral),
-            Name::Sequential(prefix) => (child(directory, prefix), Kind::EphemeralSequential),
+            Name::Sequential(prefix) => {
+                // Until there is an answer: this may be dropped before.
+                self.unsure = true;
+                (child(directory, prefix), Kind::EphemeralSequential)
+            }
         };
         let made = link.create(&path, data, kind).await;
         self.made(link, made.map(|created| (created.path, Some(created.stat.czxid))))
     }
 
     fn made(&mut self, link: &Link, made: Result<(String, Option<i64>), Error>) -> Result<Made, Error> {
+        self.unsure &= matches!(made, Err(Error::Interrupted));
         match made {
             Ok((path, czxid)) => {
                 self.held(link, path, czxid);
@@ -333,25 +362,26 @@ impl Keeping {
                 // Whatever else bore our name was deleted before this one was told to be ours.
                 return gone(link.delete(last, None).await);
             }
-            let (mine, surplus) = self.named_like_ours(link).await?;
-            for path in mine.map(|(path, _)| path).into_iter().chain(surplus) {
-                self.enlisted.give_up(&path);
-                gone(link.delete(&path, None).await)?;
+            if let (Some((path, _)), _) = self.look_by_prefix(link).await? {
+                self.surplus(link, &path).await?;
             }
             return Ok(());
         };
         let path = child(&self.spec.directory, name);
-        while let Some(node) = link.get(&path).await? {
-            let ours = node.stat.owner.is_some_and(|owner| link.ours().contain(owner));
-            if !ours {
-                return Ok(());
-            }
-            match link.delete(&path, Some(node.stat.version)).await {
+        let contended = matches!(self.spec.name, Name::Contended(_));
+        loop {
+            let there = match link.exists(&path).await {
+                // Ours we may read.
+                Err(Error::Rejected { .. }) if contended => None,
+                there => there?,
+            };
+            let ours = |stat: &Stat| stat.owner.is_some_and(|owner| link.ours().contain(owner));
+            let Some(stat) = there.filter(ours) else { return Ok(()) };
+            match link.delete(&path, Some(stat.version)).await {
                 Err(Error::BadVersion) => {}
                 deleted => return gone(deleted),
             }
         }
-        Ok(())
     }
 
     /// Whatever may have been made is not wanted any more.
@@ -398,6 +428,23 @@ enum Made {
 async fn watched(link: &Link, path: String) -> Result<Look, Error> {
     let (node, changed) = link.watch_node(&path).await?;
     Ok((node.map(|node| (path, node)), changed))
+}
+
+/// The same for a node that others may have: it has to be known that it is there and not ours, and what it says has not. What we may not
+/// read is not ours. Servers may not tell of its end either, so it is looked at again and again.
+async fn watched_or_seen(link: &Link, path: String) -> Result<Look, Error> {
+    match watched(link, path.clone()).await {
+        Err(Error::Rejected { .. }) => {
+            let unknown = Stat { czxid: 0, mzxid: 0, version: -1, created_at: 0, owner: None, children: 0 };
+            let stat = match link.exists(&path).await {
+                Err(Error::Rejected { .. }) => Some(unknown),
+                stat => stat?,
+            };
+            let again = sleep(UNREADABLE_PAUSE).map(|()| Some(What::Changed));
+            Ok((stat.map(|stat| (path, Node { data: Vec::new(), stat })), Changed::new(again)))
+        }
+        looked => looked,
+    }
 }
 
 /// A node that is not there has been deleted.

@@ -1,5 +1,6 @@
 //! A node that this process wants to exist.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,15 +27,21 @@ use crate::{Error, Kind, Link, MAX_DATA, SessionId, Sessions};
 /// ```
 ///
 /// Dropping it withdraws the node in the background.
-#[derive(Debug)]
 pub struct Presence {
     wanted: watch::Sender<Option<Arc<[u8]>>>,
     status: watch::Receiver<Status>,
     tried: Arc<AtomicBool>,
 }
 
+impl fmt::Debug for Presence {
+    /// Without what is in the node, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presence").field("status", &*self.status.borrow()).finish_non_exhaustive()
+    }
+}
+
 /// Which node a [`Presence`] keeps.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Spec {
     /// The directory it is in.
     pub directory: String,
@@ -44,6 +51,19 @@ pub struct Spec {
     pub data: Vec<u8>,
     /// What the directory and those above it are made as, where they are missing.
     pub parents: Kind,
+}
+
+impl fmt::Debug for Spec {
+    /// Without what is in the node, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { directory, name, data, parents } = self;
+        f.debug_struct("Spec")
+            .field("directory", directory)
+            .field("name", name)
+            .field("bytes", &data.len())
+            .field("parents", parents)
+            .finish()
+    }
 }
 
 /// What a node is called.
@@ -73,7 +93,7 @@ pub enum Status {
     Missing,
     /// Somebody else has the node, which belongs to whoever comes first. Its end is awaited.
     Taken {
-        /// Whose it is; `None` when no session owns it: then it stays until somebody deletes it.
+        /// Whose it is; `None` when no session owns it, which stays until somebody deletes it, or when we may not see whose it is.
         by: Option<SessionId>,
     },
     /// Another process with the same identity has taken the path after us. We do not fight; this is for good.

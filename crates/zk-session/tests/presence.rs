@@ -4,9 +4,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Process, eventually, held, pending, until};
+use common::{LIMIT, Process, eventually, held, pending, until};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
 use zk_session::{Error, Kind, MAX_DATA, Name, Presence, SessionId, Spec, Status};
 
@@ -369,16 +369,76 @@ async fn a_contended_node_is_awaited_and_never_touched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_contended_node_that_is_awaited_is_no_trouble_any_more() {
+async fn a_contended_node_that_may_not_be_read_is_awaited_like_any_other() {
     let zk = FakeZk::default();
-    zk.put_ephemeral("/services/a/master", "", zk.stranger());
-    zk.refuse_reads("/services/a/master", true);
+    let master = "/services/a/master";
+    zk.put_ephemeral(master, "", zk.stranger());
+    zk.refuse_reads(master, true);
     let process = Process::start(&zk);
     let waits = process.hold(Name::Contended("master".to_owned()), "");
-    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
-    until(&mut waits.status(), "the refusal is told", told).await;
-    zk.refuse_reads("/services/a/master", false);
-    taken(&waits, zk.owner("/services/a/master")).await;
+    taken(&waits, None).await;
+    zk.remove(master);
+    zk.refuse_reads(master, false);
+    held(&waits).await;
+    zk.remove(master);
+    zk.put_ephemeral(master, "", zk.stranger());
+    zk.refuse_reads(master, true);
+    taken(&waits, None).await;
+    // Nor does it keep anybody from leaving.
+    timeout(LIMIT, waits.withdraw()).await.expect("it leaves");
+    assert!(zk.owner(master).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_a_shared_prefix_is_kept_without_reading_those_of_others() {
+    let zk = FakeZk::default();
+    for number in 1000..1300 {
+        let path = format!("/services/a/normal{number:010}");
+        zk.put_ephemeral(&path, "", zk.stranger());
+        zk.refuse_reads(&path, number % 2 == 0);
+    }
+    let process = Process::start(&zk);
+    let presence = process.hold(Name::Sequential("normal".to_owned()), "");
+    let mut session = held(&presence).await.session();
+    let ours = |session| {
+        let owned = |name: &&String| zk.owner(&format!("/services/a/{name}")) == Some(session);
+        zk.children("/services/a").iter().filter(owned).count()
+    };
+    // Nothing is uncertain: it is looked for where it was.
+    zk.reset_requests();
+    zk.expire(session);
+    pending(&presence).await;
+    session = held(&presence).await.session();
+    assert_eq!((zk.requests().creates, ours(session)), (1, 1));
+    assert!(zk.requests().reads() <= 5, "{:?}", zk.requests());
+    // An answer is lost: it is found again among the others, whether they may be read or not.
+    zk.remove(&held(&presence).await.path);
+    zk.lose_next_reply_of(session);
+    zk.reset_requests();
+    eventually("it is made anew", || ours(session) == 1).await;
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(held(&presence).await.session(), session);
+    assert_eq!((zk.requests().connects, zk.requests().creates, ours(session)), (1, 1, 1));
+    presence.withdraw().await;
+    assert_eq!(ours(session), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_a_node_is_in_no_debug_output() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("secret");
+    held(&presence).await;
+    let bytes = format!("{:?}", b"secret");
+    let spec = Spec {
+        directory: "/d".to_owned(),
+        name: Name::Own("n".to_owned()),
+        data: b"secret".to_vec(),
+        parents: Kind::Container,
+    };
+    for shown in [format!("{presence:?}"), format!("{spec:?}")] {
+        assert!(!shown.contains("secret") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
