@@ -14,6 +14,10 @@ use super::sticking::{Blame, blame};
 /// While nobody listens on a topic, the next try: after a restart of the broker others are as quick as we are, or not quite.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// While others may still be on their way back to the broker, and somebody listens already, but perhaps not the one who is asked,
+/// the next try. Whoever takes longer for an answer does it twice.
+const ONCE_MORE: Duration = Duration::from_millis(500);
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
@@ -85,8 +89,8 @@ impl Exchange {
         self.answers.ignored()
     }
 
-    /// Sends it, and waits as long for the answer as it may take to be sent. When the connection ends meanwhile it is sent again:
-    /// either of them can have been lost with it.
+    /// Sends it, and waits as long for the answer as it may take to be sent. It is sent again when the
+    /// connection ends meanwhile, for either of them can have been lost with it, and while others may not be back yet.
     async fn answered(&mut self, topic: String, bytes: Vec<u8>, asked: Asked<'_>) -> Result<Answer, Why> {
         let mut deadline = Instant::now() + self.patience;
         let mut heard = false;
@@ -101,10 +105,14 @@ impl Exchange {
                 heard = true;
                 deadline = Instant::now() + self.patience;
             }
-            match timeout_at(deadline, self.answer(asked)).await {
+            let now = Instant::now();
+            let settling = self.state.borrow().is_settling(now);
+            let until = if settling { deadline.min(now + ONCE_MORE) } else { deadline };
+            match timeout_at(until, self.answer(asked)).await {
                 Ok(Some(answer)) => return Ok(answer),
                 // The connection ended.
                 Ok(None) => {}
+                Err(_) if until < deadline => {}
                 Err(_) => return Err(self.too_late(heard)),
             }
         }
@@ -127,7 +135,7 @@ impl Exchange {
     async fn answer(&mut self, asked: Asked<'_>) -> Option<Answer> {
         let mut state = self.state.clone();
         let away = async move {
-            let _ = state.wait_for(|state| *state != State::Listening).await;
+            let _ = state.wait_for(|state| !state.is_listening()).await;
         };
         let mut away = std::pin::pin!(away);
         loop {
@@ -154,7 +162,7 @@ impl Exchange {
 
     fn too_late(&self, heard: bool) -> Why {
         let (state, patience) = (self.state.borrow().clone(), self.patience);
-        match (blame(heard, state == State::Listening), state) {
+        match (blame(heard, state.is_listening()), state) {
             (Blame::Instance, _) => Why::Instance(format!("no answer within {patience:?}")),
             (Blame::Broker, State::Away { why: Some(why) }) => {
                 Why::Broker(format!("the broker is away for more than {patience:?}: {why}"))
@@ -162,7 +170,7 @@ impl Exchange {
             (Blame::Broker, State::Away { why: None }) => {
                 Why::Broker(format!("no connection to the broker within {patience:?}"))
             }
-            (Blame::Broker, State::Listening) => {
+            (Blame::Broker, State::Listening { .. }) => {
                 Why::Instance(format!("nobody listens on the topic for {patience:?}"))
             }
         }

@@ -43,7 +43,7 @@ impl Finding<'_> {
     ) -> Result<String, String> {
         match self {
             Self::Discovery(discovered) => discovered.whom(exchange, tried).await,
-            Self::Hello(Some(code)) if !tried.contains(code) => Ok(code.clone()),
+            Self::Hello(Some(code)) => Ok(code.clone()),
             Self::Hello(stuck_to) => {
                 let code = greet(exchange, tried).await?;
                 Ok(stuck_to.insert(code).clone())

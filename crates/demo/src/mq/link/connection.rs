@@ -100,7 +100,7 @@ pub(super) async fn send(
     untaken: &Mutex<Untaken>,
 ) {
     // It is away when a connection begins.
-    if listening.wait_for(|state| *state == State::Listening).await.is_err() {
+    if listening.wait_for(State::is_listening).await.is_err() {
         return;
     }
     while let Some(order) = ordered.recv().await {

@@ -11,7 +11,7 @@ use rumqttc::v5::mqttbytes::v5::ConnectProperties;
 use rumqttc::v5::{AsyncClient, MqttOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::connection::{Receiving, send};
 use super::at::{Broker, Login};
@@ -37,13 +37,31 @@ const GOODBYE: Duration = Duration::from_millis(500);
 /// The first pause between two connections, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 
+/// How long others may take longer than we to be back at a broker: the longest pause, and the time to connect.
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// Whether messages reach us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// They do not, for this reason; `None` before anything was tried.
     Away { why: Option<String> },
     /// The broker has acknowledged all subscriptions on this connection.
-    Listening,
+    Listening {
+        since: Instant,
+        /// Whether it was away before.
+        returned: bool,
+    },
+}
+
+impl State {
+    pub(crate) fn is_listening(&self) -> bool {
+        matches!(self, Self::Listening { .. })
+    }
+
+    /// Whether others, who lost the broker with us, may still be on their way back to it: what they should hear is lost.
+    pub(crate) fn is_settling(&self, now: Instant) -> bool {
+        matches!(self, Self::Listening { since, returned: true } if now.duration_since(*since) < SETTLING)
+    }
 }
 
 /// A message that came.
@@ -120,7 +138,7 @@ impl Link {
     ///
     /// May be dropped at any time.
     pub(crate) async fn listening(&mut self) {
-        if self.state.wait_for(|state| *state == State::Listening).await.is_err() {
+        if self.state.wait_for(State::is_listening).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -149,7 +167,7 @@ impl Link {
 
     /// Sends what is to be sent and disconnects, unless that takes long.
     pub(crate) async fn close(mut self) {
-        let is_there = *self.state.borrow() == State::Listening;
+        let is_there = self.state.borrow().is_listening();
         if is_there && self.sender.0.send(Order::Goodbye).await.is_ok() {
             let _ = timeout(GOODBYE, &mut self.task).await;
         }
@@ -208,13 +226,17 @@ impl Task {
         let (mut tries, mut told) = (0, None);
         loop {
             let Ended::Lost(why) = self.connection(&mut told).await else { return };
-            let listened = *self.state.borrow() == State::Listening;
+            let lasted = match *self.state.borrow() {
+                State::Listening { since, .. } => Some(since.elapsed()),
+                State::Away { .. } => None,
+            };
             if told.as_ref() != Some(&why) {
                 complain(&format!("away from the broker at {}: {why}", self.broker));
                 told = Some(why.clone());
             }
             self.state.send_replace(State::Away { why: Some(why) });
-            tries = if listened { 0 } else { tries + 1 };
+            // One that is ended again and again as soon as it listens is not a calm one.
+            tries = if lasted.is_some_and(|lasted| lasted > SETTLING) { 0 } else { tries + 1 };
             sleep(pause(tries, rand::random())).await;
         }
     }
@@ -228,10 +250,11 @@ impl Task {
         let Self { broker, filters, ordered, state, came, overrun, .. } = self;
         let receiving = Receiving { client: &client, filters, untaken: &untaken, came, overrun };
         let listens = || {
-            if told.take().is_some() {
+            let returned = told.take().is_some();
+            if returned {
                 complain(&format!("back at the broker at {broker}"));
             }
-            state.send_replace(State::Listening);
+            state.send_replace(State::Listening { since: Instant::now(), returned });
         };
         // Side by side, and each to its end: the library's next event must not be given up half way.
         tokio::select! {
@@ -262,7 +285,7 @@ impl Task {
     }
 }
 
-/// How long to wait before the next connection, after so many that never listened. `random` is from 0 to 1: processes that lost the
+/// How long to wait before the next connection, after so many that did not last. `random` is from 0 to 1: processes that lost the
 /// broker together do not come back together.
 fn pause(tries: u32, random: f64) -> Duration {
     let [first, most] = PAUSES;
@@ -287,6 +310,18 @@ mod tests {
         ] {
             assert_eq!(pause(tries, random), expected, "{tries} {random}");
         }
+    }
+
+    #[test]
+    fn others_are_waited_for_after_the_broker_was_away_and_not_at_the_beginning() {
+        let since = Instant::now();
+        for (returned, after, settling) in
+            [(true, 0, true), (true, 2, true), (true, 3, false), (false, 0, false)]
+        {
+            let state = State::Listening { since, returned };
+            assert_eq!(state.is_settling(since + Duration::from_secs(after)), settling, "{returned} {after}");
+        }
+        assert!(!State::Away { why: None }.is_settling(since));
     }
 
     #[tokio::test]
