@@ -76,10 +76,13 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   demo server --listen 127.0.0.1:8897 --service time --weight 2 --zone a &
   demo client --service time --requests 3
 
+Beside the old Go time servers and clients, as an empty node called by its address:
+  demo server --layout flat --dir /go_servers --listen 127.0.0.1:8897
+
 Beside the programs of the old Go framework, the first as the master, the others as normal instances:
   demo server --layout master-normal --root /micro-service --service testserver --unique-code cacd3aa4 --listen 127.0.0.1:50001
 
-It answers each connection with one line, its address and the time, and closes it. It starts without ZooKeeper, and \
+It answers each connection with one line, its address and the time, whether or not anything is said to it, and closes it. It starts without ZooKeeper, and \
 registers when that is there. It stands for election among the servers of its service, and says when it leads (see demo master). \
 SIGTERM and Ctrl-C: it steps down, deregisters, finishes what it began, and ends with 0.";
 
