@@ -103,11 +103,16 @@ impl Connection {
         Registry::with_layout(sessions, self.layout())
     }
 
-    /// The same for somebody who asks for the user names and passwords that instances tell.
-    pub(crate) fn revealing_registry(&self, sessions: Sessions) -> Result<Registry, Usage> {
-        let layout = MasterNormal { root: self.root.clone(), reveal_credentials: true };
+    /// The same for somebody who asks for the user names and passwords that instances tell; see
+    /// [`has_credentials`](Self::has_credentials).
+    pub(crate) fn revealing_registry(&self, sessions: Sessions) -> Registry {
+        Registry::new(sessions, MasterNormal { root: self.root.clone(), reveal_credentials: true })
+    }
+
+    /// Refuses a layout whose nodes have no user names and passwords.
+    pub(crate) fn has_credentials(&self) -> Result<(), Usage> {
         match self.layout {
-            Layout::MasterNormal => Ok(Registry::new(sessions, layout)),
+            Layout::MasterNormal => Ok(()),
             Layout::Native | Layout::Flat => {
                 Err(Usage("--credentials: only nodes of --layout master-normal have any".to_owned()))
             }

@@ -90,7 +90,9 @@ async fn a_master_that_is_killed_or_asked_to_go_is_succeeded_in_time_in_a_greate
     assert!(b.end().await.status.success());
     become_(&truth, &[("master", "c")]).await;
     c.signal(Signal::TERM);
-    assert!(c.end().await.status.success());
+    let ended = c.end().await;
+    assert!(ended.status.success());
+    assert_eq!(ended.names(), ["leader-lost", "deregistered", "closed", "bye"]);
     assert_eq!(members(&truth).await, []);
     assert_eq!(summary(ledger).await.1, 0);
 }

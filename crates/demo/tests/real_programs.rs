@@ -445,6 +445,16 @@ async fn who_is_granted_too_short_a_session_serves_but_does_not_lead() {
     assert_eq!(ended.names(), ["closed", "bye"]);
     assert!(ask(&address).await.starts_with(&address));
     assert!(!serving.said.iter().any(|line| line.contains("leads")), "{:?}", serving.said);
+
+    // Where one is registered by standing for election nobody would ever find it.
+    let flags = ["server", "--layout", "master-normal", "--listen", "127.0.0.1:0"];
+    let output = run(with_flags(&zk, &flags)).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("it cannot be registered: a session timeout of 400ms"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[tokio::test]

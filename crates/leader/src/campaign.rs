@@ -61,12 +61,11 @@ impl Campaign {
         let _end = StepDownOnDrop(self);
         loop {
             let now = presence.borrow_and_update().clone();
+            if let Some(refused) = self.too_short(&now) {
+                return Some(refused);
+            }
             match now {
                 zk_session::Status::Held(held) => {
-                    let granted = held.link.timeout();
-                    if granted < LEAST_TIMEOUT {
-                        return Some(Error::SessionTooShort { granted, least: LEAST_TIMEOUT });
-                    }
                     if let Some(renewal) = self.wait_in_line(&held, &mut presence).await {
                         let lost = self.lead(held, renewal, &mut presence).await;
                         self.step_down(lost);
@@ -87,6 +86,16 @@ impl Campaign {
                 zk_session::Status::Replaced | zk_session::Status::Gone => return None,
             }
         }
+    }
+
+    /// Why it can never lead, whether its turn has come or not: on this connection a lease would be over too soon.
+    fn too_short(&self, presence: &zk_session::Status) -> Option<Error> {
+        let granted = match (presence, &*self.sessions.state().borrow()) {
+            (zk_session::Status::Held(held), _) => held.link.timeout(),
+            (zk_session::Status::Taken { .. }, State::Connected { timeout, .. }) => *timeout,
+            _ => return None,
+        };
+        (granted < LEAST_TIMEOUT).then_some(Error::SessionTooShort { granted, least: LEAST_TIMEOUT })
     }
 
     /// Waits until nobody is ahead of this node; `None` when it is not held any more.
@@ -308,7 +317,7 @@ impl Campaign {
 impl Node {
     fn of(held: &Held) -> Self {
         let term =
-            held.czxid.expect("unknown only where nodes are made many at a time, and these have a sequence");
+            held.czxid.expect("unknown only where nodes of names of their own are made many at a time");
         Self { path: held.path.clone(), session: held.session(), term: Term(term) }
     }
 }

@@ -1,5 +1,6 @@
 //! That this process stands for election.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proto::{InstanceId, NodeData};
@@ -19,7 +20,6 @@ use crate::{Error, Layout, Leadership, OwnNode};
 ///      ▲              │              │            │
 ///      └──────────────┴──────────────┴────────────┘ ─────► Over
 /// ```
-#[derive(Debug)]
 #[must_use = "dropping a candidacy resigns"]
 pub struct Candidacy {
     pub(crate) id: InstanceId,
@@ -30,6 +30,17 @@ pub struct Candidacy {
     pub(crate) found: watch::Receiver<Option<Arc<OwnNode>>>,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) seat: Arc<Seat>,
+}
+
+impl fmt::Debug for Candidacy {
+    /// Without what is in its nodes, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidacy")
+            .field("id", &self.id)
+            .field("status", &*self.status.borrow())
+            .field("node", &*self.found.borrow())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a [`Candidacy`] stands.

@@ -65,9 +65,17 @@ impl Layout {
         }
     }
 
+    /// The name of the one node whose holder leads; `None` where that is the first of a line.
+    pub(crate) fn only(&self) -> Option<&'static str> {
+        match self {
+            Self::Native { .. } => None,
+            Self::MasterNormal { .. } => Some(MASTER),
+        }
+    }
+
     /// Whether candidates stand in a line, so that there is somebody directly ahead.
     pub(crate) fn has_line(&self) -> bool {
-        self.stand_by().is_none()
+        self.only().is_none()
     }
 
     /// Where a node of this name stands in the directory; `None` when it can never lead.

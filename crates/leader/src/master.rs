@@ -44,9 +44,15 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    /// Lists them. A directory that is not there has none, if its chroot is.
+    /// Lists them. A directory that is not there has none, if its chroot is. Where one name alone can lead nothing is listed:
+    /// whether it is there, reading it will tell.
     pub(crate) async fn of(link: &Link, layout: &Layout, directory: &str) -> Result<Self, zk_session::Error> {
-        let names = match link.children(directory).await {
+        let names = match layout.only() {
+            Some(only) if link.exists(directory).await?.is_some() => Ok(vec![only.to_owned()]),
+            Some(_) => Err(zk_session::Error::NoNode),
+            None => link.children(directory).await,
+        };
+        let names = match names {
             Err(zk_session::Error::NoNode) => {
                 link.check_chroot().await?;
                 Vec::new()

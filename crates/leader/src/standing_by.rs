@@ -1,10 +1,15 @@
 //! Where a candidate is found: as the one that is first, or as one that stands by.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::debug;
 use zk_session::{Presence, SessionId, Sessions, Spec, Status};
+
+/// How long to wait before it is tried again to stand by, where another part of this process has such a node still.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A node by which others find this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +60,18 @@ impl StandingBy {
                 Status::Taken { .. } => stands = self.stand_by(stands, data),
                 Status::Held(_) => leaving.extend(stands.take().map(Stands::leave)),
                 Status::Replaced | Status::Gone => break,
-                Status::Pending { .. } | Status::Missing => {}
+                // What is not known changes nothing but what is said.
+                Status::Pending { .. } | Status::Missing => {
+                    stands = stands.and_then(|stands| self.stand_by(Some(stands), data));
+                }
             }
             leaving.retain(|presence| !is_over(presence));
             let mut second = stands.as_ref().map(|stands| stands.presence.status());
             let here = second.as_mut().and_then(|status| OwnNode::of(&status.borrow_and_update()));
             self.tell(OwnNode::of(&first).or(here));
+            let waits = self.spec.is_some() && stands.is_none() && matches!(first, Status::Taken { .. });
             tokio::select! {
+                () = sleep(AGAIN), if waits => {}
                 told = self.first.changed() => if told.is_err() { break },
                 told = self.wanted.changed() => if told.is_err() { break },
                 () = changed(&mut second) => {}
@@ -85,9 +95,9 @@ impl StandingBy {
             None => match Presence::hold(self.sessions.clone(), Spec { data: data.clone(), ..spec }) {
                 Ok(presence) => presence,
                 Err(error) => {
-                    // Waiting would change nothing: another part of this process has it.
+                    // Most likely a candidacy that was just given up, and has not let its node go yet.
                     let error = &error as &dyn std::error::Error;
-                    warn!(error, "cannot stand by: this process has such a node already");
+                    debug!(error, "cannot stand by yet");
                     return None;
                 }
             },

@@ -220,32 +220,112 @@ async fn nodes_that_others_delete_are_restored() {
     timeout(LIMIT, both).await.expect("both are registered");
 }
 
+/// Waits until the session has one node, and all together this many; and that it stays so.
+async fn one_node_each(zk: &FakeZk, process: &Process, all: usize) {
+    let is_so = || {
+        let session = process.client.session();
+        zk.children(DIR).len() == all && session.is_some_and(|session| nodes_of(zk, session) == 1)
+    };
+    let settled = async {
+        while !is_so() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LIMIT, settled).await.unwrap_or_else(|_| panic!("there are {:?}", zk.children(DIR)));
+    sleep(2 * T).await;
+    assert!(is_so(), "there are {:?}", zk.children(DIR));
+}
+
 #[tokio::test(start_paused = true)]
-async fn each_has_one_node_however_answers_are_lost_and_sessions_expire() {
+async fn the_answer_to_making_a_node_may_be_lost_and_there_is_one_all_the_same() {
+    for expired in [false, true] {
+        for master in [true, false] {
+            let zk = FakeZk::default();
+            let other = (!master).then(|| zk.put_ephemeral(MASTER, FOREIGN, zk.stranger()));
+            let all = 1 + other.iter().count();
+            zk.put(DIR, "");
+            let process = Process::start(&zk);
+            let mut state = process.keeper.sessions().state();
+            until(&mut state, "connected", |state| matches!(state, zk_session::State::Connected { .. }))
+                .await;
+            zk.reset_requests();
+            // The directory is there: the first write makes the node.
+            zk.lose_next_reply();
+            let candidacy = process.join(50001);
+            timeout(LIMIT, zk.until(|zk| zk.children(DIR).len() == all)).await.expect("made");
+            if expired {
+                let lost = process.client.session().or(zk.sessions().last().copied());
+                lost.into_iter().for_each(|session| zk.expire(session));
+            }
+            registered(&candidacy).await;
+            one_node_each(&zk, &process, all).await;
+            assert!(zk.requests().connects > 0, "no answer was lost: {:?}", zk.requests());
+            // The same for the one that is restored.
+            let path = registered(&candidacy).await.path;
+            zk.reset_requests();
+            zk.lose_next_reply();
+            zk.remove(&path);
+            one_node_each(&zk, &process, all).await;
+            assert!(zk.requests().connects > 0, "no answer was lost: {:?}", zk.requests());
+            timeout(LIMIT, candidacy.resign()).await.expect("it leaves");
+            assert_eq!(zk.children(DIR).len(), all - 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_has_one_node_however_often_sessions_expire() {
     let zk = FakeZk::default();
     let (_one, first, _) = joined(&zk, 50001).await;
     leads(&first).await;
-    let two = Process::start(&zk);
-    let second = two.join(50002);
-    registered(&second).await;
-    for round in 0..6 {
-        // The answer to the making of its node, among others.
-        zk.lose_next_reply_of(two.session());
+    let (two, second, _) = joined(&zk, 50002).await;
+    for _ in 0..5 {
+        zk.expire(two.session());
+        until(&mut second.node(), "it knows nothing", Option::is_none).await;
         registered(&second).await;
-        if round % 2 == 1 {
-            zk.expire(two.session());
-            until(&mut second.node(), "it knows nothing", Option::is_none).await;
-            registered(&second).await;
-        }
-        let settled = async {
-            while nodes_of(&zk, two.session()) != 1 || zk.children(DIR).len() != 2 {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(LIMIT, settled).await.expect("one node each");
-        sleep(2 * T).await;
-        assert_eq!((nodes_of(&zk, two.session()), zk.children(DIR).len()), (1, 2));
+        one_node_each(&zk, &two, 2).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_and_joins_again_at_once_is_registered() {
+    let zk = FakeZk::default();
+    zk.put_ephemeral(MASTER, FOREIGN, zk.stranger());
+    let (two, mut second, _) = joined(&zk, 50002).await;
+    for port in 50003..50013 {
+        // It goes in the background, while the next one comes.
+        drop(second);
+        second = two.join(port);
+        registered(&second).await;
+        one_node_each(&zk, &two, 2).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_may_not_be_read_keep_nobody_from_being_registered_or_leaving() {
+    let zk = FakeZk::default();
+    zk.put_ephemeral(MASTER, FOREIGN, zk.stranger());
+    zk.put_ephemeral(&format!("{DIR}/normal0000000077"), FOREIGN, zk.stranger());
+    for path in [MASTER, &format!("{DIR}/normal0000000077")] {
+        zk.refuse_reads(path, true);
+    }
+    let (two, second, _) = joined(&zk, 50002).await;
+    zk.expire(two.session());
+    until(&mut second.node(), "it knows nothing", Option::is_none).await;
+    registered(&second).await;
+    one_node_each(&zk, &two, 3).await;
+    timeout(LIMIT, second.resign()).await.expect("it leaves");
+    assert_eq!(nodes_of(&zk, two.session()), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_never_lead_is_refused_before_its_turn_comes() {
+    let zk = FakeZk::with_timeout(Duration::from_millis(300));
+    zk.put_ephemeral(MASTER, FOREIGN, zk.stranger());
+    let process = Process::start(&zk);
+    let candidacy = process.join(50002);
+    let refused = timeout(LIMIT, candidacy.elected()).await.expect("refused");
+    assert!(matches!(refused, Err(Error::SessionTooShort { .. })), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -389,6 +469,7 @@ async fn whoever_asks_is_told_the_master_and_no_password() {
     assert_eq!(data.address.as_ref().unwrap().to_string(), "10.0.0.9:50000");
     assert_eq!(asking.election.master(&time()).await.unwrap().as_ref(), Some(&*master));
     assert!(!format!("{master:?}").contains("hunter2"));
+    assert_eq!(zk.requests().lists, 0, "nobody needs to know who else is there");
 
     zk.remove(MASTER);
     zk.put_ephemeral(MASTER, r#"{"userpwd":["hunter2"]}"#, zk.stranger());

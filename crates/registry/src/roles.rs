@@ -47,10 +47,13 @@ impl Roles {
         Self { master, normal }
     }
 
-    /// Whom requests go to that anybody may answer: the normal ones; the master when there are none.
+    /// Whom requests go to that anybody may answer: the normal ones; the master as well when there are none, or all of them are
+    /// drained.
     pub fn for_requests(&self) -> Instances {
         match &self.master {
-            Some(master) if self.normal.is_empty() => Arc::new([master.clone()]),
+            Some(master) if self.normal.iter().all(|instance| instance.data.weight == 0) => {
+                self.normal.iter().chain([master]).cloned().collect()
+            }
             _ => self.normal.clone(),
         }
     }
@@ -132,6 +135,18 @@ mod tests {
             assert_eq!(ids(&roles.normal), normal);
             assert_eq!(ids(&roles.for_requests()), for_requests);
         }
+    }
+
+    #[test]
+    fn the_master_answers_when_all_others_are_drained() {
+        let drained = |name| {
+            let one = instance(name, "h:2", "b");
+            Arc::new(Instance { data: one.data.clone().with_weight(0), ..(*one).clone() })
+        };
+        let master = instance("master", "h:1", "a");
+        let list = [master, drained("normal0000000001"), instance("normal0000000002", "h:3", "c")];
+        assert_eq!(ids(&Roles::of(&list).for_requests()), ["normal0000000001", "normal0000000002"]);
+        assert_eq!(ids(&Roles::of(&list[..2]).for_requests()), ["normal0000000001", "master"]);
     }
 
     #[tokio::test]

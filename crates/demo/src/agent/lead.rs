@@ -178,9 +178,18 @@ impl Agent {
                 self.refused(&why);
                 self.standing = Standing::Gone;
             }
-            News::Left { again: Some(until) } => self.standing = Standing::Pausing { until },
-            News::Left { again: None } => self.standing = Standing::Gone,
+            News::Left { again } => {
+                self.deregistered();
+                self.standing = again.map_or(Standing::Gone, |until| Standing::Pausing { until });
+            }
             News::StandAgain => self.stand(),
+        }
+    }
+
+    /// Its node is gone for good.
+    fn deregistered(&mut self) {
+        if self.registered {
+            self.voice.say(&Event::Deregistered { service: self.service.clone(), id: self.name.clone() });
         }
     }
 
@@ -286,8 +295,10 @@ impl Agent {
     /// Steps down, leaves, closes the session, and says so.
     async fn end(mut self, keeper: Keeper) {
         self.leave("resigned", None);
-        if let Standing::Leaving { withdrawal, .. } = &mut self.standing {
-            withdrawal.done_soon().await;
+        if let Standing::Leaving { withdrawal, .. } = &mut self.standing
+            && withdrawal.done_soon().await
+        {
+            self.deregistered();
         }
         let closed = ending::close(keeper).await;
         self.voice.end(closed, "the session, and the candidate's node with it, expires").await;

@@ -55,11 +55,14 @@ Examples, with a ZooKeeper on 127.0.0.1:2181:
 \"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.credentials {
+        args.connection.has_credentials()?;
+    }
     logging::start("error", args.connection.verbose);
     let mut stop = Stop::listen()?;
     let keeper = args.connection.keep()?;
     let registry = match args.credentials {
-        true => args.connection.revealing_registry(keeper.sessions())?,
+        true => args.connection.revealing_registry(keeper.sessions()),
         false => args.connection.registry(keeper.sessions()),
     };
     let mut listed = false;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use leader::Lost;
 use proto::{Address, InstanceId, NodeData, ServiceName};
@@ -105,6 +105,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let keeper = args.connection.keep()?;
     let campaign = !args.no_campaign;
     let mut registered = Registered::start(&args.connection, &keeper, &args.service, id, data, campaign)?;
+    let mut refused = None;
     loop {
         tokio::select! {
             () = stop.requested() => break,
@@ -115,6 +116,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                     if let Some((_, why)) = registered.resign() {
                         args.lost(why);
                     }
+                }
+                // Nobody will ever find it: whoever supervises it has to know.
+                News::Told(Told::Refused(why)) if args.connection.registers_by_election() => {
+                    refused = Some(why);
+                    break;
                 }
                 News::Told(news) => args.told(news),
             },
@@ -133,7 +139,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         warn!("ZooKeeper cannot be reached: what we registered there expires");
     }
     say("stopped".to_owned());
-    Ok(ExitCode::SUCCESS)
+    match refused {
+        Some(why) => bail!("it cannot be registered: {why}"),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 impl Args {
@@ -162,6 +171,9 @@ impl Args {
             Told::LeadsNoMore { why, .. } => self.lost(why),
             Told::Registered(node) => {
                 say(format!("registered at {} in session {}", node.path, node.session));
+            }
+            Told::Problem(problem) if self.connection.registers_by_election() => {
+                warn!(problem, "it serves, but is not registered, or cannot lead");
             }
             Told::Problem(problem) => warn!(problem, "it serves, but cannot lead"),
             Told::Refused(why) => warn!(why, "it serves, and stands for election no more"),
