@@ -43,7 +43,10 @@ impl Node {
     /// Where others find it that connected from `peer`. Old programs say of themselves that they are at the loopback address,
     /// wherever they are; that means something on their own machine alone.
     pub(crate) fn seen_from(self, peer: IpAddr) -> Self {
-        let is_misleading = self.address.ip().is_some_and(|ip| ip.is_loopback()) && !peer.is_loopback();
+        // A listener for both kinds of IP sees those of the old kind as addresses of the new one.
+        let peer = peer.to_canonical();
+        let is_own = self.address.ip().is_some_and(|ip| ip.to_canonical().is_loopback());
+        let is_misleading = is_own && !peer.is_loopback();
         match Address::new(&peer.to_string(), self.address.port()) {
             Ok(address) if is_misleading => Self { address, prefix: None, ..self },
             _ => self,
@@ -120,6 +123,9 @@ mod tests {
             ("127.0.0.1:8001", "127.0.0.1", "127.0.0.1:8001"),
             ("127.0.0.1:8001", "10.0.0.7", "10.0.0.7:8001"),
             ("[::1]:8001", "fe80::7", "[fe80::7]:8001"),
+            ("127.0.0.1:8001", "::ffff:127.0.0.1", "127.0.0.1:8001"),
+            ("127.0.0.1:8001", "::ffff:10.0.0.7", "10.0.0.7:8001"),
+            ("[::ffff:127.0.0.1]:8001", "10.0.0.7", "10.0.0.7:8001"),
             ("10.0.0.9:8001", "10.0.0.7", "10.0.0.9:8001"),
             ("name:8001", "10.0.0.7", "name:8001"),
         ] {
