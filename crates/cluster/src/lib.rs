@@ -29,6 +29,7 @@
 //! ```
 
 mod admission;
+mod fields;
 mod joining;
 mod member;
 mod message;
