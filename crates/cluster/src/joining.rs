@@ -1,6 +1,7 @@
 //! Joins a cluster by any of its members.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -13,7 +14,8 @@ use crate::{Address, Answer, MessageError, Node, Request};
 /// Asks the member that listens at `at` to let `me` in, and waits for its answer: `within` in all, usually
 /// [`PATIENCE`](crate::PATIENCE).
 ///
-/// Asking twice is no harm: a member knows who has joined.
+/// Asking twice is no harm: a member knows who has joined. A member elsewhere that says that it is at the loopback address is
+/// told as where it was reached, as a member tells of joiners.
 ///
 /// # Errors
 ///
@@ -30,13 +32,16 @@ pub async fn join(me: &Node, at: &Address, within: Duration) -> Result<Answer, J
     let mut stream =
         connected.unwrap_or_else(|_| Err(late())).map_err(|source| JoinError::Unreachable { source })?;
 
+    let failed = |source| ReadError::Connection { bytes: 0, source };
+    // Now: nobody is at the other end any more once that has reset the connection.
+    let peer = stream.peer_addr().map_err(failed)?.ip();
     let request = Request::new(me, at).line();
     let sent = timeout(rest(), stream.write_all(request.as_bytes())).await;
     let sent = sent.unwrap_or_else(|_| Err(late()));
-    sent.map_err(|source| ReadError::Connection { bytes: 0, source })?;
+    sent.map_err(failed)?;
     // It stays open in this direction: there are programs that take a half-closed connection for a closed one.
     let answer = Answer::parse(&read_object(&mut stream, rest()).await?)?;
-    judge(me, answer)
+    judge(me, answer, peer)
 }
 
 /// Why a node did not join, named for what it does next.
@@ -97,8 +102,8 @@ impl From<MessageError> for JoinError {
     }
 }
 
-/// Whether an answer lets us in.
-fn judge(me: &Node, answer: Answer) -> Result<Answer, JoinError> {
+/// Whether an answer of the member that was reached at `peer` lets us in.
+fn judge(me: &Node, answer: Answer, peer: IpAddr) -> Result<Answer, JoinError> {
     if answer.from.id() == me.id() && answer.from.address() == me.address() {
         return Err(JoinError::Ourselves);
     }
@@ -108,6 +113,7 @@ fn judge(me: &Node, answer: Answer) -> Result<Answer, JoinError> {
         let what = format!("dest.nodeId: it answers node {to}; accepted: {me}, which asked");
         return Err(JoinError::NotAMember { what });
     }
+    let answer = Answer { from: answer.from.seen_from(peer), ..answer };
     match answer.refusal() {
         Some(why) => Err(JoinError::Refused { why: why.to_owned(), by: answer.from }),
         None => Ok(answer),
@@ -118,6 +124,8 @@ fn judge(me: &Node, answer: Answer) -> Result<Answer, JoinError> {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn node(id: u32, address: &str) -> Node {
         Node::new(id, address.parse().unwrap()).unwrap()
     }
@@ -125,13 +133,25 @@ mod tests {
     #[test]
     fn an_answer_counts_when_somebody_else_lets_us_in_by_our_id() {
         let (me, member) = (node(1, "a:1"), node(2, "b:1"));
-        let welcome = |from: &Node, to: &Node| judge(&me, Answer::welcome(from, to));
+        let welcome = |from: &Node, to: &Node| judge(&me, Answer::welcome(from, to), HERE);
         assert_eq!(welcome(&member, &me).unwrap().from, member);
         assert!(welcome(&member, &node(1, "a.example:1")).is_ok(), "as it sees our address");
         assert!(matches!(welcome(&me, &me), Err(JoinError::Ourselves)));
         let error = welcome(&member, &node(3, "a:1")).unwrap_err().to_string();
         assert!(error.ends_with("dest.nodeId: it answers node 3; accepted: 1, which asked"), "{error}");
-        let refused = judge(&me, Answer::refuse(&member, &me, "full"));
+        let refused = judge(&me, Answer::refuse(&member, &me, "full"), HERE);
         assert!(matches!(refused, Err(JoinError::Refused { by, why }) if by == member && why == "full"));
+    }
+
+    #[test]
+    fn a_member_elsewhere_that_says_it_is_here_is_where_it_was_reached() {
+        let (me, member) = (node(1, "127.0.0.1:8001"), node(2, "127.0.0.1:8001"));
+        let there: IpAddr = "10.0.0.7".parse().unwrap();
+        for (peer, at) in [(HERE, "127.0.0.1:8001"), (there, "10.0.0.7:8001")] {
+            let answer = judge(&me, Answer::welcome(&member, &me), peer).unwrap();
+            assert_eq!(answer.from, node(2, at));
+            let refused = judge(&me, Answer::refuse(&member, &me, "full"), peer);
+            assert!(matches!(refused, Err(JoinError::Refused { by, .. }) if by == node(2, at)));
+        }
     }
 }
