@@ -56,8 +56,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Answers whoever connects to `listener`, as `me`. The channel tells of those that did not become members; nobody has to
-    /// read it.
+    /// Answers whoever connects to `listener`, as `me`. The channel is where those are told that did not become members: the log has
+    /// them for debugging alone, and nobody has to read either.
     ///
     /// Has to be called in a tokio runtime.
     pub fn start(listener: TcpListener, me: Node, limits: Limits) -> (Self, mpsc::Receiver<Turned>) {
@@ -129,7 +129,7 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, tell: mpsc::Sender<Turne
 
 fn turned_away(throttle: &mut Throttle, tell: &mpsc::Sender<Turned>, peer: SocketAddr, why: Trouble) {
     let Some(untold) = throttle.tell(Instant::now()) else { return };
-    warn!(%peer, error = &why as &dyn Error, untold, "a connection made nobody a member");
+    debug!(%peer, error = &why as &dyn Error, untold, "a connection made nobody a member");
     if let Err(mpsc::error::TrySendError::Full(_)) = tell.try_send(Turned { peer, why, untold }) {
         throttle.not_told(untold + 1);
     }

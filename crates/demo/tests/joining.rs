@@ -246,6 +246,30 @@ async fn hostile_peers_are_dropped_with_a_line_while_others_are_served() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_dropped_is_told_of_once() {
+    let mut master =
+        Node::start(&["--clusterip", &nowhere(), "--make-master-on-error", "--wait", "1ms", "-vv"]).await;
+    master.says("starts as the master").await;
+    for bytes in ["first", "last"] {
+        let mut stream = master.connect().await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let from = stream.local_addr().unwrap();
+        let all = async {
+            let mut about = 0;
+            // What is logged of it is logged before it is told.
+            while let Some(line) = master.err.next_line().await.unwrap() {
+                about += usize::from(line.contains(&from.to_string()));
+                if line.starts_with("dropped ") {
+                    break;
+                }
+            }
+            about
+        };
+        assert_eq!(timeout(PATIENCE, all).await.unwrap(), 1, "{bytes}");
+    }
+}
+
+#[tokio::test]
 async fn an_old_member_that_answers_in_pieces_and_resets_the_connection_is_joined() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let there = listener.local_addr().unwrap().to_string();
