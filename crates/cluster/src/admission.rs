@@ -1,6 +1,5 @@
 //! Who may become a member, and what that changes.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::{Address, Node};
@@ -19,36 +18,27 @@ pub(crate) enum Admission {
 }
 
 /// Why a node may not become a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// A member has its id and listens elsewhere. Ids are unique: it should draw another one.
+    #[error("the member at {by} has this id, and ids are unique: draw another one")]
     IdTaken {
         /// Where that one listens.
         by: Address,
     },
     /// It says that it listens where this member does itself.
+    #[error("this member itself listens at that address")]
     OurAddress,
     /// It is this member itself.
+    #[error("it is this member itself")]
     Ourselves,
     /// There are as many members as are accepted.
+    #[error("the cluster is full: {members} members are accepted")]
     Full {
         /// So many.
         members: usize,
     },
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::IdTaken { by } => {
-                write!(f, "the member at {by} has this id, and ids are unique: draw another one")
-            }
-            Self::OurAddress => write!(f, "this member itself listens at that address"),
-            Self::Ourselves => write!(f, "it is this member itself"),
-            Self::Full { members } => write!(f, "the cluster is full: {members} members are accepted"),
-        }
-    }
 }
 
 /// Decides about `joiner`; the first of `members` is this member itself. Two at one address are one after the other, two with one

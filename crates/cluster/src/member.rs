@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use crate::admission::{Admission, admit, admitted};
 use crate::reading::read_object;
 use crate::trouble::{Throttle, Trouble, Turned};
-use crate::{Answer, Node, PATIENCE, Request};
+use crate::{Answer, Node, PATIENCE, Refusal, Request};
 
 /// How much of what follows a request is read before the connection is closed, and for how long: closing with something unread
 /// resets the connection, and may take the answer away from a joiner that has not read it yet.
@@ -73,9 +73,16 @@ impl Member {
         self.members.subscribe()
     }
 
-    /// Remembers a member that did not join by this one, as the one that this one joined by. Whether it is known now.
-    pub fn remember(&self, node: &Node) -> bool {
-        !matches!(remember(&self.members, node, &self.limits), Admission::Refused(_))
+    /// Remembers a member that did not join by this one, as the one that this one joined by.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be a member here, as a joiner could not that says the same of itself.
+    pub fn remember(&self, node: &Node) -> Result<(), Refusal> {
+        match remember(&self.members, node, &self.limits) {
+            Admission::Refused(why) => Err(why),
+            Admission::New | Admission::Known | Admission::Replaces(_) => Ok(()),
+        }
     }
 }
 

@@ -89,8 +89,11 @@ async fn a_member_answers_with_the_roles_swapped_and_knows_the_joiner() {
     asks(&master, &numbered(1)).await.unwrap();
     asks(&master, &numbered(2)).await.unwrap();
     master.knows(&[1, 2]).await;
-    assert!(master.member.remember(&numbered(3)));
-    assert!(!master.member.remember(&node(3, "10.0.0.1:77")));
+    assert_eq!(master.member.remember(&numbered(3)), Ok(()));
+    let taken = Refusal::IdTaken { by: numbered(3).address().clone() };
+    assert_eq!(master.member.remember(&node(3, "10.0.0.1:77")), Err(taken));
+    let here = node(4, &master.at().to_string());
+    assert_eq!(master.member.remember(&here), Err(Refusal::OurAddress));
     master.knows(&[1, 2, 3]).await;
 }
 

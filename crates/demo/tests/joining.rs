@@ -374,6 +374,28 @@ async fn one_that_is_refused_starts_no_second_cluster() {
 }
 
 #[tokio::test]
+async fn a_member_that_cannot_be_listed_is_told_with_the_reason() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let request = one_object(&mut stream).await;
+        let mut me = request["source"].clone();
+        me["Port"] = "1".into();
+        let answer = serde_json::json!({"source": me, "dest": request["source"], "message": "come in"});
+        stream.write_all(answer.to_string().as_bytes()).await.unwrap();
+    });
+    let mut joiner = Node::start(&["--clusterip", &there]).await;
+    let line = joiner.complains("node ").await;
+    let (id, at) = (&joiner.id, &joiner.at);
+    let begin = format!("node {id} at 127.0.0.1:1 will not be listed: the member at {at} has this id");
+    assert!(line.starts_with(&begin), "{line}");
+    joiner.says("joined the cluster by ").await;
+    let (_, table) = joiner.stop(Signal::TERM).await;
+    assert_eq!(table.len(), 2, "{table:#?}");
+}
+
+#[tokio::test]
 async fn who_is_stopped_before_it_belongs_to_a_cluster_was_not_done() {
     let mut waiting = Node::start(&["--clusterip", &nowhere(), "--wait", "1h"]).await;
     waiting.complains("no cluster at ").await;

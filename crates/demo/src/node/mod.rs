@@ -86,10 +86,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         () = stop.requested() => return Ok(ExitCode::from(stop::INTERRUPTED)),
     };
     let (member, mut turned) = Member::start(listener, me.clone(), Limits::default());
-    let joined_by = entered.as_ref().map(|answer| answer.from.clone());
-    if let Some(by) = joined_by.as_ref().filter(|by| !member.remember(by)) {
-        complain(&format!("{by} says that it is where this node is; it will not be listed"));
-    }
+    let by = entered.as_ref().map(|answer| answer.from.clone());
+    let joined_by = by.filter(|by| match member.remember(by) {
+        Ok(()) => true,
+        Err(why) => {
+            complain(&format!("{by} will not be listed: {why}"));
+            false
+        }
+    });
     args.say(&entered.map_or(News::Master, News::Joined));
 
     let mut told: Arc<[Node]> = [me].into_iter().chain(joined_by.clone()).collect();
