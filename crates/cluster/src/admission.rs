@@ -17,12 +17,15 @@ pub(crate) enum Admission {
     Refused(Refusal),
 }
 
+/// How the refusal of a taken id ends. Joiners know it by that: the format has no other place for a kind of refusal.
+const DRAW_ANOTHER: &str = "ids are unique: draw another one";
+
 /// Why a node may not become a member.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// A member has its id and listens elsewhere. Ids are unique: it should draw another one.
-    #[error("the member at {by} has this id, and ids are unique: draw another one")]
+    #[error("the member at {by} has this id, and {DRAW_ANOTHER}")]
     IdTaken {
         /// Where that one listens.
         by: Address,
@@ -39,6 +42,11 @@ pub enum Refusal {
         /// So many.
         members: usize,
     },
+}
+
+/// Whether a refusal in the words of [`Refusal`] is that of a taken id. Programs that never heard of these words refuse nobody.
+pub(crate) fn is_id_taken(why: &str) -> bool {
+    why.ends_with(DRAW_ANOTHER)
 }
 
 /// Decides about `joiner`; the first of `members` is this member itself. Two at one address are one after the other, two with one
@@ -118,6 +126,19 @@ mod tests {
             (0, "self:1", 4, Admission::Refused(Refusal::Ourselves)),
         ] {
             assert_eq!(admit(&members, &node(id, address), most), expected, "{id} {address} {most}");
+        }
+    }
+
+    #[test]
+    fn a_taken_id_is_known_by_the_words_of_its_refusal() {
+        let by = "a:1".parse().unwrap();
+        for (refusal, taken) in [
+            (Refusal::IdTaken { by }, true),
+            (Refusal::OurAddress, false),
+            (Refusal::Ourselves, false),
+            (Refusal::Full { members: 1 }, false),
+        ] {
+            assert_eq!(is_id_taken(&refusal.to_string()), taken, "{refusal}");
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::admission::is_id_taken;
 use crate::reading::{ObjectError, ReadError, read_object};
 use crate::{Address, Answer, MessageError, Node, Request};
 
@@ -75,6 +76,15 @@ pub enum JoinError {
     #[error("that is this node itself")]
     Ourselves,
 
+    /// The member knows another node by our id. Draw another one, and ask again.
+    #[error("{by} refused: {why}")]
+    IdTaken {
+        /// The member.
+        by: Node,
+        /// What it says, as in [`JoinError::Refused`].
+        why: String,
+    },
+
     /// The member lets us not in. Do what it says; the cluster is there, so do not start another one.
     #[error("{by} refused: {why}")]
     Refused {
@@ -115,8 +125,9 @@ fn judge(me: &Node, answer: Answer, peer: IpAddr) -> Result<Answer, JoinError> {
     }
     let answer = Answer { from: answer.from.seen_from(peer), ..answer };
     match answer.refusal() {
-        Some(why) => Err(JoinError::Refused { why: why.to_owned(), by: answer.from }),
         None => Ok(answer),
+        Some(why) if is_id_taken(why) => Err(JoinError::IdTaken { why: why.to_owned(), by: answer.from }),
+        Some(why) => Err(JoinError::Refused { why: why.to_owned(), by: answer.from }),
     }
 }
 

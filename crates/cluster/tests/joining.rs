@@ -123,7 +123,7 @@ async fn a_restarted_process_replaces_itself_and_an_id_is_given_once() {
 
     let error = asks(&master, &node(2, "10.0.0.1:9")).await.unwrap_err();
     assert!(
-        matches!(&error, JoinError::Refused { by, why } if *by == master.node && why.contains("ids are unique")),
+        matches!(&error, JoinError::IdTaken { by, why } if *by == master.node && why.contains("ids are unique")),
         "{error:?}"
     );
     let turned = master.next_turned().await;

@@ -373,6 +373,47 @@ async fn one_that_is_refused_starts_no_second_cluster() {
     assert!(!stdout(&output).contains("master"));
 }
 
+/// A member that knows so many ids by chance before it lets somebody in.
+async fn knows_each_id(times: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        for asked in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = one_object(&mut stream).await;
+            let taken = "refused: the member at 10.0.0.1:1 has this id, and ids are unique: draw another one";
+            let answer = serde_json::json!({
+                "source": {"nodeId": 7, "nodeIpAddr": "a", "Port": "1"},
+                "dest": request["source"],
+                "message": if asked < times { taken } else { "come in" },
+            });
+            stream.write_all(answer.to_string().as_bytes()).await.unwrap();
+        }
+    });
+    there
+}
+
+#[tokio::test]
+async fn a_node_whose_id_is_taken_draws_another_one() {
+    let mut joiner = Node::start(&["--clusterip", &knows_each_id(1).await]).await;
+    let again = joiner.says("").await;
+    let id =
+        again.strip_prefix("node ").unwrap().strip_suffix(&format!(" listens on {}", joiner.at)).unwrap();
+    assert_ne!(id, joiner.id);
+    assert_eq!(joiner.says("").await, "joined the cluster by node 7 at a:1: come in");
+    joiner.complains("node 7 at a:1 says: the member at 10.0.0.1:1 has this id").await;
+    let id = id.to_owned();
+    let (_, table) = joiner.stop(Signal::TERM).await;
+    assert!(table[1].starts_with(&format!("{id} ")), "{table:#?}");
+
+    let there = knows_each_id(usize::MAX).await;
+    let flags = ["--myport", "0", "--clusterip", &there, "--make-master-on-error"];
+    let output = run(node(&flags)).await;
+    let (out, err) = (stdout(&output), stderr(&output));
+    assert_eq!((output.status.code(), out.lines().count()), (Some(1), 5), "{out}{err}");
+    assert!(err.contains("does not let this node in: node 7 at a:1 says: "), "{err}");
+}
+
 #[tokio::test]
 async fn a_member_that_cannot_be_listed_is_told_with_the_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

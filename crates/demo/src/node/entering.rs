@@ -22,6 +22,8 @@ pub(super) enum Failed {
     Alone,
     /// Nobody was reached who is in a cluster; why the last try failed.
     Unreached(String),
+    /// A cluster is there, and another node has this one's id in it; why.
+    IdTaken(String),
     /// A cluster is there and lets this node not in; why.
     Refused(String),
 }
@@ -62,9 +64,14 @@ fn again(error: &JoinError) -> Result<String, Failed> {
     match error {
         JoinError::Ourselves => Err(Failed::Alone),
         // It is there: another master beside it would be a second cluster.
-        JoinError::Refused { by, why } => Err(Failed::Refused(format!("{by} says: {}", brief(why)))),
+        JoinError::Refused { by, why } => Err(Failed::Refused(says(by, why))),
+        JoinError::IdTaken { by, why } => Err(Failed::IdTaken(says(by, why))),
         other => Ok(chain(other)),
     }
+}
+
+fn says(by: &Node, why: &str) -> String {
+    format!("{by} says: {}", brief(why))
 }
 
 #[cfg(test)]
@@ -79,6 +86,10 @@ mod tests {
         for (error, next) in [
             (JoinError::Ourselves, Err(Failed::Alone)),
             (refused("a\x1b[2J"), Err(Failed::Refused("node 7 at a:1 says: a\\u{1b}[2J".to_owned()))),
+            (
+                JoinError::IdTaken { by: by.clone(), why: "x".to_owned() },
+                Err(Failed::IdTaken("node 7 at a:1 says: x".to_owned())),
+            ),
             (JoinError::Unreachable { source: broken }, Ok("no connection: cut".to_owned())),
             (
                 JoinError::NotAMember { what: "x".to_owned() },

@@ -55,6 +55,9 @@ pub(crate) struct Args {
     verbose: u8,
 }
 
+/// So many ids are drawn before a cluster that has them all is believed to refuse this node.
+const DRAWS: usize = 5;
+
 const EXAMPLES: &str = r#"Example, in three terminals:
   demo node --myport 8001 --clusterip 127.0.0.1:8001 --make-master-on-error   the first one, as the master
   demo node --myport 8002 --clusterip 127.0.0.1:8001                          joins it
@@ -62,7 +65,7 @@ const EXAMPLES: &str = r#"Example, in three terminals:
 
 It listens, draws an id, and sends one JSON object to the member at --clusterip, which answers with one:
   {"source":{"nodeId":82381143,"nodeIpAddr":"127.0.0.1","Port":"8002"},"dest":{"nodeId":-1,"nodeIpAddr":"127.0.0.1","Port":"8001"},"message":"..."}
-Once it belongs to a cluster it answers those who join by it, and says each; who connects before that waits. A node knows those that joined by it, and the one that it joined by. When nobody is reached within --wait it starts as the master with --make-master-on-error (or --makeMasterOnError), and ends with 1 without. A member that refuses it was reached: it ends with 1 either way. Nobody is authenticated. SIGTERM and Ctrl-C: it lists the members that it knows, and ends with 0; before it belongs to a cluster, with 130."#;
+Once it belongs to a cluster it answers those who join by it, and says each; who connects before that waits. A node knows those that joined by it, and the one that it joined by. When nobody is reached within --wait it starts as the master with --make-master-on-error (or --makeMasterOnError), and ends with 1 without. When another node has its id in the cluster it draws another one, and says again where it listens. A member that refuses it otherwise was reached: it ends with 1 either way. Nobody is authenticated. SIGTERM and Ctrl-C: it lists the members that it knows, and ends with 0; before it belongs to a cluster, with 130."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.myip.is_unspecified() {
@@ -77,12 +80,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let at = SocketAddr::new(args.myip, args.myport);
     let listener = TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at}"))?;
     let at = listener.local_addr()?;
-    let me = Node::draw(Address::new(&at.ip().to_string(), at.port())?);
+    let mut me = Node::draw(Address::new(&at.ip().to_string(), at.port())?);
     args.say(&News::Listens(me.clone()));
 
     // Who connects meanwhile waits: whoever is no member yet lets nobody in.
     let entered = tokio::select! {
-        entered = args.enter(&me, at) => entered?,
+        entered = args.enter(&mut me, at) => entered?,
         () = stop.requested() => return Ok(ExitCode::from(stop::INTERRUPTED)),
     };
     let (member, mut turned) = Member::start(listener, me.clone(), Limits::default());
@@ -117,12 +120,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    /// Joins the cluster: by whose answer, or nobody's when this node is the first of a new one.
-    async fn enter(&self, me: &Node, at: SocketAddr) -> anyhow::Result<Option<Answer>> {
+    /// Joins the cluster, as another node when its id is taken: by whose answer, or nobody's when this node is the first of a new one.
+    async fn enter(&self, me: &mut Node, at: SocketAddr) -> anyhow::Result<Option<Answer>> {
         let failed = if is_own(&self.clusterip, at).await {
             Failed::Alone
         } else {
-            match enter(me, &self.clusterip, self.wait).await {
+            match self.draw_and_enter(me).await {
                 Ok(answer) => return Ok(Some(answer)),
                 Err(failed) => failed,
             }
@@ -141,8 +144,25 @@ impl Args {
                 "no cluster was reached at {there} within {:?}: {why}; --make-master-on-error starts one",
                 self.wait
             ),
-            (Failed::Refused(why), _) => bail!("the cluster is there, and does not let this node in: {why}"),
+            (Failed::Refused(why) | Failed::IdTaken(why), _) => {
+                bail!("the cluster is there, and does not let this node in: {why}")
+            }
         }
+    }
+
+    /// Ids are drawn at random, so another one is free when nobody else had the same luck.
+    async fn draw_and_enter(&self, me: &mut Node) -> Result<Answer, Failed> {
+        for _ in 1..DRAWS {
+            match enter(me, &self.clusterip, self.wait).await {
+                Err(Failed::IdTaken(why)) => {
+                    *me = Node::draw(me.address().clone());
+                    complain(&format!("{why}; this is node {} now", me.id()));
+                    self.say(&News::Listens(me.clone()));
+                }
+                decided => return decided,
+            }
+        }
+        enter(me, &self.clusterip, self.wait).await
     }
 
     fn tell_arrivals(&self, told: &mut Arc<[Node]>, now: &Arc<[Node]>) {
