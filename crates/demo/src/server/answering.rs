@@ -1,5 +1,6 @@
 //! Answers every connection with one line, as the old time servers did.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use proto::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -15,8 +16,8 @@ use tracing::{debug, warn};
 /// How long one connection may take. Its line is sent at once; the rest is for the other side to close.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// So many connections may take their time. Beyond that each gets its line and is closed at once: nobody is kept
-/// waiting by those who dawdle.
+/// So many connections may take their time. Beyond that the one that has waited longest is closed, which had its line long
+/// ago: nobody is kept waiting by those who dawdle.
 const DAWDLING: usize = 256;
 
 /// How long those that are open when the server ends may take.
@@ -51,24 +52,27 @@ impl Answering {
 }
 
 async fn accept(listener: TcpListener, address: String, mut stopped: watch::Receiver<bool>) {
-    let mut open = JoinSet::new();
+    let mut connections = JoinSet::new();
+    // The oldest first. Whoever loses its sender is to leave.
+    let mut open: VecDeque<oneshot::Sender<()>> = VecDeque::new();
     let mut failing = false;
     loop {
         tokio::select! {
             // An error means that nobody can stop us any more, nor wants us.
             _ = stopped.changed() => break,
-            Some(_) = open.join_next() => {}
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     debug!(%peer, "asked for the time");
                     failing = false;
                     let line = format!("{address} {:.3}\n", Timestamp::now());
-                    if open.len() < DAWDLING {
-                        open.spawn(timeout(PATIENCE, answer(stream, line)));
-                    } else {
-                        // A line fits the empty buffer of a new connection.
-                        let _ = stream.try_write(line.as_bytes());
+                    open.retain(|one| !one.is_closed());
+                    while open.len() >= DAWDLING {
+                        open.pop_front();
                     }
+                    let (stay, leave) = oneshot::channel();
+                    open.push_back(stay);
+                    connections.spawn(timeout(PATIENCE, answer(stream, line, leave)));
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -80,15 +84,21 @@ async fn accept(listener: TcpListener, address: String, mut stopped: watch::Rece
         }
     }
     drop(listener);
-    let _ = timeout(FINISH, async { while open.join_next().await.is_some() {} }).await;
+    let _ = timeout(FINISH, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-/// Says the line, and then listens until the other side closes: a close with something unread would be a reset, which
-/// takes the line away again from a client that has not read it yet.
-async fn answer(mut stream: TcpStream, line: String) -> io::Result<()> {
+/// Says the line, and then listens until the other side closes or this one has to leave: a close with something unread would be
+/// a reset, which takes the line away again from a client that has not read it yet.
+async fn answer(mut stream: TcpStream, line: String, leave: oneshot::Receiver<()>) -> io::Result<()> {
     stream.write_all(line.as_bytes()).await?;
     stream.shutdown().await?;
-    copy(&mut stream.take(LISTENED_TO), &mut sink()).await.map(drop)
+    let (mut words, mut nowhere) = (stream.take(LISTENED_TO), sink());
+    tokio::select! {
+        // What it said is read even when it has to leave.
+        biased;
+        heard = copy(&mut words, &mut nowhere) => heard.map(drop),
+        _ = leave => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +155,8 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let server = listener.accept().await.unwrap().0;
         client.write_all(&[b'x'; 4096]).await.unwrap();
-        timeout(PATIENCE * 20, answer(server, "noon\n".to_owned())).await.unwrap().unwrap();
+        let (_stay, leave) = oneshot::channel();
+        timeout(PATIENCE * 20, answer(server, "noon\n".to_owned(), leave)).await.unwrap().unwrap();
         // All that it said was read, so nothing tears the line.
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
@@ -165,6 +176,30 @@ mod tests {
             let mut all = Vec::new();
             timeout(PATIENCE * 20, stream.read_to_end(&mut all)).await.unwrap().unwrap();
             assert_eq!(all.iter().filter(|byte| **byte == b'\n').count(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn beyond_those_that_dawdle_each_that_speaks_first_gets_its_whole_line_too() {
+        use std::io::{Read, Write};
+        let (_answering, at) = start().await;
+        let mut idle = Vec::new();
+        for _ in 0..DAWDLING {
+            let mut stream = TcpStream::connect(at).await.unwrap();
+            stream.read_exact(&mut [0]).await.unwrap();
+            idle.push(stream);
+        }
+        for _ in 0..20 {
+            // It has spoken before the server, which shares this thread, can accept it.
+            let mut client = std::net::TcpStream::connect(at).unwrap();
+            client.write_all(b"timestamp").unwrap();
+            let read = tokio::task::spawn_blocking(move || {
+                client.set_read_timeout(Some(PATIENCE * 20)).unwrap();
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).map(|_| answer)
+            });
+            let answer = read.await.unwrap().unwrap();
+            assert!(answer.starts_with("127.0.0.1:") && answer.ends_with('\n'), "{answer:?}");
         }
     }
 
