@@ -24,14 +24,17 @@ use crate::{Address, Answer, MessageError, Node, Request};
 ///
 /// # Cancel safety
 ///
-/// May be dropped at any time. The member may have let us in all the same.
+/// May be dropped at any time. Whoever gives up so, or after `within`, resets the connection: a member that has not read the request
+/// by then lets nobody in. It may have let us in before, all the same.
 pub async fn join(me: &Node, at: &Address, within: Duration) -> Result<Answer, JoinError> {
     let begin = Instant::now();
     let rest = || within.saturating_sub(begin.elapsed());
     let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {within:?}"));
     let connected = timeout(rest(), TcpStream::connect((at.host(), at.port()))).await;
-    let mut stream =
+    let stream =
         connected.unwrap_or_else(|_| Err(late())).map_err(|source| JoinError::Unreachable { source })?;
+    let mut asking = Asking { stream, answered: false };
+    let stream = &mut asking.stream;
 
     let failed = |source| ReadError::Connection { bytes: 0, source };
     // Now: nobody is at the other end any more once that has reset the connection.
@@ -41,8 +44,25 @@ pub async fn join(me: &Node, at: &Address, within: Duration) -> Result<Answer, J
     let sent = sent.unwrap_or_else(|_| Err(late()));
     sent.map_err(failed)?;
     // It stays open in this direction: there are programs that take a half-closed connection for a closed one.
-    let answer = Answer::parse(&read_object(&mut stream, rest()).await?)?;
+    let answer = Answer::parse(&read_object(stream, rest()).await?)?;
+    asking.answered = true;
     judge(me, answer, peer)
+}
+
+/// A connection whose end tells the member whether we still want to be let in: a reset says for certain that nobody waits for its
+/// answer any more.
+struct Asking {
+    stream: TcpStream,
+    answered: bool,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if !self.answered {
+            // Nothing can be done about an error, and nothing is lost: it is closed like any other.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
 }
 
 /// Why a node did not join, named for what it does next.

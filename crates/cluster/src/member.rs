@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::admission::{Admission, admit, admitted};
-use crate::reading::read_object;
+use crate::reading::{ReadError, read_object};
 use crate::trouble::{Throttle, Trouble, Turned};
 use crate::{Answer, Node, PATIENCE, Refusal, Request};
 
@@ -171,7 +171,13 @@ impl Desk {
     /// Reads a request and answers it. Gives why the joiner was refused, if it was; fails when nothing was answered.
     async fn receive(&self, stream: &mut TcpStream, peer: SocketAddr) -> Result<Option<Trouble>, Trouble> {
         let begin = Instant::now();
-        let joiner = Request::parse(&read_object(stream, self.limits.patience).await?)?.from;
+        let request = read_object(stream, self.limits.patience).await?;
+        // Who gave up while its request waited is nobody to remember. Only a reset says so for certain: who has closed its side
+        // may have closed that side alone, as `nc` does, and waits for the answer.
+        if let Ok(Some(source)) | Err(source) = stream.take_error() {
+            return Err(ReadError::Connection { bytes: request.len(), source }.into());
+        }
+        let joiner = Request::parse(&request)?.from;
         let node = joiner.clone().seen_from(peer.ip());
         // Before it is answered: whoever was told that it is a member is one.
         let (answer, trouble) = match remember(&self.members, &node, &self.limits) {

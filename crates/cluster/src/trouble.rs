@@ -28,7 +28,7 @@ pub struct Turned {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// It sent no object, and was hung up on.
+    /// It sent no object and was hung up on, or had given up when its object was read.
     #[error(transparent)]
     Read(#[from] ReadError),
 

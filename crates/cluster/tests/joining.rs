@@ -154,6 +154,32 @@ async fn an_old_program_that_ends_no_line_and_writes_a_port_as_a_number_joins() 
 }
 
 #[tokio::test]
+async fn a_joiner_that_gave_up_is_not_remembered_and_one_that_only_closed_its_side_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at: Address = listener.local_addr().unwrap().to_string().parse().unwrap();
+    // All of them wait: nobody accepts connections yet.
+    let error = join(&numbered(1), &at, Duration::from_millis(100)).await.unwrap_err();
+    assert!(matches!(error, JoinError::Unanswered { .. }), "{error:?}");
+    assert!(timeout(Duration::from_millis(100), join(&numbered(2), &at, BUSY)).await.is_err());
+    let mut half = TcpStream::connect((at.host(), at.port())).await.unwrap();
+    half.write_all(Request::new(&numbered(3), &at).line().as_bytes()).await.unwrap();
+    half.shutdown().await.unwrap();
+
+    let me = node(MAX_ID, &at.to_string());
+    let (member, turned) = Member::start(listener, me.clone(), Limits::default());
+    let mut master = Master { member, turned, node: me };
+    for _ in 0..2 {
+        let turned = master.next_turned().await;
+        assert!(
+            matches!(turned.why, Trouble::Read(ReadError::Connection { bytes: 100.., .. })),
+            "{turned:?}"
+        );
+    }
+    assert_eq!(Answer::parse(&hears(&mut half).await).unwrap().to, numbered(3));
+    master.knows(&[3]).await;
+}
+
+#[tokio::test]
 async fn of_two_objects_in_one_packet_the_first_counts_and_its_answer_arrives_whole() {
     let master = Master::start(Limits::default()).await;
     let line = |number| Request::new(&numbered(number), master.at()).line();
