@@ -1,20 +1,21 @@
 //! What keeps one node in existence, connection after connection.
 
+mod looking;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::claim::{Before, Claim, claim, sequence, sort_out};
+use crate::claim::{Before, Claim, claim};
 use crate::enlisted::{Enlisted, Wants};
 use crate::path::child;
 use crate::presence::{Name, Spec, Status};
 use crate::standing::Standing;
-use crate::{Backoff, Changed, Error, Kind, Link, Node, Op, Sessions, Stat, What};
+use crate::{Backoff, Error, Kind, Link, Node, Op, Sessions, Stat, What};
 
 /// How long a node without owner that took our place again is left there. Whoever makes it may do so without end, and is not
 /// to be fought at full speed; but a slip that is repeated some day is no such fight.
@@ -23,9 +24,6 @@ const OWNERLESS_PAUSE: Duration = Duration::from_secs(1);
 /// Within which time those who waited for the same node try to make it, each at its own moment: whoever is told of it
 /// before its own has nothing to try.
 const RUSH: Duration = Duration::from_millis(100);
-
-/// How long until somebody else's node that we may not read is looked at again.
-const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state of the task behind a [`Presence`](crate::Presence).
 pub(crate) struct Keeping {
@@ -55,9 +53,6 @@ enum End {
     Withdrawn,
     Replaced,
 }
-
-/// What was found at our path, and a watch that tells when that is not true any more.
-type Look = (Option<(String, Node)>, Changed);
 
 impl Keeping {
     pub(crate) fn new(
@@ -197,80 +192,6 @@ impl Keeping {
     fn wanted(&mut self) -> Option<Arc<[u8]>> {
         self.wants.has_changed().ok()?;
         self.wants.borrow_and_update().clone()
-    }
-
-    async fn look(&mut self, link: &Link, crowded: bool) -> Result<Look, Error> {
-        let directory = &self.spec.directory;
-        let never_tried = !self.tried.load(Ordering::SeqCst);
-        match &self.spec.name {
-            Name::Own(name) => {
-                let path = child(directory, name);
-                if crowded {
-                    let changed = link.watch_among(directory, &path).await?;
-                    // Most likely nothing is there, and making the node will tell.
-                    let node = if never_tried { None } else { link.get_soon(&path).await? };
-                    return Ok((node.map(|node| (path, node)), changed));
-                }
-                if never_tried {
-                    return Ok((None, Changed::new(std::future::pending())));
-                }
-                watched(link, path).await
-            }
-            Name::Contended(name) => watched_or_seen(link, child(directory, name)).await,
-            Name::Sequential(_) if never_tried => Ok((None, Changed::new(std::future::pending()))),
-            Name::Sequential(_) => self.look_by_prefix(link).await,
-        }
-    }
-
-    /// A sequential node is where it was. Only when an answer was lost it has to be looked for among all that bear its prefix, which
-    /// may be many and others'.
-    async fn look_by_prefix(&mut self, link: &Link) -> Result<Look, Error> {
-        if let Some((last, _)) = self.last.clone() {
-            let (there, changed) = watched(link, last).await?;
-            let owner = there.as_ref().and_then(|(_, node)| node.stat.owner);
-            match there {
-                Some(_) if owner == Some(link.id()) => return Ok((there, changed)),
-                // An earlier session's, which vanishes some time.
-                Some((path, _)) if owner.is_some_and(|owner| link.ours().contain(owner)) => {
-                    self.surplus(link, &path).await?;
-                }
-                _ => {}
-            }
-        }
-        if self.unsure {
-            let (mine, surplus) = self.named_like_ours(link).await?;
-            for path in surplus {
-                self.surplus(link, &path).await?;
-            }
-            self.unsure = false;
-            if let Some((path, _)) = mine {
-                return watched(link, path).await;
-            }
-        }
-        Ok((None, Changed::new(std::future::pending())))
-    }
-
-    /// Takes away what bears our prefix and is not the node that we keep.
-    async fn surplus(&self, link: &Link, path: &str) -> Result<(), Error> {
-        self.enlisted.give_up(path);
-        gone(link.delete(path, None).await)
-    }
-
-    async fn named_like_ours(&self, link: &Link) -> Result<(Option<(String, Node)>, Vec<String>), Error> {
-        let Name::Sequential(prefix) = &self.spec.name else { return Ok((None, Vec::new())) };
-        let names = match link.children(&self.spec.directory).await {
-            Err(Error::NoNode) => Vec::new(),
-            names => names?,
-        };
-        let numbered: Vec<_> =
-            names.iter().filter_map(|name| Some((sequence(name, prefix)?, name))).collect();
-        let paths: Vec<_> = numbered.iter().map(|(_, name)| child(&self.spec.directory, name)).collect();
-        let nodes = link.get_many(&paths).await?;
-        let named = numbered.into_iter().zip(paths).zip(nodes);
-        // What we may not read is somebody else's.
-        let there = named.filter_map(|(((sequence, _), path), node)| Some((sequence, path, node.ok()??)));
-        let there = there.collect();
-        Ok(sort_out(there, link.ours()))
     }
 
     /// Before anything is made: either a withdrawal sees that we tried, or we see the withdrawal.
@@ -423,28 +344,6 @@ enum Made {
     Unwatched,
     /// Something is in the way: look.
     NotYet,
-}
-
-async fn watched(link: &Link, path: String) -> Result<Look, Error> {
-    let (node, changed) = link.watch_node(&path).await?;
-    Ok((node.map(|node| (path, node)), changed))
-}
-
-/// The same for a node that others may have: it has to be known that it is there and not ours, and what it says has not. What we may not
-/// read is not ours. Servers may not tell of its end either, so it is looked at again and again.
-async fn watched_or_seen(link: &Link, path: String) -> Result<Look, Error> {
-    match watched(link, path.clone()).await {
-        Err(Error::Rejected { .. }) => {
-            let unknown = Stat { czxid: 0, mzxid: 0, version: -1, created_at: 0, owner: None, children: 0 };
-            let stat = match link.exists(&path).await {
-                Err(Error::Rejected { .. }) => Some(unknown),
-                stat => stat?,
-            };
-            let again = sleep(UNREADABLE_PAUSE).map(|()| Some(What::Changed));
-            Ok((stat.map(|stat| (path, Node { data: Vec::new(), stat })), Changed::new(again)))
-        }
-        looked => looked,
-    }
 }
 
 /// A node that is not there has been deleted.
