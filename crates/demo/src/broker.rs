@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// How long it may take to listen: milliseconds on an idle machine.
@@ -49,7 +48,7 @@ impl Mosquitto {
             let folder = tempfile::Builder::new().prefix("mosquitto-").tempdir()?;
             // As whoever we are: the kernel would not end it with us once it has become somebody else.
             let config = format!(
-                "listener {port} 127.0.0.1\npersistence false\nuser root\nset_tcp_nodelay true\nlog_dest stderr\nlog_type error\n{lines}"
+                "listener {port} 127.0.0.1\npersistence false\nuser root\nset_tcp_nodelay true\nlog_dest stderr\nlog_type error\nlog_type information\n{lines}"
             );
             std::fs::write(folder.path().join("mosquitto.conf"), config)?;
             let mut broker = Self { port, program: program.clone(), folder, running: None };
@@ -81,15 +80,15 @@ impl Mosquitto {
         command.arg("-c").arg(folder.join("mosquitto.conf"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
         let running = self.running.insert(Running::start(command)?);
+        // By its own word: somebody else may listen there, and answer before ours has found that out.
         let up = async {
-            while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
+            while !std::fs::read_to_string(&log)?.lines().any(|line| line.ends_with(" running")) {
                 if running.has_ended() {
                     bail!("it ended");
                 }
                 sleep(LOOK).await;
             }
-            // Somebody else may listen there.
-            if running.has_ended() { bail!("it ended, and the port is somebody else's") } else { Ok(()) }
+            Ok(())
         };
         let up =
             timeout(UP_WITHIN, up).await.unwrap_or_else(|_| bail!("it does not listen within {UP_WITHIN:?}"));
@@ -146,8 +145,8 @@ fn find() -> anyhow::Result<PathBuf> {
     found.context("there is no Mosquitto on this machine: scripts/setup.sh mosquitto (on Debian: apt-get install mosquitto)")
 }
 
-/// A port on which nobody listened a moment ago.
-fn free_port() -> anyhow::Result<u16> {
+/// A port on which nobody listened a moment ago, and that no connection is given as its own.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))).ok();
     let listener = (0..100).find_map(listen).context("no port is free")?;
     Ok(listener.local_addr()?.port())

@@ -4,7 +4,12 @@
 
 mod common;
 
-use self::common::{Running, demo, run, stderr, stdout};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, test_kill_process};
+use tokio::time::{sleep, timeout};
+
+use self::common::{PATIENCE, Running, demo, run, stderr, stdout};
 
 #[tokio::test]
 async fn all_four_are_shown_and_hold() {
@@ -20,13 +25,31 @@ async fn all_four_are_shown_and_hold() {
 }
 
 #[tokio::test]
-async fn whoever_stops_it_leaves_nothing_behind() {
-    let mut legacy = Running::start(demo(["legacy"]));
-    let line = legacy.line(|line| line.contains("one of ours is registered at ")).await;
-    assert!(line.contains("/go_servers/"), "{line}");
-    let zookeeper = legacy.said[0].rsplit(' ').next().unwrap().to_owned();
-    legacy.signal(rustix::process::Signal::INT);
-    let ended = legacy.end().await;
-    assert_eq!(ended.status.code(), Some(130));
-    assert!(tokio::net::TcpStream::connect(&zookeeper).await.is_err(), "its ZooKeeper is there still");
+async fn however_it_ends_nothing_is_left_behind() {
+    for signal in [Signal::INT, Signal::KILL] {
+        let mut legacy = Running::start(demo(["legacy"]));
+        // ZooKeeper, Mosquitto and three servers are there then, and nodes were before.
+        legacy.line(|line| line.contains("3 instances are registered without an address")).await;
+        let children = descendants(legacy.pid());
+        assert!(children.len() >= 5, "{children:?}");
+        legacy.signal(signal);
+        let ended = legacy.end().await;
+        assert_eq!(ended.status.code(), if signal == Signal::INT { Some(130) } else { None });
+        let gone = async {
+            while children.iter().any(|child| test_kill_process(*child).is_ok()) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{children:?} are not all gone"));
+    }
+}
+
+/// The processes that this one has started, as the kernel lists them.
+fn descendants(of: Pid) -> Vec<Pid> {
+    let mut found = Vec::new();
+    for thread in std::fs::read_dir(format!("/proc/{}/task", of.as_raw_nonzero())).unwrap() {
+        let list = std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default();
+        found.extend(list.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()));
+    }
+    found
 }

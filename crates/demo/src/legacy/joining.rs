@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::stage::{Stage, all_end_well, said_after};
+use crate::broker::free_port;
 use crate::player::Player;
 
 pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
@@ -22,7 +23,7 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
             0 => said_after(&mut node, "starts as the master")
                 .await
                 .map(|_| "it starts as the master".to_owned()),
-            _ => said_after(&mut node, "joined the cluster by ").await.map(|by| format!("it joined by {by}")),
+            _ => said_after(&mut node, "joined the cluster by ").await.map(|by| format!("joined by {by}")),
         }?;
         stage.say(&format!("  {told}"))?;
         nodes.push(node);
@@ -37,9 +38,12 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
 
 /// Three ports that nobody has just now.
 fn free_ports() -> anyhow::Result<[u16; 3]> {
-    let bind = || std::net::TcpListener::bind("127.0.0.1:0");
-    let held = [bind()?, bind()?, bind()?];
-    Ok([held[0].local_addr()?.port(), held[1].local_addr()?.port(), held[2].local_addr()?.port()])
+    loop {
+        let [one, two, three] = [free_port()?, free_port()?, free_port()?];
+        if one != two && two != three && three != one {
+            return Ok([one, two, three]);
+        }
+    }
 }
 
 async fn old_node_joins(cluster: &str) -> anyhow::Result<String> {
