@@ -82,7 +82,7 @@ impl Exchange {
 
     /// Counts what is here already, and disconnects.
     pub(super) async fn close(mut self) -> Ignored {
-        while let Some(message) = self.link.ready() {
+        for message in self.link.ready() {
             self.take(&message, Asked::Nobody);
         }
         self.link.close().await;

@@ -155,9 +155,9 @@ impl Link {
         }
     }
 
-    /// A message that is here already.
-    pub(crate) fn ready(&mut self) -> Option<Message> {
-        self.came.try_recv().ok()
+    /// The messages that are here already: no more than may wait for us, however fast others come meanwhile.
+    pub(crate) fn ready(&mut self) -> Vec<Message> {
+        std::iter::from_fn(|| self.came.try_recv().ok()).take(WAITING).collect()
     }
 
     /// How many messages came faster than they were taken, and are lost.
@@ -167,10 +167,16 @@ impl Link {
 
     /// Sends what is to be sent and disconnects, unless that takes long.
     pub(crate) async fn close(mut self) {
-        let is_there = self.state.borrow().is_listening();
-        if is_there && self.sender.0.send(Order::Goodbye).await.is_ok() {
-            let _ = timeout(GOODBYE, &mut self.task).await;
+        if !self.state.borrow().is_listening() {
+            return;
         }
+        // Where a broker takes nothing, there may never be room for it.
+        let goodbye = async {
+            if self.sender.0.send(Order::Goodbye).await.is_ok() {
+                let _ = (&mut self.task).await;
+            }
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
     }
 }
 
@@ -322,6 +328,34 @@ mod tests {
             assert_eq!(state.is_settling(since + Duration::from_secs(after)), settling, "{returned} {after}");
         }
         assert!(!State::Away { why: None }.is_settling(since));
+    }
+
+    /// A link whose broker takes nothing, and its queue of orders and of messages.
+    fn stuck(room: usize) -> (Link, mpsc::Receiver<Order>, mpsc::Sender<Message>) {
+        let (orders, ordered) = mpsc::channel(room);
+        let (_, state) = watch::channel(State::Listening { since: Instant::now(), returned: false });
+        let (tell_message, came) = mpsc::channel(2 * WAITING);
+        let task = tokio::spawn(std::future::pending());
+        let link = Link { sender: Sender(orders), state, came, overrun: Arc::default(), task };
+        (link, ordered, tell_message)
+    }
+
+    #[tokio::test]
+    async fn a_goodbye_that_there_is_no_room_for_is_not_waited_for_for_ever() {
+        let (link, _ordered, _) = stuck(1);
+        assert!(link.sender().post("t".to_owned(), Vec::new()));
+        timeout(Duration::from_secs(20), link.close()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_more_is_taken_at_once_than_may_wait() {
+        let (mut link, _ordered, tell) = stuck(1);
+        for _ in 0..2 * WAITING {
+            tell.try_send(Message { topic: "t".to_owned(), bytes: Vec::new() }).unwrap();
+        }
+        assert_eq!(link.ready().len(), WAITING);
+        assert_eq!(link.ready().len(), WAITING);
+        assert_eq!(link.ready().len(), 0);
     }
 
     #[tokio::test]

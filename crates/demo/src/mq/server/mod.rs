@@ -109,9 +109,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             server.say(&Event::Deregistered);
             server.meanwhile(&mut link, sleep(FAREWELL)).await;
         }
-        while let Some(message) = link.ready() {
-            server.receive(&message);
-        }
+        // Whoever still asks would be answered as long as there are such, and we never ended.
+        server.sender.unsubscribe(topics.requests());
+        link.ready().iter().for_each(|message| server.receive(message));
         if !server.meanwhile(&mut link, ending::close(keeper)).await {
             warn!("ZooKeeper cannot be reached: what we registered there expires");
         }
