@@ -11,6 +11,12 @@ const MAX_CLIENT: usize = 128;
 /// The group that shares the hellos of a service: each is received by one of its instances.
 const GROUP: &str = "headkeeper";
 
+/// The level below the topic of a service where hellos go.
+const HELLO: &str = "hello";
+
+/// The level below the topic of a service where answers go, each client having one below it.
+const REPLIES: &str = "replies";
+
 /// The topics of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Topics(String);
@@ -18,12 +24,15 @@ pub(crate) struct Topics(String);
 impl Topics {
     /// What a service uses whose topic is this.
     pub(crate) fn parse(topic: &str) -> Result<Self, String> {
-        let is_level = |level: &str| !level.is_empty() && is_plain(level);
-        if topic.len() <= MAX_TOPIC && !topic.starts_with('$') && topic.split('/').all(is_level) {
+        // Below a service's own topic these are taken: what is sent there its instances hear as hellos, and its clients as answers.
+        let is_level = |level: &str| !level.is_empty() && level != REPLIES && is_plain(level);
+        let is_hello = topic.rsplit('/').next() == Some(HELLO);
+        if topic.len() <= MAX_TOPIC && !topic.starts_with('$') && !is_hello && topic.split('/').all(is_level)
+        {
             return Ok(Self(topic.to_owned()));
         }
         Err(format!(
-            "accepted: a topic of 1-{MAX_TOPIC} bytes, as in jobs or berlin/jobs: no empty level, no +, # or control character, and no $ at its beginning"
+            "accepted: a topic of 1-{MAX_TOPIC} bytes, as in jobs or berlin/jobs: no empty level and none that is called {REPLIES}, no +, # or character that is none, no $ at its beginning, and no {HELLO} as its last level"
         ))
     }
 
@@ -41,7 +50,7 @@ impl Topics {
 
     /// Where hellos go.
     pub(crate) fn hello(&self) -> String {
-        format!("{}/hello", self.0)
+        format!("{}/{HELLO}", self.0)
     }
 
     /// What an instance subscribes to so that each hello is received by one of them.
@@ -51,22 +60,26 @@ impl Topics {
 
     /// Where the answers to this client go.
     pub(crate) fn replies(&self, client: &str) -> String {
-        format!("{}/replies/{client}", self.0)
+        format!("{}/{REPLIES}/{client}", self.0)
     }
 
     /// Whether answers may be sent there: to a client of this service and nowhere else, or anybody could make an instance say
-    /// things on any topic.
+    /// things on any topic. A broker may hang up on whoever sends to a topic with a character that it does not like, and which
+    /// ones these are brokers do not agree on: what stands for the client is visible ASCII.
     pub(crate) fn may_reply_to(&self, topic: &str) -> bool {
         let client = topic.strip_prefix(&*self.0).and_then(|rest| rest.strip_prefix("/replies/"));
         client.is_some_and(|client| {
-            (1..=MAX_CLIENT).contains(&client.len()) && is_plain(client) && !client.contains('/')
+            (1..=MAX_CLIENT).contains(&client.len())
+                && client.bytes().all(|byte| byte.is_ascii_graphic() && !b"+#/".contains(&byte))
         })
     }
 }
 
 /// Whether it stands for itself in a topic.
 fn is_plain(text: &str) -> bool {
-    !text.contains(|c: char| matches!(c, '+' | '#' | '\u{feff}' | '\u{fffd}'..='\u{ffff}') || c.is_control())
+    // The last two of every plane are no characters, like those of the block.
+    let is_none = |c: char| matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
+    !text.contains(|c: char| matches!(c, '+' | '#' | '\u{feff}' | '\u{fffd}') || c.is_control() || is_none(c))
 }
 
 #[cfg(test)]
@@ -75,12 +88,36 @@ mod tests {
 
     #[test]
     fn a_topic_has_levels_that_stand_for_themselves() {
-        for topic in ["jobs", "berlin/jobs", "größe", "a$b", &"t".repeat(255)] {
+        for topic in
+            ["jobs", "berlin/jobs", "größe", "a$b", "hello/jobs", "hello2", "jobs/replies2", &"t".repeat(255)]
+        {
             assert_eq!(Topics::parse(topic).unwrap().requests(), topic);
         }
-        for topic in
-            ["", "/jobs", "jobs/", "a//b", "jobs/#", "+", "a+b", "$SYS", "a\0b", "a\nb", &"t".repeat(256)]
-        {
+        for topic in [
+            "",
+            "/jobs",
+            "jobs/",
+            "a//b",
+            "jobs/#",
+            "+",
+            "a+b",
+            "$SYS",
+            "a\0b",
+            "a\nb",
+            "a\u{fdd0}",
+            "a\u{fdef}",
+            "a\u{fffe}",
+            "a\u{ffff}",
+            "a\u{1fffe}",
+            "a\u{10ffff}",
+            "hello",
+            "jobs/hello",
+            "replies",
+            "jobs/replies",
+            "jobs/replies/c1",
+            "replies/jobs",
+            &"t".repeat(256),
+        ] {
             assert!(Topics::parse(topic).unwrap_err().contains("accepted"), "{topic:?}");
         }
         let service = |name| Topics::of(&ServiceName::parse(name).unwrap());
@@ -101,7 +138,7 @@ mod tests {
     #[test]
     fn answers_go_to_clients_of_the_service_alone() {
         let topics = Topics::parse("jobs").unwrap();
-        for topic in [topics.replies("c1"), topics.replies(&"c".repeat(128)), topics.replies("größe-1_2")] {
+        for topic in [topics.replies("c1"), topics.replies(&"c".repeat(128)), topics.replies("!-1_2~")] {
             assert!(topics.may_reply_to(&topic), "{topic}");
         }
         let long = topics.replies(&"c".repeat(129));
@@ -117,6 +154,15 @@ mod tests {
             "jobs/replies/a/",
             "jobs/replies/a\0",
             "jobs/replies/a\n",
+            "jobs/replies/a b",
+            "jobs/replies/a\x7f",
+            "jobs/replies/größe",
+            "jobs/replies/a\u{fdd0}",
+            "jobs/replies/a\u{fdef}",
+            "jobs/replies/a\u{fffe}",
+            "jobs/replies/a\u{ffff}",
+            "jobs/replies/a\u{1fffe}",
+            "jobs/replies/a\u{10ffff}",
             "jobs2/replies/a",
             "job/replies/a",
             "/jobs/replies/a",

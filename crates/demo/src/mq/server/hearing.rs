@@ -72,7 +72,7 @@ fn reply(
     }
     if !topics.may_reply_to(&reply_to) {
         return Err(format!(
-            "its reply_to is no topic of a client of this service; accepted: {}",
+            "its reply_to is no topic of a client of this service; accepted: {}, CLIENT being visible ASCII without /, + and #",
             topics.replies("CLIENT")
         ));
     }
