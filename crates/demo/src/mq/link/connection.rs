@@ -17,8 +17,10 @@ use tokio::time::timeout;
 use super::{Ended, Message, Order, Published, State};
 use crate::output::brief;
 
-/// After so long without anything, not even the answer to a ping, nothing will come any more.
+/// After so long without anything, not even the answer to a ping, nothing will come any more; where the broker wants fewer pings,
+/// after the time of so many of them.
 const SILENCE: Duration = Duration::from_secs(15);
+const PINGS: u32 = 3;
 
 /// Messages of ours that the broker has not taken yet.
 #[derive(Default)]
@@ -40,14 +42,20 @@ pub(super) struct Receiving<'a> {
 
 impl Receiving<'_> {
     pub(super) async fn run(&self, mut events: EventLoop, mut listens: impl FnMut()) -> Ended {
+        let mut silence = SILENCE;
         loop {
-            let event = match timeout(SILENCE, events.poll()).await {
+            let event = match timeout(silence, events.poll()).await {
                 Ok(Ok(event)) => event,
                 Ok(Err(error)) => return Ended::Lost(reason(&error)),
                 Err(_) => return Ended::Lost("it says nothing any more".to_owned()),
             };
             match event {
-                Event::Incoming(Packet::ConnAck(_)) => {
+                Event::Incoming(Packet::ConnAck(accepted)) => {
+                    let keep_alive = accepted.properties.and_then(|properties| properties.server_keep_alive);
+                    match longest_silence(keep_alive) {
+                        Some(longest) => silence = longest,
+                        None => return Ended::Lost("it wants no pings, which this program needs".to_owned()),
+                    }
                     let filters = self.filters.iter().map(filter);
                     if self.client.try_subscribe_many(filters).is_err() {
                         return Ended::Lost("the subscriptions cannot be sent".to_owned());
@@ -126,6 +134,16 @@ fn lock(untaken: &Mutex<Untaken>) -> std::sync::MutexGuard<'_, Untaken> {
     untaken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How long nothing at all may come from a broker that wants a ping so often, in seconds; `None`: it wants none, and then nobody would
+/// notice when it is gone.
+fn longest_silence(keep_alive: Option<u16>) -> Option<Duration> {
+    match keep_alive {
+        None => Some(SILENCE),
+        Some(0) => None,
+        Some(seconds) => Some((PINGS * Duration::from_secs(seconds.into())).max(SILENCE)),
+    }
+}
+
 /// A subscription to what is said from now on. What a broker retained somebody said to others, long ago perhaps.
 fn filter(path: &String) -> Filter {
     Filter { retain_forward_rule: RetainForwardRule::Never, ..Filter::new(path, QoS::AtLeastOnce) }
@@ -145,5 +163,23 @@ fn reason(error: &ConnectionError) -> String {
         ConnectionError::MqttState(StateError::ConnectionAborted) => "it hung up".to_owned(),
         ConnectionError::NotConnAck(_) => "what listens there is no broker of MQTT 5".to_owned(),
         other => brief(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_that_wants_fewer_pings_may_be_silent_for_longer() {
+        for (keep_alive, expected) in [
+            (None, Some(15)),
+            (Some(0), None),
+            (Some(1), Some(15)),
+            (Some(5), Some(15)),
+            (Some(60), Some(180)),
+        ] {
+            assert_eq!(longest_silence(keep_alive), expected.map(Duration::from_secs), "{keep_alive:?}");
+        }
     }
 }
