@@ -350,6 +350,102 @@ async fn after_a_restart_of_the_broker_servers_listen_again_and_are_found() {
 }
 
 #[tokio::test]
+async fn after_a_restart_of_the_broker_a_client_with_little_patience_blames_nobody_and_sticks_to_its_server()
+{
+    let mut site = Site::start().await;
+    let servers = site.servers().await;
+    let mut client = site.client(&["--requests", "0", "--interval", "20ms"]);
+    let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
+    for _ in 0..3 {
+        site.broker.stop();
+        sleep(Duration::from_millis(300)).await;
+        site.broker.start_again().await.unwrap();
+        let mut answered = 0;
+        while answered < 20 {
+            let line = client.event(|_| true).await;
+            assert_eq!(line["refused"], json!([]), "{line}");
+            // A request may fail: the broker was away for longer than the client waits.
+            if line["error"].is_null() {
+                assert_eq!(line["answered"], first, "{line}");
+                answered += 1;
+            }
+        }
+    }
+    client.signal(Signal::INT);
+    client.end().await;
+    counts(servers).await;
+}
+
+#[tokio::test]
+async fn where_nobody_listens_the_request_fails_with_that_reason_and_no_instance_is_blamed() {
+    let site = Site::start().await;
+    counts(vec![site.server("a", &[]).await]).await;
+    let truth = site.zk.truth().await;
+    for code in ["deaf", "deaf2"] {
+        let path = format!("/headkeeper/jobs/instances/{code}");
+        let data = json!({ "server_unique_code": code }).to_string();
+        truth.session.create(&path, data.as_bytes(), zk_session::Kind::Ephemeral).await.unwrap();
+    }
+    site.registered(&["deaf", "deaf2"]).await;
+    for flags in [
+        &["--requests", "2", "--interval", "0s", "--timeout", "1s"][..],
+        &["--hello", "--requests", "2", "--timeout", "1s"],
+    ] {
+        let output = run(site.program("mq-client", flags)).await;
+        let lines: Vec<Value> = stdout(&output).lines().map(json).collect();
+        assert_eq!(output.status.code(), Some(1), "{lines:?}");
+        for line in &lines[..2] {
+            assert_eq!(line["error"], "nobody listens on the topic for 1s", "{line}");
+            assert_eq!(line["refused"], json!([]), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_who_says_hello_by_ever_new_codes_and_never_answers_is_given_up() {
+    let site = Site::start().await;
+    let mut liar = Somebody::listening(&site.broker, "liar", "jobs/hello").await;
+    // Nobody answers there, and the broker need not say so.
+    let _silent = Somebody::listening(&site.broker, "silent", "jobs").await;
+    let liar_at_work = tokio::spawn(async move {
+        let mut said = 0;
+        while let Some(hello) = liar.answers.recv().await {
+            let answer = json!({ "serveruniquecode": said.to_string(), "id": hello["id"], "body": "" });
+            liar.say(hello["reply_to"].as_str().unwrap(), answer.to_string()).await;
+            said += 1;
+        }
+    });
+    let flags = ["--hello", "--requests", "1", "--timeout", "200ms"];
+    let output = run(site.program("mq-client", &flags)).await;
+    let line = json(stdout(&output).lines().next().unwrap());
+    assert_eq!(line["error"], "nobody else says hello", "{line}");
+    assert_eq!(line["refused"].as_array().unwrap().len(), 5, "{line}");
+    liar_at_work.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_is_flooded_ends_all_the_same() {
+    let site = Site::start().await;
+    let mut server = site.server("a", &[]).await;
+    let mut floods = Vec::new();
+    for name in ["s", "t", "u"] {
+        let somebody = Somebody::listening(&site.broker, name, "elsewhere").await;
+        floods.push(tokio::spawn(async move {
+            let bytes = request("a", "1", "jobs/replies/s");
+            while somebody.client.publish("jobs", QoS::AtMostOnce, false, bytes.clone()).await.is_ok() {}
+        }));
+    }
+    for _ in 0..200 {
+        server.event(|event| event["event"] == "answered").await;
+    }
+    server.signal(Signal::TERM);
+    let ended = timeout(Duration::from_secs(6), server.end()).await.unwrap();
+    assert!(ended.status.success());
+    floods.iter().for_each(tokio::task::JoinHandle::abort);
+    site.registered(&[]).await;
+}
+
+#[tokio::test]
 async fn a_request_that_the_broker_never_took_fails_with_that_reason_and_blames_nobody() {
     let mut site = Site::start().await;
     let server = site.server("a", &[]).await;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use proto::accepts;
+use proto::{MAX_CODE, accepts};
 use serde::Serialize;
 
 use super::super::message::Answer;
@@ -98,8 +98,8 @@ impl Answers {
         };
         let from_whom = match asked {
             Asked::Instance(code) => accepts(code, &answer.code),
-            // Nothing could be sent to an empty code.
-            Asked::Anybody => !answer.code.is_empty(),
+            // Nothing could be sent to any other code.
+            Asked::Anybody => (1..=MAX_CODE).contains(&answer.code.len()),
             Asked::Nobody => false,
         };
         match () {
@@ -148,6 +148,9 @@ mod tests {
         answers.next_id();
         assert_eq!(answers.kind(&answer("c-3", "a"), Asked::Nobody), Kind::Late, "it was given up");
         assert_eq!(answers.kind(&answer("c-3", ""), Asked::Anybody), Kind::Foreign);
+        let long = "c".repeat(MAX_CODE);
+        assert_eq!(answers.kind(&answer("c-3", &long), Asked::Anybody), Kind::Awaited);
+        assert_eq!(answers.kind(&answer("c-3", &format!("{long}c")), Asked::Anybody), Kind::Foreign);
         assert!(answers.take(&answer("c-3", "anybody"), Asked::Anybody));
     }
 

@@ -27,6 +27,15 @@ pub(super) enum Why {
     Instance(String),
 }
 
+/// How far a question got.
+#[derive(Debug, Default)]
+struct Course {
+    /// How messages reached us when the broker took it first, and when that was.
+    taken: Option<(State, Instant)>,
+    /// Whether nobody listened when the broker took it last.
+    nobody_listens: bool,
+}
+
 /// Our side of the topics.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -93,37 +102,40 @@ impl Exchange {
     /// connection ends meanwhile, for either of them can have been lost with it, and while others may not be back yet.
     async fn answered(&mut self, topic: String, bytes: Vec<u8>, asked: Asked<'_>) -> Result<Answer, Why> {
         let mut deadline = Instant::now() + self.patience;
-        let mut heard = false;
+        let mut course = Course::default();
         loop {
-            let sent = timeout_at(deadline, self.sent(&topic, &bytes)).await;
-            match sent {
-                Ok(Ok(())) => {}
+            let sent = timeout_at(deadline, self.sent(&topic, &bytes, &mut course.nobody_listens)).await;
+            let on = match sent {
+                Ok(Ok(on)) => on,
                 Ok(Err(why)) => return Err(Why::Broker(why)),
-                Err(_) => return Err(self.too_late(heard)),
-            }
-            if !heard {
-                heard = true;
-                deadline = Instant::now() + self.patience;
-            }
+                Err(_) => return Err(self.too_late(&course)),
+            };
             let now = Instant::now();
-            let settling = self.state.borrow().is_settling(now);
-            let until = if settling { deadline.min(now + ONCE_MORE) } else { deadline };
-            match timeout_at(until, self.answer(asked)).await {
+            if course.taken.is_none() {
+                course.taken = Some((on.clone(), now));
+                deadline = now + self.patience;
+            }
+            let until = if on.is_settling(now) { deadline.min(now + ONCE_MORE) } else { deadline };
+            match timeout_at(until, self.answer(asked, &on)).await {
                 Ok(Some(answer)) => return Ok(answer),
                 // The connection ended.
                 Ok(None) => {}
                 Err(_) if until < deadline => {}
-                Err(_) => return Err(self.too_late(heard)),
+                Err(_) => return Err(self.too_late(&course)),
             }
         }
     }
 
-    /// Sends it until the broker has it and somebody listens.
-    async fn sent(&mut self, topic: &str, bytes: &[u8]) -> Result<(), String> {
+    /// Sends it until the broker has it and somebody listens: how messages reached us when it was sent. `nobody_listens` is what the
+    /// broker said last.
+    async fn sent(&mut self, topic: &str, bytes: &[u8], nobody_listens: &mut bool) -> Result<State, String> {
         loop {
             self.link.listening().await;
-            match self.sender.publish(topic.to_owned(), bytes.to_vec()).await {
-                Published::Taken => return Ok(()),
+            let on = self.state.borrow().clone();
+            let published = self.sender.publish(topic.to_owned(), bytes.to_vec()).await;
+            *nobody_listens = published == Published::NobodyListens;
+            match published {
+                Published::Taken => return Ok(on),
                 Published::NobodyListens => sleep(AGAIN).await,
                 Published::Interrupted => {}
                 Published::Refused(why) => return Err(why),
@@ -131,11 +143,11 @@ impl Exchange {
         }
     }
 
-    /// Waits for the answer, or for the end of the connection.
-    async fn answer(&mut self, asked: Asked<'_>) -> Option<Answer> {
+    /// Waits for the answer, or for the end of the connection that the question was sent on: also when another one has followed it.
+    async fn answer(&mut self, asked: Asked<'_>, on: &State) -> Option<Answer> {
         let mut state = self.state.clone();
         let away = async move {
-            let _ = state.wait_for(|state| !state.is_listening()).await;
+            let _ = state.wait_for(|state| state != on).await;
         };
         let mut away = std::pin::pin!(away);
         loop {
@@ -160,9 +172,9 @@ impl Exchange {
         }
     }
 
-    fn too_late(&self, heard: bool) -> Why {
+    fn too_late(&self, course: &Course) -> Why {
         let (state, patience) = (self.state.borrow().clone(), self.patience);
-        match (blame(heard, state.is_listening()), state) {
+        match (blame(course.taken.as_ref(), &state), state) {
             (Blame::Instance, _) => Why::Instance(format!("no answer within {patience:?}")),
             (Blame::Broker, State::Away { why: Some(why) }) => {
                 Why::Broker(format!("the broker is away for more than {patience:?}: {why}"))
@@ -170,8 +182,15 @@ impl Exchange {
             (Blame::Broker, State::Away { why: None }) => {
                 Why::Broker(format!("no connection to the broker within {patience:?}"))
             }
+            // All instances of the service listen there.
+            (Blame::Broker, State::Listening { .. }) if course.nobody_listens => {
+                Why::Broker(format!("nobody listens on the topic for {patience:?}"))
+            }
+            (Blame::Broker, State::Listening { .. }) if course.taken.is_none() => {
+                Why::Broker(format!("the broker did not take it within {patience:?}"))
+            }
             (Blame::Broker, State::Listening { .. }) => {
-                Why::Instance(format!("nobody listens on the topic for {patience:?}"))
+                Why::Broker(format!("no answer within {patience:?}, and the broker was away"))
             }
         }
     }

@@ -11,8 +11,8 @@ use super::exchange::{Exchange, Why};
 use super::sticking::{Next, is_there, next};
 use crate::output::{complain, shown};
 
-/// So often is hello said for one request, when those who say it are the ones who did not answer.
-const HELLOS: u32 = 5;
+/// So often is hello said for one request: whoever says it, and by whatever code, need not answer.
+pub(super) const HELLOS: u32 = 5;
 
 /// Where the code comes from.
 pub(super) enum Finding<'a> {
@@ -35,17 +35,18 @@ pub(super) struct Discovered<'a> {
 }
 
 impl Finding<'_> {
-    /// The code that the request goes to next, or why there is none.
+    /// The code that the request goes to next, or why there is none. `hellos`: how often hello may still be said for it.
     pub(super) async fn whom(
         &mut self,
         exchange: &mut Exchange,
         tried: &HashSet<String>,
+        hellos: &mut u32,
     ) -> Result<String, String> {
         match self {
             Self::Discovery(discovered) => discovered.whom(exchange, tried).await,
             Self::Hello(Some(code)) => Ok(code.clone()),
             Self::Hello(stuck_to) => {
-                let code = greet(exchange, tried).await?;
+                let code = greet(exchange, tried, hellos).await?;
                 Ok(stuck_to.insert(code).clone())
             }
         }
@@ -121,8 +122,9 @@ impl Discovered<'_> {
 }
 
 /// The code of somebody who was not tried.
-async fn greet(exchange: &mut Exchange, tried: &HashSet<String>) -> Result<String, String> {
-    for _ in 0..HELLOS {
+async fn greet(exchange: &mut Exchange, tried: &HashSet<String>, hellos: &mut u32) -> Result<String, String> {
+    while *hellos > 0 {
+        *hellos -= 1;
         match exchange.greet().await {
             Ok(answer) if !tried.contains(&answer.code) => return Ok(answer.code),
             Ok(_) | Err(Why::Instance(_)) => {}

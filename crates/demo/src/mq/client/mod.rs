@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use zk_session::Sessions;
 
 use self::exchange::{Exchange, Why};
-use self::finding::{Discovered, Finding};
+use self::finding::{Discovered, Finding, HELLOS};
 use self::outcome::{Outcome, Summary};
 use super::Flags;
 use super::at::Login;
@@ -216,9 +216,9 @@ impl Asking<'_> {
 /// Sends a request to the one before, and else to one after the other until one answers or nobody is left.
 async fn send(number: u64, exchange: &mut Exchange, finding: &mut Finding<'_>) -> Outcome {
     let begin = Instant::now();
-    let (mut tried, mut refused) = (HashSet::new(), Vec::new());
+    let (mut tried, mut refused, mut hellos) = (HashSet::new(), Vec::new(), HELLOS);
     let answered = loop {
-        let code = match finding.whom(exchange, &tried).await {
+        let code = match finding.whom(exchange, &tried, &mut hellos).await {
             Ok(code) => code,
             Err(why) => break Err(why),
         };

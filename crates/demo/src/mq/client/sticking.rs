@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 
 use loadbalance::Instances;
+use tokio::time::Instant;
+
+use super::super::link::State;
 
 /// Whom a request goes to next.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,15 +44,23 @@ pub(super) enum Blame {
     Instance,
 }
 
-/// Whose fault it is that no answer came in time: `taken`, whether the broker took the request; `connected`, whether an answer could
-/// reach us at the end.
-pub(super) fn blame(taken: bool, connected: bool) -> Blame {
-    if taken && connected { Blame::Instance } else { Blame::Broker }
+/// Whose fault it is that no answer came in time: `taken`, how messages reached us when the broker took the request and when that was;
+/// `now`, how they reach us at the end.
+///
+/// An instance is blamed when it had all the time, on one connection of ours, and could be expected to be back at the broker.
+pub(super) fn blame(taken: Option<&(State, Instant)>, now: &State) -> Blame {
+    match taken {
+        Some((state, at)) if state.is_listening() && state == now && !state.is_settling(*at) => {
+            Blame::Instance
+        }
+        _ => Blame::Broker,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use proto::{Instance, InstanceId, NodeData};
 
@@ -89,13 +100,27 @@ mod tests {
 
     #[test]
     fn an_instance_is_blamed_only_when_the_broker_did_its_part() {
-        for (taken, connected, expected) in [
-            (true, true, Blame::Instance),
-            (true, false, Blame::Broker),
-            (false, true, Blame::Broker),
-            (false, false, Blame::Broker),
+        let since = Instant::now();
+        let later = |seconds| since + Duration::from_secs(seconds);
+        let (calm, returned) =
+            (State::Listening { since, returned: false }, State::Listening { since, returned: true });
+        let (away, again) = (State::Away { why: None }, State::Listening { since: later(9), returned: true });
+        for (taken, now, expected) in [
+            (Some((&calm, 0)), &calm, Blame::Instance),
+            (Some((&returned, 3)), &returned, Blame::Instance),
+            // Others may not have been back yet.
+            (Some((&returned, 2)), &returned, Blame::Broker),
+            (Some((&calm, 0)), &away, Blame::Broker),
+            // It was away meanwhile, however short that was.
+            (Some((&calm, 0)), &again, Blame::Broker),
+            (Some((&away, 0)), &away, Blame::Broker),
+            (Some((&away, 0)), &calm, Blame::Broker),
+            (None, &calm, Blame::Broker),
+            (None, &returned, Blame::Broker),
+            (None, &away, Blame::Broker),
         ] {
-            assert_eq!(blame(taken, connected), expected, "{taken} {connected}");
+            let taken = taken.map(|(state, after)| (state.clone(), later(after)));
+            assert_eq!(blame(taken.as_ref(), now), expected, "{taken:?} {now:?}");
         }
     }
 }
