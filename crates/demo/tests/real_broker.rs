@@ -657,6 +657,29 @@ async fn a_server_is_not_registered_before_the_broker_has_let_it_listen() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_deaf_for_long_deregisters_and_registers_again_when_it_hears() {
+    let mut site = Site::start().await;
+    let mut server = site.server("a", &[]).await;
+    site.broker.stop();
+    server.event(|event| event["event"] == "deregistered").await;
+    site.registered(&[]).await;
+    site.broker.start_again().await.unwrap();
+    server.event(|event| event["event"] == "registered").await;
+    site.registered(&["a"]).await;
+    let mut somebody = Somebody::listening(&site.broker, "s", "jobs/replies/s").await;
+    somebody.say("jobs", request("a", "1", "jobs/replies/s")).await;
+    assert_eq!(somebody.hears().await["id"], "1");
+
+    // One that is deregistered when it is stopped says so once.
+    site.broker.stop();
+    server.event(|event| event["event"] == "deregistered").await;
+    server.signal(Signal::TERM);
+    let ended = server.end().await;
+    assert!(ended.status.success());
+    assert_eq!(ended.lines.len(), 1, "{:?}", ended.lines);
+}
+
+#[tokio::test]
 async fn a_password_is_in_no_output_also_when_the_broker_refuses_it() {
     let zk = Zk::start().await;
     let refusing = Mosquitto::start_with("allow_anonymous false\n").await.unwrap();

@@ -2,6 +2,7 @@
 
 mod complaints;
 mod hearing;
+mod presence;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use zk_session::SessionId;
 
 use self::complaints::Complaints;
 use self::hearing::{Heard, Reply, hear};
+use self::presence::{DEAF, Happened, Presence};
 use super::Flags;
 use super::at::Login;
 use super::code::{code, made_up};
@@ -28,7 +30,7 @@ use crate::ending::{self, Withdrawal};
 use crate::flags::number;
 use crate::logging;
 use crate::output::{complain, one_line, print, shown};
-use crate::registered::{News, Registered};
+use crate::registered::News;
 use crate::stop::Stop;
 
 /// How long clients have to learn that we are leaving, before nobody answers them any more.
@@ -66,7 +68,7 @@ const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181 and a Mosq
   demo mq-server --service jobs &
   demo mq-client --service jobs --requests 3
 
-Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries: with the same id, its code, and its code, the time and the body as the body. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens. SIGTERM and Ctrl-C: it deregisters, answers what came, and ends with 0."#;
+Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries: with the same id, its code, and its code, the time and the body as the body. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens, deregisters when it is away from the broker for more than 5 s, and registers again when it is back. SIGTERM and Ctrl-C: it deregisters, answers what came, and ends with 0."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start("info", args.connection.verbose);
@@ -91,21 +93,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if !stopped {
         server.say(&Event::Listening { code: &code });
         let keeper = args.connection.keep()?;
-        let mut registered = Registered::start(&args.connection, &keeper, &args.service, id, data, false)?;
+        let mut presence = Presence::new(&args, &keeper, id, data, link.state());
         loop {
             tokio::select! {
                 () = stop.requested() => break,
                 message = link.next() => server.receive(&message),
-                news = registered.news() => server.news(news, &mut registered),
+                happened = presence.happens() => match happened? {
+                    Happened::News(news) => server.news(news, &mut presence),
+                    Happened::Leaves(led) => {
+                        complain(&format!("away from the broker for {DEAF:?}: deregisters until it is back"));
+                        led.iter().for_each(|(_, why)| server.lost(*why));
+                    }
+                    Happened::Left => server.say(&Event::Deregistered),
+                },
             }
         }
 
         // First of all nobody finds it any more.
         server.sender.unsubscribe(topics.shared_hello());
-        let (led, leaving) = registered.leave();
+        let may_be_found = presence.may_be_found();
+        let (led, leaving) = presence.leave();
         led.iter().for_each(|(_, why)| server.lost(*why));
         let gone = server.meanwhile(&mut link, Withdrawal::all_done_soon(leaving)).await;
-        if gone {
+        if gone && may_be_found {
             server.say(&Event::Deregistered);
             server.meanwhile(&mut link, sleep(FAREWELL)).await;
         }
@@ -196,14 +206,14 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn news(&self, news: News, registered: &mut Registered) {
+    fn news(&self, news: News, presence: &mut Presence<'_>) {
         match news {
             News::Told(Told::Registered(node)) => {
                 self.say(&Event::Registered { path: node.path.clone(), session: node.session });
             }
             News::Replaced => {
                 warn!("a newer server has taken our code; this one answers, too, but is not registered");
-                if let Some((_, why)) = registered.resign() {
+                if let Some((_, why)) = presence.resign() {
                     self.lost(why);
                 }
             }

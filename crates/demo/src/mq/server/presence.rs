@@ -1,0 +1,196 @@
+//! Whether a server is registered: while it hears what it is asked.
+
+use std::future::pending;
+use std::time::Duration;
+
+use leader::{Lost, Term};
+use proto::{InstanceId, NodeData};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use zk_session::Keeper;
+
+use super::super::link::State;
+use super::Args;
+use crate::candidate::News as Told;
+use crate::ending::Withdrawal;
+use crate::registered::{News, Registered};
+
+/// Whoever is deaf for longer is found no more. A restart of the broker is shorter: nobody gains when all its servers leave and come
+/// back together.
+pub(super) const DEAF: Duration = Duration::from_secs(5);
+
+/// A server that is registered while it hears what it is asked.
+pub(super) struct Presence<'a> {
+    args: &'a Args,
+    keeper: &'a Keeper,
+    id: InstanceId,
+    data: NodeData,
+    hears: watch::Receiver<State>,
+    deaf_since: Option<Instant>,
+    standing: Standing,
+    /// Somebody else has its id, or it was refused: it does not come back.
+    is_over: bool,
+}
+
+/// Something that happened to it.
+pub(super) enum Happened {
+    News(News),
+    /// It has been deaf for too long, and is leaving; with the leadership that has ended.
+    Leaves(Option<(Term, Lost)>),
+    /// It is registered no more, until it hears again.
+    Left,
+}
+
+enum Standing {
+    Out,
+    In(Box<Registered>),
+    Leaving(Vec<Withdrawal>),
+}
+
+/// What is to be done next.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Register,
+    Withdraw,
+    /// Nothing, before something changes or this time comes.
+    Wait(Option<Instant>),
+}
+
+impl<'a> Presence<'a> {
+    pub(super) fn new(
+        args: &'a Args,
+        keeper: &'a Keeper,
+        id: InstanceId,
+        data: NodeData,
+        hears: watch::Receiver<State>,
+    ) -> Self {
+        let standing = Standing::Out;
+        Self { args, keeper, id, data, hears, deaf_since: None, standing, is_over: false }
+    }
+
+    /// Registers and withdraws as it hears: the next thing that happens.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is missed when this is dropped before it is ready.
+    pub(super) async fn happens(&mut self) -> anyhow::Result<Happened> {
+        loop {
+            let (now, hears) = (Instant::now(), self.hears.borrow_and_update().is_listening());
+            self.deaf_since = if hears { None } else { self.deaf_since.or(Some(now)) };
+            match step(&self.standing, self.is_over, self.deaf_since, now) {
+                Step::Register => {
+                    let (Args { connection, service, .. }, data) = (self.args, self.data.clone());
+                    let registered =
+                        Registered::start(connection, self.keeper, service, self.id.clone(), data, false)?;
+                    self.standing = Standing::In(Box::new(registered));
+                }
+                Step::Withdraw => {
+                    let (led, leaving) = self.leave();
+                    self.standing = Standing::Leaving(leaving);
+                    return Ok(Happened::Leaves(led));
+                }
+                Step::Wait(until) => tokio::select! {
+                    Ok(()) = self.hears.changed() => {}
+                    () = reached(until) => {}
+                    news = self.standing.news() => match news {
+                        Some(news) => {
+                            self.is_over |= matches!(news, News::Replaced | News::Told(Told::Refused(_)));
+                            return Ok(Happened::News(news));
+                        }
+                        None => {
+                            self.standing = Standing::Out;
+                            return Ok(Happened::Left);
+                        }
+                    },
+                },
+            }
+        }
+    }
+
+    /// Whether others may find it still.
+    pub(super) fn may_be_found(&self) -> bool {
+        !matches!(self.standing, Standing::Out)
+    }
+
+    /// See [`Registered::resign`].
+    pub(super) fn resign(&mut self) -> Option<(Term, Lost)> {
+        match &mut self.standing {
+            Standing::In(registered) => registered.resign(),
+            Standing::Out | Standing::Leaving(_) => None,
+        }
+    }
+
+    /// See [`Registered::leave`].
+    pub(super) fn leave(&mut self) -> (Option<(Term, Lost)>, Vec<Withdrawal>) {
+        match std::mem::replace(&mut self.standing, Standing::Out) {
+            Standing::Out => (None, Vec::new()),
+            Standing::In(registered) => registered.leave(),
+            Standing::Leaving(leaving) => (None, leaving),
+        }
+    }
+}
+
+impl Standing {
+    /// What happens to it where it is registered; `None` once it has left.
+    async fn news(&mut self) -> Option<News> {
+        match self {
+            Self::Out => pending().await,
+            Self::In(registered) => Some(registered.news().await),
+            Self::Leaving(leaving) => {
+                while let Some(one) = leaving.last_mut() {
+                    one.done().await;
+                    leaving.pop();
+                }
+                None
+            }
+        }
+    }
+}
+
+fn step(standing: &Standing, is_over: bool, deaf_since: Option<Instant>, now: Instant) -> Step {
+    let deaf_until = deaf_since.map(|since| since + DEAF);
+    match (standing, deaf_until) {
+        (Standing::Out, None) if !is_over => Step::Register,
+        (Standing::In(_), Some(until)) if !is_over => due(until, now),
+        // What is leaving has to be gone before it comes back.
+        _ => Step::Wait(None),
+    }
+}
+
+fn due(until: Instant, now: Instant) -> Step {
+    if until <= now { Step::Withdraw } else { Step::Wait(Some(until)) }
+}
+
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_hears_registers_unless_it_is_still_leaving_or_its_place_is_somebody_elses() {
+        let now = Instant::now();
+        for (standing, is_over, deaf_since, expected) in [
+            (Standing::Out, false, None, Step::Register),
+            (Standing::Out, true, None, Step::Wait(None)),
+            (Standing::Out, false, Some(now), Step::Wait(None)),
+            (Standing::Leaving(Vec::new()), false, None, Step::Wait(None)),
+            (Standing::Leaving(Vec::new()), false, Some(now), Step::Wait(None)),
+        ] {
+            assert_eq!(step(&standing, is_over, deaf_since, now), expected, "{is_over} {deaf_since:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_deaf_stays_for_a_while() {
+        let until = Instant::now() + DEAF;
+        let before = until - Duration::from_millis(1);
+        assert_eq!(due(until, before), Step::Wait(Some(until)));
+        assert_eq!(due(until, until), Step::Withdraw);
+    }
+}
