@@ -117,6 +117,22 @@ impl Somebody {
     }
 }
 
+/// The process of this broker: the one whose configuration has its port.
+fn process(broker: &Mosquitto) -> rustix::process::Pid {
+    let line = format!("listener {} ", broker.url().rsplit(':').next().unwrap());
+    let is_it = |pid: i32| {
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let parts: Vec<_> = command.split('\0').collect();
+        parts[0].ends_with("/mosquitto")
+            && parts
+                .get(2)
+                .is_some_and(|file| std::fs::read_to_string(file).is_ok_and(|it| it.starts_with(&line)))
+    };
+    let all = std::fs::read_dir("/proc").unwrap();
+    let mut pids = all.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok());
+    rustix::process::Pid::from_raw(pids.find(|&pid| is_it(pid)).unwrap()).unwrap()
+}
+
 fn request(code: &str, id: &str, reply_to: &str) -> String {
     json!({ "serveruniquecode": code, "id": id, "reply_to": reply_to, "body": "it" }).to_string()
 }
@@ -462,6 +478,32 @@ async fn a_request_that_the_broker_never_took_fails_with_that_reason_and_blames_
     client.signal(Signal::INT);
     assert_eq!(client.end().await.status.code(), Some(1));
     counts(vec![server]).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stalls_is_no_servers_fault_and_keeps_no_server_from_ending() {
+    let site = Site::start().await;
+    let mut servers = site.servers().await;
+    let broker = process(&site.broker);
+    let mut client = site.client(&["--requests", "0", "--interval", "300ms", "--timeout", "500ms"]);
+    let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
+    // Between two requests: whoever was asked just before would have said nothing, as far as the client can know.
+    rustix::process::kill_process(broker, Signal::STOP).unwrap();
+    for _ in 0..3 {
+        let line = client.event(|_| true).await;
+        assert_eq!(line["error"], "the broker did not take it within 500ms", "{line}");
+        assert_eq!(line["refused"], json!([]), "{line}");
+    }
+    rustix::process::kill_process(broker, Signal::CONT).unwrap();
+    let line = client.event(|line| line["error"].is_null()).await;
+    assert_eq!((&line["answered"], &line["refused"]), (&first, &json!([])), "{line}");
+
+    rustix::process::kill_process(broker, Signal::STOP).unwrap();
+    let server = servers.pop().unwrap();
+    server.signal(Signal::TERM);
+    assert!(timeout(Duration::from_secs(6), server.end()).await.unwrap().status.success());
+    client.signal(Signal::INT);
+    timeout(Duration::from_secs(6), client.end()).await.unwrap();
 }
 
 #[tokio::test]
