@@ -447,7 +447,9 @@ async fn a_server_that_is_flooded_ends_all_the_same() {
     for name in ["s", "t", "u"] {
         let somebody = Somebody::listening(&site.broker, name, "elsewhere").await;
         floods.push(tokio::spawn(async move {
-            let bytes = request("a", "1", "jobs/replies/s");
+            // More work for whoever reads it than for whoever passes it on.
+            let asked = json!({ "serveruniquecode": "a", "id": "1", "reply_to": "jobs/replies/s", "body": "\n".repeat(15_000) });
+            let bytes = asked.to_string();
             while somebody.client.publish("jobs", QoS::AtMostOnce, false, bytes.clone()).await.is_ok() {}
         }));
     }
