@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::{Answer, Node, PATIENCE, Refusal, Request};
 const LISTENED_TO: usize = 4 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
-/// When connections cannot be accepted, for want of descriptors perhaps, the next try.
+/// When connections cannot be accepted, the next try.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// So much may wait for whoever reads what is told.
@@ -102,8 +103,8 @@ struct Desk {
 
 async fn accept(listener: TcpListener, desk: Arc<Desk>, tell: mpsc::Sender<Turned>) {
     let mut connections = JoinSet::new();
-    // The oldest first. Whoever loses its sender is to leave.
-    let mut open: VecDeque<oneshot::Sender<()>> = VecDeque::new();
+    // The oldest first. Whoever hears from its sender is to leave.
+    let mut open: VecDeque<oneshot::Sender<usize>> = VecDeque::new();
     let (mut throttle, mut failing) = (Throttle::default(), false);
     loop {
         tokio::select! {
@@ -115,10 +116,7 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, tell: mpsc::Sender<Turne
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     failing = false;
-                    open.retain(|one| !one.is_closed());
-                    while open.len() >= desk.limits.connections.max(1) {
-                        open.pop_front();
-                    }
+                    make_room(&mut open, desk.limits.connections.max(1) - 1);
                     let (stay, leave) = oneshot::channel();
                     open.push_back(stay);
                     connections.spawn(attend(stream, peer, Arc::clone(&desk), leave));
@@ -127,11 +125,26 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, tell: mpsc::Sender<Turne
                     if !std::mem::replace(&mut failing, true) {
                         warn!(error = &error as &dyn Error, "cannot accept connections");
                     }
+                    // The system may grant fewer than the limits do, and those who hold them must not keep others out.
+                    if error.kind() != ErrorKind::ConnectionAborted {
+                        let most = open.len() * 3 / 4;
+                        make_room(&mut open, most);
+                    }
                     sleep(PAUSE).await;
                 }
             },
         }
     }
+}
+
+/// Closes the oldest connections until there are `most` at most.
+fn make_room(open: &mut VecDeque<oneshot::Sender<usize>>, most: usize) {
+    open.retain(|one| !one.is_closed());
+    let many = open.len();
+    open.drain(..many.saturating_sub(most)).for_each(|oldest| {
+        // One that is done by now need not be told.
+        let _ = oldest.send(many);
+    });
 }
 
 fn turned_away(throttle: &mut Throttle, tell: &mpsc::Sender<Turned>, peer: SocketAddr, why: Trouble) {
@@ -147,12 +160,11 @@ async fn attend(
     mut stream: TcpStream,
     peer: SocketAddr,
     desk: Arc<Desk>,
-    mut leave: oneshot::Receiver<()>,
+    mut leave: oneshot::Receiver<usize>,
 ) -> Option<(SocketAddr, Trouble)> {
-    let open = desk.limits.connections;
     let outcome = tokio::select! {
         outcome = desk.receive(&mut stream, peer) => outcome,
-        _ = &mut leave => Err(Trouble::Crowded { open }),
+        Ok(open) = &mut leave => Err(Trouble::Crowded { open }),
     };
     let trouble = match outcome {
         Ok(None) => None,

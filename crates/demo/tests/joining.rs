@@ -28,7 +28,11 @@ struct Node {
 impl Node {
     /// Starts a node on any port with these flags, and waits until it listens.
     async fn start(flags: &[&str]) -> Self {
-        let mut child = node(&[&["--myport", "0"], flags].concat()).spawn().unwrap();
+        Self::run(node(&[&["--myport", "0"], flags].concat())).await
+    }
+
+    async fn run(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = next(&mut out, "").await;
@@ -243,6 +247,32 @@ async fn hostile_peers_are_dropped_with_a_line_while_others_are_served() {
     assert!(message.starts_with("refused: the member at 127.0.0.1:9001 has this id"), "{message}");
     drop(again);
     master.complains("from ").await;
+}
+
+/// The system grants it fewer connections than it would accept.
+#[tokio::test]
+async fn silent_peers_that_hold_all_descriptors_keep_nobody_out() {
+    let there = nowhere();
+    let program = node(&["--myport", "0", "--clusterip", &there, "--makeMasterOnError", "--wait", "1ms"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 40 && exec \"$0\" \"$@\""]).arg(program.as_std().get_program());
+    limited.args(program.as_std().get_args()).kill_on_drop(true);
+    limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut master = Node::run(limited).await;
+    master.says("starts as the master").await;
+
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        silent.push(master.connect().await);
+    }
+    let mut joiner = master.connect().await;
+    joiner.write_all(old_request(5, 9_005).as_bytes()).await.unwrap();
+    assert_eq!(one_object(&mut joiner).await["dest"]["nodeId"], 5);
+    // Some of the oldest had to go, told in any order, and not for their time being over.
+    let line = master.complains("dropped ").await;
+    let (peer, why) = line["dropped ".len()..].split_once(": ").unwrap();
+    let oldest = silent[..30].iter().any(|one| one.local_addr().unwrap().to_string() == peer);
+    assert!(oldest && why.starts_with("it had waited longest of "), "{line}");
 }
 
 #[tokio::test]
