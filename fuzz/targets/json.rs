@@ -6,6 +6,7 @@ mod oracle;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     oracle::json(bytes);
+    oracle::master_normal(bytes);
     if let Err(why) = proto::master_normal::instance("normal0000000001", bytes) {
         assert!(why.len() < 500 && !why.contains(char::is_control), "{why}");
     }

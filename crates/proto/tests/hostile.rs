@@ -100,7 +100,8 @@ fn long() -> impl Strategy<Value = Value> {
 /// An object with fields of ours and others, of right and wrong types, some of them twice.
 fn object() -> impl Strategy<Value = String> {
     let ours = ["server_ip", "server_port", "server_unique_code", "weight", "registered_at", "metadata"];
-    let key = prop_oneof![4 => select(ours.to_vec()).prop_map(str::to_owned), 1 => text()];
+    let masters = ["serverip", "serverport", "serveruniquecode", "weight", "username", "userpwd"];
+    let key = prop_oneof![4 => select(ours.to_vec()).prop_map(str::to_owned), 2 => select(masters.to_vec()).prop_map(str::to_owned), 1 => text()];
     let fields = vec((key, prop_oneof![4 => anything(), 1 => long()]), 0..6);
     fields.prop_map(|fields| {
         let fields = fields.into_iter().map(|(key, value)| format!("{}:{value}", Value::from(key)));
@@ -122,6 +123,7 @@ proptest! {
         let bytes = [start, &bytes].concat();
         oracle::value(&bytes);
         oracle::json(&bytes);
+        oracle::master_normal(&bytes);
     }
 
     #[test]
@@ -134,6 +136,7 @@ proptest! {
         damages.iter().for_each(|damage| damage.to(&mut bytes));
         oracle::value(&bytes);
         oracle::json(&bytes);
+        oracle::master_normal(&bytes);
     }
 
     #[test]
@@ -142,6 +145,7 @@ proptest! {
         damages.iter().for_each(|damage| damage.to(&mut bytes));
         oracle::value(&bytes);
         oracle::json(&bytes);
+        oracle::master_normal(&bytes);
     }
 
     #[test]

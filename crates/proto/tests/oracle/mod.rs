@@ -4,9 +4,11 @@
 
 use std::fmt::Display;
 
+use proto::master_normal;
 use proto::path::split_candidate;
 use proto::{
-    Address, DecodeError, Dir, InstanceId, MAX_BYTES, NodeData, Root, ServiceName, decode, encode, flat,
+    Address, DecodeError, Dir, EncodeError, InstanceId, MAX_BYTES, NodeData, Root, ServiceName, decode,
+    encode, flat,
 };
 
 /// The value of a node: it is refused in few words, or is valid and can be stored again in both forms.
@@ -30,6 +32,39 @@ pub(crate) fn json(bytes: &[u8]) {
     // Where it is a part of something greater there is no limit of its size, and nothing else is different.
     if bytes.len() <= MAX_BYTES {
         assert_eq!(serde_json::from_slice(bytes).ok(), read.ok());
+    }
+}
+
+/// The same for the value of a node of the master/normal layout.
+pub(crate) fn master_normal(bytes: &[u8]) {
+    match master_normal::decode(bytes) {
+        Ok((data, credentials)) => match master_normal::encode(&data, &credentials) {
+            Ok(again) => assert_eq!(master_normal::decode(&again), Ok((data, credentials))),
+            // Its escapes may need more room than it came in.
+            Err(error) => assert!(matches!(error, EncodeError::TooLarge { .. }), "{error:?}"),
+        },
+        Err(error) => refused(&error),
+    }
+    keeps_passwords(bytes);
+}
+
+/// Whatever else is in a value, what is said of it is the same for any password: so it cannot tell which one it is.
+fn keeps_passwords(rest: &[u8]) {
+    let said = |begin: &str, password: &str, end: &str| {
+        let with = |text: &str| text.replace('?', password).into_bytes();
+        master_normal::decode(&[&with(begin)[..], rest, &with(end)].concat())
+            .map(drop)
+            .map_err(|error| format!("{error} {error:?}"))
+    };
+    for (begin, end) in [
+        (r#"{"userpwd":"?","#, ""),
+        (r#"{"userpwd":["?"],"#, ""),
+        (r#"{"userpwd":?1,"#, ""),
+        ("{", r#","userpwd":"?"}"#),
+        ("", r#","userpwd":{"?":"?"}}"#),
+        (r#"{"userpwd":"?"#, ""),
+    ] {
+        assert_eq!(said(begin, "5718", end), said(begin, "3962", end), "{begin}…{end}");
     }
 }
 
