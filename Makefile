@@ -4,13 +4,13 @@
 .PHONY: help demo demo-legacy test unit check chaos bench bench-zk fuzz audit
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
 	@scripts/setup.sh compiler
 	@cargo run -p demo -- tour $(if $(KEEP),--keep)
 
-demo-legacy: ## the old Go systems, each with ours beside it: time servers, master and normal, cluster join, message broker
+demo-legacy: ## the old Go systems, each with ours beside it: time servers, masters, cluster join, message broker; ends by itself in some seconds, installs what is missing
 	@scripts/setup.sh compiler mosquitto
 	@cargo run -p demo -- legacy
 

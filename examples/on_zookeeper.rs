@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     let zookeeper = ZooKeeper::builder(&servers).session_timeout(Duration::from_secs(10)).build()?;
     let keeper = Keeper::start(zookeeper);
     let registry = Registry::new(keeper.sessions(), Native::default());
-    let time = ServiceName::parse("time")?;
+    let time = ServiceName::parse("example")?;
 
     // Without ZooKeeper a service starts as well: this returns at once, and waiting for it is optional.
     let here = registry.announce(&time, NodeData::at("127.0.0.1:8897".parse()?))?;

@@ -41,7 +41,8 @@ pub(crate) struct Connection {
     #[arg(long, value_enum, default_value_t = Layout::Native)]
     pub(crate) layout: Layout,
 
-    /// The directory of all services, in the native and in the master-normal layout
+    /// The directory of all services, in the native and in the master-normal layout; the latter's is what the old framework calls its
+    /// prefix, with a slash before it
     #[arg(long, value_name = "/PATH", default_value_t = Root::default())]
     pub(crate) root: Root,
 

@@ -36,8 +36,7 @@ impl Player {
 
     /// The same for a command that needs no ZooKeeper. What it logs is seen where `verbose`, but for errors.
     pub(crate) fn start_alone(arguments: &[&str], verbose: bool) -> anyhow::Result<Self> {
-        let program = this_program()?;
-        let mut command = Command::from(mortal(&program));
+        let mut command = Command::from(mortal(&this_program()?));
         command.args(arguments);
         if !verbose && std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "error");
@@ -117,6 +116,7 @@ pub(crate) async fn stop_all<'a>(
 /// This program, also when it was built again meanwhile and the file that it was started from is gone.
 fn this_program() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
-    let running = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
-    Ok(if program.exists() { program } else { running() })
+    // Where it can be had it is the one that runs, whatever becomes of the file.
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    Ok(if running.exists() { running } else { program })
 }

@@ -447,7 +447,7 @@ async fn who_is_granted_too_short_a_session_serves_but_does_not_lead() {
     assert!(!serving.said.iter().any(|line| line.contains("leads")), "{:?}", serving.said);
 
     // Where one is registered by standing for election nobody would ever find it.
-    let flags = ["server", "--layout", "master-normal", "--listen", "127.0.0.1:0"];
+    let flags = ["server", "--layout", "master-normal", "--root", "/m", "--listen", "127.0.0.1:0"];
     let output = run(with_flags(&zk, &flags)).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(

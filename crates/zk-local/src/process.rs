@@ -129,7 +129,10 @@ pub fn mortal(program: &Path) -> Command {
     let Some(setpriv) = setpriv else {
         return Command::new(program);
     };
+    // We may have died before the kernel was told; then there is nobody to start anything for.
+    const UNLESS_ORPHANED: &str = "test \"$PPID\" -eq \"$0\" && exec \"$@\"";
     let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program).process_group(0);
+    command.args(["--pdeathsig", "KILL", "--", "/bin/sh", "-c", UNLESS_ORPHANED]);
+    command.arg(std::process::id().to_string()).arg(program).process_group(0);
     command
 }

@@ -20,7 +20,7 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
     let broker = Mosquitto::start().await.context("there is no Mosquitto for the tour")?;
     let url = broker.url();
     stage.say(&format!("  Mosquitto: started one at {url}"))?;
-    stage.command(&format!("mq-server --service jobs --broker {url}"))?;
+    stage.command(&format!("mq-server --service jobs --broker {url} --unique-code {}", CODES[0]))?;
     let mut servers = Vec::new();
     for code in CODES {
         let flags = ["mq-server", "--service", "jobs", "--broker", &url, "--unique-code", code];
@@ -68,7 +68,7 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
         );
         all_end_well(std::slice::from_mut(&mut server)).await?;
     }
-    stage.say(&format!("  at the end they say: {}", counts.join("; ")))?;
+    stage.say(&format!("  at the end the two others say: {}", counts.join("; ")))?;
     Ok("everybody hears a message, and the one whom it is for answers".to_owned())
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
         let mut server = Player::start(&connection, &[&server[..], &flags].concat())?;
         let at = said_after(&mut server, "registered at ").await?;
         ensure!(at.contains("/normal"), "{code} is registered at {at}, though there is a master");
-        stage.say(&format!("  {code} of ours is a normal instance, at {at}"))?;
+        stage.say(&format!("  ours with the code {code} is a normal instance, at {at}"))?;
         ours.push(server);
     }
     let (answered, failed) = asked(&flags, stage).await?;

@@ -36,10 +36,11 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Example:
-  demo legacy    with a ZooKeeper and a Mosquitto of its own
+  demo legacy    with a ZooKeeper and a Mosquitto of its own, whatever ZK_CONNECT says
 
 It shows time servers in the flat layout, a service with a master and normal instances, nodes that join a cluster, and services behind \
-a message broker: for each, what plays the old program, and ours beside it. It ends with 1 if anything was not as it should be. \
+a message broker: what speaks as the old programs do, and ours beside it. The commands that it prints are those of one process each; \
+to try them, name a ZooKeeper of yours by --zk. It ends with 1 if anything was not as it should be. \
 Nothing that it started stays behind.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {

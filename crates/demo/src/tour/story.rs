@@ -221,6 +221,7 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
     let (program, zk, service) = (program.display(), &stage.connection.zk, &stage.service);
     stage.say("staying up until Ctrl-C; from another terminal:")?;
     for command in [
+        format!("export ZK_CONNECT={zk}"),
         format!("{program} nodes --zk {zk} --service {service} --watch"),
         format!("{program} master --zk {zk} --service {service} --watch"),
         format!("{program} client --zk {zk} --service {service} --requests 5"),
