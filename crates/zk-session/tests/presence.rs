@@ -424,6 +424,33 @@ async fn a_node_of_a_shared_prefix_is_kept_without_reading_those_of_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_making_was_not_heard_of_is_found_however_often_the_connection_goes_meanwhile() {
+    for moment in 0..80 {
+        let zk = FakeZk::default();
+        zk.put("/services/a", "");
+        let process = Process::start(&zk);
+        let session = process.sessions().next().await.expect("connected").id();
+        zk.lose_next_reply();
+        zk.reset_requests();
+        let presence = process.hold(Name::Sequential("one-".to_owned()), "");
+        eventually("it is made", || zk.children("/services/a").len() == 1).await;
+        // It comes back, and loses the connection again while it looks.
+        let mut link = process.sessions().next().await.expect("connected");
+        while zk.requests().connects == 0 || link.has_ended() {
+            yield_now().await;
+            link = process.sessions().next().await.expect("connected");
+        }
+        for _ in 0..moment {
+            yield_now().await;
+        }
+        zk.disconnect(session);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(held(&presence).await.path, "/services/a/one-0000000000", "moment {moment}");
+        assert_eq!(zk.children("/services/a").len(), 1, "moment {moment}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_in_a_node_is_in_no_debug_output() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);

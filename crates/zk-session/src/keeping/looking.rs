@@ -63,10 +63,11 @@ impl Keeping {
             for path in surplus {
                 self.surplus(link, &path).await?;
             }
-            self.unsure = false;
             if let Some((path, _)) = mine {
+                // Until it is held it is not known where it is: the connection may go before.
                 return watched(link, path).await;
             }
+            self.unsure = false;
         }
         Ok((None, Changed::new(std::future::pending())))
     }

@@ -323,7 +323,7 @@ impl Keeping {
 
     fn held(&mut self, link: &Link, path: String, czxid: Option<i64>) {
         self.before.held = true;
-        self.queued = false;
+        (self.queued, self.unsure) = (false, false);
         let last = self.last.as_ref().map(|(last, _)| last);
         if last != Some(&path) {
             if let Some(replaced) = last {
