@@ -41,7 +41,7 @@ bench: ## what a pick costs beside floors and peers, written to docs/bench/pick.
 
 bench-zk: ## registration and discovery beside the bare client, written to docs/bench
 	@scripts/setup.sh compiler zookeeper
-	cargo bench -p registry
+	cargo run --release -p demo -- bench --out docs/bench
 
 fuzz: ## foreign bytes for every decoder, a minute each (SECONDS=600: ten; TARGETS=json: that one alone)
 	@scripts/setup.sh compiler c++

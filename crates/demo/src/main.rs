@@ -1,6 +1,7 @@
 //! One program that shows Headkeeper at work: a server, a client, an operator's view, an agent for scripts, and a tour.
 
 mod agent;
+mod bench;
 mod broker;
 mod candidate;
 mod choice;
@@ -78,6 +79,8 @@ enum Command {
     MqClient(mq::client::Args),
     /// Be a resource that refuses outdated leaders, for `agent lead --ledger`
     Ledger(ledger::Args),
+    /// Measure registration and discovery on a real ZooKeeper, beside the bare client
+    Bench(bench::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),
 }
@@ -110,7 +113,7 @@ impl Command {
             Self::MqServer(args) => Some(&args.connection),
             Self::MqClient(args) => Some(&args.connection),
             Self::Agent(args) => Some(args.connection()),
-            Self::Node(_) | Self::Tour(_) | Self::Legacy(_) | Self::Ledger(_) => None,
+            Self::Node(_) | Self::Tour(_) | Self::Legacy(_) | Self::Ledger(_) | Self::Bench(_) => None,
         }
     }
 }
@@ -130,6 +133,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Node(args) => node::run(args).await,
             Command::Tour(args) => tour::run(args).await,
             Command::Legacy(args) => legacy::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }
     });

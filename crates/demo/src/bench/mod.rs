@@ -1,6 +1,6 @@
 //! What registering, the first list and a change cost on a real ZooKeeper, beside the same work by the bare client.
 //!
-//! `make bench-zk` runs all of it, `cargo bench -p registry -- register` one. A server is started for it unless `--zk`
+//! `make bench-zk` runs all of it, `demo bench register` one. A server is started for it unless `--zk`
 //! names one. The figures that count are ratios within one round; nothing here passes or fails.
 
 mod change;
@@ -11,18 +11,17 @@ mod report;
 mod stage;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use anyhow::Context as _;
+use clap::ValueEnum;
 
-use crate::report::Report;
-use crate::stage::Stage;
+use self::report::Report;
+use self::stage::Stage;
+use crate::output::print;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Measures registration and discovery beside the bare ZooKeeper client.
-#[derive(Debug, Parser)]
-#[command(name = "cargo bench -p registry --")]
-struct Args {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
     /// What to measure; all of it unless told.
     which: Vec<Which>,
     /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench.
@@ -34,18 +33,12 @@ struct Args {
     /// How many rounds count; one more goes before them, for the server to warm up.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// The folder that gets a file for each bench.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bench"))]
-    out: PathBuf,
-    /// Write no files.
+    /// A folder that gets a file for each bench; none is written unless told.
     #[arg(long)]
-    no_write: bool,
+    out: Option<PathBuf>,
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
-    /// What cargo says to every bench.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,14 +48,12 @@ enum Which {
     Change,
 }
 
-fn main() -> Result<(), Failure> {
-    let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // In a task, for what is polled by `block_on` itself pays for every wake of another thread.
-    runtime.block_on(async { tokio::spawn(run(args)).await? })
+    tokio::spawn(measure(args)).await.context("the bench ended early")?
 }
 
-async fn run(args: Args) -> Result<(), Failure> {
+async fn measure(args: Args) -> anyhow::Result<ExitCode> {
     let all = [Which::Register, Which::ColdStart, Which::Change];
     let which = if args.which.is_empty() { &all[..] } else { &args.which };
     let mut reports = Vec::new();
@@ -75,16 +66,16 @@ async fn run(args: Args) -> Result<(), Failure> {
         };
         stage.clear().await?;
         if !args.json {
-            println!("{}", report.tables());
+            print(report.tables())?;
         }
-        if !args.no_write {
-            report.write(&args.out)?;
+        if let Some(out) = &args.out {
+            report.write(out)?;
         }
         reports.push(report);
     }
     if args.json {
         let json: Vec<_> = reports.iter().map(Report::json).collect();
-        println!("{}", serde_json::to_string_pretty(&json)?);
+        print(serde_json::to_string_pretty(&json)?)?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,15 +1,15 @@
 //! How long does it take until a client has the first list of a large service?
 
+use anyhow::anyhow;
 use futures::future::try_join_all;
 use proto::ServiceName;
 use tokio::time::Instant;
 use zookeeper_client::{Client, MultiReadResult};
 
-use crate::Failure;
-use crate::report::{Figure, Limit, Ratio, Report, median};
-use crate::stage::{Ours, Stage, instances};
+use super::report::{Figure, Limit, Ratio, Report, median};
+use super::stage::{Ours, Stage, instances};
 
-pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> Result<Report, Failure> {
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let service = stage.service("cold-start").await?;
     let all = usize::try_from(count)?;
     let filler = stage.ours().await?;
@@ -108,16 +108,16 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> Result<Report
     })
 }
 
-async fn first_list(ours: &Ours, service: &ServiceName, all: usize) -> Result<(), Failure> {
+async fn first_list(ours: &Ours, service: &ServiceName, all: usize) -> anyhow::Result<()> {
     let list = ours.registry.follow(service).ready().await?;
     if list.len() != all {
-        return Err(format!("the first list has {} instances instead of {all}", list.len()).into());
+        return Err(anyhow!("the first list has {} instances instead of {all}", list.len()));
     }
     Ok(())
 }
 
 /// Lists a directory and reads all that is in it, so many in a request.
-async fn read(client: &Client, directory: &str, batch: usize, all: usize) -> Result<(), Failure> {
+async fn read(client: &Client, directory: &str, batch: usize, all: usize) -> anyhow::Result<()> {
     let names = client.list_children(directory).await?;
     let mut reads = Vec::new();
     for names in names.chunks(batch) {
@@ -130,7 +130,7 @@ async fn read(client: &Client, directory: &str, batch: usize, all: usize) -> Res
     let read = try_join_all(reads).await?;
     let found = read.iter().flatten().filter(|result| matches!(result, MultiReadResult::Data { .. })).count();
     if found != all {
-        return Err(format!("the bare client read {found} nodes instead of {all}").into());
+        return Err(anyhow!("the bare client read {found} nodes instead of {all}"));
     }
     Ok(())
 }

@@ -7,9 +7,8 @@ use tokio::time::Instant;
 use zk_local::Proxy;
 use zookeeper_client::{AddWatchMode, Client, EventType};
 
-use crate::Failure;
-use crate::report::{Figure, Limit, Ratio, Report, median};
-use crate::stage::{Stage, ephemeral, instances};
+use super::report::{Figure, Limit, Ratio, Report, median};
+use super::stage::{Stage, ephemeral, instances};
 
 /// The changes of each kind in a round.
 const CHANGES: usize = 200;
@@ -68,7 +67,7 @@ impl Size {
     }
 }
 
-pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> Result<Report, Failure> {
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let (mut few, mut many) = (Size::new(FEW), Size::new(count));
     for round in 0..=rounds {
         eprintln!("change: round {round} of {rounds}");
@@ -120,7 +119,7 @@ async fn one_round(
     size: &mut Size,
     service: &ServiceName,
     counts: bool,
-) -> Result<(), Failure> {
+) -> anyhow::Result<()> {
     let mut there = instances(size.count + u32::try_from(CHANGES)?)?;
     let later = Others::new(stage, service, &there.split_off(size.count.try_into()?)).await?;
     let filler = stage.ours().await?;
@@ -189,15 +188,15 @@ struct Seen {
 }
 
 impl Others {
-    async fn new(stage: &Stage, service: &ServiceName, instances: &[NodeData]) -> Result<Self, Failure> {
+    async fn new(stage: &Stage, service: &ServiceName, instances: &[NodeData]) -> anyhow::Result<Self> {
         let nodes = stage.nodes(service, instances)?;
         let ids = instances.iter().map(|data| Ok(data.default_id()?.to_string()));
-        let ids: Vec<String> = ids.collect::<Result<_, Failure>>()?;
+        let ids: Vec<String> = ids.collect::<anyhow::Result<_>>()?;
         let nodes = ids.into_iter().zip(nodes).map(|(id, (path, value))| (id, path, value)).collect();
         Ok(Self { writer: stage.raw().await?, nodes })
     }
 
-    async fn add_all(&self, discovery: &Discovery) -> Result<Vec<Seen>, Failure> {
+    async fn add_all(&self, discovery: &Discovery) -> anyhow::Result<Vec<Seen>> {
         let (mut lists, options) = (discovery.instances(), ephemeral());
         let mut all = Vec::new();
         for (id, path, value) in &self.nodes {
@@ -208,7 +207,7 @@ impl Others {
         Ok(all)
     }
 
-    async fn delete_all(&self, discovery: &Discovery) -> Result<Vec<Seen>, Failure> {
+    async fn delete_all(&self, discovery: &Discovery) -> anyhow::Result<Vec<Seen>> {
         let mut lists = discovery.instances();
         let mut all = Vec::new();
         for (id, path, _) in &self.nodes {
@@ -219,7 +218,7 @@ impl Others {
     }
 
     /// What the bare client takes to learn of a new node and read it; the nodes are deleted again.
-    async fn raw_adds(&self, stage: &Stage, directory: &str) -> Result<f64, Failure> {
+    async fn raw_adds(&self, stage: &Stage, directory: &str) -> anyhow::Result<f64> {
         let (client, options) = (stage.raw().await?, ephemeral());
         let mut watcher = client.watch(directory, AddWatchMode::PersistentRecursive).await?;
         let mut all = Vec::new();
@@ -243,20 +242,16 @@ impl Others {
     }
 }
 
-async fn shows(
-    lists: &mut watch::Receiver<Option<Instances>>,
-    id: &str,
-    wanted: bool,
-) -> Result<(), Failure> {
+async fn shows(lists: &mut watch::Receiver<Option<Instances>>, id: &str, wanted: bool) -> anyhow::Result<()> {
     let has = |list: &Instances| list.binary_search_by(|instance| instance.id.as_str().cmp(id)).is_ok();
     lists.wait_for(|list| list.as_ref().is_some_and(|list| has(list) == wanted)).await?;
     Ok(())
 }
 
 async fn seen(
-    write: impl Future<Output = Result<(), Failure>>,
-    see: impl Future<Output = Result<(), Failure>>,
-) -> Result<Seen, Failure> {
+    write: impl Future<Output = anyhow::Result<()>>,
+    see: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Seen> {
     let called = Instant::now();
     let write = async { write.await.map(|()| called.elapsed()) };
     let see = async { see.await.map(|()| called.elapsed()) };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{Failure, machine};
+use super::machine;
 
 /// The figures of one bench.
 pub(crate) struct Report {
@@ -127,13 +127,13 @@ impl Report {
     }
 
     /// Writes the file of this bench.
-    pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
+    pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let text = format!(
             "# {title}\n\n{about}\n\n\
-             Repeat it: `cargo bench -p registry -- {name}`. Written by that command; absolute figures depend on the \
+             Repeat it: `demo bench {name}`. Written by that command; absolute figures depend on the \
              machine and on what else it does, so only ratios within one round are judged.\n\n\
              - Machine: {machine}\n- Server: {server}\n- Clients: zookeeper-client {client}, registry {version}, \
-             cargo's bench profile\n- {rounds} rounds, the ways to do it in turn in each; one round before them is \
+             release build\n- {rounds} rounds, the ways to do it in turn in each; one round before them is \
              not counted\n\n{tables}",
             title = self.title,
             about = self.about,

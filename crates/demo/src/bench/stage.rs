@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use proto::{Address, NodeData, Root, ServiceName};
 use registry::{Native, Registry};
 use tokio::time::sleep;
 use zk_local::Server;
 use zk_session::{Keeper, Link, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions};
-
-use crate::Failure;
 
 /// No session may end while it is measured, however busy the machine is.
 const SESSION: Duration = Duration::from_secs(30);
@@ -31,7 +30,7 @@ pub(crate) struct Ours {
 }
 
 impl Stage {
-    pub(crate) async fn set(zk: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) async fn set(zk: Option<&str>) -> anyhow::Result<Self> {
         let server = match zk {
             Some(_) => None,
             None => Some(Server::builder().progress(true).start().await?),
@@ -39,14 +38,14 @@ impl Stage {
         let connect = match (zk, &server) {
             (Some(zk), _) => zk.to_owned(),
             (None, Some(server)) => server.connect_string(),
-            (None, None) => return Err("there is no server".into()),
+            (None, None) => return Err(anyhow!("there is no server")),
         };
         let witness = raw(&connect).await?;
         Ok(Self { connect, server, root: Root::parse(ROOT)?, witness })
     }
 
     /// Takes away what may outlive us on a server that is not ours.
-    pub(crate) async fn clear(self) -> Result<(), Failure> {
+    pub(crate) async fn clear(self) -> anyhow::Result<()> {
         for service in self.witness.list_children(ROOT).await? {
             let directory = self.directory(&ServiceName::parse(&service)?);
             self.until_children(&directory, 0).await?;
@@ -58,7 +57,7 @@ impl Stage {
     }
 
     /// What runs the server, for the record.
-    pub(crate) async fn server(&self) -> Result<String, Failure> {
+    pub(crate) async fn server(&self) -> anyhow::Result<String> {
         let Some(server) = &self.server else { return Ok(format!("ZooKeeper at {}", self.connect)) };
         let answer = server.four_letter("srvr").await?;
         let version = answer.lines().find_map(|line| line.strip_prefix("Zookeeper version: "));
@@ -72,31 +71,31 @@ impl Stage {
     }
 
     /// A session of the bare client.
-    pub(crate) async fn raw(&self) -> Result<Client, Failure> {
+    pub(crate) async fn raw(&self) -> anyhow::Result<Client> {
         raw(&self.connect).await
     }
 
     /// A session of ours, connected.
-    pub(crate) async fn ours(&self) -> Result<Ours, Failure> {
+    pub(crate) async fn ours(&self) -> anyhow::Result<Ours> {
         let ours = self.start()?;
         ours.link().await?;
         Ok(ours)
     }
 
     /// The same, not waiting for the connection.
-    pub(crate) fn start(&self) -> Result<Ours, Failure> {
+    pub(crate) fn start(&self) -> anyhow::Result<Ours> {
         self.start_at(&self.connect)
     }
 
     /// The same through another address.
-    pub(crate) fn start_at(&self, connect: &str) -> Result<Ours, Failure> {
+    pub(crate) fn start_at(&self, connect: &str) -> anyhow::Result<Ours> {
         let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(SESSION).build()?);
         let registry = Registry::new(keeper.sessions(), Native { root: self.root.clone() });
         Ok(Ours { keeper, registry })
     }
 
     /// Makes the directory of a service that nobody used before.
-    pub(crate) async fn service(&self, name: &str) -> Result<ServiceName, Failure> {
+    pub(crate) async fn service(&self, name: &str) -> anyhow::Result<ServiceName> {
         let service = ServiceName::parse(name)?;
         let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
         self.witness.mkdir(&self.directory(&service), &parents).await?;
@@ -112,7 +111,7 @@ impl Stage {
         &self,
         service: &ServiceName,
         instances: &[NodeData],
-    ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    ) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         let node = |data: &NodeData| {
             Ok((self.root.instance_path(service, &data.default_id()?), proto::encode(data)?))
         };
@@ -120,7 +119,7 @@ impl Stage {
     }
 
     /// Waits until a directory has so many children, by looking.
-    pub(crate) async fn until_children(&self, directory: &str, wanted: usize) -> Result<(), Failure> {
+    pub(crate) async fn until_children(&self, directory: &str, wanted: usize) -> anyhow::Result<()> {
         while self.witness.list_children(directory).await?.len() != wanted {
             sleep(PAUSE).await;
         }
@@ -128,22 +127,22 @@ impl Stage {
     }
 
     /// Refuses a run that did not do its work.
-    pub(crate) async fn must_have(&self, directory: &str, wanted: usize) -> Result<(), Failure> {
+    pub(crate) async fn must_have(&self, directory: &str, wanted: usize) -> anyhow::Result<()> {
         match self.witness.list_children(directory).await?.len() {
             found if found == wanted => Ok(()),
-            found => Err(format!("{directory} has {found} children instead of {wanted}").into()),
+            found => Err(anyhow!("{directory} has {found} children instead of {wanted}")),
         }
     }
 
     /// Does something, and tells how many requests the server received meanwhile, of whomever.
     pub(crate) async fn counted<T>(
         &self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<(T, Option<u64>), Failure> {
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<(T, Option<u64>)> {
         let Some(server) = &self.server else { return Ok((work.await?, None)) };
-        let packets = async || -> Result<u64, Failure> {
+        let packets = async || -> anyhow::Result<u64> {
             let figures = server.mntr().await?;
-            Ok(figures.get("zk_packets_received").ok_or("the server does not count")?.parse()?)
+            Ok(figures.get("zk_packets_received").context("the server does not count")?.parse()?)
         };
         let before = packets().await?;
         let asked = packets().await?;
@@ -155,8 +154,8 @@ impl Stage {
 }
 
 impl Ours {
-    pub(crate) async fn link(&self) -> Result<Link, Failure> {
-        self.keeper.sessions().next().await.ok_or_else(|| "the keeper was closed".into())
+    pub(crate) async fn link(&self) -> anyhow::Result<Link> {
+        self.keeper.sessions().next().await.context("the keeper was closed")
     }
 
     /// Ends the session, and with it all its nodes.
@@ -166,7 +165,7 @@ impl Ours {
 }
 
 /// Instances that say about as much as real ones do.
-pub(crate) fn instances(count: u32) -> Result<Vec<NodeData>, Failure> {
+pub(crate) fn instances(count: u32) -> anyhow::Result<Vec<NodeData>> {
     let instance = |number: u32| {
         let [_, high, middle, low] = number.to_be_bytes();
         let mut data = NodeData::at(Address::new(&format!("10.{high}.{middle}.{low}"), 8897)?)
@@ -185,6 +184,6 @@ pub(crate) fn ephemeral() -> CreateOptions<'static> {
     CreateMode::Ephemeral.with_acls(Acls::anyone_all())
 }
 
-async fn raw(connect: &str) -> Result<Client, Failure> {
+async fn raw(connect: &str) -> anyhow::Result<Client> {
     Ok(Client::connector().with_session_timeout(SESSION).connect(connect).await?)
 }

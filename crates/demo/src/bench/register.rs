@@ -6,9 +6,8 @@ use registry::{Registration, Registry};
 use tokio::time::Instant;
 use zookeeper_client::Client;
 
-use crate::Failure;
-use crate::report::{Figure, Limit, Ratio, Report};
-use crate::stage::{Stage, ephemeral, instances};
+use super::report::{Figure, Limit, Ratio, Report};
+use super::stage::{Stage, ephemeral, instances};
 
 /// As many as one commit of ours holds.
 const TOGETHER: usize = zk_session::MAX_OPS;
@@ -38,7 +37,7 @@ impl Way {
     }
 }
 
-pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> Result<Report, Failure> {
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let instances = instances(count)?;
     let mut rates = Way::ALL.map(|way| Figure::new(way.words(), "/s"));
     let mut requests = Figure::new("requests that `announce_all` took", "");
@@ -88,7 +87,7 @@ async fn once(
     service: &ServiceName,
     instances: &[NodeData],
     way: Way,
-) -> Result<(f64, Option<u64>), Failure> {
+) -> anyhow::Result<(f64, Option<u64>)> {
     let directory = stage.directory(service);
     let nodes = stage.nodes(service, instances)?;
     let measured = match way {
@@ -129,7 +128,7 @@ async fn announce(
     service: &ServiceName,
     instances: Vec<NodeData>,
     way: Way,
-) -> Result<Vec<Registration>, Failure> {
+) -> anyhow::Result<Vec<Registration>> {
     let mut registrations = Vec::new();
     if matches!(way, Way::Announced) {
         registrations = registry.announce_all(service, instances)?;
@@ -146,7 +145,7 @@ async fn announce(
     Ok(registrations)
 }
 
-async fn create(client: &Client, nodes: &[(String, Vec<u8>)], way: Way) -> Result<(), Failure> {
+async fn create(client: &Client, nodes: &[(String, Vec<u8>)], way: Way) -> anyhow::Result<()> {
     let options = ephemeral();
     match way {
         Way::RawOneByOne => {
