@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use list::List;
 use proto::{Instance, InstanceId};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -13,7 +14,7 @@ use crate::shared::Shared;
 use crate::{Algorithm, Candidates, Explanation, Filter, Handle, PickError, Picked, Pool, Request};
 
 /// A whole list of instances, each there once.
-pub type Instances = Arc<[Arc<Instance>]>;
+pub type Instances = List<Instance>;
 
 /// Picks instances from the latest list, by an algorithm.
 ///

@@ -78,6 +78,7 @@ mod turn;
 mod weighted_random;
 mod weighted_round_robin;
 
+pub use list::List;
 pub use proto::{Instance, InstanceId, NodeData};
 
 pub use crate::algorithm::{Algorithm, Candidates, Picker};

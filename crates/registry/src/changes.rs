@@ -36,6 +36,7 @@ impl InstanceChange {
 }
 
 /// What changed from one list to another, in the order of the ids. Both are ordered by id, as discovery publishes them.
+/// What the two lists share is not looked at.
 ///
 /// An instance that was registered anew and says the same has not changed.
 ///
@@ -47,12 +48,13 @@ impl InstanceChange {
 /// use registry::{InstanceChange, changes_between};
 ///
 /// let (a, b) = (Arc::new(instance("host:1")?), Arc::new(instance("host:2")?));
-/// let changes = changes_between(&[a.clone()], &[b.clone()]);
+/// let changes = changes_between(&[a.clone()].into(), &[b.clone()].into());
 /// assert_eq!(changes, [InstanceChange::Removed(a), InstanceChange::Added(b)]);
 /// # Ok::<(), proto::flat::FlatError>(())
 /// ```
-pub fn changes_between(before: &[Arc<Instance>], after: &[Arc<Instance>]) -> Vec<InstanceChange> {
-    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+pub fn changes_between(before: &Instances, after: &Instances) -> Vec<InstanceChange> {
+    let (was, is) = (before.not_shared_with(after), after.not_shared_with(before));
+    let (mut before, mut after) = (was.peekable(), is.peekable());
     let mut changes = Vec::new();
     loop {
         let order = match (before.peek(), after.peek()) {
@@ -85,7 +87,7 @@ pub struct Changes {
 impl Changes {
     /// Of a receiver that has seen nothing yet: the list that is here now has not been told.
     pub(crate) fn of(lists: watch::Receiver<Option<Instances>>) -> Self {
-        Self { lists, told: Arc::default() }
+        Self { lists, told: Instances::default() }
     }
 
     /// Waits until something changes, and tells all that did. The first time, everything that is there was added.
@@ -112,7 +114,7 @@ impl Changes {
 mod tests {
     use super::*;
 
-    fn list(text: &str) -> Vec<Arc<Instance>> {
+    fn list(text: &str) -> Instances {
         let instance = |word: &str| {
             let (id, weight) = word.split_at(1);
             let mut instance = proto::flat::instance(&format!("{id}:1")).unwrap();

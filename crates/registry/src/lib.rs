@@ -50,6 +50,7 @@ mod registration;
 mod registry;
 mod roles;
 
+pub use list::List;
 pub use proto::{Instance, InstanceId, NodeData, ServiceName};
 pub use zk_session::{BadNode, Options, Source};
 

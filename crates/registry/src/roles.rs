@@ -37,13 +37,14 @@ pub struct Roles {
 
 impl Roles {
     /// Who is what on a list.
-    pub fn of(list: &[Arc<Instance>]) -> Self {
-        let master = list.iter().find(|instance| instance.id.as_str() == MASTER).cloned();
+    pub fn of<'a>(list: impl IntoIterator<Item = &'a Arc<Instance>, IntoIter: Clone>) -> Self {
+        let list = list.into_iter();
+        let master = list.clone().find(|instance| instance.id.as_str() == MASTER).cloned();
         let is_normal = |instance: &&Arc<Instance>| {
             instance.id.as_str() != MASTER
                 && !master.as_ref().is_some_and(|master| is_same_process(master, instance))
         };
-        let normal = list.iter().filter(is_normal).cloned().collect();
+        let normal = list.filter(is_normal).cloned().collect();
         Self { master, normal }
     }
 
@@ -67,7 +68,7 @@ impl Roles {
     pub fn follow_for_requests(
         mut lists: watch::Receiver<Option<Instances>>,
     ) -> watch::Receiver<Option<Instances>> {
-        let made = |list: &Option<Instances>| list.as_deref().map(|list| Self::of(list).for_requests());
+        let made = |list: &Option<Instances>| list.as_ref().map(|list| Self::of(list).for_requests());
         let (tx, rx) = watch::channel(made(&lists.borrow_and_update()));
         tokio::spawn(async move {
             loop {
@@ -100,7 +101,7 @@ mod tests {
         Arc::new(Instance { id: InstanceId::parse(name).unwrap(), data })
     }
 
-    fn ids(list: &[Arc<Instance>]) -> Vec<&str> {
+    fn ids(list: &Instances) -> Vec<&str> {
         list.iter().map(|instance| instance.id.as_str()).collect()
     }
 

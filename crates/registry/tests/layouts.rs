@@ -279,7 +279,7 @@ async fn a_master_and_normal_ones_of_old_programs_are_found_and_told_apart() {
     zk.remove("/micro-service/time/master");
     put("master", 50002, "b");
     let promoted = |list: &Option<registry::Instances>| {
-        let roles = Roles::of(list.as_deref().unwrap_or_default());
+        let roles = Roles::of(list.iter().flatten());
         roles.normal.is_empty()
             && roles.master.is_some_and(|master| master.data.unique_code.as_deref() == Some("b"))
     };

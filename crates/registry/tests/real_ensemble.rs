@@ -61,7 +61,7 @@ fn sizes(discovery: &Discovery) -> mpsc::UnboundedReceiver<usize> {
     let mut lists = discovery.instances();
     tokio::spawn(async move {
         while lists.changed().await.is_ok() {
-            let size = lists.borrow_and_update().as_ref().map_or(0, |list| list.len());
+            let size = lists.borrow_and_update().as_ref().map_or(0, registry::List::len);
             if seen.send(size).is_err() {
                 return;
             }

@@ -143,7 +143,7 @@ async fn a_killed_process_and_its_restart_under_the_same_id_leave_no_gap() {
     registered(&registration).await;
     // Longer than the dead session lives.
     let mut lists = discovery.instances();
-    let gone = lists.wait_for(|list| list.as_ref().is_some_and(|list| list.is_empty()));
+    let gone = lists.wait_for(|list| list.as_ref().is_some_and(registry::List::is_empty));
     assert!(timeout(2 * T, gone).await.is_err(), "it went with the dead session");
 
     // The old process comes back, sees who took its place, and stops.
@@ -190,7 +190,7 @@ async fn many_are_registered_and_found_in_both_layouts() {
         }
         // The end of the session takes all of them.
         provider.keeper.close().await;
-        let empty = |list: &Option<registry::Instances>| list.as_ref().is_some_and(|list| list.is_empty());
+        let empty = |list: &Option<registry::Instances>| list.as_ref().is_some_and(registry::List::is_empty);
         until(&mut discovery.instances(), "all are gone", empty).await;
     }
 }

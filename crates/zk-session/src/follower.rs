@@ -11,7 +11,6 @@ use crate::directory::{Options, Read};
 use crate::publisher::Publisher;
 use crate::roll::{Roll, answers};
 use crate::settle::{Circumstances, Missing, settle};
-use crate::view::Entries;
 use crate::{Backoff, Change, Changes, Error, Link, SessionId, Sessions, What};
 
 /// The two notifications of a node that is replaced in one transaction arrive together, but not at the same instant.
@@ -99,7 +98,7 @@ impl<T> Follower<T> {
             if ask_at.is_some_and(|at| at <= Instant::now()) {
                 asked = Instant::now();
                 for name in self.roll.refused() {
-                    changed.entry(name.clone()).or_insert(What::Changed);
+                    changed.entry(name.to_string()).or_insert(What::Changed);
                 }
             }
             self.reread(link, changed).await?;
@@ -197,7 +196,7 @@ impl<T> Follower<T> {
         let (deleted, changed): (Vec<_>, Vec<_>) =
             changed.into_iter().partition(|(_, what)| *what == What::Deleted);
         for (name, _) in deleted {
-            self.roll.delete(name);
+            self.roll.delete(&name);
         }
         let names: Vec<_> = changed.into_iter().map(|(name, _)| name).collect();
         let paths = self.roll.paths(&names);
@@ -207,15 +206,14 @@ impl<T> Follower<T> {
             paths => link.get_many(paths).await?,
         };
         for (name, node) in names.into_iter().zip(answers(nodes)?) {
-            self.roll.learn(name, node);
+            self.roll.learn(&name, node);
         }
         Ok(())
     }
 
     /// Publishes what may be published now; the answer says when to ask again.
     fn publish(&mut self, timeout: Duration) -> Option<Instant> {
-        let (good, bad) = self.roll.read_out();
-        let (now, count) = (Instant::now(), good.len());
+        let (now, count) = (Instant::now(), self.roll.usable());
         self.empty_since = (count == 0).then(|| self.empty_since.unwrap_or(now));
         let verdict = settle(
             count,
@@ -230,14 +228,11 @@ impl<T> Follower<T> {
                 protected_until: self.protected_until,
             },
         );
-        let (entries, again_at): (Entries<T>, _) = match verdict {
-            Missing::Drop => (good.into(), None),
-            Missing::Keep(until) | Missing::Protect(until) => (self.roll.with_missing(), Some(until)),
-        };
-        match verdict {
+        let again_at = match verdict {
             Missing::Drop => {
                 self.roll.forget_missing();
                 self.protected_until = None;
+                None
             }
             Missing::Protect(until) => {
                 if self.protected_until.replace(until).is_none() {
@@ -246,10 +241,12 @@ impl<T> Follower<T> {
                         "everything vanished at once after a disturbance: the last list is kept for now"
                     );
                 }
+                Some(until)
             }
-            Missing::Keep(_) => {}
-        }
-        self.publisher.send(entries, bad.into(), again_at.is_some());
+            Missing::Keep(until) => Some(until),
+        };
+        let (entries, bad) = self.roll.read_out();
+        self.publisher.send(entries, bad, again_at.is_some());
         again_at
     }
 }

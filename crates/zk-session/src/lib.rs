@@ -71,12 +71,15 @@ mod presence;
 mod publisher;
 mod renewing;
 mod roll;
+mod rows;
 mod servers;
 mod session;
 mod settle;
 mod standing;
 mod view;
 mod zookeeper;
+
+pub use list::List;
 
 pub use crate::backoff::Backoff;
 pub use crate::clock::{BootClock, Clock, Moment};

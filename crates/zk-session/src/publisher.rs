@@ -31,9 +31,11 @@ impl<T> Publisher<T> {
                 (true, Some(Source::Stale { since })) => Source::Stale { since },
                 (true, _) => Source::Stale { since: Instant::now() },
             };
-            let differ = now
-                .as_ref()
-                .is_none_or(|now| now.source != source || now.bad != bad || !same(&now.entries, &entries));
+            let differs = |now: &View<T>| {
+                let same_bad = Arc::ptr_eq(&now.bad, &bad) || now.bad == bad;
+                now.source != source || !same_bad || !now.entries.is_same(&entries)
+            };
+            let differ = now.as_ref().is_none_or(differs);
             if differ {
                 if now.is_none() {
                     info!(path = self.path, entries = entries.len(), "the first whole list is here");
@@ -43,7 +45,7 @@ impl<T> Publisher<T> {
             differ
         });
         self.entries.send_if_modified(|now| {
-            let differ = now.as_ref().is_none_or(|now| !same(now, &entries));
+            let differ = now.as_ref().is_none_or(|now| !now.is_same(&entries));
             if differ {
                 *now = Some(entries);
             }
@@ -68,10 +70,6 @@ impl<T> Publisher<T> {
             differ
         });
     }
-}
-
-fn same<T>(a: &Entries<T>, b: &Entries<T>) -> bool {
-    a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 /// A list is not known to be the truth when its connection is over, however following it ends.

@@ -1,6 +1,6 @@
 //! What is known of the children of a node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use tracing::warn;
 
 use crate::directory::Read;
 use crate::path::child;
+use crate::rows::Rows;
 use crate::view::{BadNode, Entries};
 use crate::{Error, Node};
 
@@ -16,33 +17,39 @@ pub(crate) struct Roll<T> {
     path: String,
     read: Read<T>,
     hasher: RandomState,
-    /// What is there, by name.
-    present: BTreeMap<String, Known<T>>,
-    /// Which of them may not be read.
-    refused: BTreeSet<String>,
-    /// What was published, is not there, and may come back.
-    missing: BTreeMap<String, Arc<T>>,
+    rows: Rows<T>,
+    /// Who is there and may not be read.
+    refused: BTreeSet<Box<str>>,
+    /// Who could be used, is not there, and may come back; still in `rows`.
+    missing: BTreeSet<Box<str>>,
+    /// How many can be used, whether there or missing.
+    usable: usize,
+    /// What cannot be used, as it was last told; `None` when that changed.
+    bad: Option<Arc<[BadNode]>>,
 }
 
 /// One version of a node, and what it says.
-struct Known<T> {
-    version: Version,
-    says: Says<T>,
+pub(crate) struct Row<T> {
+    pub(crate) name: Box<str>,
+    pub(crate) version: Version,
+    pub(crate) says: Says<T>,
+    /// Whether the node was there when we last heard of it.
+    pub(crate) there: bool,
 }
 
 /// The same version of the same node is read the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Version {
-    czxid: i64,
-    mzxid: i64,
+pub(crate) struct Version {
+    pub(crate) czxid: i64,
+    pub(crate) mzxid: i64,
     /// Transaction numbers are given again after ZooKeeper was set back to an older state, to other data perhaps.
-    content: u64,
+    pub(crate) content: u64,
 }
 
-enum Says<T> {
+pub(crate) enum Says<T> {
     Good(Arc<T>),
     Hidden,
-    Bad(String),
+    Bad(Box<str>),
 }
 
 /// What a server says of a node; in words, if it refuses to.
@@ -65,119 +72,133 @@ impl<T> Roll<T> {
             path,
             read,
             hasher,
-            present: BTreeMap::new(),
+            rows: Rows::new(),
             refused: BTreeSet::new(),
-            missing: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            usable: 0,
+            bad: None,
         }
     }
 
     /// How many are there, usable or not.
     pub(crate) fn len(&self) -> usize {
-        self.present.len()
+        self.rows.len() - self.missing.len()
+    }
+
+    /// How many are there and can be used.
+    pub(crate) fn usable(&self) -> usize {
+        self.usable - self.missing.len()
     }
 
     /// Who is there, usable or not.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.present.keys()
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().filter(|row| row.there).map(|row| &*row.name)
     }
 
     /// Who is there and may not be read.
-    pub(crate) fn refused(&self) -> &BTreeSet<String> {
+    pub(crate) fn refused(&self) -> &BTreeSet<Box<str>> {
         &self.refused
     }
 
-    /// How many were published, are not there, and may come back.
+    /// How many could be used, are not there, and may come back.
     pub(crate) fn missing(&self) -> usize {
         self.missing.len()
     }
 
-    /// Those who were missing do not come back.
+    /// Those who are missing do not come back.
     pub(crate) fn forget_missing(&mut self) {
-        self.missing.clear();
+        while let Some(name) = self.missing.pop_first() {
+            self.remove(&name);
+        }
     }
 
     /// Everybody who is there was read. What did not change since it was read last is not parsed again.
     pub(crate) fn call(&mut self, everybody: impl Iterator<Item = (String, Answer)>) {
-        let mut before = std::mem::take(&mut self.present);
-        self.refused.clear();
-        for (name, answer) in everybody {
-            let known = before.remove(&name);
-            self.note(name, known, answer);
-        }
-        for (name, known) in before {
-            self.lose(name, known);
-        }
+        let mut everybody: Vec<_> = everybody.collect();
+        everybody.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let is_there = |name: &str| everybody.binary_search_by(|(other, _)| (**other).cmp(name)).is_ok();
+        let lost: Vec<_> = self.names().filter(|name| !is_there(name)).map(str::to_owned).collect();
+        lost.iter().for_each(|name| self.delete(name));
+        everybody.into_iter().for_each(|(name, answer)| self.learn(&name, answer));
     }
 
     /// `name` was read again.
-    pub(crate) fn learn(&mut self, name: String, answer: Answer) {
-        let known = self.present.remove(&name);
-        self.note(name, known, answer);
-    }
-
-    /// `name` was deleted.
-    pub(crate) fn delete(&mut self, name: String) {
-        self.refused.remove(&name);
-        if let Some(known) = self.present.remove(&name) {
-            self.lose(name, known);
-        }
-    }
-
-    /// All that can be used, and all that cannot, in the order of the names.
-    pub(crate) fn read_out(&self) -> (Vec<Arc<T>>, Vec<BadNode>) {
-        // One pass: of many entries, walking over them is most of what a change costs.
-        let (mut good, mut bad) = (Vec::with_capacity(self.present.len()), Vec::new());
-        for (name, Known { version, says }) in &self.present {
-            match says {
-                Says::Good(entry) => good.push(entry.clone()),
-                Says::Hidden => {}
-                Says::Bad(reason) => bad.push(BadNode {
-                    path: child(&self.path, name),
-                    reason: reason.clone(),
-                    czxid: version.czxid,
-                    mzxid: version.mzxid,
-                }),
-            }
-        }
-        (good, bad)
-    }
-
-    /// All that is there and all that may come back, in the order of the names.
-    pub(crate) fn with_missing(&self) -> Entries<T> {
-        let good = self.present.iter().filter_map(|(name, known)| match &known.says {
-            Says::Good(entry) => Some((name, entry)),
-            Says::Hidden | Says::Bad(_) => None,
-        });
-        let all: BTreeMap<_, _> = good.chain(&self.missing).collect();
-        all.into_values().cloned().collect()
-    }
-
-    /// Takes in what was read of `name`; `known` is what we knew of it, and is not in `present` any more.
-    fn note(&mut self, name: String, known: Option<Known<T>>, answer: Answer) {
+    pub(crate) fn learn(&mut self, name: &str, answer: Answer) {
         match answer {
-            Ok(_) => self.refused.remove(&name),
-            Err(_) => self.refused.insert(name.clone()),
-        };
-        let now = match answer {
-            Ok(Some(node)) => match known {
-                Some(same) if same.version == self.version(&node) => same,
-                _ => self.parse(&name, &node),
-            },
-            Ok(None) => {
-                if let Some(known) = known {
-                    self.lose(name, known);
+            Ok(Some(node)) => {
+                self.refused.remove(name);
+                let version = self.version(&node);
+                match self.rows.get_mut(name).filter(|row| row.version == version) {
+                    Some(same) => {
+                        same.there = true;
+                        self.missing.remove(name);
+                    }
+                    None => self.put(name, version, self.parse(name, &node)),
                 }
-                return;
             }
-            Err(what) => match known {
-                Some(Known { says: Says::Bad(same), version }) if same == what => {
-                    Known { says: Says::Bad(same), version }
+            Ok(None) => self.delete(name),
+            Err(what) => {
+                self.refused.insert(name.into());
+                let is_known = |row: &Row<T>| matches!(&row.says, Says::Bad(known) if **known == *what);
+                if !self.rows.get(name).is_some_and(is_known) {
+                    let version = Version { czxid: 0, mzxid: 0, content: 0 };
+                    self.put(name, version, self.bad(name, what));
                 }
-                _ => self.bad(&name, Version { czxid: 0, mzxid: 0, content: 0 }, what),
-            },
+            }
+        }
+    }
+
+    /// `name` is not there any more.
+    pub(crate) fn delete(&mut self, name: &str) {
+        self.refused.remove(name);
+        let Some(row) = self.rows.get_mut(name) else { return };
+        if let Says::Good(_) = row.says {
+            row.there = false;
+            self.missing.insert(name.into());
+        } else {
+            self.remove(name);
+        }
+    }
+
+    /// All that can be used, whether there or missing, and all that cannot, in the order of the names.
+    pub(crate) fn read_out(&mut self) -> (Entries<T>, Arc<[BadNode]>) {
+        let bad_of = |row: &Row<T>| match &row.says {
+            Says::Good(_) | Says::Hidden => None,
+            Says::Bad(reason) => Some(BadNode {
+                path: child(&self.path, &row.name),
+                reason: reason.to_string(),
+                czxid: row.version.czxid,
+                mzxid: row.version.mzxid,
+            }),
         };
-        self.missing.remove(&name);
-        self.present.insert(name, now);
+        let bad = self.bad.get_or_insert_with(|| self.rows.iter().filter_map(bad_of).collect()).clone();
+        (self.rows.list(), bad)
+    }
+
+    fn put(&mut self, name: &str, version: Version, says: Says<T>) {
+        match says {
+            Says::Good(_) => self.usable += 1,
+            Says::Bad(_) => self.bad = None,
+            Says::Hidden => {}
+        }
+        let before = self.rows.put(Row { name: name.into(), version, says, there: true });
+        self.gone(before);
+    }
+
+    fn remove(&mut self, name: &str) {
+        let before = self.rows.remove(name);
+        self.gone(before);
+    }
+
+    /// Takes a row out of the counts that was taken out of the rows.
+    fn gone(&mut self, row: Option<Row<T>>) {
+        let Some(row) = row else { return };
+        self.missing.remove(&row.name);
+        match row.says {
+            Says::Good(_) => self.usable -= 1,
+            Says::Bad(_) => self.bad = None,
+            Says::Hidden => {}
+        }
     }
 
     fn version(&self, node: &Node) -> Version {
@@ -185,24 +206,17 @@ impl<T> Roll<T> {
         Version { czxid: node.stat.czxid, mzxid: node.stat.mzxid, content }
     }
 
-    fn parse(&self, name: &str, node: &Node) -> Known<T> {
-        let version = self.version(node);
+    fn parse(&self, name: &str, node: &Node) -> Says<T> {
         match (self.read)(name, node) {
-            Ok(Some(entry)) => Known { version, says: Says::Good(Arc::new(entry)) },
-            Ok(None) => Known { version, says: Says::Hidden },
-            Err(reason) => self.bad(name, version, reason),
+            Ok(Some(entry)) => Says::Good(Arc::new(entry)),
+            Ok(None) => Says::Hidden,
+            Err(reason) => self.bad(name, reason),
         }
     }
 
-    fn bad(&self, name: &str, version: Version, reason: String) -> Known<T> {
+    fn bad(&self, name: &str, reason: String) -> Says<T> {
         warn!(path = child(&self.path, name), reason, "a node cannot be used");
-        Known { version, says: Says::Bad(reason) }
-    }
-
-    fn lose(&mut self, name: String, known: Known<T>) {
-        if let Says::Good(entry) = known.says {
-            self.missing.insert(name, entry);
-        }
+        Says::Bad(reason.into())
     }
 
     /// The name of a direct child.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use list::List;
 use tokio::time::Instant;
 
 /// The entries of a [`Directory`](crate::Directory), in the order of their names.
-pub type Entries<T> = Arc<[Arc<T>]>;
+pub type Entries<T> = List<T>;
 
 /// A [`Directory`](crate::Directory) at one moment.
 #[derive(Debug)]

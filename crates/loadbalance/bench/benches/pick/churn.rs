@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use loadbalance::{Balancer, Instance, Name, Request};
+use loadbalance::{Balancer, Instances, Name, Request};
 use quanta::Clock;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -42,14 +42,14 @@ pub(crate) const MANY: usize = 10_000;
 pub(crate) const PER_SECOND: u32 = 100;
 pub(crate) const AT_MOST: f64 = 3.0;
 
-type Lists = watch::Sender<Option<Arc<[Arc<Instance>]>>>;
+type Lists = watch::Sender<Option<Instances>>;
 
 pub(crate) fn churn(name: Name, quick: bool) -> Churn {
     let (rounds, each) =
         if quick { (3, Duration::from_millis(300)) } else { (7, Duration::from_millis(600)) };
     let runtime =
         Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("threads can be had");
-    let first: Arc<[_]> =
+    let first: Instances =
         (0..MANY).map(|place| Arc::new(instance(place, Weights::Mixed.of(place)))).collect();
     let lists: Lists = watch::Sender::new(Some(first));
     let balancer = {

@@ -1,0 +1,345 @@
+//! Whole lists that share with the one before what did not change.
+//!
+//! Discovery publishes a service as a whole list, so that nobody can miss a change or see two in the wrong order. Made
+//! anew, a list of ten thousand instances counts ten thousand references although one instance came. A [`List`] is
+//! therefore made of blocks, and the next list has the same blocks but for those in which something changed: what a
+//! change costs hardly grows with the list, and neither does finding what changed.
+//!
+//! ```
+//! use list::List;
+//! use std::sync::Arc;
+//!
+//! let list: List<&str> = ["a", "b", "c"].map(Arc::new).into();
+//! assert_eq!(list.len(), 3);
+//! assert_eq!(*list[1], "b");
+//! assert_eq!(list.iter().map(|entry| **entry).collect::<String>(), "abc");
+//! ```
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::iter::FlatMap;
+use std::ops::Index;
+use std::slice;
+use std::sync::Arc;
+
+/// Some entries of a [`List`] that follow each other.
+pub type Block<T> = Arc<[Arc<T>]>;
+
+/// How many entries a block has in a list that is made of single entries.
+const PER_BLOCK: usize = 128;
+
+/// A list that never changes. Cloning it counts one reference.
+pub struct List<T> {
+    parts: Arc<[Part<T>]>,
+}
+
+struct Part<T> {
+    block: Block<T>,
+    /// How many entries of the list are in this block and those before it.
+    end: usize,
+}
+
+impl<T> List<T> {
+    /// The list of all entries of these blocks, which it shares. Empty blocks are left out.
+    pub fn from_blocks(blocks: impl IntoIterator<Item = Block<T>>) -> Self {
+        let mut end = 0;
+        let part = |block: Block<T>| {
+            end += block.len();
+            (!block.is_empty()).then_some(Part { block, end })
+        };
+        Self { parts: blocks.into_iter().filter_map(part).collect() }
+    }
+
+    /// The blocks that it is made of, none of them empty.
+    pub fn blocks(&self) -> impl DoubleEndedIterator<Item = &Block<T>> + ExactSizeIterator {
+        self.parts.iter().map(|part| &part.block)
+    }
+
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.parts.last().map_or(0, |part| part.end)
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The entry at this place; the first is at 0.
+    pub fn get(&self, index: usize) -> Option<&Arc<T>> {
+        let part = self.parts.get(self.parts.partition_point(|part| part.end <= index))?;
+        part.block.get(index + part.block.len() - part.end)
+    }
+
+    /// The first entry.
+    pub fn first(&self) -> Option<&Arc<T>> {
+        self.get(0)
+    }
+
+    /// The last entry.
+    pub fn last(&self) -> Option<&Arc<T>> {
+        self.parts.last().and_then(|part| part.block.last())
+    }
+
+    /// All entries, in order.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { entries: self.parts.iter().flat_map(|part| part.block.iter()), left: self.len() }
+    }
+
+    /// Looks for an entry in a list that is in the order of `compare`, as [`slice::binary_search_by`] does.
+    ///
+    /// # Errors
+    ///
+    /// Where it would have to be, when it is not there.
+    pub fn binary_search_by(&self, mut compare: impl FnMut(&Arc<T>) -> Ordering) -> Result<usize, usize> {
+        let mut is_before = |part: &Part<T>| part.block.last().is_some_and(|last| compare(last).is_lt());
+        let at = self.parts.partition_point(&mut is_before);
+        let Some(part) = self.parts.get(at) else { return Err(self.len()) };
+        let start = part.end - part.block.len();
+        part.block.binary_search_by(compare).map(|at| start + at).map_err(|at| start + at)
+    }
+
+    /// Whether both have the very same entries, by their addresses. What the two share is not looked at.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let mut blocks = self.blocks().zip(other.blocks());
+        let mut entries = self.iter().zip(other);
+        Arc::ptr_eq(&self.parts, &other.parts)
+            || self.len() == other.len()
+                && (blocks.all(|(a, b)| Arc::ptr_eq(a, b)) || entries.all(|(a, b)| Arc::ptr_eq(a, b)))
+    }
+
+    /// The entries in blocks that `other` does not share, in order. Whatever only one of two lists has is in what one of
+    /// them does not share with the other; so are some entries that both have.
+    pub fn not_shared_with(&self, other: &Self) -> impl Iterator<Item = &Arc<T>> {
+        let address = |block: &Block<T>| Arc::as_ptr(block).cast::<Arc<T>>();
+        let theirs: HashSet<_> = other.blocks().map(address).collect();
+        self.blocks().filter(move |block| !theirs.contains(&address(block))).flat_map(|block| block.iter())
+    }
+}
+
+/// The entries of a [`List`].
+pub struct Iter<'a, T> {
+    entries: Entries<'a, T>,
+    left: usize,
+}
+
+type Entries<'a, T> =
+    FlatMap<slice::Iter<'a, Part<T>>, slice::Iter<'a, Arc<T>>, fn(&'a Part<T>) -> slice::Iter<'a, Arc<T>>>;
+
+impl<'a, T> Iterator for Iter<'a, T> {
+    type Item = &'a Arc<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.entries.next();
+        self.left -= usize::from(next.is_some());
+        next
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+
+    // Block by block, which is faster than one after the other.
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, f: F) -> B {
+        self.entries.fold(init, f)
+    }
+}
+
+impl<T> DoubleEndedIterator for Iter<'_, T> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let next = self.entries.next_back();
+        self.left -= usize::from(next.is_some());
+        next
+    }
+}
+
+impl<T> ExactSizeIterator for Iter<'_, T> {}
+
+impl<T> Clone for Iter<'_, T> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), left: self.left }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a List<T> {
+    type Item = &'a Arc<T>;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> Index<usize> for List<T> {
+    type Output = Arc<T>;
+
+    /// The entry at this place.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, as a slice does.
+    fn index(&self, index: usize) -> &Arc<T> {
+        self.get(index).unwrap_or_else(|| panic!("index {index} in a list of {}", self.len()))
+    }
+}
+
+impl<T> From<&[Arc<T>]> for List<T> {
+    fn from(entries: &[Arc<T>]) -> Self {
+        Self::from_blocks(entries.chunks(PER_BLOCK).map(Block::from))
+    }
+}
+
+impl<T> From<Vec<Arc<T>>> for List<T> {
+    fn from(entries: Vec<Arc<T>>) -> Self {
+        entries.into_iter().collect()
+    }
+}
+
+impl<T, const N: usize> From<[Arc<T>; N]> for List<T> {
+    fn from(entries: [Arc<T>; N]) -> Self {
+        entries.into_iter().collect()
+    }
+}
+
+impl<T> FromIterator<Arc<T>> for List<T> {
+    fn from_iter<I: IntoIterator<Item = Arc<T>>>(entries: I) -> Self {
+        let mut entries = entries.into_iter();
+        let block = || -> Option<Block<T>> {
+            let block: Block<T> = entries.by_ref().take(PER_BLOCK).collect();
+            (!block.is_empty()).then_some(block)
+        };
+        Self::from_blocks(std::iter::from_fn(block))
+    }
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self { parts: Arc::default() }
+    }
+}
+
+impl<T> Clone for List<T> {
+    fn clone(&self) -> Self {
+        Self { parts: self.parts.clone() }
+    }
+}
+
+impl<T> Clone for Part<T> {
+    fn clone(&self) -> Self {
+        Self { block: self.block.clone(), end: self.end }
+    }
+}
+
+/// Equal entries in the same order; how they are spread over blocks does not matter.
+impl<T: PartialEq> PartialEq for List<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b) || a == b)
+    }
+}
+
+impl<T: Eq> Eq for List<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entries(numbers: impl IntoIterator<Item = u32>) -> Vec<Arc<u32>> {
+        numbers.into_iter().map(Arc::new).collect()
+    }
+
+    fn numbers<'a>(entries: impl IntoIterator<Item = &'a Arc<u32>>) -> Vec<u32> {
+        entries.into_iter().map(|entry| **entry).collect()
+    }
+
+    #[test]
+    fn a_list_of_entries_is_cut_into_blocks_of_a_bounded_size() {
+        for count in [0, 1, 127, 128, 129, 300] {
+            let all = entries(0..count);
+            for list in [List::from(&all[..]), List::from(all.clone()), all.iter().cloned().collect()] {
+                assert_eq!(numbers(&list), numbers(&all));
+                assert_eq!(list.blocks().len(), all.len().div_ceil(PER_BLOCK));
+                assert!(list.blocks().all(|block| (1..=PER_BLOCK).contains(&block.len())));
+            }
+        }
+    }
+
+    #[test]
+    fn only_blocks_that_are_not_shared_are_told_apart() {
+        let all = entries(0..12);
+        let [a, b, c, d] = [0, 3, 6, 9].map(|from| Block::from(&all[from..from + 3]));
+        let before = List::from_blocks([a.clone(), b.clone(), c.clone()]);
+        let after = List::from_blocks([a, c, d]);
+        assert_eq!(numbers(before.not_shared_with(&after)), [3, 4, 5]);
+        assert_eq!(numbers(after.not_shared_with(&before)), [9, 10, 11]);
+        assert_eq!(numbers(after.not_shared_with(&after)), []);
+        assert_eq!(numbers(after.not_shared_with(&List::default())), numbers(&after));
+    }
+
+    #[test]
+    fn the_same_entries_are_the_same_list_however_they_are_spread() {
+        let all = entries(0..6);
+        let whole = List::from(&all[..]);
+        let halves = List::from_blocks(all.chunks(3).map(Block::from));
+        let equal = List::from(entries(0..6));
+        assert!(whole.is_same(&whole.clone()) && whole.is_same(&halves) && !whole.is_same(&equal));
+        assert!(!whole.is_same(&List::from(&all[..5])) && !List::from(&all[..5]).is_same(&whole));
+        assert!(whole == halves && whole == equal && whole != List::from(&all[..5]));
+        assert!(List::<u32>::default().is_same(&List::from(&all[..0])));
+    }
+
+    #[test]
+    #[should_panic(expected = "index 2 in a list of 2")]
+    fn an_index_behind_the_end_panics_as_that_of_a_slice() {
+        let list = List::from(entries([1, 2]));
+        let _ = &list[2];
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_like_the_slice_of_its_entries(
+            blocks in vec(vec(0..100_u32, 0..5), 0..8),
+            wanted in 0..100_u32,
+            index in 0..40_usize,
+            backwards in vec(any::<bool>(), 0..40),
+        ) {
+            let mut all: Vec<_> = blocks.iter().flatten().copied().collect();
+            all.sort_unstable();
+            all.dedup();
+            let all = entries(all);
+            let mut rest = &all[..];
+            let cut = |block: &Vec<u32>| {
+                let (now, later) = rest.split_at(block.len().min(rest.len()));
+                rest = later;
+                Block::from(now)
+            };
+            let cuts: Vec<_> = blocks.iter().map(cut).collect();
+            let list = List::from_blocks(cuts);
+
+            prop_assert_eq!(list.len(), all.len());
+            prop_assert_eq!(list.is_empty(), all.is_empty());
+            prop_assert_eq!(list.get(index), all.get(index));
+            prop_assert_eq!(list.first(), all.first());
+            prop_assert_eq!(list.last(), all.last());
+            prop_assert_eq!(list.iter().fold(0, |sum, it| sum + **it), all.iter().map(|it| **it).sum::<u32>());
+            let by = |entry: &Arc<u32>| (**entry).cmp(&wanted);
+            prop_assert_eq!(list.binary_search_by(by), all.binary_search_by(by));
+            let (mut ours, mut theirs) = (list.iter(), all.iter());
+            for back in backwards {
+                prop_assert_eq!(ours.len(), theirs.len());
+                let both = if back { (ours.next_back(), theirs.next_back()) } else { (ours.next(), theirs.next()) };
+                prop_assert_eq!(both.0, both.1);
+            }
+            prop_assert_eq!(format!("{list:?}"), format!("{all:?}"));
+        }
+    }
+}
