@@ -38,6 +38,8 @@ fn every_help_teaches_by_an_example() {
         &["agent", "register"],
         &["agent", "watch"],
         &["agent", "lead"],
+        &["bench", "watch"],
+        &["bench", "coldwatch"],
     ] {
         let output = demo(&[command, &["--help"]].concat()).output().unwrap();
         let (help, _) = texts(&output);
@@ -131,6 +133,20 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         (&["node", "--wait", "0s"], "accepted: a time from 1ms to 24h"),
         (&["ledger", "--listen", "9000"], "127.0.0.1:8897"),
         (&["ledger", "--listen", "localhost:9000"], "accepted: an IP address and a port"),
+        (&["bench", "frobnicate"], "possible values: register"),
+        (&["bench", "--rounds", "1", "watch", "h:1", "/b", "s", "1", "1"], "invalid value 'watch'"),
+        (&["bench", "watch"], "<HOST:PORT[,...]> </BASE> <SERVICE> <INSTANCES> <WATCHERS>"),
+        (&["bench", "watch", "h:1", "/b", "s", "1"], "<WATCHERS>"),
+        (&["bench", "watch", "h:99999", "/b", "s", "1", "1"], "1 to 65535"),
+        (&["bench", "watch", "h:1", "b", "s", "1", "1"], "accepted"),
+        (&["bench", "watch", "h:1", "/b", "a/b", "1", "1"], "accepted"),
+        (&["bench", "watch", "h:1", "/b", "s", "all", "1"], "accepted: a whole number from 0 to 200000"),
+        (&["bench", "watch", "h:1", "/b", "s", "1", "0"], "accepted: a whole number from 1 to 1000"),
+        (
+            &["bench", "coldwatch", "h:1", "/b", "s", "200001", "1"],
+            "accepted: a whole number from 0 to 200000",
+        ),
+        (&["bench", "coldwatch", "h:1", "/b", "s", "1", "0"], "accepted: a whole number from 1 to 1000"),
     ] {
         let output = demo(arguments).output().unwrap();
         let (out, err) = texts(&output);

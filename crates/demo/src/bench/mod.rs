@@ -6,6 +6,7 @@
 mod change;
 mod cold_start;
 mod machine;
+mod peers;
 mod register;
 mod report;
 mod stage;
@@ -21,7 +22,10 @@ use self::stage::Stage;
 use crate::output::print;
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    peer: Option<peers::Command>,
     /// What to measure; all of it unless told.
     which: Vec<Which>,
     /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench.
@@ -54,6 +58,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn measure(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(command) = args.peer {
+        return peers::run(command).await;
+    }
     let all = [Which::Register, Which::ColdStart, Which::Change];
     let which = if args.which.is_empty() { &all[..] } else { &args.which };
     let mut reports = Vec::new();
