@@ -1,20 +1,27 @@
 //! Columns of text.
 
-use std::array;
-
 use crate::output::shown;
 
 const GAP: &str = "  ";
 
 /// A table with one row for each of `rows` below its heads, without a line end behind the last.
 pub(crate) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
-    let cells = |row: &[String; N]| row.each_ref().map(|cell| shown(cell));
-    let all: Vec<[String; N]> =
-        [heads.map(str::to_owned)].into_iter().chain(rows.iter().map(cells)).collect();
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = array::from_fn(width);
-    let line = |row: &[String; N]| {
-        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    let heads = heads.map(str::to_owned);
+    let all: Vec<_> = [&heads].into_iter().chain(rows).map(<[String; N]>::as_slice).collect();
+    columns(&all)
+}
+
+/// The same with any number of columns, with the heads as its first row.
+pub(crate) fn columns(rows: &[impl AsRef<[String]>]) -> String {
+    let shown = |row: &[String]| row.iter().map(|cell| shown(cell)).collect::<Vec<_>>();
+    let all: Vec<_> = rows.iter().map(|row| shown(row.as_ref())).collect();
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &all {
+        widths.resize(widths.len().max(row.len()), 0);
+        row.iter().zip(&mut widths).for_each(|(cell, width)| *width = cell.chars().count().max(*width));
+    }
+    let line = |row: &Vec<String>| {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         cells.join(GAP).trim_end().to_owned()
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -34,6 +41,8 @@ mod tests {
         let row = |cells: [&str; 2]| cells.map(str::to_owned);
         assert_eq!(table(["A", "B"], &[row(["äöü", "1"]), row(["x", ""])]), "A    B\näöü  1\nx");
         assert_eq!(table(["A", "B"], &[]), "A  B");
+        let rows = [vec!["a".to_owned()], vec!["bc".to_owned(), "d".to_owned()]];
+        assert_eq!(columns(&rows), "a\nbc  d");
         assert_eq!(line(&row(["a\nb", "c"])), "a\\nb  c");
     }
 }

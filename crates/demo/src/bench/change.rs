@@ -70,7 +70,7 @@ impl Size {
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let (mut few, mut many) = (Size::new(FEW), Size::new(count));
     for round in 0..=rounds {
-        eprintln!("change: round {round} of {rounds}");
+        stage.progress().round(round);
         for size in [&mut few, &mut many] {
             let service = stage.service(&format!("change-{round}-{}", size.count)).await?;
             one_round(stage, size, &service, round > 0).await?;

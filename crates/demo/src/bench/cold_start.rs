@@ -9,6 +9,9 @@ use zookeeper_client::{Client, MultiReadResult};
 use super::report::{Figure, Limit, Ratio, Report, median};
 use super::stage::{Ours, Stage, instances};
 
+/// What the bare client's fastest way is called; which one that is depends on the size.
+const FASTEST: &str = "bare client, the fastest of the ways below";
+
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let service = stage.service("cold-start").await?;
     let all = usize::try_from(count)?;
@@ -17,20 +20,19 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     for registration in &filled {
         registration.registered().await?;
     }
-    let batches = [100, 1_000, all];
-    let mut raw = batches.map(|batch| match batch {
-        batch if batch == all => Figure::new("bare client, list and one multi-read of all", "ms"),
-        batch => Figure::new(format!("bare client, list and multi-reads of {batch} pipelined"), "ms"),
-    });
-    let mut follow = Figure::new("`follow` on an open session, until the first list", "ms");
-    let mut raw_connecting = Figure::new("bare client, connect, list and multi-reads of 100", "ms");
-    let mut connecting = Figure::new("connect and `follow`, until the first list", "ms");
-    let mut requests = Figure::new("requests that `follow` took", "");
+    // What a smaller service has no use for is left out.
+    let batches: Vec<usize> = [100, 1_000].into_iter().filter(|batch| *batch < all).chain([all]).collect();
+    let mut raw: Vec<_> = batches.iter().map(|batch| one_way(*batch, all)).collect();
+    let mut follow = Figure::new("`follow` on an open session, until the first list", "ms").beside(FASTEST);
+    let mut raw_connecting = Figure::new("bare client, connect, list and multi-reads of 100 pipelined", "ms");
+    let mut connecting =
+        Figure::new("connect and `follow`, until the first list", "ms").beside(raw_connecting.what.clone());
+    let mut requests = Figure::new("requests of `follow`", "");
     for round in 0..=rounds {
-        eprintln!("cold-start: round {round} of {rounds}");
+        stage.progress().round(round);
         let directory = stage.directory(&service);
         let mut took = Vec::new();
-        for batch in batches {
+        for &batch in &batches {
             let client = stage.raw().await?;
             let start = Instant::now();
             read(&client, &directory, batch, all).await?;
@@ -72,40 +74,38 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     drop(filled);
 
     let fastest = raw.iter().min_by(|a, b| median(&a.values).total_cmp(&median(&b.values)));
-    let ratio = |what: String, values, limit| Ratio { what, values, limit };
-    let mut ratios: Vec<_> = fastest
-        .map(|fastest| {
-            ratio(
-                format!("`follow` / the fastest of these: {}", fastest.what),
-                follow.per(fastest),
-                Limit::AtMost(3.0),
-            )
-        })
-        .into_iter()
-        .collect();
-    ratios.push(ratio(
-        "connect and `follow` / bare client, connect and read".to_owned(),
-        connecting.per(&raw_connecting),
-        Limit::AtMost(3.0),
-    ));
-    if !requests.values.is_empty() {
-        let limit = f64::from(count / 100 + 10);
-        ratios.push(ratio("requests".to_owned(), requests.values.clone(), Limit::AtMost(limit)));
-    }
-    let [hundred, thousand, whole] = raw;
+    let values = fastest.map(|fastest| fastest.values.clone()).unwrap_or_default();
+    let fastest = Figure { values, ..Figure::new(FASTEST, "ms") };
+    let limit = Limit::AtMost(f64::from(count / 100 + 10));
+    let ratios = vec![
+        Ratio::new("`follow` / the fastest way of the bare client", follow.per(&fastest), Limit::AtMost(3.0)),
+        Ratio::new(
+            "connect and `follow` / bare client, connect and read",
+            connecting.per(&raw_connecting),
+            Limit::AtMost(3.0),
+        ),
+        Ratio::new("requests of `follow`", requests.values.clone(), limit),
+    ];
     Ok(Report {
         name: "cold-start",
-        title: format!("The first list of {count} instances"),
-        about: "A directory of instances that the registry announced. The bare client lists it and reads every node; it \
-                does not look at what it read. `follow` also sets a watch first, asks for the size, waits for the server \
-                to be up to date, decodes every value and publishes the list. Requests are counted by the server, pings \
-                of other sessions included."
+        title: "The first list of a service".to_owned(),
+        about: "A directory of instances that the registry announced. The bare client lists it and reads every node, so many \
+                in a request; it does not look at what it read. `follow` also sets a watch first, asks for the size, waits for \
+                the server to be up to date, decodes every value and publishes the list. Requests are counted by the server, \
+                pings of other sessions included."
             .to_owned(),
         server: stage.server().await?,
         rounds,
-        figures: vec![hundred, thousand, whole, follow, raw_connecting, connecting, requests],
+        figures: [follow, fastest, connecting, raw_connecting, requests].into_iter().chain(raw).collect(),
         ratios,
     })
+}
+
+fn one_way(batch: usize, all: usize) -> Figure {
+    match batch {
+        batch if batch == all => Figure::new("bare client, list and one multi-read of all", "ms"),
+        batch => Figure::new(format!("bare client, list and multi-reads of {batch} pipelined"), "ms"),
+    }
 }
 
 async fn first_list(ours: &Ours, service: &ServiceName, all: usize) -> anyhow::Result<()> {

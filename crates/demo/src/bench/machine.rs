@@ -12,8 +12,15 @@ pub(crate) fn machine() -> String {
     format!("{cores} cores; {model}; {} {}", std::env::consts::OS, kernel.trim())
 }
 
+/// What was measured, for the record.
+pub(crate) fn clients() -> String {
+    let build =
+        if cfg!(debug_assertions) { "built for debugging, which makes it slow" } else { "release build" };
+    format!("zookeeper-client {}, headkeeper {}, {build}", client(), env!("CARGO_PKG_VERSION"))
+}
+
 /// The version of the client that all of this stands on, as it was built in.
-pub(crate) fn client() -> &'static str {
+fn client() -> &'static str {
     let lock = include_str!("../../../../Cargo.lock");
     let entry = lock.split_once("name = \"zookeeper-client\"\nversion = \"").map_or("", |(_, rest)| rest);
     entry.split('"').next().unwrap_or_default()

@@ -1,88 +1,144 @@
-//! What registering, the first list and a change cost on a real ZooKeeper, beside the same work by the bare client.
+//! What sessions, registrations, lists and elections cost on a real ZooKeeper, beside the same work by the bare client.
 //!
-//! `make bench-zk` runs all of it, `demo bench register` one. A server is started for it unless `--zk`
-//! names one. The figures that count are ratios within one round; nothing here passes or fails.
+//! `make bench-zk` runs all of it, `demo bench register` one scenario. A server is started for each scenario unless
+//! `--zk` names one. The figures that count are ratios within one round; nothing here passes or fails.
+//!
+//! A scenario is a file with `pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report>`,
+//! which measures at one number of instances, and a line in each function of [`Which`]:
+//!
+//! - It begins each round with `stage.progress().round(round)`, from 0, which is not counted, to `rounds`; before a long
+//!   part of a round it may say what comes with `stage.progress().doing("reading")`. Not while something is measured.
+//! - Reports of several sizes stand side by side, so neither [`Report::title`] nor `about` nor [`Figure::what`] nor
+//!   [`Ratio::what`] says the number of instances. A figure that was measured at some sizes alone has empty cells elsewhere.
+//! - [`Figure::beside`] names the bare client's figure of the same report for the same work: both get a row, and their
+//!   ratio another one. A [`Ratio`] is for what is judged, and for what is not such a pair.
+//! - A figure's unit is one of `ns`, `us`, `ms`, `s`, `/s`, `B`, `kB`, `MB`, empty for a count, or something else; those of
+//!   one kind share a plot.
+//!
+//! [`Figure::what`]: report::Figure::what
+//! [`Figure::beside`]: report::Figure::beside
+//! [`Ratio`]: report::Ratio
+//! [`Ratio::what`]: report::Ratio::what
+//! [`Report::title`]: report::Report::title
 
 mod change;
 mod cold_start;
+mod grid;
 mod machine;
-mod peers;
+mod number;
+mod page;
+mod plan;
+mod plot;
+mod progress;
 mod register;
 mod report;
+mod scale;
+mod side_by_side;
 mod stage;
+mod which;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::ValueEnum;
+use serde_json::json;
 
-use self::report::Report;
+use self::plan::{Run, plan};
+use self::progress::Progress;
+use self::side_by_side::SideBySide;
 use self::stage::Stage;
-use crate::output::print;
+use self::which::Which;
+use crate::connection::servers;
+use crate::flags::number;
+use crate::output::{complain, print};
+
+/// More would not fit on the smallest machine.
+const MOST: u64 = 200_000;
 
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    #[command(subcommand)]
-    peer: Option<peers::Command>,
-    /// What to measure; all of it unless told.
+    /// What to measure; all of it unless told
     which: Vec<Which>,
-    /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench.
-    #[arg(long, value_name = "HOST:PORT[,...]")]
+    /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench and taken away
+    #[arg(long, value_name = "HOST:PORT[,...]", value_parser = servers)]
     zk: Option<String>,
-    /// How many instances.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=200_000))]
-    instances: u32,
-    /// How many rounds count; one more goes before them, for the server to warm up.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// A folder that gets a file for each bench; none is written unless told.
-    #[arg(long)]
+    /// How many instances: one size after the other; each scenario has sizes of its own unless told
+    #[arg(long, value_name = "N[,N...]", value_delimiter = ',', value_parser = number::<u32>(1..=MOST))]
+    instances: Vec<u32>,
+    /// How many rounds count, of which medians are shown; one more goes before them, for the server to warm up [default: 5]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(1..=1_000))]
+    rounds: Option<u32>,
+    /// A folder that gets a page with tables, zookeeper.md, and its plots; of what was measured in this run
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print JSON instead of tables.
+    /// Print JSON with the figures of all rounds instead of tables
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Which {
-    Register,
-    ColdStart,
-    Change,
-}
+const EXAMPLES: &str = "\
+Examples:
+  demo bench                                             all of it; some minutes
+  demo bench register --instances 100 --rounds 1         a first look, in seconds
+  demo bench cold-start change --instances 1000,10000    two of them, at two sizes
+  demo bench register --json | jq .scenarios[].sizes     for a program, with every round
+  demo bench --out docs/bench                            a page with plots as well
+
+Build it with --release, and leave the machine alone meanwhile: the server is on it, too.
+
+Exit codes: 0 measured, whether limits are met or not; 1 failed; 2 not understood (nothing was started).";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runs = plan(&args.which, &args.instances, args.rounds)?;
     // In a task, for what is polled by `block_on` itself pays for every wake of another thread.
-    tokio::spawn(measure(args)).await.context("the bench ended early")?
+    tokio::spawn(measure(args, runs)).await.context("the bench ended early")?
 }
 
-async fn measure(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(command) = args.peer {
-        return peers::run(command).await;
+async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
+    if let Some(out) = &args.out {
+        // Now, and not after minutes.
+        fs::create_dir_all(out).with_context(|| format!("cannot write to {}", out.display()))?;
     }
-    let all = [Which::Register, Which::ColdStart, Which::Change];
-    let which = if args.which.is_empty() { &all[..] } else { &args.which };
-    let mut reports = Vec::new();
-    for which in which {
-        let stage = Stage::set(args.zk.as_deref()).await?;
-        let report = match which {
-            Which::Register => register::run(&stage, args.instances, args.rounds).await?,
-            Which::ColdStart => cold_start::run(&stage, args.instances, args.rounds).await?,
-            Which::Change => change::run(&stage, args.instances, args.rounds).await?,
-        };
-        stage.clear().await?;
+    let progress = Arc::new(Progress::new(&runs));
+    let mut done = Vec::new();
+    for run in &runs {
+        let measured = scenario(args.zk.as_deref(), run, &progress).await;
+        let measured = measured.with_context(|| format!("cannot measure {}", run.which.name()))?;
         if !args.json {
-            print(report.tables())?;
+            progress.aside(|| print(format!("{}\n", measured.text())))?;
         }
-        if let Some(out) = &args.out {
-            report.write(out)?;
-        }
-        reports.push(report);
+        done.push(measured);
     }
+    progress.finish();
     if args.json {
-        let json: Vec<_> = reports.iter().map(Report::json).collect();
+        let scenarios: Vec<_> = done.iter().map(SideBySide::json).collect();
+        let json =
+            json!({ "machine": machine::machine(), "client": machine::clients(), "scenarios": scenarios });
         print(serde_json::to_string_pretty(&json)?)?;
+    } else {
+        print(side_by_side::verdict(&done))?;
+    }
+    if let Some(out) = &args.out {
+        let page = page::write(&done, out)?;
+        complain(&format!("written: {}", page.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The largest size first: a server that has just been started is slow, and that would look as if small sizes were.
+async fn scenario(zk: Option<&str>, run: &Run, progress: &Arc<Progress>) -> anyhow::Result<SideBySide> {
+    progress.starts(run);
+    let stage = Stage::set(zk, progress.clone()).await?;
+    let mut reports = Vec::new();
+    for &count in run.sizes.iter().rev() {
+        progress.size(count);
+        let report = run.which.run(&stage, count, run.rounds).await;
+        reports.insert(0, (count, report.with_context(|| format!("with {count} instances"))?));
+        stage.clear().await?;
+        progress.size_done();
+    }
+    Ok(SideBySide::new(reports))
 }

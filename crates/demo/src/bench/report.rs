@@ -1,16 +1,10 @@
-//! What was measured, as tables for people and as JSON.
+//! What a scenario measured at one number of instances.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
+pub(crate) use super::number::median;
+use super::number::number;
 
-use serde_json::{Value, json};
-
-use super::machine;
-
-/// The figures of one bench.
+/// The figures of one scenario at one size. Reports of several sizes stand side by side; see [the frame](super).
 pub(crate) struct Report {
-    /// Also the name of the file.
     pub(crate) name: &'static str,
     pub(crate) title: String,
     /// What is measured, and how.
@@ -21,14 +15,15 @@ pub(crate) struct Report {
     pub(crate) ratios: Vec<Ratio>,
 }
 
-/// What one way to do the work took, round by round.
+/// What one way to do the work took, round by round. One without values is left out: not every server can be asked.
 pub(crate) struct Figure {
     pub(crate) what: String,
     pub(crate) unit: &'static str,
     pub(crate) values: Vec<f64>,
+    pub(super) beside: Option<String>,
 }
 
-/// Two figures of the same round, divided.
+/// Two figures of the same round, divided; or one of them that is judged by itself.
 pub(crate) struct Ratio {
     pub(crate) what: String,
     pub(crate) values: Vec<f64>,
@@ -44,7 +39,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    fn is_met(self, value: f64) -> Option<bool> {
+    pub(super) fn is_met(self, value: f64) -> Option<bool> {
         match self {
             Self::AtLeast(limit) => Some(value >= limit),
             Self::AtMost(limit) => Some(value <= limit),
@@ -52,18 +47,35 @@ impl Limit {
         }
     }
 
-    fn words(self) -> String {
+    pub(super) fn words(self) -> String {
         match self {
             Self::AtLeast(limit) => format!("at least {}", number(limit)),
             Self::AtMost(limit) => format!("at most {}", number(limit)),
             Self::None => String::new(),
         }
     }
+
+    /// A value beside it.
+    pub(super) fn judged(self, value: f64) -> String {
+        let value_is = number(value);
+        match self {
+            Self::AtLeast(limit) if value >= limit => format!("{value_is} ≥ {}", number(limit)),
+            Self::AtLeast(limit) => format!("{value_is} < {}", number(limit)),
+            Self::AtMost(limit) if value <= limit => format!("{value_is} ≤ {}", number(limit)),
+            Self::AtMost(limit) => format!("{value_is} > {}", number(limit)),
+            Self::None => value_is,
+        }
+    }
 }
 
 impl Figure {
     pub(crate) fn new(what: impl Into<String>, unit: &'static str) -> Self {
-        Self { what: what.into(), unit, values: Vec::new() }
+        Self { what: what.into(), unit, values: Vec::new(), beside: None }
+    }
+
+    /// Names the bare client's figure of the same report for the same work.
+    pub(crate) fn beside(self, bare: impl Into<String>) -> Self {
+        Self { beside: Some(bare.into()), ..self }
     }
 
     pub(crate) fn push(&mut self, value: f64) {
@@ -76,105 +88,38 @@ impl Figure {
     }
 }
 
-impl Report {
-    /// The tables, as Markdown.
-    pub(crate) fn tables(&self) -> String {
-        let mut text = format!("## {}\n\n| | median | min .. max |\n| --- | ---: | ---: |\n", self.title);
-        for Figure { what, unit, values } in self.measured() {
-            let (low, high) = range(values);
-            let median = number(median(values));
-            let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-            let _ = writeln!(text, "| {what} | {median}{unit} | {} .. {} |", number(low), number(high));
+impl Ratio {
+    pub(crate) fn new(what: impl Into<String>, values: Vec<f64>, limit: Limit) -> Self {
+        Self { what: what.into(), values, limit }
+    }
+
+    /// Whether its median is within the limit, where there is one.
+    pub(super) fn is_met(&self) -> Option<bool> {
+        if self.values.is_empty() { None } else { self.limit.is_met(median(&self.values)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_judged_by_its_limit_and_says_so() {
+        for (limit, value, met, text) in [
+            (Limit::AtLeast(0.8), 0.8, Some(true), "0.80 ≥ 0.80"),
+            (Limit::AtLeast(0.8), 0.79, Some(false), "0.79 < 0.80"),
+            (Limit::AtMost(110.0), 105.0, Some(true), "105 ≤ 110"),
+            (Limit::AtMost(1.2), 4.42, Some(false), "4.42 > 1.20"),
+            (Limit::None, 4.42, None, "4.42"),
+        ] {
+            assert_eq!((limit.is_met(value), &*limit.judged(value)), (met, text));
         }
-        let _ = write!(
-            text,
-            "\n| judged | median | limit | met | by round |\n| --- | ---: | --- | --- | --- |\n"
-        );
-        for Ratio { what, values, limit } in &self.ratios {
-            let middle = median(values);
-            let met = limit.is_met(middle).map_or("", |met| if met { "yes" } else { "**no**" });
-            let each: Vec<_> = values.iter().copied().map(number).collect();
-            let _ = writeln!(
-                text,
-                "| {what} | {} | {} | {met} | {} |",
-                number(middle),
-                limit.words(),
-                each.join(", ")
-            );
-        }
-        text
+        assert_eq!(Ratio::new("", Vec::new(), Limit::AtMost(1.0)).is_met(), None);
     }
 
-    /// What could be measured: only a server of our own is asked what it counted.
-    fn measured(&self) -> impl Iterator<Item = &Figure> {
-        self.figures.iter().filter(|figure| !figure.values.is_empty())
+    #[test]
+    fn figures_are_divided_within_rounds() {
+        let figure = |values: &[f64]| Figure { values: values.to_vec(), ..Figure::new("", "") };
+        assert_eq!(figure(&[4.0, 9.0]).per(&figure(&[2.0, 3.0])), [2.0, 3.0]);
     }
-
-    pub(crate) fn json(&self) -> Value {
-        let figure =
-            |Figure { what, unit, values }: &Figure| json!({ "what": what, "unit": unit, "rounds": values });
-        let ratio = |Ratio { what, values, limit }: &Ratio| {
-            let middle = median(values);
-            json!({ "what": what, "rounds": values, "median": middle, "limit": limit.words(), "met": limit.is_met(middle) })
-        };
-        json!({
-            "name": self.name,
-            "machine": machine::machine(),
-            "server": self.server,
-            "figures": self.measured().map(figure).collect::<Vec<_>>(),
-            "ratios": self.ratios.iter().map(ratio).collect::<Vec<_>>(),
-        })
-    }
-
-    /// Writes the file of this bench.
-    pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        let text = format!(
-            "# {title}\n\n{about}\n\n\
-             Repeat it: `demo bench {name}`. Written by that command; absolute figures depend on the \
-             machine and on what else it does, so only ratios within one round are judged.\n\n\
-             - Machine: {machine}\n- Server: {server}\n- Clients: zookeeper-client {client}, registry {version}, \
-             release build\n- {rounds} rounds, the ways to do it in turn in each; one round before them is \
-             not counted\n\n{tables}",
-            title = self.title,
-            about = self.about,
-            name = self.name,
-            machine = machine::machine(),
-            server = self.server,
-            client = machine::client(),
-            version = env!("CARGO_PKG_VERSION"),
-            rounds = self.rounds,
-            tables = self.tables().split_once("\n\n").map_or("", |(_, tables)| tables),
-        );
-        fs::create_dir_all(folder)?;
-        let path = folder.join(self.name).with_extension("md");
-        fs::write(&path, text)?;
-        eprintln!("written: {}", path.display());
-        Ok(())
-    }
-}
-
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[odd / 2],
-        even => f64::midpoint(sorted[even / 2 - 1], sorted[even / 2]),
-    }
-}
-
-fn range(values: &[f64]) -> (f64, f64) {
-    values
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)))
-}
-
-/// Three digits tell all that such a measurement can.
-fn number(value: f64) -> String {
-    let digits = match value.abs() {
-        large if large >= 100.0 || value.fract() == 0.0 => 0,
-        middle if middle >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{value:.digits$}")
 }

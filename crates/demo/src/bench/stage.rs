@@ -1,19 +1,25 @@
 //! What every bench works with: a server, sessions of both sides, and instances to announce.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use futures::future::try_join_all;
 use proto::{Address, NodeData, Root, ServiceName};
 use registry::{Native, Registry};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use zk_local::Server;
 use zk_session::{Keeper, Link, ZooKeeper};
-use zookeeper_client::{Acls, Client, CreateMode, CreateOptions};
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
+
+use super::progress::Progress;
 
 /// No session may end while it is measured, however busy the machine is.
 const SESSION: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 const ROOT: &str = "/headkeeper-bench";
+/// How long it may take that what a scenario left is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server, and a client that looks at it while others are measured.
 pub(crate) struct Stage {
@@ -21,6 +27,7 @@ pub(crate) struct Stage {
     server: Option<Server>,
     root: Root,
     pub(crate) witness: Client,
+    progress: Arc<Progress>,
 }
 
 /// Our side: a session that is open, and a registry on it.
@@ -30,10 +37,10 @@ pub(crate) struct Ours {
 }
 
 impl Stage {
-    pub(crate) async fn set(zk: Option<&str>) -> anyhow::Result<Self> {
+    pub(crate) async fn set(zk: Option<&str>, progress: Arc<Progress>) -> anyhow::Result<Self> {
         let server = match zk {
             Some(_) => None,
-            None => Some(Server::builder().progress(true).start().await?),
+            None => Some(Server::builder().start().await?),
         };
         let connect = match (zk, &server) {
             (Some(zk), _) => zk.to_owned(),
@@ -41,19 +48,24 @@ impl Stage {
             (None, None) => return Err(anyhow!("there is no server")),
         };
         let witness = raw(&connect).await?;
-        Ok(Self { connect, server, root: Root::parse(ROOT)?, witness })
+        Ok(Self { connect, server, root: Root::parse(ROOT)?, witness, progress })
     }
 
-    /// Takes away what may outlive us on a server that is not ours.
-    pub(crate) async fn clear(self) -> anyhow::Result<()> {
-        for service in self.witness.list_children(ROOT).await? {
-            let directory = self.directory(&ServiceName::parse(&service)?);
-            self.until_children(&directory, 0).await?;
-            self.witness.delete(&directory, None).await?;
-            self.witness.delete(&format!("{ROOT}/{service}"), None).await?;
-        }
-        self.witness.delete(ROOT, None).await?;
-        Ok(())
+    /// What a scenario tells of where it is.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Takes away what the scenario left, for the next size begins with nothing.
+    pub(crate) async fn clear(&self) -> anyhow::Result<()> {
+        let deleting = async {
+            // A node that comes meanwhile is of a session that ends; another turn finds it.
+            while !delete_below(&self.witness, ROOT.to_owned()).await? {
+                sleep(PAUSE).await;
+            }
+            Ok(())
+        };
+        timeout(PATIENCE, deleting).await.with_context(|| format!("{ROOT} does not become empty"))?
     }
 
     /// What runs the server, for the record.
@@ -186,4 +198,19 @@ pub(crate) fn ephemeral() -> CreateOptions<'static> {
 
 async fn raw(connect: &str) -> anyhow::Result<Client> {
     Ok(Client::connector().with_session_timeout(SESSION).connect(connect).await?)
+}
+
+/// Deletes a node with all below it, in requests that do not wait for each other. Tells whether all of it is gone.
+async fn delete_below(client: &Client, path: String) -> Result<bool, Error> {
+    let children = match client.list_children(&path).await {
+        Err(Error::NoNode) => return Ok(true),
+        listed => listed?,
+    };
+    let below = children.into_iter().map(|child| Box::pin(delete_below(client, format!("{path}/{child}"))));
+    try_join_all(below).await?;
+    match client.delete(&path, None).await {
+        Ok(()) | Err(Error::NoNode) => Ok(true),
+        Err(Error::NotEmpty) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

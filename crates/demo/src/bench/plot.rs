@@ -1,0 +1,216 @@
+//! Figures by the number of instances, drawn. Colours are of a middle tone, and words take the reader's light or dark.
+
+use std::fmt::Write as _;
+
+use super::number::grouped;
+use super::scale::{Kind, factor, ticks};
+use super::side_by_side::{Role, SideBySide};
+
+const WIDTH: f64 = 760.0;
+const PLOT: f64 = 300.0;
+const LEFT: f64 = 84.0;
+const RIGHT: f64 = 28.0;
+const TOP: f64 = 60.0;
+/// Below the plot come the numbers of instances, what they are, and a line for each figure.
+const BELOW: f64 = 62.0;
+const ENTRY: f64 = 20.0;
+
+const COLOURS: [&str; 8] =
+    ["#2f81f7", "#57a64a", "#a371f7", "#d29922", "#db6d28", "#e5534b", "#c96198", "#2aa5a0"];
+
+/// A file with a plot.
+pub(super) struct Plot {
+    pub(super) file: String,
+    pub(super) title: String,
+    pub(super) svg: String,
+}
+
+/// One figure: numbers of instances, and the median, the least and the most there.
+struct Line<'a> {
+    name: &'a str,
+    colour: &'static str,
+    /// The bare client's, beside the figure of the same colour.
+    is_bare: bool,
+    points: Vec<(f64, [f64; 3])>,
+}
+
+/// The plots of a scenario, one for each kind of figures.
+pub(super) fn plots(of: &SideBySide) -> Vec<Plot> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for kind in of.rows().iter().filter(|row| row.role != Role::Ratio).map(|row| Kind::of(row.unit)) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let plot = |kind: Kind| {
+        let title = format!("{}: {}", of.title(), kind.title());
+        let svg = draw(&title, kind, &lines(of, kind))?;
+        Some(Plot { file: file(of.name(), kind), title, svg })
+    };
+    kinds.into_iter().filter_map(plot).collect()
+}
+
+fn file(scenario: &str, kind: Kind) -> String {
+    let kind: String =
+        kind.title().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    format!("zookeeper-{scenario}-{}.svg", kind.trim_matches('-'))
+}
+
+/// What cannot be on such an axis is left out: nothing, and less than nothing. So is the bare client's where it was drawn already.
+fn lines(of: &SideBySide, kind: Kind) -> Vec<Line<'_>> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut figures = 0;
+    for row in of.rows().into_iter().filter(|row| row.role != Role::Ratio && Kind::of(row.unit) == kind) {
+        if lines.iter().any(|line| line.name == row.what) {
+            continue;
+        }
+        let is_bare = row.role == Role::Bare;
+        figures += usize::from(!is_bare);
+        let per = factor(row.unit);
+        let cells = of.sizes().iter().zip(&row.cells);
+        let points = cells.filter_map(|(&size, spread)| {
+            let spread = spread.filter(|spread| spread.least > 0.0)?;
+            Some((f64::from(size), [spread.median, spread.least, spread.most].map(|value| value * per)))
+        });
+        let colour = COLOURS[(figures.max(1) - 1) % COLOURS.len()];
+        let line = Line { name: row.what, colour, is_bare, points: points.collect() };
+        if !line.points.is_empty() {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// Both axes by powers of ten; nothing of fewer than two numbers of instances.
+fn draw(title: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String> {
+    let mut sizes: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|point| point.0).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.dedup();
+    let [fewest, .., many] = sizes[..] else { return None };
+    let values = || lines.iter().flat_map(|line| &line.points).flat_map(|point| point.1);
+    let ticks = ticks(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    let [lowest, .., highest] = ticks[..] else { return None };
+
+    let (right, floor) = (WIDTH - RIGHT, TOP + PLOT);
+    let x = |size: f64| LEFT + (size / fewest).ln() / (many / fewest).ln() * (right - LEFT);
+    let y = |value: f64| floor - (value / lowest).ln() / (highest / lowest).ln() * PLOT;
+    let height = floor + BELOW + ENTRY * lines.len() as f64;
+    let title = escaped(title);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
+         role=\"img\" aria-label=\"{title}\">\n<style>\ntext {{ font: 12px system-ui, sans-serif; fill: #1f2328; }}\n.title {{ font-weight: bold; }}\n\
+         .grid {{ stroke: #8b949e; stroke-opacity: 0.35; }}\n\
+         @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3; }} }}\n</style>\n\
+         <text x=\"{LEFT}\" y=\"22\" class=\"title\">{title}</text>\n\
+         <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n\
+         <text x=\"{right}\" y=\"{}\" text-anchor=\"end\">instances</text>\n",
+        LEFT - 8.0,
+        TOP - 14.0,
+        escaped(kind.title()),
+        floor + 38.0,
+    );
+    for tick in &ticks {
+        let at = y(*tick);
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\n\
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
+            LEFT - 8.0,
+            at + 4.0,
+            escaped(&kind.words(*tick)),
+        );
+    }
+    for &size in &sizes {
+        let at = x(size);
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{floor}\"/>\n\
+             <text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
+            floor + 18.0,
+            grouped(size as i64),
+        );
+    }
+    for (number, line) in lines.iter().enumerate() {
+        draw_line(&mut svg, line, x, y);
+        let (at, text) = (floor + BELOW + ENTRY * number as f64, LEFT + 34.0);
+        let (colour, dashes, name) = (line.colour, line.dashes(), escaped(line.name));
+        let _ = write!(
+            svg,
+            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{at}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>\n\
+             <text x=\"{text}\" y=\"{}\">{name}</text>\n",
+            LEFT + 26.0,
+            at + 4.0,
+        );
+    }
+    Some(svg + "</svg>\n")
+}
+
+/// Medians joined, and at each the least and the most as a thin line.
+fn draw_line(svg: &mut String, line: &Line<'_>, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
+    let (colour, dashes) = (line.colour, line.dashes());
+    let path: Vec<_> =
+        line.points.iter().map(|(size, [it, ..])| format!("{:.1},{:.1}", x(*size), y(*it))).collect();
+    let path = path.join(" ");
+    let _ = writeln!(
+        svg,
+        "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes} points=\"{path}\"/>"
+    );
+    for &(size, [median, least, most]) in &line.points {
+        let (at, middle, low, high) = (x(size), y(median), y(least), y(most));
+        let _ = write!(
+            svg,
+            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.6\"/>\n\
+             <circle cx=\"{at:.1}\" cy=\"{middle:.1}\" r=\"3\" fill=\"{colour}\"/>\n",
+        );
+    }
+}
+
+impl Line<'_> {
+    fn dashes(&self) -> &'static str {
+        if self.is_bare { " stroke-dasharray=\"5 4\"" } else { "" }
+    }
+}
+
+/// Text in an element or an attribute. Backticks are for Markdown.
+fn escaped(text: &str) -> String {
+    text.replace('`', "")
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::side_by_side::tests::example;
+    use super::*;
+
+    #[test]
+    fn a_scenario_gets_a_plot_for_each_kind_with_its_axes_and_lines_named() {
+        let plots = plots(&example());
+        let [plot] = &plots[..] else { panic!("{}", plots.len()) };
+        assert_eq!(plot.file, "zookeeper-example-time.svg");
+        for part in
+            ["How &lt;long&gt;?: time", ">instances<", ">100<", ">10,000<", ">10 µs<", ">100 ms<", ">ours<"]
+        {
+            assert!(plot.svg.contains(part), "{part}: {}", plot.svg);
+        }
+        // A line for each figure, and one of them is dashed, there and where it is named.
+        assert_eq!(plot.svg.matches("<polyline").count(), 3);
+        assert_eq!(plot.svg.matches("stroke-dasharray").count(), 2);
+        assert!(!plot.svg.contains("NaN") && !plot.svg.contains("inf"), "{}", plot.svg);
+    }
+
+    #[test]
+    fn nothing_is_drawn_of_one_size_or_of_what_is_not_above_zero() {
+        let line = |points| Line { name: "a", colour: COLOURS[0], is_bare: false, points };
+        assert_eq!(draw("a", Kind::Time, &[line(vec![(100.0, [1.0; 3])])]), None);
+        assert_eq!(draw("a", Kind::Time, &[]), None);
+        assert!(draw("a", Kind::Count, &[line(vec![(100.0, [1.0; 3]), (1e3, [1.0; 3])])]).is_some());
+    }
+
+    #[test]
+    fn words_cannot_become_markup() {
+        assert_eq!(escaped("`a` <b> & \"c\""), "a &lt;b&gt; &amp; &quot;c&quot;");
+    }
+}
