@@ -41,9 +41,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::json;
+use tokio::time::timeout;
 
 use self::plan::{Run, plan};
 use self::progress::Progress;
@@ -56,6 +58,8 @@ use crate::output::{complain, print};
 
 /// More would not fit on the smallest machine.
 const MOST: u64 = 200_000;
+/// Nothing takes that long at one size unless something is lost.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -135,7 +139,8 @@ async fn scenario(zk: Option<&str>, run: &Run, progress: &Arc<Progress>) -> anyh
     let mut reports = Vec::new();
     for &count in run.sizes.iter().rev() {
         progress.size(count);
-        let report = run.which.run(&stage, count, run.rounds).await;
+        let report = timeout(LONGEST, run.which.run(&stage, count, run.rounds));
+        let report = report.await.unwrap_or_else(|_| Err(anyhow!("it does not end")));
         reports.insert(0, (count, report.with_context(|| format!("with {count} instances"))?));
         stage.clear().await?;
         progress.size_done();

@@ -72,13 +72,16 @@ pub(super) fn factor(unit: &str) -> f64 {
     }
 }
 
+/// Up to so many powers of ten there is room for lines between them.
+const CLOSE: f64 = 2.0;
+
 /// Where lines go across from the first to the last, which enclose all values: at 1, 2 and 5 of each power of ten, or at the powers
 /// alone where those would be too many.
 pub(super) fn ticks(least: f64, most: f64) -> Vec<f64> {
     // What is at a tick is not beyond it for an error of reckoning.
     let (low, high) = (least * (1.0 + 1e-9), most * (1.0 - 1e-9));
     let powers = low.log10().floor() as i32..=high.log10().ceil().max(low.log10().floor()) as i32;
-    let steps: &[f64] = if powers.clone().count() <= 3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let steps: &[f64] = if (high / low).log10() <= CLOSE { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let at = |power: i32| steps.iter().map(move |step| round(step * 10f64.powi(power)));
     let all: Vec<f64> = powers.flat_map(at).collect();
     let from = all.iter().rposition(|tick| *tick <= low).unwrap_or(0);

@@ -15,7 +15,7 @@ use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 use super::progress::Progress;
 
 /// No session may end while it is measured, however busy the machine is.
-const SESSION: Duration = Duration::from_secs(30);
+pub(crate) const SESSION: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 const ROOT: &str = "/headkeeper-bench";
 /// How long it may take that what a scenario left is gone.
