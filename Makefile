@@ -39,9 +39,9 @@ bench: ## what a pick costs beside floors and peers, written to docs/bench/pick.
 	@scripts/setup.sh compiler c++ cmake
 	cargo bench --manifest-path crates/loadbalance/bench/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target)/loadbalance-bench -- $(if $(QUICK),--quick)
 
-bench-zk: ## registration and discovery beside the bare client, written to docs/bench
+bench-zk: ## what is done on a real ZooKeeper, beside the bare client, written to docs/bench/zookeeper.md (QUICK=1: faster, docs stay as they are)
 	@scripts/setup.sh compiler zookeeper
-	cargo run --release -p demo -- bench --out docs/bench
+	cargo run --release -p demo -- bench $(if $(QUICK),--rounds 1,--out docs/bench)
 
 fuzz: ## foreign bytes for every decoder, a minute each (SECONDS=600: ten; TARGETS=json: that one alone)
 	@scripts/setup.sh compiler c++

@@ -69,10 +69,10 @@ pub(crate) struct Args {
     /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench and taken away
     #[arg(long, value_name = "HOST:PORT[,...]", value_parser = servers)]
     zk: Option<String>,
-    /// How many instances: one size after the other; each scenario has sizes of its own unless told
+    /// How many instances, one size after the other [default: 100,1000,10000 for most scenarios, others have their own]
     #[arg(long, value_name = "N[,N...]", value_delimiter = ',', value_parser = number::<u32>(1..=MOST))]
     instances: Vec<u32>,
-    /// How many rounds count, of which medians are shown; one more goes before them, for the server to warm up [default: 5]
+    /// How many rounds count, of which medians are shown; one more goes before them, for the server to warm up [default: 5 for most scenarios]
     #[arg(long, value_name = "N", value_parser = number::<u32>(1..=1_000))]
     rounds: Option<u32>,
     /// A folder that gets a page with tables, zookeeper.md, and its plots; of what was measured in this run
@@ -141,8 +141,9 @@ async fn scenario(zk: Option<&str>, run: &Run, progress: &Arc<Progress>) -> anyh
         progress.size(count);
         let report = timeout(LONGEST, run.which.run(&stage, count, run.rounds));
         let report = report.await.unwrap_or_else(|_| Err(anyhow!("it does not end")));
+        let cleared = stage.clear().await;
         reports.insert(0, (count, report.with_context(|| format!("with {count} instances"))?));
-        stage.clear().await?;
+        cleared?;
         progress.size_done();
     }
     Ok(SideBySide::new(reports))

@@ -40,6 +40,11 @@ pub(super) fn unit(unit: &str) -> String {
     }
 }
 
+/// How many rounds.
+pub(super) fn rounds(count: u32) -> String {
+    if count == 1 { "1 round".to_owned() } else { format!("{count} rounds") }
+}
+
 /// The middle one, or what is between the two in the middle; not a number when there are none.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

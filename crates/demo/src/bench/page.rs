@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::machine;
+use super::number::rounds;
 use super::plot::plots;
 use super::side_by_side::{SideBySide, verdict};
 
@@ -44,10 +45,10 @@ fn page(done: &[SideBySide]) -> String {
 
 fn section(of: &SideBySide) -> String {
     let mut text = format!(
-        "\n## {}\n\n{}\n\n{} rounds; `demo bench {}` repeats it.\n\n{}",
+        "\n## {}\n\n{}\n\n{}; `demo bench {}` repeats it.\n\n{}",
         of.title(),
         of.about(),
-        of.rounds(),
+        rounds(of.rounds()),
         of.name(),
         of.measured().markdown()
     );

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::number::grouped;
+use super::number::{grouped, rounds};
 use super::plan::Run;
 use crate::output::complain;
 
@@ -35,7 +35,7 @@ struct At {
 impl Progress {
     pub(super) fn new(runs: &[Run]) -> Self {
         let sizes = |run: &Run| u32::try_from(run.sizes.len()).unwrap_or(u32::MAX);
-        let rounds = runs.iter().map(|run| sizes(run) * (run.rounds + 1)).sum();
+        let all = runs.iter().map(|run| sizes(run) * (run.rounds + 1)).sum();
         let cost = runs.iter().flat_map(|run| run.sizes.iter().map(|size| cost(*size, run.rounds + 1))).sum();
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(cost));
         if let Some(bar) = &bar
@@ -43,7 +43,7 @@ impl Progress {
         {
             bar.set_style(style);
         }
-        Self { bar, rounds, at: Mutex::default() }
+        Self { bar, rounds: all, at: Mutex::default() }
     }
 
     /// A round begins; the first one is 0 and does not count.
@@ -69,8 +69,8 @@ impl Progress {
             Some(bar) => bar.set_message(format!("{}, starting", at.scenario)),
             None => {
                 let sizes: Vec<_> = run.sizes.iter().map(|size| grouped((*size).into())).collect();
-                let (name, rounds) = (run.which.name(), run.rounds);
-                complain(&format!("{name}: {} instances, {rounds} rounds", sizes.join(" and ")));
+                let (name, rounds) = (run.which.name(), rounds(run.rounds));
+                complain(&format!("{name}: at {} instances, {rounds} each", sizes.join(" and ")));
             }
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::grid::{Grid, Mark};
-use super::number::{grouped, median, number, range, unit};
+use super::number::{grouped, median, number, range, rounds, unit};
 use super::report::{Figure, Ratio, Report};
 
 /// How a row that belongs to the one above it begins.
@@ -144,7 +144,7 @@ impl SideBySide {
 
     /// The tables, for a terminal.
     pub(super) fn text(&self) -> String {
-        let head = format!("{}: {} ({} rounds)", self.name(), self.title(), self.rounds());
+        let head = format!("{}: {} ({})", self.name(), self.title(), rounds(self.rounds()));
         let tables = [self.measured(), self.judged()].into_iter().filter(|grid| !grid.is_empty());
         [head].into_iter().chain(tables.map(|grid| grid.text())).collect::<Vec<_>>().join("\n\n")
     }
@@ -263,11 +263,11 @@ pub(super) mod tests {
         let text = "\
 example: How <long>? (3 rounds)
 
-median (least..most)  100 instances    10,000 instances
-ours                  20 µs (10..30)   40,000 µs
-  bare client         10 µs            10,000 µs
-  ratio               2 (1..3)         4
-large alone                            3 µs
+median (least..most)  100 instances   10,000 instances
+ours                  20 µs (10..30)  40,000 µs
+  bare client         10 µs           10,000 µs
+  ratio               2 (1..3)        4
+large alone                           3 µs
 
 judged, by medians of ratios within rounds  100 instances  10,000 instances
 ours / bare client                          2 ≤ 2.50 yes   4 > 2.50 NO";

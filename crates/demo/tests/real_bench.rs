@@ -1,0 +1,77 @@
+//! `demo bench` measures on a real server, and says what in the shape that it promises; no time is judged.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod common;
+
+use std::fs;
+
+use serde_json::Value;
+use zk_local::Server;
+use zk_session::{Connect, ZooKeeper};
+
+use self::common::{demo, run, stderr, stdout};
+
+#[tokio::test]
+async fn a_scenario_is_measured_at_a_size_and_told_as_json() {
+    let output = run(demo(["bench", "register", "--instances", "100", "--rounds", "1", "--json"])).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    // Where stderr is no terminal, it has a line for each scenario.
+    assert_eq!(stderr(&output), "register: at 100 instances, 1 round each\n");
+    let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(told["machine"].as_str().unwrap().contains("cores"));
+    let [scenario] = &told["scenarios"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((&scenario["name"], &scenario["rounds"]), (&"register".into(), &1.into()));
+    let [size] = &scenario["sizes"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!(size["instances"], 100);
+    let figures = size["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 8, "{told}");
+    for figure in figures {
+        let rounds = figure["rounds"].as_array().unwrap();
+        assert!(matches!(&rounds[..], [value] if value.as_f64().unwrap() > 0.0), "{figure}");
+        let beside = &figure["beside"];
+        assert!(beside.is_null() || figures.iter().any(|other| other["what"] == *beside), "{figure}");
+    }
+    for ratio in size["ratios"].as_array().unwrap() {
+        assert!(ratio["met"].is_boolean() && ratio["median"].is_number(), "{ratio}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_plots_is_written_and_nothing_stays_on_a_server_of_others() {
+    let server = Server::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("not there yet");
+    let zk = server.connect_string();
+    let flags = ["--zk", &zk, "--instances", "20,100", "--rounds", "1", "--out", out.to_str().unwrap()];
+    let output = run(demo(["bench", "cold-start"].into_iter().chain(flags))).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (text, page) = (stdout(&output), fs::read_to_string(out.join("zookeeper.md")).unwrap());
+    assert!(text.starts_with("cold-start: "), "{text}");
+    for told in [&text, &page] {
+        assert!(told.contains("20 instances") && told.contains("100 instances"), "{told}");
+        assert!(told.contains("figures with a limit"), "{told}");
+    }
+    assert!(page.contains("](zookeeper-cold-start-time.svg)"), "{page}");
+    let plot = fs::read_to_string(out.join("zookeeper-cold-start-time.svg")).unwrap();
+    assert!(plot.starts_with("<svg ") && plot.contains("<polyline"), "{plot}");
+
+    let zookeeper = ZooKeeper::builder(&zk).build().unwrap();
+    let session = zookeeper.connect().await.unwrap();
+    assert!(session.exists("/headkeeper-bench").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_refused_before_a_server_is_started() {
+    for (flags, said) in [
+        (&["registering"][..], "[possible values: register,"),
+        (&["register", "--instances", "0"], "accepted: a whole number from 1 to 200000"),
+        (&["register", "--instances", "100,,5"], "accepted: a whole number from 1 to 200000"),
+        (&["register", "--rounds", "none"], "accepted: a whole number from 1 to 1000"),
+        (&["--zk", "nowhere:port"], "nowhere:port"),
+    ] {
+        let output = run(demo(["bench"].iter().chain(flags).copied())).await;
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{flags:?}: {}", stderr(&output));
+    }
+}
