@@ -79,7 +79,7 @@ enum Command {
     MqClient(mq::client::Args),
     /// Be a resource that refuses outdated leaders, for `agent lead --ledger`
     Ledger(ledger::Args),
-    /// Measure registration and discovery on a real ZooKeeper, beside the bare client
+    /// Measure what is done on a real ZooKeeper, beside the same by the bare client
     Bench(bench::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),

@@ -12,6 +12,7 @@
 //!   [`Ratio::what`] says the number of instances. A figure that was measured at some sizes alone has empty cells elsewhere.
 //! - [`Figure::beside`] names the bare client's figure of the same report for the same work: both get a row, and their
 //!   ratio another one. A [`Ratio`] is for what is judged, and for what is not such a pair.
+//!   A figure of the bare client's has a name that begins so, with or without such a pair: it is drawn dashed.
 //! - A figure's unit is one of `ns`, `us`, `ms`, `s`, `/s`, `B`, `kB`, `MB`, empty for a count, or something else; those of
 //!   one kind share a plot.
 //!
@@ -88,7 +89,7 @@ Examples:
   demo bench                                             all of it; some minutes
   demo bench register --instances 100 --rounds 1         a first look, in seconds
   demo bench cold-start change --instances 1000,10000    two of them, at two sizes
-  demo bench register --json | jq .scenarios[].sizes     for a program, with every round
+  demo bench register --json | jq '.scenarios[].sizes'   for a program, with every round
   demo bench --out docs/bench                            a page with plots as well
 
 Build it with --release, and leave the machine alone meanwhile: the server is on it, too.

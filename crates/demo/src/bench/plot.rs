@@ -18,6 +18,9 @@ const ENTRY: f64 = 20.0;
 const COLOURS: [&str; 8] =
     ["#2f81f7", "#57a64a", "#a371f7", "#d29922", "#db6d28", "#e5534b", "#c96198", "#2aa5a0"];
 
+/// How the name of a figure begins that is the bare client's, beside one of ours or not.
+const BARE: &str = "bare client";
+
 /// A file with a plot.
 pub(super) struct Plot {
     pub(super) file: String,
@@ -29,7 +32,7 @@ pub(super) struct Plot {
 struct Line<'a> {
     name: &'a str,
     colour: &'static str,
-    /// The bare client's, beside the figure of the same colour.
+    /// The bare client's; beside a figure of ours it has the same colour.
     is_bare: bool,
     points: Vec<(f64, [f64; 3])>,
 }
@@ -64,8 +67,8 @@ fn lines(of: &SideBySide, kind: Kind) -> Vec<Line<'_>> {
         if lines.iter().any(|line| line.name == row.what) {
             continue;
         }
-        let is_bare = row.role == Role::Bare;
-        figures += usize::from(!is_bare);
+        figures += usize::from(row.role != Role::Bare);
+        let is_bare = row.role == Role::Bare || row.what.starts_with(BARE);
         let per = factor(row.unit);
         let cells = of.sizes().iter().zip(&row.cells);
         let points = cells.filter_map(|(&size, spread)| {

@@ -42,13 +42,13 @@ async fn raw(stage: &Stage, service: &ServiceName, later: &Others) -> anyhow::Re
 }
 
 async fn ours(stage: &Stage, service: &ServiceName, later: &Others) -> anyhow::Result<Vec<Seen>> {
-    let mut crowd = Vec::new();
-    for _ in 0..CROWD {
+    let follow = async || {
         let ours = stage.ours().await?;
         let discovery = ours.registry.follow(service);
         discovery.ready().await?;
-        crowd.push((ours, discovery));
-    }
+        Ok::<_, anyhow::Error>((ours, discovery))
+    };
+    let crowd = try_join_all((0..CROWD).map(|_| follow())).await?;
     let mut lists: Vec<_> = crowd.iter().map(|(_, discovery)| discovery.instances()).collect();
     let mut all = Vec::new();
     for node in later.nodes().iter().take(CROWD_CHANGES) {

@@ -13,7 +13,7 @@ use super::stage::{Stage, instances};
 /// The changes of each kind in a round.
 const CHANGES: usize = 100;
 /// The changes of a round while many watch.
-const CROWD_CHANGES: usize = 40;
+const CROWD_CHANGES: usize = 25;
 /// The size of the small service, which is measured in the same rounds as the one asked for.
 const FEW: u32 = 100;
 
