@@ -28,6 +28,7 @@ mod grid;
 mod machine;
 mod number;
 mod page;
+mod peers;
 mod plan;
 mod plot;
 mod progress;
@@ -63,8 +64,10 @@ const MOST: u64 = 200_000;
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    peer: Option<peers::Command>,
     /// What to measure; all of it unless told
     which: Vec<Which>,
     /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench and taken away
@@ -97,6 +100,9 @@ Build it with --release, and leave the machine alone meanwhile: the server is on
 Exit codes: 0 measured, whether limits are met or not; 1 failed; 2 not understood (nothing was started).";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(command) = args.peer {
+        return tokio::spawn(peers::run(command)).await.context("the bench ended early")?;
+    }
     let runs = plan(&args.which, &args.instances, args.rounds)?;
     // In a task, for what is polled by `block_on` itself pays for every wake of another thread.
     tokio::spawn(measure(args, runs)).await.context("the bench ended early")?

@@ -70,7 +70,7 @@ impl Watcher {
         let mut lists = self.discovery.instances();
         let mut told = None;
         while lists.changed().await.is_ok() {
-            let size = lists.borrow_and_update().as_ref().map_or(0, |list| list.len());
+            let size = lists.borrow_and_update().as_ref().map_or(0, registry::List::len);
             let now = unix_nanos();
             self.last.store(now, Ordering::Relaxed);
             match told {
@@ -96,7 +96,7 @@ impl Stat {
         let list = self.list.borrow().clone();
         let ids = list.iter().flat_map(|list| list.iter()).map(|instance| fnv_1a(instance.id.as_str()));
         let xor = ids.fold(0, |xor, id| xor ^ id);
-        let size = list.as_ref().map_or(0, |list| list.len());
+        let size = list.as_ref().map_or(0, registry::List::len);
         format!("STAT {size} {xor:x} {}", self.last.load(Ordering::Relaxed))
     }
 }
