@@ -81,6 +81,9 @@ enum Command {
     Ledger(ledger::Args),
     /// Measure what is done on a real ZooKeeper, beside the same by the bare client
     Bench(bench::Args),
+    /// Follow a service and tell of it on stdout, for `bench`
+    #[command(hide = true)]
+    BenchFollow(bench::following::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),
 }
@@ -113,7 +116,12 @@ impl Command {
             Self::MqServer(args) => Some(&args.connection),
             Self::MqClient(args) => Some(&args.connection),
             Self::Agent(args) => Some(args.connection()),
-            Self::Node(_) | Self::Tour(_) | Self::Legacy(_) | Self::Ledger(_) | Self::Bench(_) => None,
+            Self::Node(_)
+            | Self::Tour(_)
+            | Self::Legacy(_)
+            | Self::Ledger(_)
+            | Self::Bench(_)
+            | Self::BenchFollow(_) => None,
         }
     }
 }
@@ -134,6 +142,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Tour(args) => tour::run(args).await,
             Command::Legacy(args) => legacy::run(args).await,
             Command::Bench(args) => bench::run(args).await,
+            Command::BenchFollow(args) => bench::following::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }
     });

@@ -114,7 +114,7 @@ pub(crate) async fn stop_all<'a>(
 }
 
 /// This program, also when it was built again meanwhile and the file that it was started from is gone.
-fn this_program() -> anyhow::Result<PathBuf> {
+pub(crate) fn this_program() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     // Where it can be had it is the one that runs, whatever becomes of the file.
     let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));

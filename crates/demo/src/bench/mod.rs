@@ -23,6 +23,7 @@
 //! [`Report::title`]: report::Report::title
 
 mod change;
+mod churn;
 mod cold_start;
 mod grid;
 mod machine;

@@ -82,6 +82,11 @@ impl Stage {
         self.server.as_ref()
     }
 
+    /// Where clients reach the server.
+    pub(crate) fn connect(&self) -> &str {
+        &self.connect
+    }
+
     /// A session of the bare client.
     pub(crate) async fn raw(&self) -> anyhow::Result<Client> {
         raw(&self.connect).await
@@ -196,7 +201,8 @@ pub(crate) fn ephemeral() -> CreateOptions<'static> {
     CreateMode::Ephemeral.with_acls(Acls::anyone_all())
 }
 
-async fn raw(connect: &str) -> anyhow::Result<Client> {
+/// A session of the bare client.
+pub(crate) async fn raw(connect: &str) -> anyhow::Result<Client> {
     Ok(Client::connector().with_session_timeout(SESSION).connect(connect).await?)
 }
 
