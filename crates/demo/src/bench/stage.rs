@@ -87,6 +87,11 @@ impl Stage {
         &self.connect
     }
 
+    /// Below what everything is.
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
     /// A session of the bare client.
     pub(crate) async fn raw(&self) -> anyhow::Result<Client> {
         raw(&self.connect).await
