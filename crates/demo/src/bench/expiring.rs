@@ -17,25 +17,45 @@ const SECRET: i64 = 0xB341_5C00;
 const CLOSE: i32 = -11;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Ends it, and returns when the server says that it did.
-pub(crate) async fn expire(server: SocketAddr, session: SessionId) -> anyhow::Result<()> {
-    timeout(PATIENCE, end(server, session)).await.context("a session does not end")?
+/// What became of a try.
+enum Tried {
+    Ended,
+    /// Whose session it is was back before we were answered. That we asked may have been heard all the same.
+    Interrupted,
+    /// There is no such session, or its password is another one.
+    Unknown,
 }
 
-async fn end(server: SocketAddr, session: SessionId) -> anyhow::Result<()> {
+/// Ends it, and returns when the server says that it did.
+pub(crate) async fn expire(server: SocketAddr, session: SessionId) -> anyhow::Result<()> {
+    let again_and_again = async {
+        let mut was_known = false;
+        loop {
+            match end(server, session).await? {
+                Tried::Ended => return Ok(()),
+                Tried::Interrupted => was_known = true,
+                Tried::Unknown if was_known => return Ok(()),
+                Tried::Unknown => bail!("the server does not know the session {session} by this password"),
+            }
+        }
+    };
+    timeout(PATIENCE, again_and_again).await.context("a session does not end")?
+}
+
+async fn end(server: SocketAddr, session: SessionId) -> anyhow::Result<Tried> {
     let mut stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
     // Both at once: whose session it is comes back as soon as it loses its connection to us, and we would lose ours.
     let requests = [connect_request(session), close_request()].concat();
     stream.write_all(&requests).await?;
-    let answer = frame(&mut stream).await?;
-    let met = answer.get(8..16).and_then(|id| id.try_into().ok()).map(i64::from_be_bytes);
+    let met = frame(&mut stream).await.context("the server answers nothing")?;
+    let met = met.get(8..16).and_then(|id| id.try_into().ok()).map(i64::from_be_bytes);
     if met != Some(session.0) {
-        bail!("the server does not know the session {session} by this password");
+        return Ok(Tried::Unknown);
     }
-    let answer = frame(&mut stream).await?;
+    let Ok(answer) = frame(&mut stream).await else { return Ok(Tried::Interrupted) };
     match answer.get(12..16).and_then(|code| code.try_into().ok()).map(i32::from_be_bytes) {
-        Some(0) => Ok(()),
+        Some(0) => Ok(Tried::Ended),
         other => bail!("the server does not close the session {session}: {other:?}"),
     }
 }
@@ -62,12 +82,10 @@ fn framed(request: &[u8]) -> Vec<u8> {
     [&(request.len() as i32).to_be_bytes(), request].concat()
 }
 
-async fn frame(stream: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
-    let length = stream.read_u32().await.context("the server answers nothing")?;
-    if length > 1024 {
-        bail!("the server answers too much");
-    }
-    let mut frame = vec![0; length.try_into()?];
+async fn frame(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    // None that is expected here has more.
+    let length = stream.read_u32().await?.min(1024);
+    let mut frame = vec![0; length as usize];
     stream.read_exact(&mut frame).await?;
     Ok(frame)
 }

@@ -180,6 +180,18 @@ impl Ours {
         self.keeper.sessions().next().await.context("the keeper was closed")
     }
 
+    /// Which session it is.
+    pub(crate) async fn session(&self) -> anyhow::Result<SessionId> {
+        Ok(self.link().await?.id())
+    }
+
+    /// Waits until it is connected to another session than that one.
+    pub(crate) async fn another_session(&self, before: SessionId) -> anyhow::Result<()> {
+        let mut state = self.keeper.sessions().state();
+        state.wait_for(|now| matches!(now, State::Connected { id, .. } if *id != before)).await?;
+        Ok(())
+    }
+
     /// Ends the session, and with it all its nodes.
     pub(crate) async fn close(self) {
         self.keeper.close().await;
