@@ -117,7 +117,7 @@ async fn first_list(ours: &Ours, service: &ServiceName, all: usize) -> anyhow::R
 }
 
 /// Lists a directory and reads all that is in it, so many in a request.
-async fn read(client: &Client, directory: &str, batch: usize, all: usize) -> anyhow::Result<()> {
+pub(crate) async fn read(client: &Client, directory: &str, batch: usize, all: usize) -> anyhow::Result<()> {
     let names = client.list_children(directory).await?;
     let mut reads = Vec::new();
     for names in names.chunks(batch) {

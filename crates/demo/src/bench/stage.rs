@@ -111,7 +111,12 @@ impl Stage {
 
     /// The same through another address.
     pub(crate) fn start_at(&self, connect: &str) -> anyhow::Result<Ours> {
-        let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(SESSION).build()?);
+        self.start_for(connect, SESSION)
+    }
+
+    /// The same for a session that the server gives up after another time.
+    pub(crate) fn start_for(&self, connect: &str, session: Duration) -> anyhow::Result<Ours> {
+        let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(session).build()?);
         let registry = Registry::new(keeper.sessions(), Native { root: self.root.clone() });
         Ok(Ours { keeper, registry })
     }
