@@ -65,6 +65,10 @@ impl Campaign {
                 return Some(refused);
             }
             match now {
+                // The presence will tell. Whoever asked for a place in the line now would only be in the way of those who stay.
+                zk_session::Status::Held(_) if matches!(*self.sessions.state().borrow(), State::Closed) => {
+                    presence.changed().await.ok()?;
+                }
                 zk_session::Status::Held(held) => {
                     if let Some(renewal) = self.wait_in_line(&held, &mut presence).await {
                         let lost = self.lead(held, renewal, &mut presence).await;

@@ -73,6 +73,21 @@ async fn a_hand_over_takes_three_requests_at_any_number_of_candidates() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_that_is_closed_looks_at_the_line_no_more() {
+    let zk = FakeZk::default();
+    let (process, first) = in_line(&zk, "a").await;
+    let (_next, second) = in_line(&zk, "b").await;
+    leads(&first).await;
+    sleep(T / 2 + T / 100).await;
+    zk.reset_requests();
+    process.keeper.close().await;
+    leads(&second).await;
+    until(&mut first.status(), "it is over", |now| matches!(now, Status::Over { .. })).await;
+    let requests = zk.requests();
+    assert_eq!((requests.lists, requests.deletes), (1, 0), "{requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_who_leaves_the_middle_of_the_line_wakes_only_the_next_and_changes_nothing() {
     let zk = FakeZk::default();
     let (_a, first) = in_line(&zk, "a").await;
