@@ -22,6 +22,7 @@
 //! [`Ratio::what`]: report::Ratio::what
 //! [`Report::title`]: report::Report::title
 
+mod axis;
 mod change;
 mod churn;
 mod cold_start;
@@ -35,7 +36,6 @@ mod plot;
 mod progress;
 mod register;
 mod report;
-mod scale;
 mod side_by_side;
 mod stage;
 mod which;

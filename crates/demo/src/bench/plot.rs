@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::number::grouped;
-use super::scale::{Kind, factor, ticks};
+use super::axis::{Kind, factor, ticks};
 use super::side_by_side::{Role, SideBySide};
 
 const WIDTH: f64 = 760.0;
