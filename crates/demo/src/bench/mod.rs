@@ -86,6 +86,9 @@ pub(crate) struct Args {
     /// Print JSON with the figures of all rounds instead of tables
     #[arg(long)]
     json: bool,
+    /// Be one part of a bench, for the process that runs it.
+    #[arg(long, hide = true, value_name = "JSON", exclusive = true)]
+    part: Option<String>,
 }
 
 const EXAMPLES: &str = "\

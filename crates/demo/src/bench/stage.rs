@@ -181,6 +181,13 @@ impl Stage {
 }
 
 impl Ours {
+    /// A session on the servers of a bench, not waiting for the connection.
+    pub(crate) fn start(connect: &str) -> anyhow::Result<Self> {
+        let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(SESSION).build()?);
+        let registry = Registry::new(keeper.sessions(), Native { root: Root::parse(ROOT)? });
+        Ok(Self { keeper, registry })
+    }
+
     pub(crate) async fn link(&self) -> anyhow::Result<Link> {
         self.keeper.sessions().next().await.context("the keeper was closed")
     }
