@@ -121,7 +121,7 @@ impl Figures {
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut all = Ids::ALL.map(|ids| (ids, Figures::new(ids)));
     for round in 0..=rounds {
-        eprintln!("churn: round {round} of {rounds}");
+        stage.progress().round(round);
         for (ids, figures) in &mut all {
             one_round(stage, *ids, count, round, figures).await?;
         }
@@ -129,7 +129,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let ratios = all.iter().flat_map(|(ids, figures)| figures.ratios(*ids)).collect();
     Ok(Report {
         name: "churn",
-        title: format!("A rolling restart of {count} instances"),
+        title: "A rolling restart of all instances".to_owned(),
         about: "Somebody else's session deletes each instance and makes another one in its place, 256 at a time: once with \
                 new ids and once with the same ones. The followers are processes of their own, one after the other, each \
                 with a restart of its own; the list is the truth when it has exactly the new instances and does not \

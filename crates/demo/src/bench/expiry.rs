@@ -36,7 +36,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         raw: Figure::new("bare client, connect and create all in transactions", "ms"),
     };
     for round in 0..=rounds {
-        eprintln!("expiry: round {round} of {rounds}");
+        stage.progress().round(round);
         one_round(stage, count, round, &mut figures).await?;
     }
     let ratio = |what: &str, values, limit| Ratio { what: what.to_owned(), values, limit };
@@ -46,7 +46,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     ];
     Ok(Report {
         name: "expiry",
-        title: format!("A process with {count} registrations loses its session"),
+        title: "A process loses its session, and registers all again".to_owned(),
         about: "The session is ended by a second connection with its id and password, as an expiry ends it, while its process \
                 is connected; the time runs from just before. Another process follows the service: its list is whole again \
                 when it has all and does not change any more. The bare client does what a new process has to do at least: it \

@@ -67,7 +67,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         line.join(ours, data).await?;
     }
     for round in 0..=rounds {
-        eprintln!("hand-over: round {round} of {rounds}");
+        stage.progress().round(round);
         one_round(stage, &mut line, &directory, &mut figures, round > 0).await?;
     }
     for candidate in line.candidates {
@@ -100,7 +100,7 @@ impl Figures {
         }
         Ok(Report {
             name: "hand-over",
-            title: format!("A hand-over among {count} candidates"),
+            title: "A hand-over among candidates".to_owned(),
             about: format!(
                 "Each candidate has a session of its own, all of them in one process. The leader goes and the time runs until the \
                  next one's `Leadership` holds, {TIMES} times in a round, of which a round's figure is the median; who went then \

@@ -47,7 +47,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let (mut ours, mut raw) = (Figures::new("`follow`"), Figures::new("bare client"));
     let mut empty = Figure::new("`follow`: resident with nothing to follow", "MiB");
     for round in 0..=rounds {
-        eprintln!("memory: round {round} of {rounds}");
+        stage.progress().round(round);
         for (way, figures) in [(Way::Registry, &mut ours), (Way::BareClient, &mut raw)] {
             let (nothing, first, churned) = once(stage, way, count, round).await?;
             if round > 0 {
@@ -69,7 +69,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     ];
     Ok(Report {
         name: "memory",
-        title: format!("Memory of a process that follows {count} instances"),
+        title: "Memory of a process that follows a service".to_owned(),
         about: "What the system says of a process of its own that does nothing but follow (VmRSS, and VmHWM for the most up to \
                 then): after its first list, and after somebody else's session has replaced all by others, 256 at a time. All \
                 instances are present each time, or the run fails. The bare client keeps names and undecoded values. Not every \

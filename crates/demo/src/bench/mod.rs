@@ -26,19 +26,30 @@ mod axis;
 mod change;
 mod churn;
 mod cold_start;
+mod expiring;
+mod expiry;
+mod follower;
+pub(crate) mod following;
 mod grid;
+mod hand_over;
+mod look;
 mod machine;
+mod memory;
 mod number;
 mod page;
 mod peers;
 mod plan;
 mod plot;
 mod progress;
+mod raw_follower;
 mod register;
 mod report;
+mod restart;
+mod scale;
 mod side_by_side;
 mod stage;
 mod which;
+mod writer;
 
 use std::fs;
 use std::path::PathBuf;
@@ -106,6 +117,11 @@ Exit codes: 0 measured, whether limits are met or not; 1 failed; 2 not understoo
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(command) = args.peer {
         return tokio::spawn(peers::run(command)).await.context("the bench ended early")?;
+    }
+    if let Some(part) = args.part {
+        return tokio::spawn(async move { scale::part::run(&part).await })
+            .await
+            .context("a part ended early")?;
     }
     let runs = plan(&args.which, &args.instances, args.rounds)?;
     // In a task, for what is polled by `block_on` itself pays for every wake of another thread.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::number::grouped;
 use super::axis::{Kind, factor, ticks};
+use super::number::grouped;
 use super::side_by_side::{Role, SideBySide};
 
 const WIDTH: f64 = 760.0;

@@ -107,11 +107,11 @@ impl Figures {
 }
 
 /// On a server of its own, since it is killed: what else looks at the stage's would suffer.
-pub(crate) async fn run(_other: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
-    let stage = Stage::set(None).await?;
+pub(crate) async fn run(other: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    let stage = Stage::set(None, other.progress().clone()).await?;
     let mut all = Fault::ALL.map(|fault| (fault, Figures::new(fault)));
     for round in 0..=rounds {
-        eprintln!("restart: round {round} of {rounds}");
+        stage.progress().round(round);
         for (fault, figures) in &mut all {
             let service = stage.service(&format!("restart-{round}-{fault:?}")).await?;
             let outcome = timeout(PATIENCE, once(&stage, *fault, &service, count)).await;
@@ -124,7 +124,7 @@ pub(crate) async fn run(_other: &Stage, count: u32, rounds: u32) -> anyhow::Resu
     let ratios = all.iter().flat_map(|(fault, figures)| figures.ratios(*fault)).collect();
     Ok(Report {
         name: "restart",
-        title: format!("Faults under {count} registrations"),
+        title: "A restart, a cut and a long outage under many registrations".to_owned(),
         about: format!(
             "One process registers all, another follows them, a third leads; all of them in one process of this machine, each with \
              a session of its own. The server is killed and started again with its data; every connection is cut and refused for \

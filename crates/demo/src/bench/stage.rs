@@ -9,7 +9,7 @@ use proto::{Address, NodeData, Root, ServiceName};
 use registry::{Native, Registry};
 use tokio::time::{sleep, timeout};
 use zk_local::Server;
-use zk_session::{Keeper, Link, ZooKeeper};
+use zk_session::{Keeper, Link, SessionId, State, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 
 use super::progress::Progress;
@@ -17,7 +17,7 @@ use super::progress::Progress;
 /// No session may end while it is measured, however busy the machine is.
 pub(crate) const SESSION: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
-const ROOT: &str = "/headkeeper-bench";
+pub(crate) const ROOT: &str = "/headkeeper-bench";
 /// How long it may take that what a scenario left is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -52,7 +52,7 @@ impl Stage {
     }
 
     /// What a scenario tells of where it is.
-    pub(crate) fn progress(&self) -> &Progress {
+    pub(crate) fn progress(&self) -> &Arc<Progress> {
         &self.progress
     }
 

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::report::Report;
 use super::stage::Stage;
-use super::{MOST, change, cold_start, register};
+use super::{MOST, change, churn, cold_start, expiry, hand_over, memory, register, restart, scale};
 
 /// The numbers of instances that most are measured at.
 const SIZES: &[u32] = &[100, 1_000, 10_000];
@@ -21,6 +21,26 @@ pub(crate) enum Which {
     ColdStart,
     /// How long until one change is in the list, and what does it cost?
     Change,
+    /// What does a rolling restart of all instances cost those who follow them?
+    Churn,
+    /// How long is nobody the leader, of so many candidates?
+    HandOver,
+    /// How long until all is there again that one process had registered whose session ended?
+    Expiry,
+    /// What changes when the server is killed and restarted, or all connections are cut?
+    Restart,
+    /// How much memory does a process take that follows a service?
+    Memory,
+    /// What do all instances in one service cost?
+    Large,
+    /// What do the same in services of 100 cost one process that follows all of them?
+    Services,
+    /// How long until so many sessions know of one change?
+    Watchers,
+    /// What do so many changes cost, as fast as they can be written?
+    Burst,
+    /// What do the same cost whoever does not keep up?
+    Slow,
 }
 
 impl Which {
@@ -29,27 +49,47 @@ impl Which {
             Self::Register => "register",
             Self::ColdStart => "cold-start",
             Self::Change => "change",
+            Self::Churn => "churn",
+            Self::HandOver => "hand-over",
+            Self::Expiry => "expiry",
+            Self::Restart => "restart",
+            Self::Memory => "memory",
+            Self::Large => "large",
+            Self::Services => "services",
+            Self::Watchers => "watchers",
+            Self::Burst => "burst",
+            Self::Slow => "slow",
         }
     }
 
     /// The numbers of instances, rising, unless others are asked for.
     pub(super) fn sizes(self) -> &'static [u32] {
         match self {
-            Self::Register | Self::ColdStart | Self::Change => SIZES,
+            Self::Register | Self::ColdStart | Self::Change | Self::Churn | Self::Expiry | Self::Restart => {
+                SIZES
+            }
+            Self::HandOver => &[3, 50],
+            Self::Memory => &[10_000, 100_000],
+            Self::Large | Self::Services | Self::Burst | Self::Slow => &[100_000],
+            Self::Watchers => &[500],
         }
     }
 
     /// The numbers of instances that it can be asked for.
     pub(super) fn accepts(self) -> RangeInclusive<u32> {
         match self {
-            Self::Register | Self::ColdStart | Self::Change => 1..=MOST as u32,
+            Self::HandOver => 2..=1_000,
+            Self::Watchers => 1..=1_000,
+            _ => 1..=MOST as u32,
         }
     }
 
     /// How many rounds count, unless that was said.
     pub(super) fn rounds(self) -> u32 {
         match self {
-            Self::Register | Self::ColdStart | Self::Change => ROUNDS,
+            Self::Register | Self::ColdStart | Self::Change | Self::Churn | Self::HandOver => ROUNDS,
+            Self::Expiry | Self::Restart | Self::Memory => 3,
+            Self::Large | Self::Services | Self::Watchers | Self::Burst | Self::Slow => 1,
         }
     }
 
@@ -58,6 +98,16 @@ impl Which {
             Self::Register => register::run(stage, count, rounds).await,
             Self::ColdStart => cold_start::run(stage, count, rounds).await,
             Self::Change => change::run(stage, count, rounds).await,
+            Self::Churn => churn::run(stage, count, rounds).await,
+            Self::HandOver => hand_over::run(stage, count, rounds).await,
+            Self::Expiry => expiry::run(stage, count, rounds).await,
+            Self::Restart => restart::run(stage, count, rounds).await,
+            Self::Memory => memory::run(stage, count, rounds).await,
+            Self::Large => scale::large::run(stage, count, rounds).await,
+            Self::Services => scale::services::run(stage, count, rounds).await,
+            Self::Watchers => scale::watchers::run(stage, count, rounds).await,
+            Self::Burst => scale::burst::run(stage, count, rounds).await,
+            Self::Slow => scale::slow::run(stage, count, rounds).await,
         }
     }
 }

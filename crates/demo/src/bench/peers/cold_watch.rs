@@ -39,7 +39,7 @@ async fn once(place: &Place) -> anyhow::Result<f64> {
     let begin = Instant::now();
     let discovery = place.registry(keeper.sessions()).follow(&place.service);
     let mut lists = discovery.instances();
-    let all = lists.wait_for(|list| list.as_ref().is_some_and(registry::List::len == place.instances));
+    let all = lists.wait_for(|list| list.as_ref().is_some_and(|list| list.len() == place.instances));
     let known = tokio::time::timeout(PATIENCE, async { all.await.is_ok() }).await;
     let millis = begin.elapsed().as_secs_f64() * 1e3;
 

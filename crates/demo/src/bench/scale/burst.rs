@@ -47,7 +47,7 @@ impl Figures {
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut ways = [Figures::new(Way::Single), Figures::new(Way::Together)];
     for round in 0..=rounds {
-        eprintln!("burst: round {round} of {rounds}");
+        stage.progress().round(round);
         for (number, figures) in ways.iter_mut().enumerate() {
             let mut thrown_away = Figures::new(figures.way);
             let figures = if round > 0 { figures } else { &mut thrown_away };
@@ -70,7 +70,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     }
     Ok(Report {
         name: "burst",
-        title: format!("{count} changes as fast as they can be written"),
+        title: "So many changes, as fast as they can be written".to_owned(),
         about: format!(
             "Somebody else's session writes, deletes and creates again, in an order that looks random and is always the same, \
              {PER_INSTANCE} changes for each instance there is; it waits for no answer before it sends the next. A process of its own follows; \
@@ -91,7 +91,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     let changes = Changes::plan(stage, &service, among, count).await?;
     changes.fill().await?;
     let mut follower = Child::start(&Role::Follow {
-        connect: stage.connect_string().to_owned(),
+        connect: stage.connect().to_owned(),
         services: vec![service.to_string()],
         sessions: 1,
         consumer: Consumer::Looks,

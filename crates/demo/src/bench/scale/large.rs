@@ -96,7 +96,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let each = count / SESSIONS;
     let mut figures = Figures::new();
     for round in 0..=rounds {
-        eprintln!("large: round {round} of {rounds}");
+        stage.progress().round(round);
         let service = stage.service(&format!("large-{round}")).await?;
         let mut thrown_away = Figures::new();
         let figures = if round > 0 { &mut figures } else { &mut thrown_away };
@@ -124,7 +124,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     }
     Ok(Report {
         name: "large",
-        title: format!("{count} instances in one service"),
+        title: "All instances in one service".to_owned(),
         about: format!(
             "{SESSIONS} sessions of one process announce {each} instances each, all with names of about 60 bytes. Another process \
              follows them. Then somebody else's session creates and deletes one instance after the other, {CHANGES} of each; a \
@@ -148,9 +148,8 @@ async fn one_round(
     let directory = stage.directory(service);
     let announcers_way = way(stage).await?;
     let follower_way = way(stage).await?;
-    let through = |way: &Option<Proxy>| {
-        way.as_ref().map_or_else(|| stage.connect_string().to_owned(), Proxy::connect_string)
-    };
+    let through =
+        |way: &Option<Proxy>| way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string);
     let announce = Role::Announce {
         connect: through(&announcers_way),
         service: service.to_string(),

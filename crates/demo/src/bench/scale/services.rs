@@ -70,7 +70,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
 
     let mut figures = Figures::new();
     for round in 0..=rounds {
-        eprintln!("services: round {round} of {rounds}");
+        stage.progress().round(round);
         let mut thrown_away = Figures::new();
         let figures = if round > 0 { &mut figures } else { &mut thrown_away };
         one_round(stage, figures, &services).await?;
@@ -99,10 +99,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     }
     Ok(Report {
         name: "services",
-        title: format!(
-            "{} services of {EACH} instances each, followed by one process over one session",
-            services.len()
-        ),
+        title: format!("The same in services of {EACH}, followed by one process over one session"),
         about: format!(
             "Somebody else's session made all of them. The paths that the follower watches have {bytes} bytes together; with more than \
              131,072 a session of the bare client ends at its next reconnect. After the first lists one instance is added to each \
@@ -137,7 +134,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
         Some(server) => Some(Proxy::start(server.address()).await?),
         None => None,
     };
-    let connect = way.as_ref().map_or_else(|| stage.connect_string().to_owned(), Proxy::connect_string);
+    let connect = way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string);
     let role = Role::Follow {
         connect,
         services: services.iter().map(ToString::to_string).collect(),

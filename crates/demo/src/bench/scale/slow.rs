@@ -72,7 +72,7 @@ impl Figures {
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut all = Slow::ALL.map(Figures::new);
     for round in 0..=rounds {
-        eprintln!("slow: round {round} of {rounds}");
+        stage.progress().round(round);
         for (number, figures) in all.iter_mut().enumerate() {
             let mut thrown_away = Figures::new(figures.slow);
             let figures = if round > 0 { figures } else { &mut thrown_away };
@@ -100,7 +100,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let ratios = ratios.collect();
     Ok(Report {
         name: "slow",
-        title: format!("{count} changes as fast as they can be written, and somebody who does not keep up"),
+        title: "The same changes, and somebody who does not keep up".to_owned(),
         about: format!(
             "The changes of `burst` in transactions of 100, among {} instances, and then three times as many. What is kept for somebody who \
              is slow must not grow with the number of changes. Memory is the most that the kernel saw in the follower, a \
@@ -136,7 +136,7 @@ async fn one_round(
     let changes = Changes::plan(stage, &service, among, count * times).await?;
     changes.fill().await?;
     let mut follower = Child::start(&Role::Follow {
-        connect: way.as_ref().map_or_else(|| stage.connect_string().to_owned(), Proxy::connect_string),
+        connect: way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string),
         services: vec![service.to_string()],
         sessions: 1,
         consumer: if slow == Slow::Thread { Consumer::Blocks } else { Consumer::Away },

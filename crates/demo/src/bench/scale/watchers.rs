@@ -54,7 +54,7 @@ impl Figures {
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut figures = Figures::new();
     for round in 0..=rounds {
-        eprintln!("watchers: round {round} of {rounds}");
+        stage.progress().round(round);
         let mut thrown_away = Figures::new();
         let figures = if round > 0 { &mut figures } else { &mut thrown_away };
         one_round(stage, figures, &format!("watchers-{round}"), count).await?;
@@ -74,7 +74,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     }
     Ok(Report {
         name: "watchers",
-        title: format!("{count} sessions on one server that follow the same service"),
+        title: "So many sessions on one server that follow the same service".to_owned(),
         about: format!(
             "All sessions are in one process, and the service has {INSTANCES} instances. Somebody else's session creates and deletes \
              one instance after the other, {CHANGES} of each in a round; a round's figure is their median, and requests are per \
@@ -96,7 +96,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     }
     let len = usize::try_from(INSTANCES)?;
     let role = Role::Follow {
-        connect: stage.connect_string().to_owned(),
+        connect: stage.connect().to_owned(),
         services: vec![service.to_string()],
         sessions: count,
         consumer: Consumer::Looks,
