@@ -11,7 +11,8 @@ use crate::directory::{Options, Read};
 use crate::publisher::Publisher;
 use crate::roll::{Roll, answers};
 use crate::settle::{Circumstances, Missing, settle};
-use crate::{Backoff, Change, Changes, Error, Link, SessionId, Sessions, What};
+use crate::unread::Unread;
+use crate::{Backoff, Error, Link, SessionId, Sessions, What};
 
 /// The two notifications of a node that is replaced in one transaction arrive together, but not at the same instant.
 /// A deletion is therefore held for this long, so that lists show no gap that never was.
@@ -81,27 +82,28 @@ impl<T> Follower<T> {
         let _stale = self.publisher.vouch();
         self.meet(link);
         // Watch first, then read; and a server may lag behind what our last one showed us.
-        let (mut changes, ()) = tokio::try_join!(link.watch_tree(&self.path), link.catch_up())?;
-        self.wait_until_it_fits(link, &mut changes).await?;
-        self.load(link).await?;
+        let (changes, ()) = tokio::try_join!(link.watch_tree(&self.path), link.catch_up())?;
+        let mut unread = Unread::new(&self.path, changes);
+        self.wait_until_it_fits(link, &mut unread).await?;
+        self.load(link, &mut unread).await?;
         self.publisher.report(None);
         let mut asked = Instant::now();
         loop {
             let settles_at = self.publish(link.timeout());
             let ask_at = (!self.roll.refused().is_empty()).then_some(asked + REFUSED_PAUSE);
             let again_at = settles_at.into_iter().chain(ask_at).min();
-            let first = tokio::select! {
-                change = changes.next() => Some(change.ok_or(Error::Interrupted)?),
-                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => None,
-            };
-            let mut changed = self.burst(first, &mut changes, link.timeout()).await;
+            tokio::select! {
+                some = unread.some() => some?,
+                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {}
+            }
+            let mut changed = self.burst(&mut unread, link.timeout()).await;
             if ask_at.is_some_and(|at| at <= Instant::now()) {
                 asked = Instant::now();
                 for name in self.roll.refused() {
                     changed.entry(name.to_string()).or_insert(What::Changed);
                 }
             }
-            self.reread(link, changed).await?;
+            self.reread(link, changed, &mut unread).await?;
             self.check_size(self.roll.len())?;
         }
     }
@@ -121,9 +123,9 @@ impl<T> Follower<T> {
     }
 
     /// The size is asked before the list is: the list of an oversize directory may be more than can be received.
-    async fn wait_until_it_fits(&mut self, link: &Link, changes: &mut Changes) -> Result<(), Error> {
+    async fn wait_until_it_fits(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
         loop {
-            let found = match link.exists(&self.path).await? {
+            let found = match unread.during(link.exists(&self.path), |_| true).await? {
                 Some(stat) => stat.children,
                 None => {
                     link.check_chroot().await?;
@@ -134,8 +136,9 @@ impl<T> Follower<T> {
                 Ok(()) => return Ok(()),
                 Err(error) => self.publisher.report(Some(&error)),
             }
-            sleep(OVERSIZE_PAUSE).await;
-            while changes.try_next().is_some() {}
+            unread.during(sleep(OVERSIZE_PAUSE), |_| false).await;
+            // All will be read.
+            unread.read();
         }
     }
 
@@ -148,51 +151,46 @@ impl<T> Follower<T> {
     }
 
     /// Reads everything.
-    async fn load(&mut self, link: &Link) -> Result<(), Error> {
-        let names = match link.children(&self.path).await {
+    async fn load(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
+        let mut names = match unread.during(link.children(&self.path), |_| true).await {
             Err(Error::NoNode) => Vec::new(),
             names => names?,
         };
         self.check_size(names.len())?;
-        let nodes = answers(link.get_many(&self.roll.paths(&names)).await?)?;
+        names.sort_unstable();
+        let paths = self.roll.paths(&names);
+        let known = |name: &str| names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok();
+        let nodes = answers(unread.during(link.get_many(&paths), known).await?)?;
         self.roll.call(names.into_iter().zip(nodes));
         self.loaded_in = Some(link.id());
         Ok(())
     }
 
-    /// All changes that are here, by name: only the last of each counts. `None` as the first: there may be none.
-    async fn burst(
-        &self,
-        first: Option<Change>,
-        changes: &mut Changes,
-        timeout: Duration,
-    ) -> BTreeMap<String, What> {
-        let mut last = BTreeMap::new();
-        let mut next = first;
-        let mut held = false;
-        loop {
-            while let Some(change) = next.take().or_else(|| changes.try_next()) {
-                if let Some(name) = self.roll.child(&change.path) {
-                    last.insert(name.to_owned(), change.what);
-                }
-            }
-            if held || !last.values().any(|what| *what == What::Deleted) {
-                return last;
-            }
+    /// All that happened and was not looked into, by name; there may be nothing.
+    async fn burst(&self, unread: &mut Unread, timeout: Duration) -> BTreeMap<String, What> {
+        unread.take();
+        let last = unread.last();
+        if last.values().any(|what| *what == What::Deleted) {
             let remain = self.roll.names().any(|name| !last.contains_key(name))
                 || last.values().any(|what| *what != What::Deleted);
             let disturbed = self.disturbed_at.is_some_and(|at| at.elapsed() < 2 * timeout);
-            sleep(match (disturbed, remain) {
+            let held = sleep(match (disturbed, remain) {
                 (true, _) => DISTURBED_DELETION_HELD,
                 (false, true) => DELETION_HELD,
                 (false, false) => LAST_DELETION_HELD,
-            })
-            .await;
-            held = true;
+            });
+            unread.during(held, |name| self.roll.has(name)).await;
+            unread.take();
         }
+        unread.read()
     }
 
-    async fn reread(&mut self, link: &Link, changed: BTreeMap<String, What>) -> Result<(), Error> {
+    async fn reread(
+        &mut self,
+        link: &Link,
+        changed: BTreeMap<String, What>,
+        unread: &mut Unread,
+    ) -> Result<(), Error> {
         let (deleted, changed): (Vec<_>, Vec<_>) =
             changed.into_iter().partition(|(_, what)| *what == What::Deleted);
         for (name, _) in deleted {
@@ -200,10 +198,14 @@ impl<T> Follower<T> {
         }
         let names: Vec<_> = changed.into_iter().map(|(name, _)| name).collect();
         let paths = self.roll.paths(&names);
+        let (roll, names_read) = (&self.roll, &names);
+        let known = |name: &str| {
+            roll.has(name) || names_read.binary_search_by(|read| read.as_str().cmp(name)).is_ok()
+        };
         let nodes = match &paths[..] {
             [] => return Ok(()),
-            [path] => vec![link.get(path).await],
-            paths => link.get_many(paths).await?,
+            [path] => vec![unread.during(link.get(path), known).await],
+            paths => unread.during(link.get_many(paths), known).await?,
         };
         for (name, node) in names.into_iter().zip(answers(nodes)?) {
             self.roll.learn(&name, node);

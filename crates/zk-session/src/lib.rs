@@ -76,6 +76,7 @@ mod servers;
 mod session;
 mod settle;
 mod standing;
+mod unread;
 mod view;
 mod zookeeper;
 

@@ -54,6 +54,12 @@ pub(crate) fn child(directory: &str, name: &str) -> String {
     format!("{}/{name}", directory.trim_end_matches('/'))
 }
 
+/// The name of a direct child.
+pub(crate) fn child_of<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
+    let name = path.strip_prefix(directory.trim_end_matches('/'))?.strip_prefix('/')?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
 fn forbidden(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
@@ -89,6 +95,22 @@ mod tests {
         ];
         for bad in bad {
             assert!(matches!(check(bad), Err(Error::Invalid(text)) if text.contains("a path is")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_child_is_right_below_its_directory() {
+        let table = [
+            ("/a", "/a/b", Some("b")),
+            ("/", "/b", Some("b")),
+            ("/a", "/a", None),
+            ("/a", "/a/", None),
+            ("/a", "/ab", None),
+            ("/a", "/a/b/c", None),
+            ("/", "/b/c", None),
+        ];
+        for (directory, path, expected) in table {
+            assert_eq!(child_of(directory, path), expected, "{directory} {path}");
         }
     }
 

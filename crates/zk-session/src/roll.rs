@@ -90,6 +90,11 @@ impl<T> Roll<T> {
         self.usable - self.missing.len()
     }
 
+    /// Whether somebody of this name is there, usable or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.rows.get(name).is_some_and(|row| row.there)
+    }
+
     /// Who is there, usable or not.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().filter(|row| row.there).map(|row| &*row.name)
@@ -217,12 +222,6 @@ impl<T> Roll<T> {
     fn bad(&self, name: &str, reason: String) -> Says<T> {
         warn!(path = child(&self.path, name), reason, "a node cannot be used");
         Says::Bad(reason.into())
-    }
-
-    /// The name of a direct child.
-    pub(crate) fn child<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let name = path.strip_prefix(self.path.trim_end_matches('/'))?.strip_prefix('/')?;
-        (!name.is_empty() && !name.contains('/')).then_some(name)
     }
 
     pub(crate) fn paths(&self, names: &[String]) -> Vec<String> {

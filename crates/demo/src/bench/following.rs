@@ -76,7 +76,7 @@ impl Followed for Ours {
     }
 
     fn size(&self) -> usize {
-        self.lists.borrow().as_ref().map_or(0, |list| list.len())
+        self.lists.borrow().as_ref().map_or(0, zk_session::List::len)
     }
 
     fn fingerprint(&self) -> anyhow::Result<Fingerprint> {

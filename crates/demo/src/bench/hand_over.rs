@@ -75,11 +75,11 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     }
     stage.until_children(&directory, 0).await?;
     stage.witness.delete(&directory, None).await?;
-    figures.report(stage, count, rounds).await
+    figures.report(stage, rounds).await
 }
 
 impl Figures {
-    async fn report(self, stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    async fn report(self, stage: &Stage, rounds: u32) -> anyhow::Result<Report> {
         let ratio = |what: &str, values, limit| Ratio { what: what.to_owned(), values, limit };
         let [resigns, closes, expires] = self.took;
         let [resigned, closed] = self.requests;
