@@ -235,7 +235,7 @@ impl Prepared {
         let Self { spec, wanted, wants, status: status_tx, enlisted } = self;
         let (status, tried) = (status_tx.subscribe(), Arc::new(AtomicBool::new(false)));
         let keeping = Keeping::new(spec, wants, status_tx, tried.clone(), enlisted);
-        tokio::spawn(keeping.run(sessions));
+        tokio::spawn(Box::new(keeping).run(sessions));
         Presence { wanted, status, tried }
     }
 }

@@ -2,6 +2,7 @@
 
 mod looking;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -79,16 +80,18 @@ impl Keeping {
         }
     }
 
-    pub(crate) async fn run(mut self, sessions: Sessions) {
+    /// In a box, and what is tried is pinned where it is: a future that is handed on is kept twice, and a process may have
+    /// thousands of these.
+    pub(crate) async fn run(mut self: Box<Self>, sessions: Sessions) {
         self.enlisted.alone().await;
         let mut backoff = Backoff::default();
         let end = loop {
             let Some(link) = sessions.next().await else { break None };
-            let tried = async {
+            let tried = pin!(async {
                 let end = self.keep(&link).await;
                 self.standing.pending(end.as_ref().err());
                 end
-            };
+            });
             if let Some(end) = link.run(tried, &mut backoff).await {
                 break Some(end);
             }
@@ -351,5 +354,21 @@ pub(crate) fn gone(deleted: Result<(), Error>) -> Result<(), Error> {
     match deleted {
         Err(Error::NoNode) => Ok(()),
         deleted => deleted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a call makes, without calling it.
+    fn size<F: Future>(_: impl FnOnce(Box<Keeping>, Sessions) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_task_is_small_for_a_process_may_have_thousands() {
+        let bytes = size(Keeping::run);
+        assert!(bytes <= 2_048, "{bytes} bytes");
     }
 }
