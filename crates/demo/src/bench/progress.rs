@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use super::number::{grouped, rounds};
 use super::plan::Run;
@@ -39,9 +39,10 @@ impl Progress {
         let cost = runs.iter().flat_map(|run| run.sizes.iter().map(|size| cost(*size, run.rounds + 1))).sum();
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(cost));
         if let Some(bar) = &bar
-            && let Ok(style) = ProgressStyle::with_template("{bar:24} {prefix}, about {eta} left: {msg}")
+            && let Ok(style) = ProgressStyle::with_template("{bar:24} {prefix}: {wide_msg}")
         {
             bar.set_style(style);
+            bar.set_prefix("beginning");
         }
         Self { bar, rounds: all, at: Mutex::default() }
     }
@@ -50,9 +51,14 @@ impl Progress {
     pub(crate) fn round(&self, round: u32) {
         let Some(bar) = &self.bar else { return };
         let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        bar.set_prefix(format!("round {} of {}", at.before.0 + round + 1, self.rounds));
-        bar.set_message(format!("{}, {} instances", at.scenario, grouped(at.count.into())));
         bar.set_position(at.before.1 + cost(at.count, round));
+        // Before the first one is done nobody can know.
+        let left = match bar.position() {
+            0 => String::new(),
+            _ => format!(", about {} left", HumanDuration(bar.eta())),
+        };
+        bar.set_prefix(format!("round {} of {}{left}", at.before.0 + round + 1, self.rounds));
+        bar.set_message(format!("{}, {} instances", at.scenario, grouped(at.count.into())));
     }
 
     /// What comes next in the round. It is drawn at once, so not while something is measured.
@@ -66,7 +72,7 @@ impl Progress {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         (at.scenario, at.rounds) = (run.which.name(), run.rounds + 1);
         match &self.bar {
-            Some(bar) => bar.set_message(format!("{}, starting", at.scenario)),
+            Some(bar) => bar.set_message(format!("{}, starting a server", at.scenario)),
             None => {
                 let sizes: Vec<_> = run.sizes.iter().map(|size| grouped((*size).into())).collect();
                 let (name, rounds) = (run.which.name(), rounds(run.rounds));

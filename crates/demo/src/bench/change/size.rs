@@ -111,6 +111,11 @@ impl Size {
     }
 
     pub(super) fn figures(self) -> Vec<Figure> {
+        if !self.with_crowd {
+            // What the size asked for is compared with; the bare client's are beside that one.
+            let alone = |figure| Figure { beside: None, ..figure };
+            return vec![alone(self.added), alone(self.added_from_call)];
+        }
         vec![
             self.added,
             self.raw_added,
