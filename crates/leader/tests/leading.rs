@@ -62,7 +62,7 @@ async fn a_hand_over_takes_three_requests_at_any_number_of_candidates() {
         let requests = zk.requests();
         let (deletes, lists, checks) = (requests.deletes, requests.lists, requests.multis);
         assert_eq!((deletes, lists, checks, requests.total()), (1, 1, 1, 3), "{count}: {requests:?}");
-        assert_eq!(requests.events, 1, "one is woken");
+        assert_eq!(requests.events, 2, "one is woken, and the one that left is told that its node is gone");
         assert!(next.holds());
 
         // And nothing comes after it but what everybody does when nothing happens.
@@ -102,7 +102,8 @@ async fn one_who_leaves_the_middle_of_the_line_wakes_only_the_next_and_changes_n
     until(&mut third.status(), "it waits for the leader", behind).await;
     timeout(LIMIT, zk.until(|zk| zk.requests().watches > 0)).await.unwrap();
     let requests = zk.requests();
-    assert_eq!((requests.deletes, requests.lists, requests.watches, requests.events), (1, 1, 1, 1));
+    // The one that left is told, too, that its node is gone.
+    assert_eq!((requests.deletes, requests.lists, requests.watches, requests.events), (1, 1, 1, 2));
     assert!(leadership.holds());
     assert!(
         matches!(&*fourth.status().borrow(), Status::Waiting { ahead } if *ahead == path("c-0000000002"))

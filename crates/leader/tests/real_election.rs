@@ -444,3 +444,32 @@ async fn a_cut_that_is_mended_in_time_costs_no_leadership() {
     }
     assert!(matches!(&*candidacy.status().borrow(), Status::Leading(now) if now.term() == leadership.term()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_over_takes_three_requests_of_a_real_server() {
+    const TIMES: usize = 10;
+    let server = Server::builder().tick(TICK).start().await.unwrap();
+    let received = async || -> u64 { server.mntr().await.unwrap()["zk_packets_received"].parse().unwrap() };
+    // What goes on beside it, pings and proofs of life, is a request a second.
+    let join = async |number: usize| {
+        let candidate = Candidate::start_on(zookeeper(server.connect_string(), LIMIT), &format!("c{number}"));
+        let mut status = candidate.candidacy.status();
+        let stands = |status: &Status| matches!(status, Status::Waiting { .. } | Status::Leading(_));
+        soon("it stands in line", status.wait_for(stands)).await.unwrap();
+        candidate
+    };
+    let mut line = std::collections::VecDeque::from([join(0).await, join(1).await, join(2).await]);
+    let mut requests = 0;
+    for number in 0..TIMES {
+        let Candidate { keeper, candidacy } = line.pop_front().unwrap();
+        soon("the first one leads", candidacy.elected()).await.unwrap();
+        let asking = received().await;
+        let before = received().await;
+        candidacy.resign().await;
+        line[0].leads().await;
+        requests += received().await - before - (before - asking);
+        keeper.close().await;
+        line.push_back(join(3 + number).await);
+    }
+    assert!((3 * TIMES as u64..=3 * TIMES as u64 + 5).contains(&requests), "{requests} requests for {TIMES}");
+}

@@ -111,6 +111,9 @@ impl Keeping {
             // A node of ours that a server does not show yet would be made twice, or left behind.
             link.catch_up().await?;
         }
+        // A watch that nobody waits for any more is taken back by a request of its own, unless it has fired or another one on the
+        // same node is set: kept until then.
+        let mut _watched = None;
         while let Some(data) = self.wanted() {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = link.is_crowded();
@@ -180,12 +183,13 @@ impl Keeping {
                 }
             }
             tokio::select! {
-                what = changed => if what == Some(What::Deleted) {
+                what = &mut changed => if what == Some(What::Deleted) {
                     self.standing.missing();
                 },
                 // An error means that the sender is gone: withdrawn.
                 _ = self.wants.changed() => {}
             }
+            _watched = Some(changed);
         }
         self.delete(link).await?;
         Ok(End::Withdrawn)
