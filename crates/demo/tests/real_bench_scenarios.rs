@@ -1,0 +1,89 @@
+//! The benches of faults run to their end on small services, and what they count is what is promised. No time is judged.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod common;
+
+use serde_json::Value;
+
+use self::common::{demo, json, run, stderr, stdout};
+
+/// How many instances. Few, since nothing is timed.
+const COUNT: usize = 100;
+
+/// The report of one bench, over one round.
+async fn report(which: &str, more: &[&str]) -> Value {
+    let count = COUNT.to_string();
+    let arguments = ["bench", which, "--json", "--rounds", "1", "--instances", &count];
+    let output = run(demo(arguments.iter().chain(more))).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let reports = json(&stdout(&output));
+    let [report] = reports.as_array().unwrap().as_slice() else { panic!("{reports}") };
+    assert_eq!(report["name"], which);
+    report.clone()
+}
+
+/// The median of the only figure or ratio whose name ends so.
+fn measured(report: &Value, kind: &str, ends: &str) -> f64 {
+    let all = report[kind].as_array().unwrap();
+    let mut found = all.iter().filter(|it| it["what"].as_str().unwrap().ends_with(ends));
+    let (Some(one), None) = (found.next(), found.next()) else { panic!("not one {ends}: {report}") };
+    let rounds = one["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 1, "{one}");
+    rounds[0].as_f64().unwrap()
+}
+
+#[tokio::test]
+async fn a_rolling_restart_costs_less_than_a_request_each() {
+    let report = report("churn", &[]).await;
+    for ids in ["new ids", "same ids"] {
+        let requests = measured(&report, "ratios", &format!("{ids}: requests for one instance"));
+        assert!(requests <= 1.0, "{ids}: {requests}");
+        let under =
+            measured(&report, "ratios", &format!("{ids}: list under ZooKeeper's own low, part of all"));
+        assert!(under <= 1.0, "{ids}: {under}");
+    }
+}
+
+#[tokio::test]
+async fn a_resignation_costs_three_requests_at_any_number_of_candidates() {
+    for candidates in ["3", "20"] {
+        let report = report("hand-over", &["--candidates", candidates]).await;
+        let requests = measured(&report, "figures", "requests for a resignation");
+        // The least, less what was taken off for what goes on all the time; and what a ping more may add.
+        assert!((2.0..3.5).contains(&requests), "{candidates}: {requests}");
+        assert!(measured(&report, "figures", "requests when a session is closed") < 5.0);
+    }
+}
+
+#[tokio::test]
+async fn an_expiry_ends_with_all_registered_again() {
+    let report = report("expiry", &[]).await;
+    let gone = measured(&report, "figures", "until the last node is gone, as a watcher is told it");
+    let back = measured(&report, "figures", "until all are in another process' list again");
+    assert!(gone < back, "{gone} {back}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_kept_costs_no_change_no_node_and_no_leadership() {
+    let report = report("restart", &[]).await;
+    for fault in ["restart", "connections cut for 200ms"] {
+        for what in ["changes of the list", "nodes that were made again", "leaderships lost"] {
+            let counted = measured(&report, "figures", &format!("{fault}: {what}"));
+            assert_eq!(counted.to_bits(), 0, "{fault}: {what}: {counted}");
+        }
+    }
+    for ratio in report["ratios"].as_array().unwrap() {
+        if ratio["what"].as_str().unwrap().ends_with("instances lost") {
+            assert_eq!(ratio["met"], true, "{ratio}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_memory_of_a_follower_is_told() {
+    let report = report("memory", &[]).await;
+    for when in ["`follow`: resident after its first list", "`follow`: resident after all were replaced"] {
+        assert!(measured(&report, "figures", when) > 1.0, "{when}");
+    }
+}
