@@ -6,22 +6,10 @@ mod common;
 
 use serde_json::Value;
 
-use self::common::{demo, json, run, stderr, stdout};
+use self::common::bench::at;
 
 /// How many instances. Few, since nothing is timed.
-const COUNT: usize = 100;
-
-/// The report of one bench, over one round.
-async fn report(which: &str, more: &[&str]) -> Value {
-    let count = COUNT.to_string();
-    let arguments = ["bench", which, "--json", "--rounds", "1", "--instances", &count];
-    let output = run(demo(arguments.iter().chain(more))).await;
-    assert!(output.status.success(), "{}", stderr(&output));
-    let reports = json(&stdout(&output));
-    let [report] = reports.as_array().unwrap().as_slice() else { panic!("{reports}") };
-    assert_eq!(report["name"], which);
-    report.clone()
-}
+const COUNT: &str = "100";
 
 /// The median of the only figure or ratio whose name ends so.
 fn measured(report: &Value, kind: &str, ends: &str) -> f64 {
@@ -35,7 +23,7 @@ fn measured(report: &Value, kind: &str, ends: &str) -> f64 {
 
 #[tokio::test]
 async fn a_rolling_restart_costs_less_than_a_request_each() {
-    let report = report("churn", &[]).await;
+    let report = at("churn", COUNT).await;
     for ids in ["new ids", "same ids"] {
         let requests = measured(&report, "ratios", &format!("{ids}: requests for one instance"));
         assert!(requests <= 1.0, "{ids}: {requests}");
@@ -48,7 +36,7 @@ async fn a_rolling_restart_costs_less_than_a_request_each() {
 #[tokio::test]
 async fn a_resignation_costs_three_requests_at_any_number_of_candidates() {
     for candidates in ["3", "20"] {
-        let report = report("hand-over", &["--candidates", candidates]).await;
+        let report = at("hand-over", candidates).await;
         let requests = measured(&report, "figures", "requests for a resignation");
         // The least, less what was taken off for what goes on all the time; and what a ping more may add.
         assert!((2.0..3.5).contains(&requests), "{candidates}: {requests}");
@@ -58,7 +46,7 @@ async fn a_resignation_costs_three_requests_at_any_number_of_candidates() {
 
 #[tokio::test]
 async fn an_expiry_ends_with_all_registered_again() {
-    let report = report("expiry", &[]).await;
+    let report = at("expiry", COUNT).await;
     let gone = measured(&report, "figures", "until the last node is gone, as a watcher is told it");
     let back = measured(&report, "figures", "until all are in another process' list again");
     assert!(gone < back, "{gone} {back}");
@@ -66,7 +54,7 @@ async fn an_expiry_ends_with_all_registered_again() {
 
 #[tokio::test]
 async fn a_session_that_is_kept_costs_no_change_no_node_and_no_leadership() {
-    let report = report("restart", &[]).await;
+    let report = at("restart", COUNT).await;
     for fault in ["restart", "connections cut for 200ms"] {
         for what in ["changes of the list", "nodes that were made again", "leaderships lost"] {
             let counted = measured(&report, "figures", &format!("{fault}: {what}"));
@@ -82,7 +70,7 @@ async fn a_session_that_is_kept_costs_no_change_no_node_and_no_leadership() {
 
 #[tokio::test]
 async fn the_memory_of_a_follower_is_told() {
-    let report = report("memory", &[]).await;
+    let report = at("memory", COUNT).await;
     for when in ["`follow`: resident after its first list", "`follow`: resident after all were replaced"] {
         assert!(measured(&report, "figures", when) > 1.0, "{when}");
     }

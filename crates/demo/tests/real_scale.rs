@@ -4,17 +4,9 @@
 
 mod common;
 
-use common::{demo, json, run, stderr, stdout};
 use serde_json::Value;
 
-/// One counted round of a bench, as it is told to programs.
-async fn measured(which: &str, count: &str) -> Value {
-    let output = run(demo(["bench", which, "--instances", count, "--rounds", "1", "--json"])).await;
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let all = json(&stdout(&output));
-    assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
-    all[0].clone()
-}
+use self::common::bench::at;
 
 /// The figure of its only round.
 fn figure(report: &Value, what: &str) -> f64 {
@@ -26,8 +18,7 @@ fn figure(report: &Value, what: &str) -> f64 {
 
 #[tokio::test]
 async fn all_in_one_service_are_found_and_survive_cuts_untouched() {
-    let report = measured("large", "600").await;
-    assert_eq!(report["name"], "large");
+    let report = at("large", "600").await;
     assert_eq!(figure(&report, "nodes made or deleted by both cuts"), 0.0);
     assert_eq!(figure(&report, "sessions lost by both cuts"), 0.0);
     assert!(figure(&report, "requests of the follower for one added, pings included") < 2.0);
@@ -37,7 +28,7 @@ async fn all_in_one_service_are_found_and_survive_cuts_untouched() {
 
 #[tokio::test]
 async fn many_services_are_followed_over_one_session_that_lives_through_a_cut() {
-    let report = measured("services", "1000").await;
+    let report = at("services", "1000").await;
     // For each of ten services: a watch, its size, its children, and one read of all; and some to connect.
     let requests = figure(&report, "requests for that");
     assert!((40.0..70.0).contains(&requests), "{requests}");
@@ -46,7 +37,7 @@ async fn many_services_are_followed_over_one_session_that_lives_through_a_cut() 
 
 #[tokio::test]
 async fn each_watcher_asks_once_for_an_addition_and_not_for_a_deletion_and_survives_a_restart() {
-    let report = measured("watchers", "100").await;
+    let report = at("watchers", "100").await;
     let added = figure(&report, "requests of all followers for one added, pings included");
     assert!((100.0..110.0).contains(&added), "{added}");
     let deleted = figure(&report, "requests of all followers for one deleted, pings included");
@@ -56,7 +47,7 @@ async fn each_watcher_asks_once_for_an_addition_and_not_for_a_deletion_and_survi
 
 #[tokio::test]
 async fn a_burst_is_followed_to_its_end_with_fewer_requests_than_changes() {
-    let report = measured("burst", "2000").await;
+    let report = at("burst", "2000").await;
     for way in ["a request for each", "transactions of 100"] {
         let requests =
             figure(&report, &format!("{way}: requests of the follower for 1,000 changes, pings included"));
@@ -67,7 +58,7 @@ async fn a_burst_is_followed_to_its_end_with_fewer_requests_than_changes() {
 
 #[tokio::test]
 async fn whoever_does_not_keep_up_loses_nothing() {
-    let report = measured("slow", "500").await;
+    let report = at("slow", "500").await;
     for slow in ["nobody looks", "a thread is blocked", "answers take 0.5 s more"] {
         assert_eq!(figure(&report, &format!("{slow}: connections or sessions lost")), 0.0, "{slow}");
     }

@@ -77,7 +77,11 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         }
     }
     let [_, _, raw_pipelined, pipelined, _, together] = &rates;
-    let limit = Limit::AtMost(f64::from(count / 100 + 10));
+    let limit = match count {
+        // Up to 500 nodes are watched one by one, which takes a request for each.
+        ..=500 => Limit::AtMost(f64::from(count + 10)),
+        _ => Limit::AtMost(f64::from(count / 100 + 10)),
+    };
     let ratios = vec![
         Ratio::new(
             "`announce` pipelined / bare client pipelined",

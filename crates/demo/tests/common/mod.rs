@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub(crate) mod bench;
 pub(crate) mod foreign;
 pub(crate) mod leading;
 

@@ -19,7 +19,7 @@ const FEW: u32 = 100;
 
 /// How much of a request the pings of all sessions may be for one change; a read for some of them would be more.
 const PINGS: f64 = 0.1;
-/// The most bytes that a follower may receive for one added.
+/// The most bytes that a follower may receive for a change, as many being added as deleted.
 const BYTES: f64 = 200.0;
 
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
@@ -32,6 +32,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         }
         one_round(stage, &mut size, &format!("change-{round}"), round > 0).await?;
     }
+    let (added, deleted) = (&size.add_received.values, &size.delete_received.values);
+    let in_turn = added.iter().zip(deleted).map(|(added, deleted)| f64::midpoint(*added, *deleted)).collect();
     let beside = |what: &str| format!("{what}, to the same among {FEW}");
     let ratios = vec![
         Ratio::new(beside("one added"), size.added.per(&few.added), Limit::AtMost(1.2)),
@@ -50,7 +52,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
             size.delete_requests.values.clone(),
             Limit::AtMost(PINGS),
         ),
-        Ratio::new("bytes received for one added", size.add_received.values.clone(), Limit::AtMost(BYTES)),
+        Ratio::new("bytes received for a change, added and deleted in turn", in_turn, Limit::AtMost(BYTES)),
     ];
     Ok(Report {
         name: "change",

@@ -26,7 +26,7 @@ pub(super) struct Size {
     add_sent: Figure,
     raw_add_sent: Figure,
     pub(super) delete_requests: Figure,
-    delete_received: Figure,
+    pub(super) delete_received: Figure,
 }
 
 /// What one round found.
