@@ -100,13 +100,15 @@ impl<T> List<T> {
         part.block.binary_search_by(compare).map(|at| start + at).map_err(|at| start + at)
     }
 
-    /// Whether both have the very same entries, by their addresses. What the two share is not looked at.
+    /// Whether both have the very same entries, by their addresses. The blocks that both begin with are not looked into.
     pub fn is_same(&self, other: &Self) -> bool {
-        let mut blocks = self.blocks().zip(other.blocks());
-        let mut entries = self.iter().zip(other);
-        Arc::ptr_eq(&self.parts, &other.parts)
-            || self.len() == other.len()
-                && (blocks.all(|(a, b)| Arc::ptr_eq(a, b)) || entries.all(|(a, b)| Arc::ptr_eq(a, b)))
+        if Arc::ptr_eq(&self.parts, &other.parts) {
+            return true;
+        }
+        let shared = self.blocks().zip(other.blocks()).take_while(|(a, b)| Arc::ptr_eq(a, b)).count();
+        let ours = self.blocks().skip(shared).flat_map(|block| block.iter());
+        let theirs = other.blocks().skip(shared).flat_map(|block| block.iter());
+        self.len() == other.len() && ours.map(Arc::as_ptr).eq(theirs.map(Arc::as_ptr))
     }
 
     /// The entries in blocks that `other` does not share, in order. Whatever only one of two lists has is in what one of
