@@ -1,10 +1,11 @@
 //! Changes as fast as they can be written: when does a follower have what is left, and what does it take for that?
 
+use super::super::look::now_ns;
 use super::super::report::{Figure, Limit, Ratio, Report};
 use super::super::stage::Stage;
 use super::changes::{Changes, Way};
 use super::child::Child;
-use super::part::{Ask, Consumer, Role, now};
+use super::part::{Ask, Consumer, Role};
 use super::{megabytes, millis};
 
 /// There are so many changes for each instance.
@@ -102,9 +103,9 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     let (told, requests) = stage
         .counted(async {
             follower.expect(&equals).await?;
-            let begin = now();
+            let begin = now_ns();
             changes.write(figures.way).await?;
-            let acknowledged = now();
+            let acknowledged = now_ns();
             let seconds = (acknowledged - begin) as f64 / 1e9;
             figures.written.push(changes.count() as f64 / seconds);
             let told = follower.told().await?;

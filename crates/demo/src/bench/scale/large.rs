@@ -5,10 +5,11 @@ use proto::ServiceName;
 use zk_local::Proxy;
 use zookeeper_client::Client;
 
+use super::super::look::now_ns;
 use super::super::report::{Figure, Limit, Ratio, Report, median};
 use super::super::stage::{Stage, ephemeral};
 use super::child::Child;
-use super::part::{Ask, Consumer, Role, now};
+use super::part::{Ask, Consumer, Role};
 use super::{instance, megabytes, millis, note, server_memory};
 
 /// Sessions that announce, as many processes would.
@@ -165,7 +166,7 @@ async fn one_round(
 
     let (mut announcer, requests) = stage
         .counted(async {
-            let begin = now();
+            let begin = now_ns();
             let mut announcer = Child::start(&announce)?;
             let told = announcer.ask(&Ask::Whole { len: 0 }).await?;
             figures.registered.push(millis(begin, &told));
@@ -178,7 +179,7 @@ async fn one_round(
 
     let (mut follower, requests) = stage
         .counted(async {
-            let begin = now();
+            let begin = now_ns();
             let mut follower = Child::start(&follow(through(&follower_way)))?;
             let told = follower.ask(&Ask::Whole { len }).await?;
             figures.first.push(millis(begin, &told));
@@ -196,7 +197,7 @@ async fn one_round(
         let ((), requests) = stage
             .counted(async {
                 follower.expect(&Ask::Return).await?;
-                let begin = now();
+                let begin = now_ns();
                 way.cut();
                 let told = follower.told().await?;
                 figures.follower_back.push(millis(begin, &told));
@@ -210,7 +211,7 @@ async fn one_round(
         let ((), requests) = stage
             .counted(async {
                 announcer.expect(&Ask::Return).await?;
-                let begin = now();
+                let begin = now_ns();
                 way.cut();
                 let told = announcer.told().await?;
                 figures.announcers_back.push(millis(begin, &told));
@@ -284,7 +285,7 @@ async fn write(writer: &Client, path: &str, value: &[u8], there: bool) -> anyhow
     } else {
         writer.delete(path, None).await?;
     }
-    Ok(now())
+    Ok(now_ns())
 }
 
 /// How often a child was made or deleted in a directory, as its server counts.

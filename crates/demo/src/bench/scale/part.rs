@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 use zk_session::{SessionId, State};
 
+use super::super::look::now_ns;
 use super::super::stage::Ours;
 use super::instance;
 use super::memory::{self, Memory};
@@ -68,13 +69,6 @@ pub(crate) struct Told {
     pub(crate) connections: usize,
     /// How many lists the consumer was woken for.
     pub(crate) lists: u64,
-}
-
-/// What `CLOCK_MONOTONIC` says, in nanoseconds.
-pub(crate) fn now() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let part = |number: i64| u64::try_from(number).unwrap_or_default();
-    part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
 }
 
 /// What a list says, in any order.
@@ -236,7 +230,7 @@ impl Part {
         let lost = self.sessions.iter().filter(|kept| kept.is_lost()).count();
         let connections = self.sessions.iter().map(|kept| kept.connections.load(Ordering::Relaxed)).sum();
         let lists = self.consumer.lists.load(Ordering::Relaxed);
-        let told = Told { at: now(), memory: memory::ours()?, lost, connections, lists };
+        let told = Told { at: now_ns(), memory: memory::ours()?, lost, connections, lists };
         print(serde_json::to_string(&told)?)
     }
 

@@ -7,10 +7,11 @@ use proto::ServiceName;
 use zk_local::Proxy;
 use zookeeper_client::{Acls, Client, CreateMode};
 
+use super::super::look::now_ns;
 use super::super::report::{Figure, Limit, Ratio, Report};
 use super::super::stage::{Stage, ephemeral};
 use super::child::Child;
-use super::part::{Ask, Consumer, Role, now};
+use super::part::{Ask, Consumer, Role};
 use super::{instance, megabytes, millis, note, server_memory};
 
 /// Instances of each service.
@@ -144,7 +145,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
     let len = usize::try_from(EACH)?;
     let (mut follower, requests) = stage
         .counted(async {
-            let begin = now();
+            let begin = now_ns();
             let mut follower = Child::start(&role)?;
             let told = follower.ask(&Ask::Whole { len }).await?;
             figures.first.push(millis(begin, &told));
@@ -163,7 +164,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
     let ((), requests) = stage
         .counted(async {
             follower.expect(&Ask::Shows { id: id.clone(), there: true }).await?;
-            let begin = now();
+            let begin = now_ns();
             write(&writer, &nodes, true).await?;
             figures.changed.push(millis(begin, &follower.told().await?));
             Ok(())
@@ -178,7 +179,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
         let ((), requests) = stage
             .counted(async {
                 follower.expect(&Ask::Return).await?;
-                let begin = now();
+                let begin = now_ns();
                 way.cut();
                 let told = follower.told().await?;
                 figures.back.push(millis(begin, &told));

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use zk_local::Proxy;
 
+use super::super::look::now_ns;
 use super::super::report::{Figure, Limit, Ratio, Report};
 use super::super::stage::Stage;
 use super::burst::PER_INSTANCE;
 use super::changes::{Changes, Way};
 use super::child::Child;
-use super::part::{Ask, Consumer, Role, now};
+use super::part::{Ask, Consumer, Role};
 use super::{megabytes, millis};
 
 /// How much longer everything takes on the way to a server that is slow, and as much back.
@@ -163,7 +164,7 @@ async fn one_round(
     let (told, requests) = stage
         .counted(async {
             changes.write(Way::Together).await?;
-            let acknowledged = now();
+            let acknowledged = now_ns();
             let told =
                 follower.ask(&Ask::Equals { last: changes.last.clone(), digest: changes.digest }).await?;
             if times == 1 {

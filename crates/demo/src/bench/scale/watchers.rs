@@ -1,9 +1,10 @@
 //! Many sessions that follow the same service: every change is told to each of them.
 
+use super::super::look::now_ns;
 use super::super::report::{Figure, Limit, Ratio, Report, median};
 use super::super::stage::{Stage, ephemeral, instances};
 use super::child::Child;
-use super::part::{Ask, Consumer, Role, now};
+use super::part::{Ask, Consumer, Role};
 use super::{instance, megabytes, millis, note, server_memory};
 
 /// Instances of the service.
@@ -103,7 +104,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     };
     let (mut followers, requests) = stage
         .counted(async {
-            let begin = now();
+            let begin = now_ns();
             let mut followers = Child::start(&role)?;
             let told = followers.ask(&Ask::Whole { len }).await?;
             figures.opened.push(millis(begin, &told));
@@ -126,7 +127,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
                 let mut all = Vec::new();
                 for (id, (path, value)) in ids.iter().zip(&nodes) {
                     followers.expect(&Ask::Shows { id: id.clone(), there }).await?;
-                    let begin = now();
+                    let begin = now_ns();
                     if there {
                         writer.create(path, value, &ephemeral()).await?;
                     } else {
@@ -148,9 +149,9 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
 
     if let Some(server) = stage.own_server() {
         followers.expect(&Ask::Return).await?;
-        let begin = now();
+        let begin = now_ns();
         server.restart().await?;
-        let served = now();
+        let served = now_ns();
         let told = followers.told().await?;
         figures.served.push((served - begin) as f64 / 1e6);
         figures.back.push(millis(served, &told));
