@@ -26,6 +26,10 @@ const LAST_DELETION_HELD: Duration = Duration::from_millis(20);
 /// and sessions that end in the same tick end one by one, on a busy machine some ten milliseconds apart.
 const DISTURBED_DELETION_HELD: Duration = Duration::from_millis(100);
 
+/// A load reads so many nodes before it looks into them: enough to keep a server busy, few beside a large directory, whose
+/// nodes would otherwise be in memory twice.
+const READ_AT_ONCE: usize = 4_096;
+
 /// How often an oversize directory is looked at again.
 const OVERSIZE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -150,7 +154,7 @@ impl<T> Follower<T> {
         Ok(())
     }
 
-    /// Reads everything.
+    /// Reads everything. What was learnt before this fails stays: it was what a server said.
     async fn load(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
         let mut names = match unread.during(link.children(&self.path), |_| true).await {
             Err(Error::NoNode) => Vec::new(),
@@ -158,10 +162,14 @@ impl<T> Follower<T> {
         };
         self.check_size(names.len())?;
         names.sort_unstable();
-        let paths = self.roll.paths(&names);
         let known = |name: &str| names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok();
-        let nodes = answers(unread.during(link.get_many(&paths), known).await?)?;
-        self.roll.call(names.into_iter().zip(nodes));
+        self.roll.call(known);
+        for some in names.chunks(READ_AT_ONCE) {
+            let nodes = unread.during(link.get_many(&self.roll.paths(some)), known).await?;
+            for (name, node) in some.iter().zip(answers(nodes)?) {
+                self.roll.learn(name, node);
+            }
+        }
         self.loaded_in = Some(link.id());
         Ok(())
     }

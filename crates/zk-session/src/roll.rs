@@ -117,17 +117,13 @@ impl<T> Roll<T> {
         }
     }
 
-    /// Everybody who is there was read. What did not change since it was read last is not parsed again.
-    pub(crate) fn call(&mut self, everybody: impl Iterator<Item = (String, Answer)>) {
-        let mut everybody: Vec<_> = everybody.collect();
-        everybody.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let is_there = |name: &str| everybody.binary_search_by(|(other, _)| (**other).cmp(name)).is_ok();
+    /// Everybody who is there was listed.
+    pub(crate) fn call(&mut self, is_there: impl Fn(&str) -> bool) {
         let lost: Vec<_> = self.names().filter(|name| !is_there(name)).map(str::to_owned).collect();
         lost.iter().for_each(|name| self.delete(name));
-        everybody.into_iter().for_each(|(name, answer)| self.learn(&name, answer));
     }
 
-    /// `name` was read again.
+    /// `name` was read. If it did not change since it was read last it is not parsed again.
     pub(crate) fn learn(&mut self, name: &str, answer: Answer) {
         match answer {
             Ok(Some(node)) => {
