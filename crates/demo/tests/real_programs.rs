@@ -31,7 +31,7 @@ async fn a_server_registers_the_port_it_has_answers_and_leaves_when_asked() {
     assert_eq!(truth.registered().await, [&*address]);
     let node = truth.session.get(&format!("{}/{address}", common::TIME)).await.unwrap().unwrap();
     let data = proto::decode(&node.data).unwrap();
-    assert_eq!((data.weight, data.metadata["zone"].as_str(), data.metadata["a"].as_str()), (3, "z", "b=c"));
+    assert_eq!((data.weight, &data.metadata["zone"], &data.metadata["a"]), (3, "z", "b=c"));
     assert!(ask(&address).await.starts_with(&format!("{address} 20")));
 
     server.signal(Signal::TERM);

@@ -58,7 +58,7 @@ mod turn;
 use std::time::Duration;
 
 pub use proto::master_normal::Credentials;
-pub use proto::{InstanceId, NodeData, Root, ServiceName};
+pub use proto::{InstanceId, Metadata, NodeData, Root, ServiceName};
 pub use zk_session::{Kind, Op, Source};
 
 pub use crate::candidacy::{Candidacy, Status};

@@ -420,7 +420,7 @@ async fn what_is_changed_is_written_whoever_it_is() {
     registered_as(&second, MASTER).await;
     assert!(weighs(MASTER, 7));
     let refused = second.update(|data| {
-        data.metadata.insert("zone".to_owned(), "a".to_owned());
+        data.metadata.insert("zone", "a");
     });
     assert!(matches!(refused, Err(Error::Invalid(what)) if what.contains("metadata")));
 }

@@ -2,11 +2,10 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{DIR, LIMIT, Process, T, data, id, in_line, leads, line, lost, path, settled, time, until};
-use leader::{Election, Error, Lost, NodeData, Root, Status};
+use leader::{Election, Error, Lost, Metadata, NodeData, Root, Status};
 use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
 
@@ -202,8 +201,13 @@ async fn a_session_that_is_too_short_for_a_lease_is_refused_with_both_times() {
 async fn unusable_data_is_refused_before_anything_is_sent() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
-    let nobody =
-        NodeData { address: None, unique_code: None, weight: 1, registered_at: 0, metadata: BTreeMap::new() };
+    let nobody = NodeData {
+        address: None,
+        unique_code: None,
+        weight: 1,
+        registered_at: 0,
+        metadata: Metadata::default(),
+    };
     let large = data("a").with_metadata("large", "x".repeat(70_000));
     for bad in [nobody, large, NodeData::behind_broker("a/b")] {
         let refused = process.election.campaign(&time(), bad);

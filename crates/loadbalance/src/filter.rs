@@ -34,7 +34,7 @@ impl Filter {
     pub fn metadata(key: &str, value: &str) -> Self {
         let (wanted, expected) = (key.to_owned(), value.to_owned());
         Self::new(&format!("{key}={value}"), move |instance| {
-            instance.data.metadata.get(&wanted).is_some_and(|value| *value == expected)
+            instance.data.metadata.get(&wanted).is_some_and(|value| value == expected)
         })
     }
 

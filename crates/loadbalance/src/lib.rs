@@ -79,7 +79,7 @@ mod weighted_random;
 mod weighted_round_robin;
 
 pub use list::List;
-pub use proto::{Instance, InstanceId, NodeData};
+pub use proto::{Instance, InstanceId, Metadata, NodeData};
 
 pub use crate::algorithm::{Algorithm, Candidates, Picker};
 pub use crate::balancer::{Balancer, Builder, Instances};

@@ -120,7 +120,7 @@ fn of_instances_with_the_same_id_the_first_counts() {
     let balancer = Balancer::fixed(twice, RoundRobin::default());
     let candidates = balancer.candidates();
     assert_eq!(candidates.iter().map(|it| it.weight()).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(candidates[1].instance().data.metadata["key"], "first");
+    assert_eq!(&candidates[1].instance().data.metadata["key"], "first");
     assert_eq!(balancer.explain(&Request::default()).instances.len(), 2);
 }
 

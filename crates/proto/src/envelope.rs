@@ -25,8 +25,6 @@
 //! A field that old readers may do without is a key of `metadata` and needs no version. An update by an old program of
 //! a node that a new one wrote cannot happen: each process writes only its own node, and whole.
 
-use std::collections::BTreeMap;
-
 use bincode::config::Config;
 use bincode::error::DecodeError as PayloadError;
 use serde::Serialize;
@@ -34,7 +32,7 @@ use serde::de::DeserializeOwned;
 
 use crate::node_data::Fields;
 use crate::text::shortened;
-use crate::{Address, DecodeError, EncodeError, MAX_BYTES, NodeData};
+use crate::{Address, DecodeError, EncodeError, MAX_BYTES, Metadata, NodeData};
 
 /// What every value begins with that is not JSON.
 pub const MAGIC: [u8; 2] = [0xC1, 0x9D];
@@ -104,7 +102,7 @@ struct V1<'a> {
     server_unique_code: Option<&'a str>,
     weight: u32,
     registered_at: u64,
-    metadata: &'a BTreeMap<String, String>,
+    metadata: &'a Metadata,
 }
 
 impl<'a> From<&'a NodeData> for V1<'a> {

@@ -50,7 +50,7 @@ impl Serialize for NodeData {
             server_unique_code: Option<&'a str>,
             weight: u32,
             registered_at: u64,
-            metadata: &'a std::collections::BTreeMap<String, String>,
+            metadata: &'a crate::Metadata,
         }
 
         let json = Json {

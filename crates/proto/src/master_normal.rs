@@ -138,7 +138,7 @@ pub fn decode(value: &[u8]) -> Result<(NodeData, Credentials), DecodeError> {
         unique_code: Some(code).filter(|code| !code.is_empty()),
         weight: number("weight", json.weight, NodeData::DEFAULT_WEIGHT)?,
         registered_at: 0,
-        metadata: std::collections::BTreeMap::new(),
+        metadata: crate::Metadata::default(),
     };
     data.validate()?;
     Ok((data, credentials))

@@ -1,8 +1,6 @@
 //! What an instance says about itself.
 
-use std::collections::BTreeMap;
-
-use crate::{Address, AddressError, InstanceId, NameError};
+use crate::{Address, AddressError, InstanceId, Metadata, NameError};
 
 /// The most bytes that a unique code may have.
 pub const MAX_CODE: usize = 255;
@@ -32,7 +30,7 @@ pub struct NodeData {
     /// When it was first registered, in Unix milliseconds; 0 while that is not known. Survives re-registration.
     pub registered_at: u64,
     /// Whatever else is worth knowing: zone, version, tags.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: Metadata,
 }
 
 impl NodeData {
@@ -55,7 +53,7 @@ impl NodeData {
             unique_code: None,
             weight: Self::DEFAULT_WEIGHT,
             registered_at: 0,
-            metadata: BTreeMap::new(),
+            metadata: Metadata::default(),
         }
     }
 
@@ -73,7 +71,7 @@ impl NodeData {
 
     /// The same with one more entry of metadata; an earlier one of that key is replaced.
     #[must_use]
-    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with_metadata(mut self, key: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         self.metadata.insert(key.into(), value.into());
         self
     }
@@ -151,7 +149,7 @@ pub(crate) struct Fields {
     pub(crate) server_unique_code: Option<String>,
     pub(crate) weight: Option<u32>,
     pub(crate) registered_at: Option<u64>,
-    pub(crate) metadata: Option<BTreeMap<String, String>>,
+    pub(crate) metadata: Option<Metadata>,
 }
 
 impl TryFrom<Fields> for NodeData {
@@ -195,7 +193,7 @@ mod tests {
         let data = data.with_weight(0).with_code("c").with_metadata("zone", "a").with_metadata("zone", "b");
         assert_eq!(data.address, Some(address()));
         assert_eq!((data.weight, data.unique_code.as_deref()), (0, Some("c")));
-        assert_eq!(data.metadata, BTreeMap::from([("zone".to_owned(), "b".to_owned())]));
+        assert_eq!(data.metadata, Metadata::from([("zone", "b")]));
     }
 
     #[test]

@@ -51,7 +51,7 @@ mod registry;
 mod roles;
 
 pub use list::List;
-pub use proto::{Instance, InstanceId, NodeData, ServiceName};
+pub use proto::{Instance, InstanceId, Metadata, NodeData, ServiceName};
 pub use zk_session::{BadNode, Options, Source};
 
 pub use crate::changes::{Changes, InstanceChange, changes_between};

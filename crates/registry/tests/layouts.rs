@@ -73,10 +73,7 @@ async fn what_the_flat_layout_cannot_store_is_refused_and_changes_nothing() {
         (registration.drain(), "cannot store weight 0"),
         (registration.set_weight(5), "cannot store weight 5"),
         (registration.update(|data| data.address = at(81).address), "announce another address"),
-        (
-            registration.update(|data| data.metadata = [("k".into(), "v".into())].into()),
-            "cannot store the metadata",
-        ),
+        (registration.update(|data| data.metadata = [("k", "v")].into()), "cannot store the metadata"),
     ] {
         let Err(Error::Invalid(what)) = refused else { panic!("{refused:?}") };
         assert!(what.contains(says), "{what}");
@@ -289,7 +286,7 @@ async fn a_master_and_normal_ones_of_old_programs_are_found_and_told_apart() {
     let revealing = MasterNormal { root, reveal_credentials: true };
     let other = Process::with_layout(&zk, revealing);
     let list = lists(&other.registry.follow(&time()), &["master", "normal0000000001"]).await;
-    assert_eq!((&*list[0].data.metadata["username"], &*list[0].data.metadata["userpwd"]), ("u", "hunter2"));
+    assert_eq!((&list[0].data.metadata["username"], &list[0].data.metadata["userpwd"]), ("u", "hunter2"));
     assert_eq!(process.registry.services().await.unwrap(), services(&["time"]));
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn node_data() -> impl Strategy<Value = NodeData> {
         |(identity, weight, registered_at, metadata)| NodeData {
             weight,
             registered_at,
-            metadata,
+            metadata: metadata.into(),
             ..identity
         },
     )

@@ -45,8 +45,7 @@ impl Layout for MasterNormal {
         instance.data.registered_at = node.stat.created_at;
         if self.reveal_credentials {
             let Credentials { username, userpwd } = credentials;
-            let told =
-                [("username", username), ("userpwd", userpwd)].map(|(key, text)| (key.to_owned(), text));
+            let told = [("username", username), ("userpwd", userpwd)];
             instance.data.metadata.extend(told.into_iter().filter(|(_, text)| !text.is_empty()));
         }
         if node.stat.owner.is_none() {
