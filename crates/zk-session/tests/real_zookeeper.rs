@@ -277,6 +277,26 @@ async fn close_takes_the_nodes_away_at_once() {
     drop(unpolled);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn close_is_one_request_however_much_is_watched() {
+    const WATCHED: usize = 200;
+    let server = Server::builder().start().await.unwrap();
+    let received = async || -> u64 { server.mntr().await.unwrap()["zk_packets_received"].parse().unwrap() };
+    let closing = zookeeper(server.connect_string());
+    let session = connected(&closing).await;
+    let mut waiting = Vec::new();
+    for number in 0..WATCHED {
+        let (_, changed) = session.watch_node(&format!("/n{number}")).await.unwrap();
+        waiting.push(tokio::spawn(changed));
+    }
+    let before = received().await;
+    soon(closing.close()).await;
+    soon(join_all(waiting)).await;
+    // What is watched is a request each when it is taken back; the questions themselves and pings are a few.
+    let requests = received().await - before;
+    assert!(requests < 10, "{requests} requests");
+}
+
 #[tokio::test]
 async fn close_takes_two_seconds_at_most_when_no_server_answers() {
     let (server, proxy) = behind_proxy().await;

@@ -35,6 +35,9 @@ pub(super) struct Connection {
     /// `None` when it is over. Answers and watches are polled under its read lock only: a watch of the client panics
     /// when it is polled after the client's task is gone, and that task goes after this has been emptied.
     client: RwLock<Option<Arc<Client>>>,
+    /// Another one, so that the client's task sees the last one go only when a close was asked for: before anybody is told of
+    /// that, or each watch that is dropped then would be taken back by a request of its own.
+    kept: std::sync::Mutex<Option<Arc<Client>>>,
     /// Held while a request waits for room and until it is sent, so that they go out in the order of the calls.
     turn: Mutex<()>,
     room: Semaphore,
@@ -54,6 +57,7 @@ enum Phase {
 impl Connection {
     pub(super) fn open(dialed: Dialed, acl: Arc<[Acl]>) -> Arc<Self> {
         let (id, timeout) = (dialed.id(), dialed.timeout());
+        let states = dialed.client.state_watcher();
         let client = Arc::new(dialed.client);
         let connection = Arc::new(Self {
             id,
@@ -61,10 +65,11 @@ impl Connection {
             acl,
             phase: watch::Sender::new(Phase::Open),
             client: RwLock::new(Some(client.clone())),
+            kept: std::sync::Mutex::new(Some(client)),
             turn: Mutex::default(),
             room: Semaphore::new(IN_FLIGHT),
         });
-        tokio::spawn(connection.clone().serve(client, dialed.task));
+        tokio::spawn(connection.clone().serve(states, dialed.task));
         connection
     }
 
@@ -168,6 +173,9 @@ impl Connection {
 
     fn enter(&self, next: Phase) {
         let client = self.client.write().unwrap_or_else(PoisonError::into_inner).take();
+        if next == Phase::Closing {
+            drop((client, self.let_go()));
+        }
         self.phase.send_if_modified(|phase| {
             let forward = match *phase {
                 Phase::Open => true,
@@ -179,24 +187,26 @@ impl Connection {
             }
             forward
         });
-        drop(client);
+    }
+
+    fn let_go(&self) -> Option<Arc<Client>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Runs the client's task until its state changes or we are told to stop, and no longer.
-    ///
-    /// Keeps a client of its own, so that the task can see the last one go only when a close was asked for.
-    async fn serve(self: Arc<Self>, client: Arc<Client>, mut task: BoxFuture<'static, ()>) {
-        let mut states = client.state_watcher();
+    async fn serve(self: Arc<Self>, mut states: StateWatcher, mut task: BoxFuture<'static, ()>) {
         // Declared after the task: it is dropped before it, so that whoever holds a watch knows before the task goes.
         let mut over = OverOnDrop { connection: &self, closed: false };
         let mut end = run(&mut task, &mut states, self.ended()).await;
         if end.is_none() && *self.phase.borrow() == Phase::Closing {
-            drop(client);
             let told = self.reached(|phase| matches!(phase, Phase::Over { .. }));
             end = timeout(CLOSE_LIMIT, run(&mut task, &mut states, told)).await.ok().flatten();
         }
         over.closed = end == Some(SessionState::Closed);
         debug!(session = %self.id, state = ?end, "the connection to ZooKeeper is over");
+        drop(over);
+        drop(task);
+        self.let_go();
     }
 }
 
