@@ -15,13 +15,15 @@
 //! assert_eq!(list.iter().map(|entry| **entry).collect::<String>(), "abc");
 //! ```
 
+mod iter;
+
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
-use std::iter::FlatMap;
 use std::ops::Index;
-use std::slice;
 use std::sync::Arc;
+
+pub use self::iter::Iter;
 
 /// Some entries of a [`List`] that follow each other.
 pub type Block<T> = Arc<[Arc<T>]>;
@@ -42,6 +44,9 @@ struct Part<T> {
 
 impl<T> List<T> {
     /// The list of all entries of these blocks, which it shares. Empty blocks are left out.
+    ///
+    /// Each block is to be given once: [`not_shared_with`](Self::not_shared_with) leaves out a block that both lists have,
+    /// also when one of them has it more often.
     pub fn from_blocks(blocks: impl IntoIterator<Item = Block<T>>) -> Self {
         let mut end = 0;
         let part = |block: Block<T>| {
@@ -84,7 +89,7 @@ impl<T> List<T> {
 
     /// All entries, in order.
     pub fn iter(&self) -> Iter<'_, T> {
-        Iter { entries: self.parts.iter().flat_map(|part| part.block.iter()), left: self.len() }
+        Iter::of(&self.parts, self.len())
     }
 
     /// Looks for an entry in a list that is in the order of `compare`, as [`slice::binary_search_by`] does.
@@ -117,50 +122,6 @@ impl<T> List<T> {
         let address = |block: &Block<T>| Arc::as_ptr(block).cast::<Arc<T>>();
         let theirs: HashSet<_> = other.blocks().map(address).collect();
         self.blocks().filter(move |block| !theirs.contains(&address(block))).flat_map(|block| block.iter())
-    }
-}
-
-/// The entries of a [`List`].
-pub struct Iter<'a, T> {
-    entries: Entries<'a, T>,
-    left: usize,
-}
-
-type Entries<'a, T> =
-    FlatMap<slice::Iter<'a, Part<T>>, slice::Iter<'a, Arc<T>>, fn(&'a Part<T>) -> slice::Iter<'a, Arc<T>>>;
-
-impl<'a, T> Iterator for Iter<'a, T> {
-    type Item = &'a Arc<T>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.entries.next();
-        self.left -= usize::from(next.is_some());
-        next
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-
-    // Block by block, which is faster than one after the other.
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, f: F) -> B {
-        self.entries.fold(init, f)
-    }
-}
-
-impl<T> DoubleEndedIterator for Iter<'_, T> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let next = self.entries.next_back();
-        self.left -= usize::from(next.is_some());
-        next
-    }
-}
-
-impl<T> ExactSizeIterator for Iter<'_, T> {}
-
-impl<T> Clone for Iter<'_, T> {
-    fn clone(&self) -> Self {
-        Self { entries: self.entries.clone(), left: self.left }
     }
 }
 
@@ -206,7 +167,8 @@ impl<T, const N: usize> From<[Arc<T>; N]> for List<T> {
 
 impl<T> FromIterator<Arc<T>> for List<T> {
     fn from_iter<I: IntoIterator<Item = Arc<T>>>(entries: I) -> Self {
-        let mut entries = entries.into_iter();
+        // Fused: a block that is not full has seen the end, and the next one asks again.
+        let mut entries = entries.into_iter().fuse();
         let block = || -> Option<Block<T>> {
             let block: Block<T> = entries.by_ref().take(PER_BLOCK).collect();
             (!block.is_empty()).then_some(block)
@@ -224,12 +186,6 @@ impl<T> Default for List<T> {
 impl<T> Clone for List<T> {
     fn clone(&self) -> Self {
         Self { parts: self.parts.clone() }
-    }
-}
-
-impl<T> Clone for Part<T> {
-    fn clone(&self) -> Self {
-        Self { block: self.block.clone(), end: self.end }
     }
 }
 
@@ -261,6 +217,13 @@ mod tests {
 
     fn numbers<'a>(entries: impl IntoIterator<Item = &'a Arc<u32>>) -> Vec<u32> {
         entries.into_iter().map(|entry| **entry).collect()
+    }
+
+    fn folded<'a>(entries: impl Iterator<Item = &'a Arc<u32>>) -> Vec<u32> {
+        entries.fold(Vec::new(), |mut numbers, entry| {
+            numbers.push(**entry);
+            numbers
+        })
     }
 
     #[test]
@@ -300,6 +263,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_after_the_end_of_an_iterator_is_not_taken() {
+        let mut next = 0;
+        // Goes on after its end, as an iterator may.
+        let odd = std::iter::from_fn(|| {
+            next += 1;
+            (next != 3).then(|| Arc::new(next))
+        });
+        assert_eq!(numbers(&odd.collect::<List<u32>>()), [1, 2]);
+    }
+
+    #[test]
     #[should_panic(expected = "index 2 in a list of 2")]
     fn an_index_behind_the_end_panics_as_that_of_a_slice() {
         let list = List::from(entries([1, 2]));
@@ -312,7 +286,7 @@ mod tests {
             blocks in vec(vec(0..100_u32, 0..5), 0..8),
             wanted in 0..100_u32,
             index in 0..40_usize,
-            backwards in vec(any::<bool>(), 0..40),
+            steps in vec((any::<bool>(), 0..4_usize), 0..40),
         ) {
             let mut all: Vec<_> = blocks.iter().flatten().copied().collect();
             all.sort_unstable();
@@ -332,13 +306,22 @@ mod tests {
             prop_assert_eq!(list.get(index), all.get(index));
             prop_assert_eq!(list.first(), all.first());
             prop_assert_eq!(list.last(), all.last());
-            prop_assert_eq!(list.iter().fold(0, |sum, it| sum + **it), all.iter().map(|it| **it).sum::<u32>());
             let by = |entry: &Arc<u32>| (**entry).cmp(&wanted);
             prop_assert_eq!(list.binary_search_by(by), all.binary_search_by(by));
             let (mut ours, mut theirs) = (list.iter(), all.iter());
-            for back in backwards {
-                prop_assert_eq!(ours.len(), theirs.len());
-                let both = if back { (ours.next_back(), theirs.next_back()) } else { (ours.next(), theirs.next()) };
+            for (back, skip) in steps {
+                prop_assert_eq!(ours.size_hint(), theirs.size_hint());
+                prop_assert_eq!(ours.clone().count(), theirs.len());
+                prop_assert_eq!(ours.clone().last(), theirs.clone().last());
+                prop_assert_eq!(format!("{ours:?}"), format!("{:?}", theirs.as_slice()));
+                prop_assert_eq!(folded(ours.clone()), folded(theirs.clone()));
+                prop_assert_eq!(folded(ours.clone().rev()), folded(theirs.clone().rev()));
+                let both = match (back, skip) {
+                    (false, 0) => (ours.next(), theirs.next()),
+                    (true, 0) => (ours.next_back(), theirs.next_back()),
+                    (false, n) => (ours.nth(n), theirs.nth(n)),
+                    (true, n) => (ours.nth_back(n), theirs.nth_back(n)),
+                };
                 prop_assert_eq!(both.0, both.1);
             }
             prop_assert_eq!(format!("{list:?}"), format!("{all:?}"));
