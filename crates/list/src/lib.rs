@@ -282,6 +282,29 @@ mod tests {
 
     proptest! {
         #[test]
+        fn lists_that_share_blocks_are_compared_as_slices_are(changes in vec(0..4_u32, 0..6)) {
+            let blocks: Vec<_> = (0..).step_by(3).take(changes.len()).map(|at| Block::from(entries(at..at + 3))).collect();
+            let change = |(block, change): (&Block<u32>, &u32)| match change {
+                0 => block.clone(),
+                1 => Block::from(&block[..]),
+                2 => Block::from(&block[1..]),
+                _ => Block::from(entries(block.iter().map(|entry| **entry))),
+            };
+            let before = List::from_blocks(blocks.clone());
+            let after = List::from_blocks(blocks.iter().zip(&changes).map(change));
+            let addresses = |list: &List<u32>| list.iter().map(Arc::as_ptr).collect::<Vec<_>>();
+            let same = addresses(&before) == addresses(&after);
+            prop_assert_eq!((before.is_same(&after), after.is_same(&before)), (same, same));
+            prop_assert_eq!(before == after, numbers(&before) == numbers(&after));
+
+            let not_shared = blocks.iter().zip(&changes).filter(|(_, change)| **change != 0);
+            let expected: Vec<_> = not_shared.flat_map(|(block, _)| numbers(&**block)).collect();
+            prop_assert_eq!(numbers(before.not_shared_with(&after)), expected.clone());
+            let only_after = numbers(after.not_shared_with(&before));
+            prop_assert!(after.iter().map(|it| **it).filter(|number| expected.contains(number)).eq(only_after));
+        }
+
+        #[test]
         fn a_list_is_like_the_slice_of_its_entries(
             blocks in vec(vec(0..100_u32, 0..5), 0..8),
             wanted in 0..100_u32,
