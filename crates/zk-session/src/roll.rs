@@ -33,8 +33,6 @@ pub(crate) struct Row<T> {
     pub(crate) name: Box<str>,
     pub(crate) version: Version,
     pub(crate) says: Says<T>,
-    /// Whether the node was there when we last heard of it.
-    pub(crate) there: bool,
 }
 
 /// The same version of the same node is read the same.
@@ -92,12 +90,12 @@ impl<T> Roll<T> {
 
     /// Whether somebody of this name is there, usable or not.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.rows.get(name).is_some_and(|row| row.there)
+        self.rows.get(name).is_some() && !self.missing.contains(name)
     }
 
     /// Who is there, usable or not.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().filter(|row| row.there).map(|row| &*row.name)
+        self.rows.iter().map(|row| &*row.name).filter(|name| !self.missing.contains(*name))
     }
 
     /// Who is there and may not be read.
@@ -129,12 +127,10 @@ impl<T> Roll<T> {
             Ok(Some(node)) => {
                 self.refused.remove(name);
                 let version = self.version(&node);
-                match self.rows.get_mut(name).filter(|row| row.version == version) {
-                    Some(same) => {
-                        same.there = true;
-                        self.missing.remove(name);
-                    }
-                    None => self.put(name, version, self.parse(name, &node)),
+                if self.rows.get(name).is_some_and(|row| row.version == version) {
+                    self.missing.remove(name);
+                } else {
+                    self.put(name, version, self.parse(name, &node));
                 }
             }
             Ok(None) => self.delete(name),
@@ -152,12 +148,10 @@ impl<T> Roll<T> {
     /// `name` is not there any more.
     pub(crate) fn delete(&mut self, name: &str) {
         self.refused.remove(name);
-        let Some(row) = self.rows.get_mut(name) else { return };
-        if let Says::Good(_) = row.says {
-            row.there = false;
-            self.missing.insert(name.into());
-        } else {
-            self.remove(name);
+        match self.rows.get(name).map(|row| &row.says) {
+            Some(Says::Good(_)) => drop(self.missing.insert(name.into())),
+            Some(Says::Hidden | Says::Bad(_)) => self.remove(name),
+            None => {}
         }
     }
 
@@ -182,7 +176,7 @@ impl<T> Roll<T> {
             Says::Bad(_) => self.bad = None,
             Says::Hidden => {}
         }
-        let before = self.rows.put(Row { name: name.into(), version, says, there: true });
+        let before = self.rows.put(Row { name: name.into(), version, says });
         self.gone(before);
     }
 
@@ -224,3 +218,6 @@ impl<T> Roll<T> {
         names.iter().map(|name| child(&self.path, name)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::roll::{Row, Says};
 /// up to 100,000 instances, the sum of the two is small for sizes around this.
 const MOST: usize = 128;
 
-/// A block with fewer rows than this joins its neighbour, if that has room.
+/// A block with fewer rows than this joins a neighbour that has room for it.
 const FEWEST: usize = MOST / 4;
 
 /// Rows by name, in blocks, and the list that is made of them.
@@ -54,11 +54,6 @@ impl<T> Rows<T> {
 
     pub(crate) fn get(&self, name: &str) -> Option<&Row<T>> {
         self.find(name).ok().map(|at| &self.blocks[at.block].rows[at.row])
-    }
-
-    /// The same, to note something that does not change the list.
-    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Row<T>> {
-        self.find(name).ok().map(|at| &mut self.blocks[at.block].rows[at.row])
     }
 
     /// Puts a row in its place, and gives the one that had the same name.
@@ -138,9 +133,12 @@ impl<T> Rows<T> {
             self.blocks.remove(block);
             return;
         }
-        let neighbour = if block == 0 { 1 } else { block - 1 };
+        if left >= FEWEST {
+            return;
+        }
         let has_room = |other: &Block<T>| other.rows.len() + left <= MOST - FEWEST;
-        if left < FEWEST && self.blocks.get(neighbour).is_some_and(has_room) {
+        let mut neighbours = [block.checked_sub(1), Some(block + 1)].into_iter().flatten();
+        if let Some(neighbour) = neighbours.find(|&other| self.blocks.get(other).is_some_and(has_room)) {
             let upper = self.blocks.remove(block.max(neighbour));
             let lower = &mut self.blocks[block.min(neighbour)];
             lower.rows.extend(upper.rows);
@@ -183,7 +181,7 @@ mod tests {
 
     fn row(name: &str, says: Says<u32>) -> Row<u32> {
         let version = Version { czxid: 0, mzxid: 0, content: 0 };
-        Row { name: name.into(), version, says, there: true }
+        Row { name: name.into(), version, says }
     }
 
     fn name(number: u32) -> String {
@@ -196,6 +194,10 @@ mod tests {
             rows.put(row(&name(number), Says::Good(Arc::new(number))));
         }
         rows
+    }
+
+    fn listed(rows: &mut Rows<u32>) -> Vec<u32> {
+        rows.list().iter().map(|entry| **entry).collect()
     }
 
     fn is_sound(rows: &Rows<u32>) -> bool {
@@ -252,12 +254,50 @@ mod tests {
         assert!(rows.blocks.len() <= 2, "{}", rows.blocks.len());
     }
 
+    #[test]
+    fn a_small_block_joins_a_neighbour_that_has_room_and_the_list_stays_whole() {
+        // How many rows are left in each of three blocks, one after the other from there on; and which blocks that makes.
+        for (lens, expected) in [
+            ([65, 31, 128], vec![96, 128]),
+            ([66, 31, 128], vec![66, 31, 128]),
+            ([128, 31, 65], vec![128, 96]),
+            ([128, 31, 66], vec![128, 31, 66]),
+            ([65, 31, 65], vec![96, 65]),
+            ([31, 65, 128], vec![96, 128]),
+            ([128, 65, 31], vec![128, 96]),
+            ([128, 65, 32], vec![128, 65, 32]),
+            ([128, 0, 128], vec![128, 128]),
+        ] {
+            let mut rows = full(0..384);
+            let mut left: Vec<_> = (0..384).collect();
+            let mut blocks: Vec<_> = lens.into_iter().zip([0, 128, 256]).collect();
+            // The smallest one last, when its neighbours are as they will be.
+            blocks.sort_by_key(|(len, _)| std::cmp::Reverse(*len));
+            for (len, first) in blocks {
+                for number in first + len..first + 128 {
+                    assert!(rows.remove(&name(number)).is_some());
+                    left.retain(|other| *other != number);
+                    assert_eq!(listed(&mut rows), left);
+                }
+            }
+            assert!(is_sound(&rows));
+            let blocks: Vec<_> = rows.blocks.iter().map(|block| block.rows.len()).collect();
+            assert_eq!(blocks, expected, "{lens:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn rows_are_like_a_map(steps in vec((0..600_u32, 0..4_u32), 0..1_500), look in 1..100_usize) {
-            let (mut rows, mut map) = (Rows::new(), BTreeMap::new());
-            for (step, (number, what)) in steps.into_iter().enumerate() {
-                if what == 0 {
+        fn rows_are_like_a_map(
+            begun_with in 0..600_u32,
+            steps in vec((0..600_u32, 0..4_u32, 0..10_u32), 0..1_000),
+            removed in 1..10_u32,
+            look in 1..30_usize,
+        ) {
+            let mut rows = full(0..begun_with);
+            let mut map: BTreeMap<_, _> = (0..begun_with).map(|number| (number, Some(number))).collect();
+            for (step, (number, what, removes)) in steps.into_iter().enumerate() {
+                if removes < removed {
                     prop_assert_eq!(rows.remove(&name(number)).is_some(), map.remove(&number).is_some());
                 } else {
                     let says = if what == 1 { Says::Hidden } else { Says::Good(Arc::new(number * what)) };
@@ -265,8 +305,7 @@ mod tests {
                     rows.put(row(&name(number), says));
                 }
                 if step % look == 0 {
-                    let values: Vec<_> = rows.list().iter().map(|it| **it).collect();
-                    prop_assert_eq!(values, map.values().flatten().copied().collect::<Vec<_>>());
+                    prop_assert_eq!(listed(&mut rows), map.values().flatten().copied().collect::<Vec<_>>());
                     prop_assert!(is_sound(&rows));
                     prop_assert_eq!(rows.get(&name(number)).is_some(), map.contains_key(&number));
                 }

@@ -1,0 +1,163 @@
+//! A roll beside a map that is told the same.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::Stat;
+
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Learn(&'static str, Said),
+    Delete(&'static str),
+    ForgetMissing,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Nothing,
+    /// Which transaction wrote it last, and its data.
+    Node(i64, &'static str),
+    Refused(&'static str),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let said = prop_oneof![
+        1 => Just(Said::Nothing),
+        6 => (1..4_i64, select(vec!["1", "2", "hidden", "bad"])).prop_map(|(mzxid, data)| Said::Node(mzxid, data)),
+        // One reason is also what is wrong with a node that can be read.
+        2 => select(vec!["bad", "refused"]).prop_map(Said::Refused),
+    ];
+    prop_oneof![
+        8 => (select(&NAMES[..]), said).prop_map(|(name, said)| Step::Learn(name, said)),
+        4 => select(&NAMES[..]).prop_map(Step::Delete),
+        1 => Just(Step::ForgetMissing),
+    ]
+}
+
+fn read(_: &str, node: &Node) -> Result<Option<String>, String> {
+    match &*node.data {
+        b"hidden" => Ok(None),
+        b"bad" => Err("bad".to_owned()),
+        data => Ok(Some(String::from_utf8_lossy(data).into_owned())),
+    }
+}
+
+fn node(mzxid: i64, data: &str) -> Node {
+    let stat = Stat { czxid: 1, mzxid, version: 0, created_at: 0, owner: None, children: 0 };
+    Node { data: data.into(), stat }
+}
+
+/// What a roll should know.
+#[derive(Default)]
+struct Model {
+    known: BTreeMap<&'static str, Known>,
+    refused: BTreeSet<&'static str>,
+    /// How many nodes had to be parsed.
+    parsed: usize,
+}
+
+struct Known {
+    says: Result<Option<String>, String>,
+    /// Which transaction wrote it, and its data; `None` where it may not be read.
+    version: Option<(i64, &'static str)>,
+    there: bool,
+}
+
+impl Model {
+    fn follow(&mut self, step: &Step) {
+        match *step {
+            Step::Learn(name, said) => self.learn(name, said),
+            Step::Delete(name) => self.delete(name),
+            Step::ForgetMissing => self.known.retain(|_, known| known.there),
+        }
+    }
+
+    fn learn(&mut self, name: &'static str, said: Said) {
+        let now = match said {
+            Said::Nothing => return self.delete(name),
+            Said::Node(mzxid, data) => {
+                self.refused.remove(name);
+                let version = Some((mzxid, data));
+                self.parsed += usize::from(self.known.get(name).is_none_or(|known| known.version != version));
+                Known { says: read(name, &node(mzxid, data)), version, there: true }
+            }
+            Said::Refused(what) => {
+                self.refused.insert(name);
+                let says = Err(what.to_owned());
+                if self.known.get(name).is_some_and(|known| known.says == says) {
+                    return;
+                }
+                Known { says, version: None, there: true }
+            }
+        };
+        self.known.insert(name, now);
+    }
+
+    /// Who could be used may come back.
+    fn delete(&mut self, name: &'static str) {
+        self.refused.remove(name);
+        match self.known.get_mut(name) {
+            Some(Known { says: Ok(Some(_)), there, .. }) => *there = false,
+            _ => drop(self.known.remove(name)),
+        }
+    }
+
+    fn there(&self) -> Vec<&str> {
+        self.known.iter().filter(|(_, known)| known.there).map(|(name, _)| *name).collect()
+    }
+
+    fn good(&self) -> impl Iterator<Item = (&Known, &str)> {
+        self.known.values().filter_map(|known| Some((known, known.says.as_ref().ok()?.as_deref()?)))
+    }
+
+    fn bad(&self) -> Vec<BadNode> {
+        let bad = |(name, known): (&&str, &Known)| {
+            let (czxid, mzxid) = known.version.map_or((0, 0), |(mzxid, _)| (1, mzxid));
+            let reason = known.says.as_ref().err()?.clone();
+            Some(BadNode { path: format!("/dir/{name}"), reason, czxid, mzxid })
+        };
+        self.known.iter().filter_map(bad).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_roll_is_like_a_map(steps in vec(step(), 0..60)) {
+        let parsed = Arc::new(AtomicUsize::new(0));
+        let count = parsed.clone();
+        let counted = move |name: &str, node: &Node| {
+            count.fetch_add(1, Ordering::Relaxed);
+            read(name, node)
+        };
+        let (mut roll, mut model) = (Roll::new("/dir".to_owned(), Arc::new(counted)), Model::default());
+        for step in steps {
+            match step {
+                Step::Learn(name, Said::Nothing) => roll.learn(name, Ok(None)),
+                Step::Learn(name, Said::Node(mzxid, data)) => roll.learn(name, Ok(Some(node(mzxid, data)))),
+                Step::Learn(name, Said::Refused(what)) => roll.learn(name, Err(what.to_owned())),
+                Step::Delete(name) => roll.delete(name),
+                Step::ForgetMissing => roll.forget_missing(),
+            }
+            model.follow(&step);
+
+            let there = model.there();
+            prop_assert_eq!(roll.len(), there.len());
+            prop_assert_eq!(roll.missing(), model.known.len() - there.len());
+            prop_assert_eq!(roll.usable(), model.good().filter(|(known, _)| known.there).count());
+            prop_assert!(NAMES.iter().all(|name| roll.has(name) == there.contains(name)));
+            prop_assert!(roll.names().eq(there.iter().copied()));
+            prop_assert!(roll.refused().iter().map(|name| &**name).eq(model.refused.iter().copied()));
+            let (entries, bad) = roll.read_out();
+            prop_assert!(entries.iter().map(|entry| entry.as_str()).eq(model.good().map(|(_, says)| says)));
+            prop_assert_eq!(&*bad, model.bad());
+            prop_assert_eq!(parsed.load(Ordering::Relaxed), model.parsed, "the same version is parsed once");
+        }
+    }
+}
