@@ -245,6 +245,33 @@ async fn held_watches_come_in_order_once_they_are_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reads_that_are_held_say_what_was_there_when_they_were_asked_and_events_come_meanwhile() {
+    let (zk, client, session) = with_node().await;
+    let mut told = session.watch_tree("/").await.unwrap();
+    zk.put("/n", "1");
+    zk.hold_reads(true);
+    let paths = ["/n".to_owned()];
+    let mut reads = std::pin::pin!(futures::future::join(session.get("/n"), session.get_many(&paths)));
+    assert!(timeout(T, &mut reads).await.is_err());
+    assert!(session.exists("/n").await.unwrap().is_some(), "what is no read of data is answered");
+    zk.put("/n", "2");
+    assert_eq!(zk.events_waiting(), 2);
+    assert!(told.try_next().is_some() && told.try_next().is_some());
+    assert_eq!(zk.events_waiting(), 0);
+    zk.hold_reads(false);
+    let (one, many) = soon(reads).await;
+    assert_eq!(one.unwrap().unwrap().data, b"1");
+    assert_eq!(many.unwrap().pop().unwrap().unwrap().unwrap().data, b"1");
+
+    zk.hold_reads(true);
+    let mut read = std::pin::pin!(session.get("/n"));
+    assert!(timeout(MOMENT, &mut read).await.is_err());
+    zk.disconnect(session.id());
+    assert!(matches!(soon(read).await, Err(Error::Interrupted)));
+    drop(client);
+}
+
+#[tokio::test(start_paused = true)]
 async fn held_watches_go_down_with_their_connection() {
     let (zk, _client, session) = with_node().await;
     let mut told = session.watch_tree("/").await.unwrap();

@@ -182,6 +182,15 @@ impl FakeZk {
         self.shared.with(|server| server.watches.hold(hold));
     }
 
+    /// Holds back the answers to reads of nodes with their data, [`get`](crate::Session::get) and
+    /// [`get_many`](crate::Session::get_many), or lets them go. What they say is what was there when they were asked;
+    /// watch events come meanwhile.
+    ///
+    /// A real server answers the last batch of a read that late, and the first ones before.
+    pub fn hold_reads(&self, hold: bool) {
+        self.shared.with(|server| server.hold_reads(hold));
+    }
+
     /// Refuses writes to `path` and below it, or no longer, as an ACL would.
     pub fn refuse(&self, path: &str, refuse: bool) {
         self.shared.with(|server| match refuse {
@@ -309,6 +318,11 @@ impl FakeZk {
     /// What was asked of the server so far.
     pub fn requests(&self) -> Requests {
         self.shared.with(|server| server.requests())
+    }
+
+    /// How many events of watches on trees were delivered, and wait until their receiver takes them.
+    pub fn events_waiting(&self) -> usize {
+        self.shared.with(|server| server.watches.waiting())
     }
 
     /// Counts from zero again.

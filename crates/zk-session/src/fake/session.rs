@@ -85,6 +85,24 @@ impl FakeSession {
         result
     }
 
+    /// Waits while answers to reads are held back.
+    async fn reads_are_answered(&self) -> Result<(), Error> {
+        let let_go = async {
+            loop {
+                let changed = self.server.changed();
+                if self.server.with(|server| !server.reads_held) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = let_go => Ok(()),
+            () = self.ended() => Err(Error::Interrupted),
+        }
+    }
+
     async fn write(&self, asked: Asked, op: Op) -> Result<Outcome, Error> {
         self.ask(asked, move |server, by| {
             let Done { mut outcomes, .. } = server.write(by, &[op]).map_err(|failed| failed.error)?;
@@ -137,7 +155,9 @@ impl Session for FakeSession {
     async fn get(&self, path: &str) -> Result<Option<Node>, Error> {
         path::check(path)?;
         let path = path.to_owned();
-        self.ask(Asked::Get, move |server, _| server.read(&path)).await
+        let node = self.ask(Asked::Get, move |server, _| server.read(&path)).await;
+        self.reads_are_answered().await?;
+        node
     }
 
     async fn exists(&self, path: &str) -> Result<Option<Stat>, Error> {
@@ -169,6 +189,7 @@ impl Session for FakeSession {
             });
             nodes.extend(read.await?);
         }
+        self.reads_are_answered().await?;
         Ok(nodes)
     }
 

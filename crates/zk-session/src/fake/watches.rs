@@ -115,6 +115,11 @@ impl Watches {
         }
     }
 
+    /// How many events of trees are in their channels.
+    pub(super) fn waiting(&self) -> usize {
+        self.trees.iter().map(|watch| watch.tell.len()).sum()
+    }
+
     /// How many events somebody got.
     pub(super) fn delivered(&self) -> u64 {
         self.delivered

@@ -152,6 +152,11 @@ impl Server {
         self.changed();
     }
 
+    pub(in crate::fake) fn hold_reads(&mut self, hold: bool) {
+        self.reads_held = hold;
+        self.changed();
+    }
+
     /// An older state: its nodes and its sessions, each with a fresh time to live.
     pub(in crate::fake) fn restore(&mut self, tree: Tree, sessions: BTreeMap<SessionId, SessionState>) {
         self.disconnect_all();

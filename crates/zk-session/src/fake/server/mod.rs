@@ -36,6 +36,8 @@ pub(super) struct Server {
     pub(super) timeout: Duration,
     pub(super) writes_refused: BTreeSet<String>,
     pub(super) reads_refused: BTreeSet<String>,
+    /// Whether the answers to reads of data wait.
+    pub(super) reads_held: bool,
     /// Faults for the next writes, whosever they are.
     pub(super) faults: VecDeque<Fault>,
     sessions: BTreeMap<SessionId, SessionState>,
@@ -131,6 +133,7 @@ impl Server {
             timeout,
             writes_refused: BTreeSet::new(),
             reads_refused: BTreeSet::new(),
+            reads_held: false,
             faults: VecDeque::new(),
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
