@@ -129,7 +129,8 @@ impl<T> Follower<T> {
     /// The size is asked before the list is: the list of an oversize directory may be more than can be received.
     async fn wait_until_it_fits(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
         loop {
-            let found = match unread.during(link.exists(&self.path), |_| true).await? {
+            // Whoever goes meanwhile will not be listed: all will be read.
+            let found = match unread.during(link.exists(&self.path), |_| false).await? {
                 Some(stat) => stat.children,
                 None => {
                     link.check_chroot().await?;
@@ -141,7 +142,6 @@ impl<T> Follower<T> {
                 Err(error) => self.publisher.report(Some(&error)),
             }
             unread.during(sleep(OVERSIZE_PAUSE), |_| false).await;
-            // All will be read.
             unread.read();
         }
     }
