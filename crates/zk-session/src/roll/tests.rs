@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::Stat;
+use crate::{SessionId, Stat};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -22,15 +22,41 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Said {
     Nothing,
-    /// Which transaction wrote it last, and its data.
-    Node(i64, &'static str),
+    Node(Written),
     Refused(&'static str),
+}
+
+/// A version of a node. Which transactions made and wrote it, and whose it is, may stay the same when its data does not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Written {
+    czxid: i64,
+    mzxid: i64,
+    owner: Option<SessionId>,
+    data: &'static str,
+}
+
+impl Written {
+    fn node(self) -> Node {
+        let Self { czxid, mzxid, owner, data } = self;
+        Node { data: data.into(), stat: Stat { czxid, mzxid, version: 0, created_at: 0, owner, children: 0 } }
+    }
+}
+
+fn written() -> impl Strategy<Value = Written> {
+    let owner = prop_oneof![Just(None), Just(Some(SessionId(1)))];
+    let data = select(vec!["1", "1", "2", "hidden", "bad"]);
+    (1..3_i64, 1..3_i64, owner, data).prop_map(|(czxid, mzxid, owner, data)| Written {
+        czxid,
+        mzxid,
+        owner,
+        data,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let said = prop_oneof![
         1 => Just(Said::Nothing),
-        6 => (1..4_i64, select(vec!["1", "2", "hidden", "bad"])).prop_map(|(mzxid, data)| Said::Node(mzxid, data)),
+        6 => written().prop_map(Said::Node),
         // One reason is also what is wrong with a node that can be read.
         2 => select(vec!["bad", "refused"]).prop_map(Said::Refused),
     ];
@@ -49,11 +75,6 @@ fn read(_: &str, node: &Node) -> Result<Option<String>, String> {
     }
 }
 
-fn node(mzxid: i64, data: &str) -> Node {
-    let stat = Stat { czxid: 1, mzxid, version: 0, created_at: 0, owner: None, children: 0 };
-    Node { data: data.into(), stat }
-}
-
 /// What a roll should know.
 #[derive(Default)]
 struct Model {
@@ -65,8 +86,8 @@ struct Model {
 
 struct Known {
     says: Result<Option<String>, String>,
-    /// Which transaction wrote it, and its data; `None` where it may not be read.
-    version: Option<(i64, &'static str)>,
+    /// `None` where it may not be read.
+    version: Option<Written>,
     there: bool,
 }
 
@@ -82,11 +103,11 @@ impl Model {
     fn learn(&mut self, name: &'static str, said: Said) {
         let now = match said {
             Said::Nothing => return self.delete(name),
-            Said::Node(mzxid, data) => {
+            Said::Node(written) => {
                 self.refused.remove(name);
-                let version = Some((mzxid, data));
+                let version = Some(written);
                 self.parsed += usize::from(self.known.get(name).is_none_or(|known| known.version != version));
-                Known { says: read(name, &node(mzxid, data)), version, there: true }
+                Known { says: read(name, &written.node()), version, there: true }
             }
             Said::Refused(what) => {
                 self.refused.insert(name);
@@ -119,7 +140,7 @@ impl Model {
 
     fn bad(&self) -> Vec<BadNode> {
         let bad = |(name, known): (&&str, &Known)| {
-            let (czxid, mzxid) = known.version.map_or((0, 0), |(mzxid, _)| (1, mzxid));
+            let (czxid, mzxid) = known.version.map_or((0, 0), |written| (written.czxid, written.mzxid));
             let reason = known.says.as_ref().err()?.clone();
             Some(BadNode { path: format!("/dir/{name}"), reason, czxid, mzxid })
         };
@@ -140,7 +161,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Learn(name, Said::Nothing) => roll.learn(name, Ok(None)),
-                Step::Learn(name, Said::Node(mzxid, data)) => roll.learn(name, Ok(Some(node(mzxid, data)))),
+                Step::Learn(name, Said::Node(written)) => roll.learn(name, Ok(Some(written.node()))),
                 Step::Learn(name, Said::Refused(what)) => roll.learn(name, Err(what.to_owned())),
                 Step::Delete(name) => roll.delete(name),
                 Step::ForgetMissing => roll.forget_missing(),
