@@ -229,6 +229,21 @@ async fn an_oversize_directory_is_told_and_the_last_list_stays_until_it_fits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_directory_that_outgrows_its_limit_between_two_looks_is_not_published() {
+    let zk = FakeZk::default();
+    put(&zk, &["x", "y"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options { max_entries: 3, ..Options::default() });
+    timeout(LIMIT, zk.until(|zk| zk.requests().exists == 1)).await.expect("its size is asked for");
+    put(&zk, &["a", "b"]);
+    let oversize = |now: &Option<Error>| matches!(now, Some(Error::Oversize { found: 4, most: 3, .. }));
+    until(&mut directory.problem(), "it is told", oversize).await;
+    assert!(directory.view().borrow().is_none());
+    remove(&zk, &["x"]);
+    shows(&mut directory.view(), true, &["a", "b", "y"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_directory_is_told_and_retried_politely() {
     let zk = FakeZk::default();
     put(&zk, &["x"]);

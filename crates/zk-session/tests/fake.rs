@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::join3;
 use tokio::time::{Instant, advance, sleep, timeout};
 use zk_session::fake::{FakeClient, FakeZk};
 use zk_session::{Change, Connect, Error, Kind, Op, Session, SessionId, What};
@@ -245,25 +246,28 @@ async fn held_watches_come_in_order_once_they_are_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_that_are_held_say_what_was_there_when_they_were_asked_and_events_come_meanwhile() {
+async fn what_was_read_of_a_node_can_be_held_back_and_events_come_meanwhile() {
     let (zk, client, session) = with_node().await;
     let mut told = session.watch_tree("/").await.unwrap();
     zk.put("/n", "1");
-    zk.hold_reads(true);
-    let paths = ["/n".to_owned()];
-    let mut reads = std::pin::pin!(futures::future::join(session.get("/n"), session.get_many(&paths)));
+    zk.hold_reads("/n", true);
+    let paths = ["/".to_owned(), "/n".to_owned()];
+    let mut reads =
+        std::pin::pin!(join3(session.get("/n"), session.get_many(&paths), session.children("/n")));
     assert!(timeout(T, &mut reads).await.is_err());
-    assert!(session.exists("/n").await.unwrap().is_some(), "what is no read of data is answered");
+    assert!(session.get("/").await.unwrap().is_some(), "others are answered");
+    assert!(session.exists("/n").await.unwrap().is_some(), "and what is in no answer does not matter");
     zk.put("/n", "2");
     assert_eq!(zk.events_waiting(), 2);
     assert!(told.try_next().is_some() && told.try_next().is_some());
     assert_eq!(zk.events_waiting(), 0);
-    zk.hold_reads(false);
-    let (one, many) = soon(reads).await;
+    zk.hold_reads("/n", false);
+    let (one, many, children) = soon(reads).await;
     assert_eq!(one.unwrap().unwrap().data, b"1");
     assert_eq!(many.unwrap().pop().unwrap().unwrap().unwrap().data, b"1");
+    assert!(children.unwrap().is_empty());
 
-    zk.hold_reads(true);
+    zk.hold_reads("/n", true);
     let mut read = std::pin::pin!(session.get("/n"));
     assert!(timeout(MOMENT, &mut read).await.is_err());
     zk.disconnect(session.id());

@@ -3,14 +3,20 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use common::following::{DIR, Views, follow, shows};
 use common::{Process, eventually, until};
+use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
 use zk_session::{Error, Options};
 
 fn name(number: usize) -> String {
     format!("n{number:05}")
+}
+
+fn path(number: usize) -> String {
+    format!("{DIR}/{}", name(number))
 }
 
 /// Who is there, as the server and as a test knows it.
@@ -25,16 +31,16 @@ impl Crowd {
     }
 
     fn comes(&mut self, numbers: impl IntoIterator<Item = usize>) {
-        for name in numbers.into_iter().map(name) {
-            self.zk.put(&format!("{DIR}/{name}"), "1");
-            self.there.insert(name);
+        for number in numbers {
+            self.zk.put(&path(number), "1");
+            self.there.insert(name(number));
         }
     }
 
     fn goes(&mut self, numbers: impl IntoIterator<Item = usize>) {
-        for name in numbers.into_iter().map(name) {
-            assert!(self.zk.remove(&format!("{DIR}/{name}")));
-            self.there.remove(&name);
+        for number in numbers {
+            assert!(self.zk.remove(&path(number)));
+            self.there.remove(&name(number));
         }
     }
 
@@ -51,7 +57,8 @@ async fn notifications_are_taken_in_while_an_answer_is_waited_for_and_each_node_
     let zk = FakeZk::default();
     let put = |number: usize, round: u32| zk.put(&format!("{DIR}/n{}", number % NODES), round.to_string());
     (0..NODES).for_each(|number| put(number, 0));
-    zk.hold_reads(true);
+    let read = format!("{DIR}/n0");
+    zk.hold_reads(&read, true);
     let process = Process::start(&zk);
     let directory = follow(&process, Options::default());
     let mut lists = directory.entries();
@@ -59,7 +66,7 @@ async fn notifications_are_taken_in_while_an_answer_is_waited_for_and_each_node_
     // While the first list is read, and then while a change is.
     for round in [1, 2] {
         if round == 2 {
-            zk.hold_reads(true);
+            zk.hold_reads(&read, true);
             put(0, round);
         }
         eventually("a read waits for its answer", || zk.requests().gets + zk.requests().batches > 0).await;
@@ -70,7 +77,7 @@ async fn notifications_are_taken_in_while_an_answer_is_waited_for_and_each_node_
         assert_eq!(zk.events_waiting(), CHANGES);
         eventually("all notifications are taken in", || zk.events_waiting() == 0).await;
         zk.reset_requests();
-        zk.hold_reads(false);
+        zk.hold_reads(&read, false);
         let all_say = |list: &Option<zk_session::Entries<String>>| {
             let says = |entry: &String| entry.ends_with(&format!("={round}"));
             list.as_ref().is_some_and(|list| list.iter().all(|entry| says(entry)))
@@ -84,22 +91,26 @@ async fn notifications_are_taken_in_while_an_answer_is_waited_for_and_each_node_
 
 #[tokio::test(start_paused = true)]
 async fn of_thousands_who_come_and_go_while_all_is_read_those_are_listed_who_are_there() {
-    let zk = FakeZk::default();
-    let mut crowd = Crowd::new(&zk);
-    crowd.comes(0..3_000);
-    zk.hold_reads(true);
-    let process = Process::start(&zk);
-    let directory = follow(&process, Options::default());
-    eventually("all are read", || zk.requests().batches == 30).await;
+    // While the names are waited for, and while what the last one says is.
+    for read in [DIR.to_owned(), path(2_999)] {
+        let zk = FakeZk::default();
+        let mut crowd = Crowd::new(&zk);
+        crowd.comes(0..3_000);
+        zk.hold_reads(&read, true);
+        let process = Process::start(&zk);
+        let directory = follow(&process, Options::default());
+        let asked = if read == DIR { (1, 0) } else { (1, 30) };
+        eventually("all are read", || (zk.requests().lists, zk.requests().batches) == asked).await;
 
-    // Names that are used once, then those that were read, and some of these again.
-    crowd.comes(3_000..5_000);
-    crowd.goes(3_500..5_000);
-    crowd.goes(0..2_000);
-    crowd.comes(100..200);
-    eventually("all notifications are taken in", || zk.events_waiting() == 0).await;
-    zk.hold_reads(false);
-    crowd.is_listed(&mut directory.view()).await;
+        // Names that are used once, then those that were read, and some of these again.
+        crowd.comes(3_000..5_000);
+        crowd.goes(3_500..5_000);
+        crowd.goes(0..2_000);
+        crowd.comes(100..200);
+        eventually("all notifications are taken in", || zk.events_waiting() == 0).await;
+        zk.hold_reads(&read, false);
+        crowd.is_listed(&mut directory.view()).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +123,7 @@ async fn of_thousands_who_come_and_go_while_some_are_read_again_those_are_listed
     let mut views = directory.view();
     crowd.is_listed(&mut views).await;
 
-    zk.hold_reads(true);
+    zk.hold_reads(&path(3_000), true);
     zk.reset_requests();
     zk.hold_watches(true);
     crowd.comes(2_000..3_200);
@@ -125,12 +136,12 @@ async fn of_thousands_who_come_and_go_while_some_are_read_again_those_are_listed
     crowd.goes(2_000..2_800);
     crowd.comes([1, 400, 2_001, 2_400, 4_001]);
     eventually("all notifications are taken in", || zk.events_waiting() == 0).await;
-    zk.hold_reads(false);
+    zk.hold_reads(&path(3_000), false);
     crowd.is_listed(&mut views).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousands_who_go_while_deletions_are_held_are_gone() {
+async fn thousands_who_go_while_deletions_are_held_are_taken_in_and_gone() {
     let zk = FakeZk::default();
     let mut crowd = Crowd::new(&zk);
     crowd.comes(0..3_000);
@@ -138,12 +149,21 @@ async fn thousands_who_go_while_deletions_are_held_are_gone() {
     let directory = follow(&process, Options::default());
     let mut views = directory.view();
     crowd.is_listed(&mut views).await;
-    crowd.goes(0..2_500);
+
+    let begun = Instant::now();
+    for goes in [0..1_500, 1_500..2_500] {
+        crowd.goes(goes);
+        // Everybody runs until there is nothing left to do; only the time stands still.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((zk.events_waiting(), begun.elapsed()), (0, Duration::ZERO));
+    }
     crowd.is_listed(&mut views).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousands_who_go_while_a_directory_is_too_large_are_gone_when_it_fits() {
+async fn thousands_who_come_and_go_while_a_directory_is_too_large_are_read_once_when_it_fits() {
     let zk = FakeZk::default();
     let mut crowd = Crowd::new(&zk);
     crowd.comes(0..3_000);
@@ -157,5 +177,9 @@ async fn thousands_who_go_while_a_directory_is_too_large_are_gone_when_it_fits()
     let looked = zk.requests().exists;
     eventually("it is waited for", || zk.requests().exists > looked).await;
     crowd.goes(0..2_500);
+    crowd.comes(3_500..3_600);
+    zk.reset_requests();
     crowd.is_listed(&mut views).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((zk.requests().batches, zk.requests().gets), (11, 0), "{:?}", zk.requests());
 }

@@ -182,13 +182,13 @@ impl FakeZk {
         self.shared.with(|server| server.watches.hold(hold));
     }
 
-    /// Holds back the answers to reads of nodes with their data, [`get`](crate::Session::get) and
-    /// [`get_many`](crate::Session::get_many), or lets them go. What they say is what was there when they were asked;
-    /// watch events come meanwhile.
+    /// Holds back the answers to reads of the data of `path` and of the names of its children, or lets them go. What they say
+    /// is what was there when they were asked; watch events come meanwhile.
     ///
-    /// A real server answers the last batch of a read that late, and the first ones before.
-    pub fn hold_reads(&self, hold: bool) {
-        self.shared.with(|server| server.hold_reads(hold));
+    /// So it is for a client that reads many nodes of which one is answered late, or that has a watch event in its hands
+    /// before the answer which came first.
+    pub fn hold_reads(&self, path: &str, hold: bool) {
+        self.shared.with(|server| server.hold_reads(path, hold));
     }
 
     /// Refuses writes to `path` and below it, or no longer, as an ACL would.

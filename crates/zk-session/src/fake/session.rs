@@ -85,12 +85,16 @@ impl FakeSession {
         result
     }
 
-    /// Waits while answers to reads are held back.
-    async fn reads_are_answered(&self) -> Result<(), Error> {
-        let let_go = async {
+    /// Waits while what was read of one of these is held back.
+    async fn let_go(&self, paths: &[impl AsRef<str> + Sync]) -> Result<(), Error> {
+        let is_held = |server: &mut Server| {
+            let held = &server.reads_held;
+            !held.is_empty() && paths.iter().any(|path| held.contains(path.as_ref()))
+        };
+        let free = async {
             loop {
                 let changed = self.server.changed();
-                if self.server.with(|server| !server.reads_held) {
+                if !self.server.with(is_held) {
                     return;
                 }
                 changed.await;
@@ -98,7 +102,7 @@ impl FakeSession {
         };
         tokio::select! {
             biased;
-            () = let_go => Ok(()),
+            () = free => Ok(()),
             () = self.ended() => Err(Error::Interrupted),
         }
     }
@@ -154,9 +158,9 @@ impl Session for FakeSession {
 
     async fn get(&self, path: &str) -> Result<Option<Node>, Error> {
         path::check(path)?;
-        let path = path.to_owned();
-        let node = self.ask(Asked::Get, move |server, _| server.read(&path)).await;
-        self.reads_are_answered().await?;
+        let of = path.to_owned();
+        let node = self.ask(Asked::Get, move |server, _| server.read(&of)).await;
+        self.let_go(&[path]).await?;
         node
     }
 
@@ -168,13 +172,15 @@ impl Session for FakeSession {
 
     async fn children(&self, path: &str) -> Result<Vec<String>, Error> {
         path::check(path)?;
-        let path = path.to_owned();
-        self.ask(Asked::List, move |server, _| {
-            let names = server.tree.children(&path).ok_or(Error::NoNode)?;
-            refused(&server.reads_refused, &path, "list")?;
+        let of = path.to_owned();
+        let names = self.ask(Asked::List, move |server, _| {
+            let names = server.tree.children(&of).ok_or(Error::NoNode)?;
+            refused(&server.reads_refused, &of, "list")?;
             Ok(names)
-        })
-        .await
+        });
+        let names = names.await;
+        self.let_go(&[path]).await?;
+        names
     }
 
     async fn get_many(&self, paths: &[String]) -> Result<Vec<Result<Option<Node>, Error>>, Error> {
@@ -189,7 +195,7 @@ impl Session for FakeSession {
             });
             nodes.extend(read.await?);
         }
-        self.reads_are_answered().await?;
+        self.let_go(paths).await?;
         Ok(nodes)
     }
 

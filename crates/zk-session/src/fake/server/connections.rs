@@ -152,8 +152,11 @@ impl Server {
         self.changed();
     }
 
-    pub(in crate::fake) fn hold_reads(&mut self, hold: bool) {
-        self.reads_held = hold;
+    pub(in crate::fake) fn hold_reads(&mut self, path: &str, hold: bool) {
+        match hold {
+            true => self.reads_held.insert(path.to_owned()),
+            false => self.reads_held.remove(path),
+        };
         self.changed();
     }
 

@@ -36,8 +36,8 @@ pub(super) struct Server {
     pub(super) timeout: Duration,
     pub(super) writes_refused: BTreeSet<String>,
     pub(super) reads_refused: BTreeSet<String>,
-    /// Whether the answers to reads of data wait.
-    pub(super) reads_held: bool,
+    /// Nodes of which nobody is told what was read.
+    pub(super) reads_held: BTreeSet<String>,
     /// Faults for the next writes, whosever they are.
     pub(super) faults: VecDeque<Fault>,
     sessions: BTreeMap<SessionId, SessionState>,
@@ -133,7 +133,7 @@ impl Server {
             timeout,
             writes_refused: BTreeSet::new(),
             reads_refused: BTreeSet::new(),
-            reads_held: false,
+            reads_held: BTreeSet::new(),
             faults: VecDeque::new(),
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
