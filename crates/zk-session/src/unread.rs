@@ -109,12 +109,15 @@ impl Unread {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::future::{pending, poll_fn};
+    use std::ops::Range;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::Poll;
 
     use futures::FutureExt;
+    use futures::channel::mpsc;
     use futures::stream;
 
     use super::*;
@@ -165,6 +168,44 @@ mod tests {
         assert_eq!(taken.load(Ordering::Relaxed), 100_001);
         assert!(unread.last().len() <= FEW, "{} are kept", unread.last().len());
         assert_eq!(unread.last().get("n7"), Some(&What::Deleted));
+    }
+
+    #[tokio::test]
+    async fn it_is_rarely_asked_who_is_known_and_again_after_all_was_read() {
+        const MANY: u32 = 3_000;
+        let (tell, told) = mpsc::unbounded();
+        let mut unread = Unread::new("/a", Changes::new(told));
+        let one_by_one = |mut numbers: Range<u32>| {
+            let tell = tell.clone();
+            poll_fn(move |cx| {
+                let Some(number) = numbers.next() else { return Poll::Ready(()) };
+                tell.unbounded_send(change(number, What::Deleted)).unwrap();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        };
+        let asked = Cell::new(0);
+        let known = |name: &str| {
+            asked.set(asked.get() + 1);
+            name[1..].parse::<u32>().unwrap() < MANY
+        };
+        unread.during(one_by_one(0..MANY), known).await;
+        assert!((1..=2 * MANY).contains(&asked.get()), "asked {} times", asked.get());
+        assert_eq!(unread.read().len(), MANY as usize);
+        unread.during(one_by_one(MANY..2 * MANY), known).await;
+        assert!(unread.last().len() <= FEW, "{} are kept", unread.last().len());
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_asked_of_a_connection_that_is_over() {
+        let mut unread = Unread::new("/a", Changes::new(stream::empty()));
+        let mut polls = 0;
+        let never = poll_fn(|_| {
+            polls += 1;
+            assert!(polls < 10, "it runs in circles");
+            Poll::<()>::Pending
+        });
+        assert!(unread.during(never, |_| true).now_or_never().is_none());
     }
 
     #[tokio::test]

@@ -346,4 +346,13 @@ async fn a_deletion_among_others_is_not_held_up() {
     let gone = Instant::now();
     shows(&mut views, true, &["y"]).await;
     assert!(gone.elapsed() <= Duration::from_millis(3), "took {:?}", gone.elapsed());
+
+    // Nor that of the last one when another comes.
+    zk.hold_watches(true);
+    remove(&zk, &["y"]);
+    put(&zk, &["z"]);
+    zk.hold_watches(false);
+    let replaced = Instant::now();
+    shows(&mut views, true, &["z"]).await;
+    assert!(replaced.elapsed() <= Duration::from_millis(3), "took {:?}", replaced.elapsed());
 }
