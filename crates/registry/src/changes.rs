@@ -112,6 +112,13 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use list::Block;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proto::InstanceId;
+
     use super::*;
 
     fn list(text: &str) -> Instances {
@@ -122,6 +129,94 @@ mod tests {
             Arc::new(instance)
         };
         text.split_whitespace().map(instance).collect()
+    }
+
+    fn instance(id: u32, weight: u32) -> Arc<Instance> {
+        let mut instance = proto::flat::instance(&format!("host-{id:03}:1")).unwrap();
+        instance.data.weight = weight;
+        Arc::new(instance)
+    }
+
+    /// Instances in blocks that are cut and joined as they come and go: the next list has all blocks in which nothing happened.
+    #[derive(Default)]
+    struct Blocks(Vec<Block<Instance>>);
+
+    impl Blocks {
+        const MOST: usize = 4;
+
+        /// Puts an instance in its place, or takes the one of this id away.
+        fn change(&mut self, id: &InstanceId, now: Option<Arc<Instance>>) {
+            let is_before = |block: &Block<Instance>| block.last().is_some_and(|last| last.id < *id);
+            let at = self.0.partition_point(is_before).min(self.0.len().saturating_sub(1));
+            let mut entries = self.0.get(at).map(|block| block.to_vec()).unwrap_or_default();
+            match (entries.binary_search_by(|entry| entry.id.cmp(id)), now) {
+                (Ok(at), Some(now)) => entries[at] = now,
+                (Ok(at), None) => drop(entries.remove(at)),
+                (Err(at), Some(now)) => entries.insert(at, now),
+                (Err(_), None) => return,
+            }
+            let mut end = (at + 1).min(self.0.len());
+            if let Some(next) = self.0.get(at + 1).filter(|next| entries.len() + next.len() <= Self::MOST / 2)
+            {
+                entries.extend(next.iter().cloned());
+                end += 1;
+            }
+            let cut = entries.chunks(if entries.len() > Self::MOST { Self::MOST / 2 } else { Self::MOST });
+            self.0.splice(at..end, cut.map(Block::from));
+        }
+
+        fn list(&self) -> Instances {
+            Instances::from_blocks(self.0.iter().cloned())
+        }
+    }
+
+    /// What changed from one map to another.
+    fn plainly(before: &Instances, after: &Instances) -> Vec<InstanceChange> {
+        let by_id =
+            |list: &Instances| list.iter().map(|it| (it.id.clone(), it.clone())).collect::<BTreeMap<_, _>>();
+        let (before, after) = (by_id(before), by_id(after));
+        let ids: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let change = |id| match (before.get(id), after.get(id)) {
+            (Some(was), None) => Some(InstanceChange::Removed(was.clone())),
+            (None, Some(is)) => Some(InstanceChange::Added(is.clone())),
+            (Some(was), Some(is)) if was != is => {
+                Some(InstanceChange::Updated { before: was.clone(), after: is.clone() })
+            }
+            _ => None,
+        };
+        ids.into_iter().filter_map(change).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn changes_between_lists_that_share_are_those_between_maps(
+            steps in vec((0..40_u32, 0..4_u32), 0..120),
+            look in 1..20_usize,
+        ) {
+            let mut blocks = Blocks::default();
+            let mut map = BTreeMap::new();
+            let mut lists = vec![Instances::default()];
+            for steps in steps.chunks(look) {
+                for &(id, weight) in steps {
+                    // Registered anew, it may say the same.
+                    let now = (weight > 0).then(|| instance(id, weight));
+                    blocks.change(&instance(id, 0).id, now.clone());
+                    match now {
+                        Some(now) => drop(map.insert(id, now)),
+                        None => drop(map.remove(&id)),
+                    }
+                }
+                lists.push(blocks.list());
+                prop_assert!(blocks.list().iter().eq(map.values()));
+            }
+            for (at, after) in lists.iter().enumerate() {
+                // From the one before, and from one that is far behind, in both directions.
+                for before in [&lists[at.saturating_sub(1)], &lists[at / 2]] {
+                    prop_assert_eq!(changes_between(before, after), plainly(before, after));
+                    prop_assert_eq!(changes_between(after, before), plainly(after, before));
+                }
+            }
+        }
     }
 
     #[test]
