@@ -156,7 +156,7 @@ impl<T> Follower<T> {
 
     /// Reads everything. What was learnt before this fails stays: it was what a server said.
     async fn load(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
-        let mut names = match unread.during(link.children(&self.path), |_| true).await {
+        let mut names = match unread.during(link.children(&self.path), |_| false).await {
             Err(Error::NoNode) => Vec::new(),
             names => names?,
         };

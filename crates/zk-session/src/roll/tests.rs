@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::{SessionId, Stat};
@@ -16,6 +16,7 @@ const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 enum Step {
     Learn(&'static str, Said),
     Delete(&'static str),
+    Call(Vec<&'static str>),
     ForgetMissing,
 }
 
@@ -63,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (select(&NAMES[..]), said).prop_map(|(name, said)| Step::Learn(name, said)),
         4 => select(&NAMES[..]).prop_map(Step::Delete),
+        2 => subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_map(Step::Call),
         1 => Just(Step::ForgetMissing),
     ]
 }
@@ -93,9 +95,12 @@ struct Known {
 
 impl Model {
     fn follow(&mut self, step: &Step) {
-        match *step {
-            Step::Learn(name, said) => self.learn(name, said),
+        match step {
+            Step::Learn(name, said) => self.learn(name, *said),
             Step::Delete(name) => self.delete(name),
+            Step::Call(listed) => {
+                NAMES.iter().filter(|name| !listed.contains(name)).for_each(|name| self.delete(name));
+            }
             Step::ForgetMissing => self.known.retain(|_, known| known.there),
         }
     }
@@ -159,11 +164,12 @@ proptest! {
         };
         let (mut roll, mut model) = (Roll::new("/dir".to_owned(), Arc::new(counted)), Model::default());
         for step in steps {
-            match step {
+            match &step {
                 Step::Learn(name, Said::Nothing) => roll.learn(name, Ok(None)),
                 Step::Learn(name, Said::Node(written)) => roll.learn(name, Ok(Some(written.node()))),
-                Step::Learn(name, Said::Refused(what)) => roll.learn(name, Err(what.to_owned())),
+                Step::Learn(name, Said::Refused(what)) => roll.learn(name, Err((*what).to_owned())),
                 Step::Delete(name) => roll.delete(name),
+                Step::Call(listed) => roll.call(|name| listed.contains(&name)),
                 Step::ForgetMissing => roll.forget_missing(),
             }
             model.follow(&step);
