@@ -83,7 +83,7 @@ enum Command {
     Bench(bench::Args),
     /// Follow a service and tell of it on stdout, for `bench`
     #[command(hide = true)]
-    BenchFollow(bench::following::Args),
+    BenchFollow(bench::processes::following::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),
 }
@@ -142,7 +142,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Tour(args) => tour::run(args).await,
             Command::Legacy(args) => legacy::run(args).await,
             Command::Bench(args) => bench::run(args).await,
-            Command::BenchFollow(args) => bench::following::run(args).await,
+            Command::BenchFollow(args) => bench::processes::following::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }
     });

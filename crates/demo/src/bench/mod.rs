@@ -3,53 +3,17 @@
 //! `make bench-zk` runs all of it, `demo bench register` one scenario. A server is started for each scenario unless
 //! `--zk` names one. The figures that count are ratios within one round; nothing here passes or fails.
 //!
-//! A scenario is a file with `pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report>`,
-//! which measures at one number of instances, and a line in each function of [`Which`]:
-//!
-//! - It begins each round with `stage.progress().round(round)`, from 0, which is not counted, to `rounds`; before a long
-//!   part of a round it may say what comes with `stage.progress().doing("reading")`. Not while something is measured.
-//! - Reports of several sizes stand side by side, so neither [`Report::title`] nor `about` nor [`Figure::what`] nor
-//!   [`Ratio::what`] says the number of instances. A figure that was measured at some sizes alone has empty cells elsewhere.
-//! - [`Figure::beside`] names the bare client's figure of the same report for the same work: both get a row, and their
-//!   ratio another one. A [`Ratio`] is for what is judged, and for what is not such a pair.
-//!   A figure of the bare client's has a name that begins so, with or without such a pair: it is drawn dashed.
-//! - A figure's unit is one of `ns`, `us`, `ms`, `s`, `/s`, `B`, `kB`, `MB`, empty for a count, or something else; those of
-//!   one kind share a plot.
-//!
-//! [`Figure::what`]: report::Figure::what
-//! [`Figure::beside`]: report::Figure::beside
-//! [`Ratio`]: report::Ratio
-//! [`Ratio::what`]: report::Ratio::what
-//! [`Report::title`]: report::Report::title
+//! [`which`] knows all scenarios, [`plan`] says what is run at which sizes, and each scenario works on a [`stage`] of its own and
+//! hands back a [`report`] for each size.
 
-mod axis;
-mod change;
-mod churn;
-mod cold_start;
-mod expiring;
-mod expiry;
-mod follower;
-pub(crate) mod following;
-mod grid;
-mod hand_over;
-mod look;
-mod machine;
-mod memory;
-mod number;
-mod page;
+mod outside;
 mod peers;
 mod plan;
-mod plot;
-mod progress;
-mod raw_follower;
-mod register;
+pub(crate) mod processes;
 mod report;
-mod restart;
-mod scale;
-mod side_by_side;
+mod scenarios;
 mod stage;
 mod which;
-mod writer;
 
 use std::fs;
 use std::path::PathBuf;
@@ -62,8 +26,10 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use self::plan::{Run, plan};
-use self::progress::Progress;
-use self::side_by_side::SideBySide;
+use self::report::machine;
+use self::report::page;
+use self::report::progress::Progress;
+use self::report::side_by_side::{SideBySide, verdict};
 use self::stage::Stage;
 use self::which::Which;
 use crate::connection::servers;
@@ -119,7 +85,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return tokio::spawn(peers::run(command)).await.context("the bench ended early")?;
     }
     if let Some(part) = args.part {
-        return tokio::spawn(async move { scale::part::run(&part).await })
+        return tokio::spawn(async move { processes::part::run(&part).await })
             .await
             .context("a part ended early")?;
     }
@@ -150,7 +116,7 @@ async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
             json!({ "machine": machine::machine(), "client": machine::clients(), "scenarios": scenarios });
         print(serde_json::to_string_pretty(&json)?)?;
     } else {
-        print(side_by_side::verdict(&done))?;
+        print(verdict(&done))?;
     }
     if let Some(out) = &args.out {
         let page = page::write(&done, out)?;

@@ -12,7 +12,7 @@ use zk_local::Server;
 use zk_session::{Keeper, Link, SessionId, State, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 
-use super::progress::Progress;
+use super::report::progress::Progress;
 
 /// No session may end while it is measured, however busy the machine is.
 pub(crate) const SESSION: Duration = Duration::from_secs(30);

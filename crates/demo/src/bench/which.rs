@@ -4,9 +4,13 @@ use std::ops::RangeInclusive;
 
 use clap::ValueEnum;
 
+use super::MOST;
 use super::report::Report;
+use super::scenarios::{
+    burst, change, churn, cold_start, expiry, hand_over, large, memory, register, restart, services, slow,
+    watchers,
+};
 use super::stage::Stage;
-use super::{MOST, change, churn, cold_start, expiry, hand_over, memory, register, restart, scale};
 
 /// The numbers of instances that most are measured at.
 const SIZES: &[u32] = &[100, 1_000, 10_000];
@@ -103,11 +107,11 @@ impl Which {
             Self::Expiry => expiry::run(stage, count, rounds).await,
             Self::Restart => restart::run(stage, count, rounds).await,
             Self::Memory => memory::run(stage, count, rounds).await,
-            Self::Large => scale::large::run(stage, count, rounds).await,
-            Self::Services => scale::services::run(stage, count, rounds).await,
-            Self::Watchers => scale::watchers::run(stage, count, rounds).await,
-            Self::Burst => scale::burst::run(stage, count, rounds).await,
-            Self::Slow => scale::slow::run(stage, count, rounds).await,
+            Self::Large => large::run(stage, count, rounds).await,
+            Self::Services => services::run(stage, count, rounds).await,
+            Self::Watchers => watchers::run(stage, count, rounds).await,
+            Self::Burst => burst::run(stage, count, rounds).await,
+            Self::Slow => slow::run(stage, count, rounds).await,
         }
     }
 }

@@ -1,0 +1,5 @@
+//! What somebody else does while we are measured: fills directories, changes what is in them, and ends sessions that are not his.
+
+pub(crate) mod changes;
+pub(crate) mod expiring;
+pub(crate) mod writer;

@@ -1,0 +1,134 @@
+//! What a scenario measured at one number of instances.
+
+mod axis;
+mod grid;
+pub(crate) mod machine;
+mod number;
+pub(crate) mod page;
+mod plot;
+pub(crate) mod progress;
+pub(crate) mod side_by_side;
+
+pub(crate) use self::number::median;
+use self::number::number;
+
+/// The figures of one scenario at one size. Reports of several sizes stand side by side; see [the frame](super::scenarios).
+pub(crate) struct Report {
+    pub(crate) name: &'static str,
+    pub(crate) title: String,
+    /// What is measured, and how.
+    pub(crate) about: String,
+    pub(crate) server: String,
+    pub(crate) rounds: u32,
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) ratios: Vec<Ratio>,
+}
+
+/// What one way to do the work took, round by round. One without values is left out: not every server can be asked.
+pub(crate) struct Figure {
+    pub(crate) what: String,
+    pub(crate) unit: &'static str,
+    pub(crate) values: Vec<f64>,
+    pub(super) beside: Option<String>,
+}
+
+/// Two figures of the same round, divided; or one of them that is judged by itself.
+pub(crate) struct Ratio {
+    pub(crate) what: String,
+    pub(crate) values: Vec<f64>,
+    pub(crate) limit: Limit,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+    /// For information.
+    None,
+}
+
+impl Limit {
+    pub(super) fn is_met(self, value: f64) -> Option<bool> {
+        match self {
+            Self::AtLeast(limit) => Some(value >= limit),
+            Self::AtMost(limit) => Some(value <= limit),
+            Self::None => None,
+        }
+    }
+
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::AtLeast(limit) => format!("at least {}", number(limit)),
+            Self::AtMost(limit) => format!("at most {}", number(limit)),
+            Self::None => String::new(),
+        }
+    }
+
+    /// A value beside it.
+    pub(super) fn judged(self, value: f64) -> String {
+        let value_is = number(value);
+        match self {
+            Self::AtLeast(limit) if value >= limit => format!("{value_is} ≥ {}", number(limit)),
+            Self::AtLeast(limit) => format!("{value_is} < {}", number(limit)),
+            Self::AtMost(limit) if value <= limit => format!("{value_is} ≤ {}", number(limit)),
+            Self::AtMost(limit) => format!("{value_is} > {}", number(limit)),
+            Self::None => value_is,
+        }
+    }
+}
+
+impl Figure {
+    pub(crate) fn new(what: impl Into<String>, unit: &'static str) -> Self {
+        Self { what: what.into(), unit, values: Vec::new(), beside: None }
+    }
+
+    /// Names the bare client's figure of the same report for the same work.
+    pub(crate) fn beside(self, bare: impl Into<String>) -> Self {
+        Self { beside: Some(bare.into()), ..self }
+    }
+
+    pub(crate) fn push(&mut self, value: f64) {
+        self.values.push(value);
+    }
+
+    /// This one divided by another, round by round.
+    pub(crate) fn per(&self, other: &Self) -> Vec<f64> {
+        self.values.iter().zip(&other.values).map(|(this, other)| this / other).collect()
+    }
+}
+
+impl Ratio {
+    pub(crate) fn new(what: impl Into<String>, values: Vec<f64>, limit: Limit) -> Self {
+        Self { what: what.into(), values, limit }
+    }
+
+    /// Whether its median is within the limit, where there is one.
+    pub(super) fn is_met(&self) -> Option<bool> {
+        if self.values.is_empty() { None } else { self.limit.is_met(median(&self.values)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_judged_by_its_limit_and_says_so() {
+        for (limit, value, met, text) in [
+            (Limit::AtLeast(0.8), 0.8, Some(true), "0.80 ≥ 0.80"),
+            (Limit::AtLeast(0.8), 0.79, Some(false), "0.79 < 0.80"),
+            (Limit::AtMost(110.0), 105.0, Some(true), "105 ≤ 110"),
+            (Limit::AtMost(1.2), 4.42, Some(false), "4.42 > 1.20"),
+            (Limit::None, 4.42, None, "4.42"),
+        ] {
+            assert_eq!((limit.is_met(value), &*limit.judged(value)), (met, text));
+        }
+        assert_eq!(Ratio::new("", Vec::new(), Limit::AtMost(1.0)).is_met(), None);
+    }
+
+    #[test]
+    fn figures_are_divided_within_rounds() {
+        let figure = |values: &[f64]| Figure { values: values.to_vec(), ..Figure::new("", "") };
+        assert_eq!(figure(&[4.0, 9.0]).per(&figure(&[2.0, 3.0])), [2.0, 3.0]);
+    }
+}

@@ -1,0 +1,127 @@
+//! Changes as fast as they can be written: when does a follower have what is left, and what does it take for that?
+
+use crate::bench::outside::changes::{Changes, Way};
+use crate::bench::processes::child::Child;
+use crate::bench::processes::look::now_ns;
+use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::report::{Figure, Limit, Ratio, Report};
+use crate::bench::scenarios::scale::{megabytes, millis};
+use crate::bench::stage::Stage;
+
+/// There are so many changes for each instance.
+pub(crate) const PER_INSTANCE: u32 = 10;
+
+/// What is measured where the changes are written in one way.
+struct Figures {
+    way: Way,
+    written: Figure,
+    caught_up: Figure,
+    requests: Figure,
+    lists: Figure,
+    before: Figure,
+    peak: Figure,
+}
+
+impl Figures {
+    fn new(way: Way) -> Self {
+        let words = match way {
+            Way::Single => "a request for each",
+            Way::Together => "transactions of 100",
+        };
+        let figure = |what: &str, unit| Figure::new(format!("{words}: {what}"), unit);
+        Self {
+            way,
+            written: figure("written, with all followers there", "/s"),
+            caught_up: figure("from the last acknowledgement until the list is what is left", "ms"),
+            requests: figure("requests of the follower for 1,000 changes, pings included", ""),
+            lists: figure("lists that its user looked at", ""),
+            before: figure("memory of the follower before", "MB"),
+            peak: figure("the most that it ever held", "MB"),
+        }
+    }
+
+    fn all(self) -> [Figure; 6] {
+        [self.written, self.caught_up, self.requests, self.lists, self.before, self.peak]
+    }
+}
+
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    let mut ways = [Figures::new(Way::Single), Figures::new(Way::Together)];
+    for round in 0..=rounds {
+        stage.progress().round(round);
+        for (number, figures) in ways.iter_mut().enumerate() {
+            let mut thrown_away = Figures::new(figures.way);
+            let figures = if round > 0 { figures } else { &mut thrown_away };
+            one_round(stage, figures, &format!("burst-{round}-{number}"), count).await?;
+        }
+    }
+    let mut ratios = Vec::new();
+    for Figures { way, requests, .. } in &ways {
+        if !requests.values.is_empty() {
+            let words = match way {
+                Way::Single => "a request for each",
+                Way::Together => "transactions of 100",
+            };
+            ratios.push(Ratio {
+                what: format!("requests of the follower for one change, {words}"),
+                values: requests.values.iter().map(|thousand| thousand / 1_000.0).collect(),
+                limit: Limit::AtMost(1.0),
+            });
+        }
+    }
+    Ok(Report {
+        name: "burst",
+        title: "So many changes, as fast as they can be written".to_owned(),
+        about: format!(
+            "Somebody else's session writes, deletes and creates again, in an order that looks random and is always the same, \
+             {PER_INSTANCE} changes for each instance there is; it waits for no answer before it sends the next. A process of its own follows; \
+             its user looks at every list that comes while it looks, and the list counts when it equals what is left, instance by \
+             instance. Memory is what the kernel says of the follower."
+        ),
+        server: stage.server().await?,
+        rounds,
+        figures: ways.into_iter().flat_map(Figures::all).collect(),
+        ratios,
+    })
+}
+
+async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32) -> anyhow::Result<()> {
+    let service = stage.service(name).await?;
+    let directory = stage.directory(&service);
+    let among = count / PER_INSTANCE;
+    let changes = Changes::plan(stage, &service, among, count).await?;
+    changes.fill().await?;
+    let mut follower = Child::start(&Role::Follow {
+        connect: stage.connect().to_owned(),
+        services: vec![service.to_string()],
+        sessions: 1,
+        consumer: Consumer::Looks,
+    })?;
+    let before = follower.ask(&Ask::Whole { len: usize::try_from(among)? }).await?;
+
+    let equals = Ask::Equals { last: changes.last.clone(), digest: changes.digest };
+    let (told, requests) = stage
+        .counted(async {
+            follower.expect(&equals).await?;
+            let begin = now_ns();
+            changes.write(figures.way).await?;
+            let acknowledged = now_ns();
+            let seconds = (acknowledged - begin) as f64 / 1e9;
+            figures.written.push(changes.count() as f64 / seconds);
+            let told = follower.told().await?;
+            figures.caught_up.push(millis(acknowledged, &told));
+            Ok(told)
+        })
+        .await?;
+    stage.must_have(&directory, changes.left).await?;
+    if let Some(requests) = requests {
+        let others = requests.saturating_sub(changes.requests(figures.way) as u64);
+        figures.requests.push(others as f64 * 1_000.0 / changes.count() as f64);
+    }
+    figures.lists.push((told.lists - before.lists) as f64);
+    figures.before.push(megabytes(before.memory.now));
+    figures.peak.push(megabytes(told.memory.peak));
+    follower.stop().await?;
+    drop(changes);
+    stage.until_children(&directory, 0).await
+}

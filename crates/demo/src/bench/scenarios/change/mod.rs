@@ -1,0 +1,105 @@
+//! How long does it take until one change is in the list, and what does it cost?
+
+mod crowd;
+mod follower;
+mod others;
+mod size;
+
+use self::others::Others;
+use self::size::Size;
+use crate::bench::report::{Limit, Ratio, Report};
+use crate::bench::stage::{Stage, instances};
+
+/// The changes of each kind in a round.
+const CHANGES: usize = 100;
+/// The changes of a round while many watch.
+const CROWD_CHANGES: usize = 25;
+/// The size of the small service, which is measured in the same rounds as the one asked for.
+const FEW: u32 = 100;
+
+/// How much of a request the pings of all sessions may be for one change; a read for some of them would be more.
+const PINGS: f64 = 0.1;
+/// The most bytes that a follower may receive for a change, as many being added as deleted.
+const BYTES: f64 = 200.0;
+
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    let mut few = Size::beside(FEW);
+    let mut size = Size::new(count);
+    for round in 0..=rounds {
+        stage.progress().round(round);
+        if count != FEW {
+            one_round(stage, &mut few, &format!("change-{round}-beside"), round > 0).await?;
+        }
+        one_round(stage, &mut size, &format!("change-{round}"), round > 0).await?;
+    }
+    let (added, deleted) = (&size.add_received.values, &size.delete_received.values);
+    let in_turn = added.iter().zip(deleted).map(|(added, deleted)| f64::midpoint(*added, *deleted)).collect();
+    let beside = |what: &str| format!("{what}, to the same among {FEW}");
+    let ratios = vec![
+        Ratio::new(beside("one added"), size.added.per(&few.added), Limit::AtMost(1.2)),
+        Ratio::new(
+            beside("one added, from the call"),
+            size.added_from_call.per(&few.added_from_call),
+            Limit::None,
+        ),
+        Ratio::new(
+            "requests for one added, and pings",
+            size.add_requests.values.clone(),
+            Limit::AtMost(1.0 + PINGS),
+        ),
+        Ratio::new(
+            "requests for one deleted, and pings",
+            size.delete_requests.values.clone(),
+            Limit::AtMost(PINGS),
+        ),
+        Ratio::new("bytes received for a change, added and deleted in turn", in_turn, Limit::AtMost(BYTES)),
+    ];
+    Ok(Report {
+        name: "change",
+        title: "One change".to_owned(),
+        about: format!(
+            "Somebody else's session creates and deletes one instance after the other, {CHANGES} of each in a round, and \
+             {CROWD_CHANGES} are created while {} sessions in one process watch, until the last of them has it; a round's figure is \
+             the median of them. Unless said otherwise, times run from the writer's acknowledgement until the instance is, or no \
+             longer is, in the list; one that is there before the writer has its acknowledgement counts as negative. The bare \
+             client has a recursive watch and reads a node that was created. A deletion is held for a moment, so that the two \
+             halves of a replacement are never seen apart. A service of {FEW} is measured in the same rounds as a larger one. \
+             Requests are counted by the server and bytes by a proxy, in a pass of its own; pings are in them.",
+            crowd::CROWD
+        ),
+        server: stage.server().await?,
+        rounds,
+        figures: size.figures().into_iter().chain(few.figures()).collect(),
+        ratios,
+    })
+}
+
+async fn one_round(stage: &Stage, size: &mut Size, service: &str, counts: bool) -> anyhow::Result<()> {
+    stage.progress().doing("filling the service");
+    let service = stage.service(service).await?;
+    let mut there = instances(size.count + u32::try_from(CHANGES)?)?;
+    let later = Others::new(stage, &service, &there.split_off(size.count.try_into()?)).await?;
+    let filler = stage.ours().await?;
+    let filled = filler.registry.announce_all(&service, there)?;
+    for registration in &filled {
+        registration.registered().await?;
+    }
+    let round = size::Round {
+        watched: follower::times(stage, &service, &later).await?,
+        crowd: match size.with_crowd {
+            true => Some(crowd::times(stage, &service, &later).await?),
+            false => None,
+        },
+        cost: match size.with_crowd {
+            true => follower::cost(stage, &service, &later).await?,
+            false => None,
+        },
+    };
+    if counts {
+        size.push(round);
+    }
+    // The session first: registrations that are dropped while it is open are withdrawn, each by a request.
+    filler.close().await;
+    drop(filled);
+    stage.until_children(&stage.directory(&service), 0).await
+}

@@ -1,0 +1,210 @@
+//! How fast are many instances registered over one session?
+
+use futures::future::try_join_all;
+use proto::{NodeData, ServiceName};
+use registry::{Registration, Registry};
+use tokio::time::Instant;
+use zookeeper_client::Client;
+
+use crate::bench::report::{Figure, Limit, Ratio, Report};
+use crate::bench::stage::{Stage, ephemeral, instances};
+
+/// As many as one commit of ours holds.
+const TOGETHER: usize = zk_session::MAX_OPS;
+
+/// A way to register instances.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    RawOneByOne,
+    AnnouncedOneByOne,
+    RawPipelined,
+    AnnouncedPipelined,
+    RawTogether,
+    AnnouncedTogether,
+}
+
+impl Way {
+    const ALL: [Self; 6] = [
+        Self::RawOneByOne,
+        Self::AnnouncedOneByOne,
+        Self::RawPipelined,
+        Self::AnnouncedPipelined,
+        Self::RawTogether,
+        Self::AnnouncedTogether,
+    ];
+
+    fn words(self) -> String {
+        match self {
+            Self::RawOneByOne => "bare client, one by one, each awaited".to_owned(),
+            Self::AnnouncedOneByOne => "`announce` one by one, each awaited".to_owned(),
+            Self::RawPipelined => "bare client, creates pipelined".to_owned(),
+            Self::AnnouncedPipelined => "`announce` pipelined".to_owned(),
+            Self::RawTogether => format!("bare client, transactions of {TOGETHER} pipelined"),
+            Self::AnnouncedTogether => "`announce_all`, in bulk".to_owned(),
+        }
+    }
+
+    fn figure(self) -> Figure {
+        let figure = Figure::new(self.words(), "/s");
+        match self {
+            Self::RawOneByOne | Self::RawPipelined | Self::RawTogether => figure,
+            Self::AnnouncedOneByOne => figure.beside(Self::RawOneByOne.words()),
+            Self::AnnouncedPipelined => figure.beside(Self::RawPipelined.words()),
+            Self::AnnouncedTogether => figure.beside(Self::RawTogether.words()),
+        }
+    }
+}
+
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    let instances = instances(count)?;
+    let mut rates = Way::ALL.map(Way::figure);
+    let mut requests = Figure::new("requests of `announce_all`", "");
+    let mut pipelined_requests = Figure::new("requests of `announce` pipelined", "");
+    for round in 0..=rounds {
+        stage.progress().round(round);
+        for (number, way) in Way::ALL.into_iter().enumerate() {
+            stage.progress().doing(&way.words());
+            let service = stage.service(&format!("register-{round}-{number}")).await?;
+            let (took, asked) = once(stage, &service, &instances, way).await?;
+            if round > 0 {
+                rates[number].push(f64::from(count) / took);
+                match (way, asked) {
+                    (Way::AnnouncedTogether, Some(asked)) => requests.push(asked as f64),
+                    (Way::AnnouncedPipelined, Some(asked)) => pipelined_requests.push(asked as f64),
+                    _ => {}
+                }
+            }
+        }
+    }
+    let [_, _, raw_pipelined, pipelined, _, together] = &rates;
+    let limit = match count {
+        // Up to 500 nodes are watched one by one, which takes a request for each.
+        ..=500 => Limit::AtMost(f64::from(count + 10)),
+        _ => Limit::AtMost(f64::from(count / 100 + 10)),
+    };
+    let ratios = vec![
+        Ratio::new(
+            "`announce` pipelined / bare client pipelined",
+            pipelined.per(raw_pipelined),
+            Limit::AtLeast(0.8),
+        ),
+        Ratio::new(
+            "`announce_all` / bare client pipelined",
+            together.per(raw_pipelined),
+            Limit::AtLeast(0.8),
+        ),
+        Ratio::new("requests of `announce_all`", requests.values.clone(), limit),
+    ];
+    Ok(Report {
+        name: "register",
+        title: "Registering over one session".to_owned(),
+        about: "Ephemeral nodes with the same paths and bytes, in a directory that is there, on a session that is open. \
+                The time runs from the first call until every instance is known to be registered; afterwards another \
+                session counts the nodes. Pipelined: all calls are made before any is awaited. Ours includes encoding the \
+                data, checking the names and starting to watch over each node; the bare client does nothing but create \
+                prepared ones. Requests are counted by the server."
+            .to_owned(),
+        server: stage.server().await?,
+        rounds,
+        figures: rates.into_iter().chain([requests, pipelined_requests]).collect(),
+        ratios,
+    })
+}
+
+/// The time it took, in seconds, and the requests.
+async fn once(
+    stage: &Stage,
+    service: &ServiceName,
+    instances: &[NodeData],
+    way: Way,
+) -> anyhow::Result<(f64, Option<u64>)> {
+    let directory = stage.directory(service);
+    let nodes = stage.nodes(service, instances)?;
+    let measured = match way {
+        Way::RawPipelined | Way::RawOneByOne | Way::RawTogether => {
+            let client = stage.raw().await?;
+            let measured = stage
+                .counted(async {
+                    let start = Instant::now();
+                    create(&client, &nodes, way).await?;
+                    Ok(start.elapsed().as_secs_f64())
+                })
+                .await?;
+            stage.must_have(&directory, instances.len()).await?;
+            measured
+        }
+        Way::AnnouncedOneByOne | Way::AnnouncedPipelined | Way::AnnouncedTogether => {
+            let ours = stage.ours().await?;
+            let data = instances.to_vec();
+            let work = async {
+                let start = Instant::now();
+                let registrations = announce(&ours.registry, service, data, way).await?;
+                Ok((registrations, start.elapsed().as_secs_f64()))
+            };
+            let ((registrations, took), asked) = stage.counted(work).await?;
+            stage.must_have(&directory, instances.len()).await?;
+            // The session first: registrations that are dropped while it is open are withdrawn, each by a request.
+            ours.close().await;
+            drop(registrations);
+            (took, asked)
+        }
+    };
+    stage.until_children(&directory, 0).await?;
+    Ok(measured)
+}
+
+async fn announce(
+    registry: &Registry,
+    service: &ServiceName,
+    instances: Vec<NodeData>,
+    way: Way,
+) -> anyhow::Result<Vec<Registration>> {
+    let registrations = match way {
+        Way::AnnouncedTogether => registry.announce_all(service, instances)?,
+        _ => {
+            let mut registrations = Vec::new();
+            for data in instances {
+                let registration = registry.announce(service, data)?;
+                if matches!(way, Way::AnnouncedOneByOne) {
+                    registration.registered().await?;
+                }
+                registrations.push(registration);
+            }
+            registrations
+        }
+    };
+    for registration in &registrations {
+        registration.registered().await?;
+    }
+    Ok(registrations)
+}
+
+async fn create(client: &Client, nodes: &[(String, Vec<u8>)], way: Way) -> anyhow::Result<()> {
+    let options = ephemeral();
+    match way {
+        Way::RawOneByOne => {
+            for (path, data) in nodes {
+                client.create(path, data, &options).await?;
+            }
+        }
+        Way::RawTogether => {
+            let mut commits = Vec::new();
+            for nodes in nodes.chunks(TOGETHER) {
+                let mut writer = client.new_multi_writer();
+                for (path, data) in nodes {
+                    writer.add_create(path, data, &options)?;
+                }
+                commits.push(writer.commit());
+            }
+            try_join_all(commits).await?;
+        }
+        // A call sends its request, polled or not.
+        _ => {
+            let sent: Vec<_> = nodes.iter().map(|(path, data)| client.create(path, data, &options)).collect();
+            for answer in sent {
+                answer.await?;
+            }
+        }
+    }
+    Ok(())
+}

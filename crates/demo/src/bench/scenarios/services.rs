@@ -1,0 +1,214 @@
+//! Many services, followed by one process over one session.
+
+use anyhow::Context as _;
+use futures::TryFutureExt;
+use futures::future::{BoxFuture, try_join_all};
+use proto::ServiceName;
+use zk_local::Proxy;
+use zookeeper_client::{Acls, Client, CreateMode};
+
+use crate::bench::processes::child::Child;
+use crate::bench::processes::look::now_ns;
+use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::report::{Figure, Limit, Ratio, Report};
+use crate::bench::scenarios::scale::{instance, megabytes, millis, note, server_memory};
+use crate::bench::stage::{Stage, ephemeral};
+
+/// Instances of each service.
+const EACH: u32 = 100;
+/// How many requests of the writer may be unanswered.
+const AHEAD: usize = 100;
+
+struct Figures {
+    first: Figure,
+    requests: Figure,
+    follower: Figure,
+    changed: Figure,
+    change_requests: Figure,
+    back: Figure,
+    back_requests: Figure,
+    peak: Figure,
+    lost: Figure,
+    server: Figure,
+}
+
+impl Figures {
+    fn new() -> Self {
+        let figure = |what, unit| Figure::new(what, unit);
+        Self {
+            first: figure("connect and `follow` all, until all lists are there", "ms"),
+            requests: figure("requests for that", ""),
+            follower: figure("memory of the process that follows", "MB"),
+            changed: figure(
+                "one added in each service, from the writer's first call until all lists show it",
+                "ms",
+            ),
+            change_requests: figure("requests of the follower for that, pings included", ""),
+            back: figure("its connection cut, until all lists are known to be the truth", "ms"),
+            back_requests: figure("requests for that", ""),
+            peak: figure("the most memory that it ever held", "MB"),
+            lost: figure("sessions lost by the cut", ""),
+            server: figure("memory of the server", "MB"),
+        }
+    }
+
+    fn all(self) -> Vec<Figure> {
+        let Self { first, requests, follower, changed, change_requests, .. } = self;
+        let Self { back, back_requests, peak, lost, server, .. } = self;
+        vec![first, requests, follower, changed, change_requests, back, back_requests, peak, lost, server]
+    }
+}
+
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    // A watched path is then longer than 131 bytes, and a thousand of them more than a client may set again at once.
+    let name = |number| format!("services-{number:05}-{}", "of-a-team-with-a-long-name-".repeat(4));
+    let services = (0..count / EACH).map(|number| ServiceName::parse(&name(number)));
+    let services: Vec<_> = services.collect::<Result<_, _>>()?;
+    // Its session owns all of them, until it is dropped.
+    let filler = stage.raw().await?;
+    fill(stage, &filler, &services).await?;
+    let bytes: usize = services.iter().map(|service| stage.directory(service).len()).sum();
+
+    let mut figures = Figures::new();
+    for round in 0..=rounds {
+        stage.progress().round(round);
+        let mut thrown_away = Figures::new();
+        let figures = if round > 0 { &mut figures } else { &mut thrown_away };
+        one_round(stage, figures, &services).await?;
+    }
+    drop(filler);
+    let limit = |what: &str, figure: &Figure, limit| Ratio {
+        what: what.to_owned(),
+        values: figure.values.clone(),
+        limit,
+    };
+    let each = f64::from(count / EACH);
+    let mut ratios = vec![limit("sessions lost by the cut", &figures.lost, Limit::AtMost(0.0))];
+    if !figures.requests.values.is_empty() {
+        // For each service: a watch, its size, its children, and what they say.
+        ratios.push(limit(
+            "requests until all lists are there",
+            &figures.requests,
+            Limit::AtMost(4.0 * each + 10.0),
+        ));
+        // A create is the writer's and a read the follower's.
+        ratios.push(limit(
+            "requests for one added in each",
+            &figures.change_requests,
+            Limit::AtMost(1.1 * each),
+        ));
+    }
+    Ok(Report {
+        name: "services",
+        title: format!("The same in services of {EACH}, followed by one process over one session"),
+        about: format!(
+            "Somebody else's session made all of them. The paths that the follower watches have {bytes} bytes together; with more than \
+             131,072 a session of the bare client ends at its next reconnect. After the first lists one instance is added to each \
+             service at the same time, and deleted again; then a proxy cuts the connection of the follower. Memory is what the kernel \
+             says of a process of its own."
+        ),
+        server: stage.server().await?,
+        rounds,
+        figures: figures.all(),
+        ratios,
+    })
+}
+
+/// Makes all of it.
+async fn fill(stage: &Stage, filler: &Client, services: &[ServiceName]) -> anyhow::Result<()> {
+    let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let data: Vec<_> = (0..EACH).map(|number| instance(number, 1)).collect::<Result<_, _>>()?;
+    let options = ephemeral();
+    for service in services {
+        filler.mkdir(&stage.directory(service), &parents).await?;
+        let mut commit = filler.new_multi_writer();
+        for (path, value) in stage.nodes(service, &data)? {
+            commit.add_create(&path, &value, &options)?;
+        }
+        commit.commit().await?;
+    }
+    Ok(())
+}
+
+async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName]) -> anyhow::Result<()> {
+    let way = match stage.own_server() {
+        Some(server) => Some(Proxy::start(server.address()).await?),
+        None => None,
+    };
+    let connect = way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string);
+    let role = Role::Follow {
+        connect,
+        services: services.iter().map(ToString::to_string).collect(),
+        sessions: 1,
+        consumer: Consumer::Looks,
+    };
+    let len = usize::try_from(EACH)?;
+    let (mut follower, requests) = stage
+        .counted(async {
+            let begin = now_ns();
+            let mut follower = Child::start(&role)?;
+            let told = follower.ask(&Ask::Whole { len }).await?;
+            figures.first.push(millis(begin, &told));
+            figures.follower.push(megabytes(told.memory.now));
+            Ok(follower)
+        })
+        .await?;
+    note(&mut figures.requests, requests);
+
+    let writer = stage.raw().await?;
+    let data = [instance(EACH, 1)?];
+    let id = data[0].default_id()?.to_string();
+    let nodes: Vec<_> =
+        services.iter().map(|service| stage.nodes(service, &data)).collect::<Result<_, _>>()?;
+    let nodes: Vec<_> = nodes.into_iter().flatten().collect();
+    let ((), requests) = stage
+        .counted(async {
+            follower.expect(&Ask::Shows { id: id.clone(), there: true }).await?;
+            let begin = now_ns();
+            write(&writer, &nodes, true).await?;
+            figures.changed.push(millis(begin, &follower.told().await?));
+            Ok(())
+        })
+        .await?;
+    note(&mut figures.change_requests, requests.map(|all| all.saturating_sub(nodes.len() as u64)));
+    follower.expect(&Ask::Shows { id, there: false }).await?;
+    write(&writer, &nodes, false).await?;
+    follower.told().await?;
+
+    if let Some(way) = &way {
+        let ((), requests) = stage
+            .counted(async {
+                follower.expect(&Ask::Return).await?;
+                let begin = now_ns();
+                way.cut();
+                let told = follower.told().await?;
+                figures.back.push(millis(begin, &told));
+                figures.lost.push(told.lost as f64);
+                Ok(())
+            })
+            .await?;
+        note(&mut figures.back_requests, requests);
+    }
+    let told = follower.ask(&Ask::Whole { len }).await.context("after the reconnect")?;
+    figures.peak.push(megabytes(told.memory.peak));
+    if let Some(memory) = server_memory(stage).await? {
+        figures.server.push(memory);
+    }
+    follower.stop().await
+}
+
+/// Makes or deletes a node in each service, not waiting for one after the other.
+async fn write(writer: &Client, nodes: &[(String, Vec<u8>)], there: bool) -> anyhow::Result<()> {
+    let options = ephemeral();
+    for nodes in nodes.chunks(AHEAD) {
+        let sent = nodes.iter().map(|(path, value)| -> BoxFuture<'_, Result<(), zookeeper_client::Error>> {
+            if there {
+                Box::pin(writer.create(path, value, &options).map_ok(|_| ()))
+            } else {
+                Box::pin(writer.delete(path, None))
+            }
+        });
+        try_join_all(sent).await?;
+    }
+    Ok(())
+}

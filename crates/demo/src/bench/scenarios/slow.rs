@@ -1,0 +1,192 @@
+//! Changes as fast as they can be written, and somebody who does not keep up: the user of the list, a task that blocks
+//! its thread, or the server that is asked what changed.
+
+use std::time::Duration;
+
+use zk_local::Proxy;
+
+use crate::bench::outside::changes::{Changes, Way};
+use crate::bench::processes::child::Child;
+use crate::bench::processes::look::now_ns;
+use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::report::{Figure, Limit, Ratio, Report};
+use crate::bench::scenarios::burst::PER_INSTANCE;
+use crate::bench::scenarios::scale::{megabytes, millis};
+use crate::bench::stage::Stage;
+
+/// How much longer everything takes on the way to a server that is slow, and as much back.
+const DELAY: Duration = Duration::from_millis(250);
+
+/// Who does not keep up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Slow {
+    /// The user of the list does not look before all is over.
+    User,
+    /// It blocks one of the two threads of the process until then.
+    Thread,
+    /// Every answer takes half a second more.
+    Server,
+    /// The same, while the first list is read.
+    ServerAtFirst,
+}
+
+impl Slow {
+    const ALL: [Self; 4] = [Self::User, Self::Thread, Self::Server, Self::ServerAtFirst];
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::User => "nobody looks",
+            Self::Thread => "a thread is blocked",
+            Self::Server => "answers take 0.5 s more",
+            Self::ServerAtFirst => "answers take 0.5 s more, and the first list is read meanwhile",
+        }
+    }
+}
+
+struct Figures {
+    slow: Slow,
+    caught_up: Figure,
+    peak: Figure,
+    peak_of_thrice: Figure,
+    requests: Figure,
+    interrupted: Figure,
+}
+
+impl Figures {
+    fn new(slow: Slow) -> Self {
+        let figure = |what: &str, unit| Figure::new(format!("{}: {what}", slow.words()), unit);
+        Self {
+            slow,
+            caught_up: figure("from the last acknowledgement until a look shows what is left", "ms"),
+            peak: figure("the most memory that the follower held", "MB"),
+            peak_of_thrice: figure("the same with three times as many changes", "MB"),
+            requests: figure("requests of the follower for 1,000 changes, pings included", ""),
+            interrupted: figure("connections or sessions lost", ""),
+        }
+    }
+
+    fn all(self) -> [Figure; 5] {
+        [self.caught_up, self.peak, self.peak_of_thrice, self.requests, self.interrupted]
+    }
+}
+
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    let mut all = Slow::ALL.map(Figures::new);
+    for round in 0..=rounds {
+        stage.progress().round(round);
+        for (number, figures) in all.iter_mut().enumerate() {
+            let mut thrown_away = Figures::new(figures.slow);
+            let figures = if round > 0 { figures } else { &mut thrown_away };
+            for times in [1, 3] {
+                one_round(stage, figures, &format!("slow-{round}-{number}-{times}"), count, times).await?;
+            }
+        }
+    }
+    let measured = all.iter().filter(|figures| !figures.peak.values.is_empty());
+    let ratios = measured.flat_map(|figures| {
+        let words = figures.slow.words();
+        [
+            Ratio {
+                what: format!("memory, three times the changes / once: {words}"),
+                values: figures.peak_of_thrice.per(&figures.peak),
+                limit: Limit::AtMost(1.3),
+            },
+            Ratio {
+                what: format!("connections or sessions lost: {words}"),
+                values: figures.interrupted.values.clone(),
+                limit: Limit::AtMost(0.0),
+            },
+        ]
+    });
+    let ratios = ratios.collect();
+    Ok(Report {
+        name: "slow",
+        title: "The same changes, and somebody who does not keep up".to_owned(),
+        about: format!(
+            "The changes of `burst` in transactions of 100, among {} instances, and then three times as many. What is kept for somebody who \
+             is slow must not grow with the number of changes. Memory is the most that the kernel saw in the follower, a \
+             process of its own.",
+            count / PER_INSTANCE
+        ),
+        server: stage.server().await?,
+        rounds,
+        figures: all.into_iter().flat_map(Figures::all).collect(),
+        ratios,
+    })
+}
+
+async fn one_round(
+    stage: &Stage,
+    figures: &mut Figures,
+    name: &str,
+    count: u32,
+    times: u32,
+) -> anyhow::Result<()> {
+    let slow = figures.slow;
+    let is_server = matches!(slow, Slow::Server | Slow::ServerAtFirst);
+    let way = match stage.own_server() {
+        Some(server) => Some(Proxy::start(server.address()).await?),
+        // The way to somebody else's server is not made slow here.
+        None if is_server => return Ok(()),
+        None => None,
+    };
+    let way = way.filter(|_| is_server);
+    let service = stage.service(name).await?;
+    let directory = stage.directory(&service);
+    let among = count / PER_INSTANCE;
+    let changes = Changes::plan(stage, &service, among, count * times).await?;
+    changes.fill().await?;
+    let mut follower = Child::start(&Role::Follow {
+        connect: way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string),
+        services: vec![service.to_string()],
+        sessions: 1,
+        consumer: if slow == Slow::Thread { Consumer::Blocks } else { Consumer::Away },
+    })?;
+    let before = match slow {
+        Slow::User | Slow::Thread | Slow::Server => {
+            let whole = follower.ask(&Ask::Whole { len: usize::try_from(among)? }).await?;
+            if let Some(way) = &way {
+                way.delay(DELAY);
+            }
+            whole
+        }
+        Slow::ServerAtFirst => {
+            let connected = follower.ask(&Ask::State).await?;
+            if let Some(way) = &way {
+                way.delay(DELAY);
+            }
+            connected
+        }
+    };
+    if slow == Slow::Thread {
+        follower.ask(&Ask::Block).await?;
+    }
+    let (told, requests) = stage
+        .counted(async {
+            changes.write(Way::Together).await?;
+            let acknowledged = now_ns();
+            let told =
+                follower.ask(&Ask::Equals { last: changes.last.clone(), digest: changes.digest }).await?;
+            if times == 1 {
+                figures.caught_up.push(millis(acknowledged, &told));
+            }
+            Ok(told)
+        })
+        .await?;
+    stage.must_have(&directory, changes.left).await?;
+    let peak = if times == 1 { &mut figures.peak } else { &mut figures.peak_of_thrice };
+    peak.push(megabytes(told.memory.peak));
+    if times == 1 {
+        if let Some(requests) = requests {
+            let others = requests.saturating_sub(changes.requests(Way::Together) as u64);
+            figures.requests.push(others as f64 * 1_000.0 / changes.count() as f64);
+        }
+        figures.interrupted.push((told.connections - before.connections + told.lost) as f64);
+    }
+    if let Some(way) = &way {
+        way.delay(Duration::ZERO);
+    }
+    follower.stop().await?;
+    drop(changes);
+    stage.until_children(&directory, 0).await
+}

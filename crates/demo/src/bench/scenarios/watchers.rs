@@ -1,0 +1,167 @@
+//! Many sessions that follow the same service: every change is told to each of them.
+
+use crate::bench::processes::child::Child;
+use crate::bench::processes::look::now_ns;
+use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::report::{Figure, Limit, Ratio, Report, median};
+use crate::bench::scenarios::scale::{instance, megabytes, millis, note, server_memory};
+use crate::bench::stage::{Stage, ephemeral, instances};
+
+/// Instances of the service.
+const INSTANCES: u32 = 100;
+/// The changes of each kind in a round.
+const CHANGES: u32 = 20;
+
+struct Figures {
+    opened: Figure,
+    open_requests: Figure,
+    added: Figure,
+    deleted: Figure,
+    add_requests: Figure,
+    delete_requests: Figure,
+    memory: Figure,
+    served: Figure,
+    back: Figure,
+    lost: Figure,
+    server: Figure,
+}
+
+impl Figures {
+    fn new() -> Self {
+        let figure = |what, unit| Figure::new(what, unit);
+        Self {
+            opened: figure("open all sessions and `follow`, until all have the first list", "ms"),
+            open_requests: figure("requests for that", ""),
+            added: figure("one added, from the writer's call until the last has it", "ms"),
+            deleted: figure("one deleted, from the writer's call until the last knows", "ms"),
+            add_requests: figure("requests of all followers for one added, pings included", ""),
+            delete_requests: figure("requests of all followers for one deleted, pings included", ""),
+            memory: figure("memory of the process with all sessions", "MB"),
+            served: figure("server killed and started again, until it serves", "ms"),
+            back: figure("from then until the last list is known to be the truth", "ms"),
+            lost: figure("sessions lost by that", ""),
+            server: figure("memory of the server", "MB"),
+        }
+    }
+
+    fn all(self) -> Vec<Figure> {
+        let Self { opened, open_requests, added, deleted, add_requests, delete_requests, .. } = self;
+        let Self { memory, served, back, lost, server, .. } = self;
+        let first = vec![opened, open_requests, added, deleted, add_requests, delete_requests];
+        first.into_iter().chain([memory, served, back, lost, server]).collect()
+    }
+}
+
+pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
+    let mut figures = Figures::new();
+    for round in 0..=rounds {
+        stage.progress().round(round);
+        let mut thrown_away = Figures::new();
+        let figures = if round > 0 { &mut figures } else { &mut thrown_away };
+        one_round(stage, figures, &format!("watchers-{round}"), count).await?;
+    }
+    let limit = |what: &str, figure: &Figure, limit| Ratio {
+        what: what.to_owned(),
+        values: figure.values.clone(),
+        limit,
+    };
+    let mut ratios = Vec::new();
+    if !figures.lost.values.is_empty() {
+        let all = f64::from(count);
+        // Pings of all of them are within a tenth.
+        ratios.push(limit("requests for one added", &figures.add_requests, Limit::AtMost(1.1 * all)));
+        ratios.push(limit("requests for one deleted", &figures.delete_requests, Limit::AtMost(0.1 * all)));
+        ratios.push(limit("sessions lost by a restart of the server", &figures.lost, Limit::AtMost(0.0)));
+    }
+    Ok(Report {
+        name: "watchers",
+        title: "So many sessions on one server that follow the same service".to_owned(),
+        about: format!(
+            "All sessions are in one process, and the service has {INSTANCES} instances. Somebody else's session creates and deletes \
+             one instance after the other, {CHANGES} of each in a round; a round's figure is their median, and requests are per \
+             change. Then the server is killed and started again, with its usual backlog of 50 connections that wait to be accepted."
+        ),
+        server: stage.server().await?,
+        rounds,
+        figures: figures.all(),
+        ratios,
+    })
+}
+
+async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32) -> anyhow::Result<()> {
+    let service = stage.service(name).await?;
+    let filler = stage.ours().await?;
+    let filled = filler.registry.announce_all(&service, instances(INSTANCES)?)?;
+    for registration in &filled {
+        registration.registered().await?;
+    }
+    let len = usize::try_from(INSTANCES)?;
+    let role = Role::Follow {
+        connect: stage.connect().to_owned(),
+        services: vec![service.to_string()],
+        sessions: count,
+        consumer: Consumer::Looks,
+    };
+    let (mut followers, requests) = stage
+        .counted(async {
+            let begin = now_ns();
+            let mut followers = Child::start(&role)?;
+            let told = followers.ask(&Ask::Whole { len }).await?;
+            figures.opened.push(millis(begin, &told));
+            Ok(followers)
+        })
+        .await?;
+    note(&mut figures.open_requests, requests);
+
+    let data: Vec<_> = (0..CHANGES).map(|number| instance(number, 1)).collect::<Result<_, _>>()?;
+    let ids: Vec<_> =
+        data.iter().map(|data| Ok(data.default_id()?.to_string())).collect::<anyhow::Result<_>>()?;
+    let nodes = stage.nodes(&service, &data)?;
+    let writer = stage.raw().await?;
+    for (there, took, figure) in [
+        (true, &mut figures.added, &mut figures.add_requests),
+        (false, &mut figures.deleted, &mut figures.delete_requests),
+    ] {
+        let (all, requests) = stage
+            .counted(async {
+                let mut all = Vec::new();
+                for (id, (path, value)) in ids.iter().zip(&nodes) {
+                    followers.expect(&Ask::Shows { id: id.clone(), there }).await?;
+                    let begin = now_ns();
+                    if there {
+                        writer.create(path, value, &ephemeral()).await?;
+                    } else {
+                        writer.delete(path, None).await?;
+                    }
+                    all.push(millis(begin, &followers.told().await?));
+                }
+                Ok(all)
+            })
+            .await?;
+        took.push(median(&all));
+        if let Some(requests) = requests {
+            let others = requests.saturating_sub(u64::from(CHANGES));
+            figure.push(others as f64 / f64::from(CHANGES));
+        }
+    }
+    let told = followers.ask(&Ask::State).await?;
+    figures.memory.push(megabytes(told.memory.now));
+
+    if let Some(server) = stage.own_server() {
+        followers.expect(&Ask::Return).await?;
+        let begin = now_ns();
+        server.restart().await?;
+        let served = now_ns();
+        let told = followers.told().await?;
+        figures.served.push((served - begin) as f64 / 1e6);
+        figures.back.push(millis(served, &told));
+        figures.lost.push(told.lost as f64);
+        if let Some(memory) = server_memory(stage).await? {
+            figures.server.push(memory);
+        }
+    }
+    followers.stop().await?;
+    filler.close().await;
+    drop(filled);
+    Ok(())
+}
