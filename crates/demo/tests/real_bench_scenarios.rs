@@ -66,6 +66,22 @@ async fn a_session_that_is_kept_costs_no_change_no_node_and_no_leadership() {
 }
 
 #[tokio::test]
+async fn whoever_is_cut_off_until_all_sessions_are_over_is_registered_again_exactly_once() {
+    let report = at("outage", COUNT).await;
+    for what in ["instances lost", "nodes made more often than once", "instances missing in either list"] {
+        let counted = measured(&report, "figures", &format!("cut off past the timeout: {what}"));
+        assert_eq!(counted.to_bits(), 0, "{what}: {counted}");
+        let all = measured(&report, "ratios", &format!("{what}, all rounds together"));
+        assert_eq!(all.to_bits(), 0, "{what}: {all}");
+    }
+    // Sessions of three seconds end no sooner.
+    assert!(measured(&report, "figures", "until the server has ended all sessions") > 1_500.0);
+    for since in ["until all are in a list that was never cut off", "and a list of theirs is whole"] {
+        assert!(measured(&report, "figures", since) > 0.0, "{since}");
+    }
+}
+
+#[tokio::test]
 async fn the_memory_of_a_follower_is_told() {
     let report = at("memory", COUNT).await;
     for when in ["`follow`: resident after its first list", "`follow`: resident after all were replaced"] {

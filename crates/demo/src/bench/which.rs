@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use super::MOST;
 use super::report::Report;
 use super::scenarios::{
-    burst, change, churn, cold_start, expiry, hand_over, large, memory, register, restart, services, slow,
-    watchers,
+    burst, change, churn, cold_start, expiry, hand_over, large, memory, outage, register, restart, services,
+    slow, watchers,
 };
 use super::stage::Stage;
 
@@ -33,6 +33,8 @@ pub(crate) enum Which {
     Expiry,
     /// What changes when the server is killed and restarted, or all connections are cut?
     Restart,
+    /// Is anything lost when all who register are cut off until their sessions are over?
+    Outage,
     /// How much memory does a process take that follows a service?
     Memory,
     /// What do all instances in one service cost?
@@ -57,6 +59,7 @@ impl Which {
             Self::HandOver => "hand-over",
             Self::Expiry => "expiry",
             Self::Restart => "restart",
+            Self::Outage => "outage",
             Self::Memory => "memory",
             Self::Large => "large",
             Self::Services => "services",
@@ -69,9 +72,13 @@ impl Which {
     /// The numbers of instances, rising, unless others are asked for.
     pub(super) fn sizes(self) -> &'static [u32] {
         match self {
-            Self::Register | Self::ColdStart | Self::Change | Self::Churn | Self::Expiry | Self::Restart => {
-                SIZES
-            }
+            Self::Register
+            | Self::ColdStart
+            | Self::Change
+            | Self::Churn
+            | Self::Expiry
+            | Self::Restart
+            | Self::Outage => SIZES,
             Self::HandOver => &[3, 50],
             Self::Memory => &[10_000, 100_000],
             Self::Large | Self::Services | Self::Burst | Self::Slow => &[100_000],
@@ -92,7 +99,7 @@ impl Which {
     pub(super) fn rounds(self) -> u32 {
         match self {
             Self::Register | Self::ColdStart | Self::Change | Self::Churn | Self::HandOver => ROUNDS,
-            Self::Expiry | Self::Restart | Self::Memory => 3,
+            Self::Expiry | Self::Restart | Self::Outage | Self::Memory => 3,
             Self::Large | Self::Services | Self::Watchers | Self::Burst | Self::Slow => 1,
         }
     }
@@ -106,6 +113,7 @@ impl Which {
             Self::HandOver => hand_over::run(stage, count, rounds).await,
             Self::Expiry => expiry::run(stage, count, rounds).await,
             Self::Restart => restart::run(stage, count, rounds).await,
+            Self::Outage => outage::run(stage, count, rounds).await,
             Self::Memory => memory::run(stage, count, rounds).await,
             Self::Large => large::run(stage, count, rounds).await,
             Self::Services => services::run(stage, count, rounds).await,

@@ -27,6 +27,7 @@ pub(crate) mod expiry;
 pub(crate) mod hand_over;
 pub(crate) mod large;
 pub(crate) mod memory;
+pub(crate) mod outage;
 pub(crate) mod register;
 pub(crate) mod restart;
 pub(crate) mod scale;

@@ -1,4 +1,4 @@
-//! What do instances, lists and a leader notice of a server that restarts, of a cut connection, and of a long outage?
+//! What do instances, lists and a leader notice of a server that restarts, and of a cut connection?
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,12 +18,8 @@ use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::scenarios::cold_start::read;
 use crate::bench::stage::{Ours, Stage, instances};
 
-/// The session timeout where the session is to be kept.
+/// The session timeout. A server that was restarted gives all of it again.
 const KEPT: Duration = Duration::from_secs(10);
-/// The session timeout where it is not.
-const SHORT: Duration = Duration::from_secs(2);
-/// How long the server is down then.
-const DOWN: Duration = Duration::from_secs(4);
 /// How long the connection is cut.
 const CUT: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,22 +29,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 enum Fault {
     Restart,
     Cut,
-    Outage,
 }
 
 impl Fault {
-    const ALL: [Self; 3] = [Self::Restart, Self::Cut, Self::Outage];
+    const ALL: [Self; 2] = [Self::Restart, Self::Cut];
 
     fn words(self) -> String {
         match self {
             Self::Restart => "restart".to_owned(),
             Self::Cut => format!("connections cut for {CUT:?}"),
-            Self::Outage => format!("server down for {DOWN:?}, sessions of {SHORT:?}"),
         }
-    }
-
-    fn session(self) -> Duration {
-        if self == Self::Outage { SHORT } else { KEPT }
     }
 }
 
@@ -90,15 +80,13 @@ impl Figures {
         let ratio =
             |what: &str, values, limit| Ratio { what: format!("{}: {what}", fault.words()), values, limit };
         let none = |figure: &Figure| figure.values.clone();
-        let mut ratios = vec![ratio("live again / bare client", self.live.per(&self.raw), Limit::None)];
-        // Whoever cannot reach a server for longer than its session leads no more, and must not.
-        if fault != Fault::Outage {
-            ratios.push(ratio("changes of the list", none(&self.changes), Limit::AtMost(0.0)));
-            ratios.push(ratio("nodes made again", none(&self.remade), Limit::AtMost(0.0)));
-            ratios.push(ratio("leaderships lost", none(&self.leaderships), Limit::AtMost(0.0)));
-        }
-        ratios.push(ratio("instances lost", none(&self.lost), Limit::AtMost(0.0)));
-        ratios
+        vec![
+            ratio("live again / bare client", self.live.per(&self.raw), Limit::None),
+            ratio("changes of the list", none(&self.changes), Limit::AtMost(0.0)),
+            ratio("nodes made again", none(&self.remade), Limit::AtMost(0.0)),
+            ratio("leaderships lost", none(&self.leaderships), Limit::AtMost(0.0)),
+            ratio("instances lost", none(&self.lost), Limit::AtMost(0.0)),
+        ]
     }
 
     fn list(self) -> [Figure; 7] {
@@ -124,14 +112,12 @@ pub(crate) async fn run(other: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let ratios = all.iter().flat_map(|(fault, figures)| figures.ratios(*fault)).collect();
     Ok(Report {
         name: "restart",
-        title: "A restart, a cut and a long outage under many registrations".to_owned(),
+        title: "A restart and a cut under many registrations".to_owned(),
         about: format!(
             "One process registers all, another follows them, a third leads; all of them in one process of this machine, each with \
              a session of its own. The server is killed and started again with its data; every connection is cut and refused for \
-             {CUT:?}; the server is down for {DOWN:?} while sessions are of {SHORT:?}. All is live again when the follower's list is \
-             known to be the truth, every registration is known to be registered, and somebody leads. Nodes are told apart by \
-             the transaction that made them. After an outage that is longer than the sessions a leadership is over by its lease: it is \
-             counted, and not judged."
+             {CUT:?}. All is live again when the follower's list is known to be the truth, every registration is known to be \
+             registered, and somebody leads. Nodes are told apart by the transaction that made them."
         ),
         server: stage.server().await?,
         rounds,
@@ -154,7 +140,7 @@ async fn once(stage: &Stage, fault: Fault, service: &ServiceName, count: u32) ->
     let server = stage.own_server().context("there is no server of our own")?;
     let proxy = Proxy::start(server.address()).await?;
     let connect = if fault == Fault::Cut { proxy.connect_string() } else { server.connect_string() };
-    let cast = Cast::start(stage, &connect, fault.session(), service, count).await?;
+    let cast = Cast::start(stage, &connect, service, count).await?;
     let directory = stage.directory(service);
     let before = made_by(&stage.raw().await?, &directory).await?;
     let changes = Counted::start(cast.discovery.instances());
@@ -186,7 +172,7 @@ async fn once(stage: &Stage, fault: Fault, service: &ServiceName, count: u32) ->
 
 async fn strike(fault: Fault, server: &Server, proxy: &Proxy) -> anyhow::Result<()> {
     match fault {
-        Fault::Restart | Fault::Outage => server.kill().await?,
+        Fault::Restart => server.kill().await?,
         Fault::Cut => {
             proxy.refuse(true);
             proxy.cut();
@@ -202,10 +188,6 @@ async fn mend(fault: Fault, server: &Server, proxy: &Proxy) -> anyhow::Result<()
         Fault::Cut => {
             sleep(CUT).await;
             proxy.refuse(false);
-        }
-        Fault::Outage => {
-            sleep(DOWN).await;
-            server.start_again().await?;
         }
     }
     Ok(())
@@ -223,14 +205,8 @@ struct Cast {
 }
 
 impl Cast {
-    async fn start(
-        stage: &Stage,
-        connect: &str,
-        session: Duration,
-        service: &ServiceName,
-        count: u32,
-    ) -> anyhow::Result<Self> {
-        let start = || stage.start_for(connect, session);
+    async fn start(stage: &Stage, connect: &str, service: &ServiceName, count: u32) -> anyhow::Result<Self> {
+        let start = || stage.start_for(connect, KEPT);
         let (registers, follows, leads) = (start()?, start()?, start()?);
         let data = instances(count)?;
         let candidate = data.first().context("there are no instances")?.clone();
