@@ -5,12 +5,15 @@
 mod common;
 
 use std::fs;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 use zk_local::Server;
-use zk_session::{Connect, ZooKeeper};
+use zk_session::{Connect, Session, ZooKeeper};
 
-use self::common::{demo, run, stderr, stdout};
+use self::common::{PATIENCE, Running, demo, run, stderr, stdout};
 
 #[tokio::test]
 async fn a_scenario_is_measured_at_a_size_and_told_as_json() {
@@ -62,6 +65,54 @@ async fn a_page_with_plots_is_written_and_nothing_stays_on_a_server_of_others() 
 }
 
 #[tokio::test]
+async fn on_servers_of_others_what_needs_its_own_is_left_out_aloud_and_a_stop_leaves_nothing() {
+    // The first of all has sessions of its own, and the other processes that announce.
+    for (which, left_out) in [(&[][..], true), (&["large"], false)] {
+        let server = Server::start().await.unwrap();
+        let zk = server.connect_string();
+        let flags = ["--zk", &zk, "--instances", "2000", "--rounds", "1000"];
+        let (running, mut said) =
+            Running::start_heard(demo(["bench"].iter().chain(which).copied().chain(flags)));
+        let mut line = async || timeout(PATIENCE, said.next_line()).await.unwrap().unwrap().unwrap();
+        if left_out {
+            let line = line().await;
+            assert!(line.starts_with("left out with --zk"), "{line}");
+            for name in ["expiry", "restart", "outage"] {
+                assert!(line.contains(&format!("{name} (it ")), "{line}");
+            }
+        }
+        line().await;
+
+        let zookeeper = ZooKeeper::builder(&zk).build().unwrap();
+        let session = zookeeper.connect().await.unwrap();
+        let begun = async {
+            while !any_instance(&*session).await {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, begun).await.unwrap();
+        running.signal(Signal::INT);
+        let ended = running.end().await;
+        assert_eq!(ended.status.code(), Some(130), "{which:?}");
+        assert_eq!(said.next_line().await.unwrap(), None);
+        session.sync("/").await.unwrap();
+        assert!(session.exists("/headkeeper-bench").await.unwrap().is_none(), "{which:?}");
+    }
+}
+
+/// Whether a bench has made nodes of instances.
+async fn any_instance(session: &dyn Session) -> bool {
+    let Ok(services) = session.children("/headkeeper-bench").await else { return false };
+    for service in services {
+        let instances = session.children(&format!("/headkeeper-bench/{service}/instances")).await;
+        if instances.is_ok_and(|instances| !instances.is_empty()) {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_refused_before_a_server_is_started() {
     for (flags, said) in [
         (&["registering"][..], "[possible values: register,"),
@@ -69,6 +120,8 @@ async fn what_is_not_understood_is_refused_before_a_server_is_started() {
         (&["register", "--instances", "100,,5"], "accepted: a whole number from 1 to 200000"),
         (&["register", "--rounds", "none"], "accepted: a whole number from 1 to 1000"),
         (&["--zk", "nowhere:port"], "nowhere:port"),
+        (&["register", "expiry", "--zk", "127.0.0.1:1"], "expiry needs a server of its own"),
+        (&["outage", "--zk", "127.0.0.1:1"], "measure it without --zk"),
     ] {
         let output = run(demo(["bench"].iter().chain(flags).copied())).await;
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", stderr(&output));

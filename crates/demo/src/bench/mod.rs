@@ -25,21 +25,24 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 use tokio::time::timeout;
 
-use self::plan::{Run, plan};
+use self::plan::{Asked, Run, left_out, plan};
 use self::report::machine;
 use self::report::page;
 use self::report::progress::Progress;
 use self::report::side_by_side::{SideBySide, verdict};
-use self::stage::Stage;
+use self::stage::{ROOT, Stage};
 use self::which::Which;
 use crate::connection::servers;
 use crate::flags::number;
 use crate::output::{complain, print};
+use crate::stop::{INTERRUPTED, Stop};
 
 /// More would not fit on the smallest machine.
 const MOST: u64 = 200_000;
 /// Nothing takes that long at one size unless something is lost.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
+/// How long it may take to leave servers of others as they were, once somebody wants us to stop.
+const LEAVING: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
@@ -48,7 +51,8 @@ pub(crate) struct Args {
     peer: Option<peers::Command>,
     /// What to measure; all of it unless told
     which: Vec<Which>,
-    /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench and taken away
+    /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench and taken away. What needs
+    /// a server of its own is left out
     #[arg(long, value_name = "HOST:PORT[,...]", value_parser = servers)]
     zk: Option<String>,
     /// How many instances, one size after the other [default: 100,1000,10000 for most scenarios, others have their own]
@@ -78,7 +82,8 @@ Examples:
 
 Build it with --release, and leave the machine alone meanwhile: the server is on it, too.
 
-Exit codes: 0 measured, whether limits are met or not; 1 failed; 2 not understood (nothing was started).";
+Exit codes: 0 measured, whether limits are met or not; 1 failed; 2 not understood (nothing was started);
+130 stopped before it was done (with --zk, what was begun there is taken away).";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(command) = args.peer {
@@ -89,9 +94,36 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             .await
             .context("a part ended early")?;
     }
-    let runs = plan(&args.which, &args.instances, args.rounds)?;
+    let on_others = args.zk.is_some();
+    let asked = Asked { which: &args.which, instances: &args.instances, rounds: args.rounds, on_others };
+    let runs = plan(asked)?;
+    if let Some(left_out) = left_out(asked) {
+        complain(&left_out);
+    }
     // In a task, for what is polled by `block_on` itself pays for every wake of another thread.
-    tokio::spawn(measure(args, runs)).await.context("the bench ended early")?
+    tokio::spawn(measure_or_stop(args, runs)).await.context("the bench ended early")?
+}
+
+/// What is begun on servers of others is taken away when somebody stops it.
+async fn measure_or_stop(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
+    let mut stop = Stop::listen()?;
+    let zk = args.zk.clone();
+    tokio::select! {
+        measured = measure(args, runs) => return measured,
+        () = stop.requested() => {}
+    }
+    if let Some(zk) = zk {
+        let cleared = tokio::select! {
+            cleared = timeout(LEAVING, stage::clear(&zk)) => {
+                cleared.unwrap_or_else(|_| Err(anyhow!("it takes more than {LEAVING:?}")))
+            }
+            () = stop.requested() => Err(anyhow!("stopped once more")),
+        };
+        if let Err(error) = cleared {
+            complain(&format!("error: what is below {ROOT} at {zk} stays: {error:#}"));
+        }
+    }
+    Ok(ExitCode::from(INTERRUPTED))
 }
 
 async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {

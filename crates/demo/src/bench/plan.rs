@@ -14,13 +14,33 @@ pub(super) struct Run {
     pub(super) rounds: u32,
 }
 
-/// Who asks for no scenario gets all those that are for one of the sizes.
-pub(super) fn plan(which: &[Which], instances: &[u32], rounds: Option<u32>) -> Result<Vec<Run>, Usage> {
+/// What was asked for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    pub(super) which: &'a [Which],
+    pub(super) instances: &'a [u32],
+    pub(super) rounds: Option<u32>,
+    /// Whether the servers are somebody else's.
+    pub(super) on_others: bool,
+}
+
+/// Who asks for no scenario gets all those that are for one of the sizes, and that need no server of their own where the
+/// servers are somebody else's.
+pub(super) fn plan(asked: Asked<'_>) -> Result<Vec<Run>, Usage> {
+    let Asked { which, instances, rounds, on_others } = asked;
     let mut runs: Vec<Run> = Vec::new();
-    let asked = if which.is_empty() { Which::value_variants() } else { which };
-    for &scenario in asked {
+    for &scenario in if which.is_empty() { Which::value_variants() } else { which } {
         if runs.iter().any(|run| run.which == scenario) {
             continue;
+        }
+        if let Some(why) = scenario.needs_own_server().filter(|_| on_others) {
+            if which.is_empty() {
+                continue;
+            }
+            let name = scenario.name();
+            return Err(Usage(format!(
+                "--zk: {name} needs a server of its own ({why}): measure it without --zk"
+            )));
         }
         let accepts = scenario.accepts();
         let told = instances.iter().copied().filter(|size| accepts.contains(size));
@@ -41,13 +61,23 @@ pub(super) fn plan(which: &[Which], instances: &[u32], rounds: Option<u32>) -> R
     Ok(runs)
 }
 
+/// What is not measured of all on servers of others, and why; nothing where a scenario was asked for by name.
+pub(super) fn left_out(asked: Asked<'_>) -> Option<String> {
+    if !asked.on_others || !asked.which.is_empty() {
+        return None;
+    }
+    let needs = |which: &Which| Some(format!("{} ({})", which.name(), which.needs_own_server()?));
+    let all: Vec<_> = Which::value_variants().iter().filter_map(needs).collect();
+    Some(format!("left out with --zk, each needs a server of its own: {}", all.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn all_are_run_at_their_own_sizes_unless_told() {
-        let runs = plan(&[], &[], None).unwrap();
+        let runs = plan(Asked::default()).unwrap();
         assert_eq!(runs.len(), Which::value_variants().len());
         for run in runs {
             assert_eq!((&run.sizes[..], run.rounds), (run.which.sizes(), run.which.rounds()));
@@ -56,14 +86,39 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_run_once_with_its_sizes_in_order() {
-        let runs = plan(&[Which::Change, Which::Change], &[1_000, 100, 1_000], Some(2)).unwrap();
+        let which = &[Which::Change, Which::Change];
+        let asked = Asked { which, instances: &[1_000, 100, 1_000], rounds: Some(2), on_others: true };
+        let runs = plan(asked).unwrap();
         assert_eq!(runs, [Run { which: Which::Change, sizes: vec![100, 1_000], rounds: 2 }]);
     }
 
     #[test]
     fn a_scenario_at_no_size_of_its_own_is_refused_by_name_and_otherwise_left_out() {
-        let refused = plan(&[Which::Register], &[200_001], None).unwrap_err().to_string();
+        let asked = Asked { instances: &[200_001], ..Asked::default() };
+        let refused = plan(Asked { which: &[Which::Register], ..asked }).unwrap_err().to_string();
         assert_eq!(refused, "--instances: register is for 1 to 200000 instances");
-        assert_eq!(plan(&[], &[200_001], None).unwrap(), []);
+        assert_eq!(plan(asked).unwrap(), []);
+    }
+
+    #[test]
+    fn what_needs_a_server_of_its_own_is_refused_by_name_on_others_and_otherwise_left_out_aloud() {
+        let asked = Asked { on_others: true, ..Asked::default() };
+        let runs = plan(asked).unwrap();
+        let left = left_out(asked).unwrap();
+        for which in Which::value_variants() {
+            let needs = which.needs_own_server().is_some();
+            assert_eq!(runs.iter().all(|run| run.which != *which), needs, "{which:?}");
+            assert_eq!(left.contains(&format!("{} (", which.name())), needs, "{left}");
+            let alone = Asked { which: &[*which], ..asked };
+            assert_eq!(plan(alone).is_err(), needs, "{which:?}");
+            assert_eq!(left_out(alone), None);
+        }
+        let refused =
+            plan(Asked { which: &[Which::Register, Which::Restart], ..asked }).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "--zk: restart needs a server of its own (it kills the server): measure it without --zk"
+        );
+        assert_eq!(left_out(Asked::default()), None);
     }
 }

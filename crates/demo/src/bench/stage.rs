@@ -58,14 +58,8 @@ impl Stage {
 
     /// Takes away what the scenario left, for the next size begins with nothing.
     pub(crate) async fn clear(&self) -> anyhow::Result<()> {
-        let deleting = async {
-            // A node that comes meanwhile is of a session that ends; another turn finds it.
-            while !delete_below(&self.witness, ROOT.to_owned()).await? {
-                sleep(PAUSE).await;
-            }
-            Ok(())
-        };
-        timeout(PATIENCE, deleting).await.with_context(|| format!("{ROOT} does not become empty"))?
+        let deleted = timeout(PATIENCE, delete_all(&self.witness)).await;
+        deleted.with_context(|| format!("{ROOT} does not become empty"))?
     }
 
     /// What runs the server, for the record.
@@ -233,6 +227,19 @@ pub(crate) fn ephemeral() -> CreateOptions<'static> {
 /// A session of the bare client.
 pub(crate) async fn raw(connect: &str) -> anyhow::Result<Client> {
     Ok(Client::connector().with_session_timeout(SESSION).connect(connect).await?)
+}
+
+/// Takes away what a bench left that was stopped. Bound it: there may be no server.
+pub(crate) async fn clear(connect: &str) -> anyhow::Result<()> {
+    delete_all(&raw(connect).await?).await
+}
+
+async fn delete_all(client: &Client) -> anyhow::Result<()> {
+    // A node that comes meanwhile is of a session that ends; another turn finds it.
+    while !delete_below(client, ROOT.to_owned()).await? {
+        sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// Deletes a node with all below it, in requests that do not wait for each other. Tells whether all of it is gone.

@@ -104,6 +104,16 @@ impl Which {
         }
     }
 
+    /// What it does that cannot be done to servers of others.
+    pub(super) fn needs_own_server(self) -> Option<&'static str> {
+        match self {
+            Self::Expiry => Some("it ends a session as its owner could, by what servers make passwords of"),
+            Self::Restart => Some("it kills the server"),
+            Self::Outage => Some("it cuts all off from the server, one of its own behind a proxy"),
+            _ => None,
+        }
+    }
+
     pub(super) async fn run(self, stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
         match self {
             Self::Register => register::run(stage, count, rounds).await,
