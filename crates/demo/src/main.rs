@@ -81,9 +81,6 @@ enum Command {
     Ledger(ledger::Args),
     /// Measure what is done on a real ZooKeeper, beside the same by the bare client
     Bench(bench::Args),
-    /// Follow a service and tell of it on stdout, for `bench`
-    #[command(hide = true)]
-    BenchFollow(bench::processes::following::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),
 }
@@ -116,12 +113,7 @@ impl Command {
             Self::MqServer(args) => Some(&args.connection),
             Self::MqClient(args) => Some(&args.connection),
             Self::Agent(args) => Some(args.connection()),
-            Self::Node(_)
-            | Self::Tour(_)
-            | Self::Legacy(_)
-            | Self::Ledger(_)
-            | Self::Bench(_)
-            | Self::BenchFollow(_) => None,
+            Self::Node(_) | Self::Tour(_) | Self::Legacy(_) | Self::Ledger(_) | Self::Bench(_) => None,
         }
     }
 }
@@ -142,7 +134,6 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Tour(args) => tour::run(args).await,
             Command::Legacy(args) => legacy::run(args).await,
             Command::Bench(args) => bench::run(args).await,
-            Command::BenchFollow(args) => bench::processes::following::run(args).await,
             Command::Agent(args) => agent::run(args).await,
         }
     });

@@ -9,7 +9,7 @@
 mod outside;
 mod peers;
 mod plan;
-pub(crate) mod processes;
+mod processes;
 mod report;
 mod scenarios;
 mod stage;
@@ -90,7 +90,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return tokio::spawn(peers::run(command)).await.context("the bench ended early")?;
     }
     if let Some(part) = args.part {
-        return tokio::spawn(async move { processes::part::run(&part).await })
+        return tokio::spawn(async move { processes::run(&part).await })
             .await
             .context("a part ended early")?;
     }

@@ -219,6 +219,18 @@ pub(crate) fn instances(count: u32) -> anyhow::Result<Vec<NodeData>> {
     (0..count).map(instance).collect()
 }
 
+/// An instance with a name as long as those that orchestrators give: of 100,000, the names alone are 5 MB.
+pub(crate) fn long_named(number: u32, weight: u32) -> anyhow::Result<NodeData> {
+    let host = format!("instance-{number:07}.pool-b.zone-1.region-2.example.net");
+    let mut data = NodeData::at(Address::new(&host, 8897)?)
+        .with_weight(weight)
+        .with_metadata("version", "2.14.0")
+        .with_metadata("zone", "b");
+    // Any time will do; but given, so that the same instance is the same bytes.
+    data.registered_at = 1_700_000_000_000 + u64::from(number);
+    Ok(data)
+}
+
 /// How instances are stored.
 pub(crate) fn ephemeral() -> CreateOptions<'static> {
     CreateMode::Ephemeral.with_acls(Acls::anyone_all())

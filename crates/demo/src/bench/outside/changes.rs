@@ -7,9 +7,8 @@ use futures::future::BoxFuture;
 use proto::ServiceName;
 use zookeeper_client::{Client, MultiWriteError};
 
-use crate::bench::processes::part;
-use crate::bench::scenarios::scale::instance;
-use crate::bench::stage::{Stage, ephemeral};
+use crate::bench::processes::Fingerprint;
+use crate::bench::stage::{Stage, ephemeral, long_named};
 
 /// How many requests of the writer may be unanswered.
 const AHEAD: usize = 1_000;
@@ -41,7 +40,7 @@ pub(crate) struct Changes {
     /// The instance that comes last of all.
     pub(crate) last: String,
     /// What is there in the end.
-    pub(crate) digest: u64,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) left: usize,
 }
 
@@ -54,25 +53,25 @@ impl Changes {
         count: u32,
     ) -> anyhow::Result<Self> {
         let node = |number, weight| -> anyhow::Result<_> {
-            let data = instance(number, weight)?;
+            let data = long_named(number, weight)?;
             let id = data.default_id()?.to_string();
             let nodes = stage.nodes(service, std::slice::from_ref(&data))?;
-            Ok(nodes.into_iter().map(move |(path, value)| (id.clone(), path, value)).next())
+            Ok(nodes.into_iter().next().map(|(path, value)| (id, data, path, value)))
         };
         let mut there = BTreeMap::new();
         let (mut fill, mut changes) = (Vec::new(), Vec::new());
         let mut last = String::new();
         for number in 0..among {
-            if let Some((id, path, value)) = node(number, 1)? {
+            if let Some((id, data, path, value)) = node(number, 1)? {
                 fill.push(Change::Create(path, value));
-                there.insert(id, 1);
+                there.insert(id, data);
             }
         }
         for step in 1..count {
             let drawn = scatter(u64::from(step));
             let number = u32::try_from(drawn % u64::from(among))?;
             let weight = 1 + step % 1_000;
-            let Some((id, path, value)) = node(number, weight)? else { continue };
+            let Some((id, data, path, value)) = node(number, weight)? else { continue };
             changes.push(match there.contains_key(&id) {
                 true if (drawn >> 40).is_multiple_of(4) => Change::Delete(path),
                 true => Change::Set(path, value),
@@ -80,16 +79,16 @@ impl Changes {
             });
             match changes.last() {
                 Some(Change::Delete(_)) => there.remove(&id),
-                _ => there.insert(id, weight),
+                _ => there.insert(id, data),
             };
         }
-        if let Some((id, path, value)) = node(among, 1)? {
+        if let Some((id, data, path, value)) = node(among, 1)? {
             last.clone_from(&id);
-            there.insert(id, 1);
+            there.insert(id, data);
             changes.push(Change::Create(path, value));
         }
-        let digest = part::digest(there.iter().map(|(id, weight)| (id.as_str(), *weight)));
-        Ok(Self { writer: stage.raw().await?, fill, changes, last, digest, left: there.len() })
+        let fingerprint = Fingerprint::of(there.values())?;
+        Ok(Self { writer: stage.raw().await?, fill, changes, last, fingerprint, left: there.len() })
     }
 
     /// Makes the instances of the beginning.

@@ -3,13 +3,13 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use zk_local::mortal;
 
-use crate::bench::processes::part::{Ask, Role, Told};
+use super::words::{Ask, BEGUN, Role, Told};
 use crate::player::this_program;
 
 /// How long anything may take: a hundred times what it does, for machines that do other things.
@@ -31,7 +31,8 @@ impl Child {
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "error");
         }
-        command.kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A Ctrl-C in the terminal is for whoever started it.
+        command.process_group(0).kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().context("cannot start a part of the bench")?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
         let (stdin, stdout) = stdin.zip(stdout).context("a part was started without its pipes")?;
@@ -43,18 +44,18 @@ impl Child {
         let mut line = serde_json::to_string(ask)?;
         line.push('\n');
         self.stdin.write_all(line.as_bytes()).await.context("a part of the bench does not listen")?;
-        self.told().await.map(|_| ())
+        let begun = self.line().await?;
+        ensure!(begun == BEGUN, "a part of the bench said {begun:?}");
+        Ok(())
     }
 
     /// What the child tells when what was asked for last is so.
     pub(crate) async fn told(&mut self) -> anyhow::Result<Told> {
-        let line = timeout(LIMIT, self.lines.next_line())
-            .await
-            .with_context(|| format!("a part of the bench says nothing for {LIMIT:?}"))??;
-        let line = line.context("a part of the bench ended")?;
+        let line = self.line().await?;
         serde_json::from_str(&line).with_context(|| format!("a part of the bench said {line:?}"))
     }
 
+    /// Asks, and returns when it is so.
     pub(crate) async fn ask(&mut self, ask: &Ask) -> anyhow::Result<Told> {
         self.expect(ask).await?;
         self.told().await
@@ -70,5 +71,11 @@ impl Child {
             bail!("a part of the bench ended with {status}");
         }
         Ok(())
+    }
+
+    async fn line(&mut self) -> anyhow::Result<String> {
+        let line = timeout(LIMIT, self.lines.next_line()).await;
+        let line = line.with_context(|| format!("a part of the bench says nothing for {LIMIT:?}"))??;
+        line.context("a part of the bench ended")
     }
 }

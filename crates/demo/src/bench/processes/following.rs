@@ -1,194 +1,171 @@
-//! A process that follows one service and tells of it: started by the benches, so that what it uses can be told apart.
+//! A process that follows services, over one session or many.
 
-use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
-use anyhow::{Context as _, bail};
-use proto::{Root, ServiceName};
-use registry::{Discovery, Instances, Native, Registry};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use anyhow::bail;
+use proto::ServiceName;
+use registry::{Discovery, Instances, Source, View};
 use tokio::sync::watch;
-use zk_session::{Keeper, ZooKeeper};
 
-use crate::bench::processes::look::{Fingerprint, Look, Memory, now_ns, used, used_by_thread};
-use crate::bench::processes::raw_follower::RawFollower;
-use crate::bench::stage::{ROOT, SESSION, raw};
-use crate::output::print;
+use super::clock::{Work, now_ns};
+use super::fingerprint::Fingerprint;
+use super::kept::Kept;
+use super::memory::Memory;
+use super::part::{Part, begun};
+use super::seen::{Seen, settled};
+use super::words::{Ask, Consumer, Told};
 
-/// One line for each line on stdin, and one for the first list; the end of stdin is its end.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Where ZooKeeper is.
-    #[arg(long)]
-    zk: String,
-    /// What to follow, below the root of the benches.
-    #[arg(long)]
-    service: String,
-    /// By the bare client.
-    #[arg(long)]
-    raw: bool,
+pub(super) struct Following {
+    sessions: Kept,
+    discoveries: Vec<Discovery>,
+    consumer: Arc<Consuming>,
+    /// Lets a consumer go on that blocks its thread.
+    release: Option<mpsc::Sender<()>>,
+    work: Work,
 }
 
-/// What is followed.
-pub(crate) trait Followed {
-    /// Waits until the list changed.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is missed when this is dropped before it is ready.
-    async fn changed(&mut self) -> anyhow::Result<()>;
-
-    fn size(&self) -> usize;
-
-    fn fingerprint(&self) -> anyhow::Result<Fingerprint>;
+/// What a consumer does with lists.
+struct Consuming {
+    seen: watch::Sender<Seen>,
+    /// What the next list makes its consumer wait for.
+    blocked_by: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
-pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    // As the benches themselves: not by `block_on`.
-    tokio::spawn(follow(args)).await.context("the follower ended early")?
-}
-
-async fn follow(args: Args) -> anyhow::Result<ExitCode> {
-    let (root, service) = (Root::parse(ROOT)?, ServiceName::parse(&args.service)?);
-    if args.raw {
-        let follower = RawFollower::start(raw(&args.zk).await?, &root.instances_dir(&service)).await?;
-        tell(follower).await?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let keeper = Keeper::start(ZooKeeper::builder(&args.zk).session_timeout(SESSION).build()?);
-    let discovery = Registry::new(keeper.sessions(), Native { root }).follow(&service);
-    discovery.ready().await?;
-    let mut lists = discovery.instances();
-    lists.mark_unchanged();
-    tell(Ours { lists, _discovery: discovery }).await?;
-    keeper.close().await;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A list as the registry publishes it.
-struct Ours {
-    lists: watch::Receiver<Option<Instances>>,
-    _discovery: Discovery,
-}
-
-impl Followed for Ours {
-    async fn changed(&mut self) -> anyhow::Result<()> {
-        self.lists.changed().await.context("the list ended")
-    }
-
-    fn size(&self) -> usize {
-        self.lists.borrow().as_ref().map_or(0, zk_session::List::len)
-    }
-
-    fn fingerprint(&self) -> anyhow::Result<Fingerprint> {
-        let list = self.lists.borrow().clone();
-        let mut fingerprint = Fingerprint::default();
-        for instance in list.iter().flat_map(|list| list.iter()) {
-            fingerprint.add(instance.id.as_str(), &instance.data);
+impl Following {
+    pub(super) async fn begin(
+        connect: &str,
+        services: &[String],
+        sessions: u32,
+        consumer: Consumer,
+    ) -> anyhow::Result<Self> {
+        let services = services.iter().map(|service| ServiceName::parse(service));
+        let services = services.collect::<Result<Vec<_>, _>>()?;
+        let sessions = Kept::open(connect, sessions).await?;
+        let mut discoveries = Vec::new();
+        for ours in sessions.all() {
+            discoveries.extend(services.iter().map(|service| ours.registry.follow(service)));
         }
-        Ok(fingerprint)
-    }
-}
-
-/// Answers each line on stdin: `look`, or `mark` that also forgets what was before.
-async fn tell(mut followed: impl Followed) -> anyhow::Result<()> {
-    let mut seen = Seen::new(followed.size());
-    print(serde_json::to_string(&seen.look(&followed)?)?)?;
-    let mut questions = BufReader::new(tokio::io::stdin()).lines();
-    loop {
-        tokio::select! {
-            // In this order: what is new is in the answer.
-            biased;
-            changed = followed.changed() => {
-                changed?;
-                seen.list(followed.size());
+        let consuming =
+            Arc::new(Consuming { seen: watch::Sender::new(Seen::default()), blocked_by: Mutex::default() });
+        if consumer != Consumer::Away {
+            for discovery in &discoveries {
+                tokio::spawn(consuming.clone().consume(discovery.instances()));
             }
-            question = questions.next_line() => match question?.as_deref() {
-                Some("look") => print(serde_json::to_string(&seen.look(&followed)?)?)?,
-                Some("mark") => {
-                    print(serde_json::to_string(&seen.look(&followed)?)?)?;
-                    seen.mark(followed.size());
-                }
-                Some(other) => bail!("not a question: {other}"),
-                None => return Ok(()),
-            },
         }
-    }
-}
-
-/// What was seen of the lists.
-struct Seen {
-    changed_ns: u64,
-    lowest: usize,
-    lists: u64,
-    looking: std::time::Duration,
-}
-
-impl Seen {
-    fn new(size: usize) -> Self {
-        Self { changed_ns: now_ns(), lowest: size, lists: 0, looking: std::time::Duration::ZERO }
+        Ok(Self { sessions, discoveries, consumer: consuming, release: None, work: Work::default() })
     }
 
-    fn list(&mut self, size: usize) {
-        self.changed_ns = now_ns();
-        self.lowest = self.lowest.min(size);
-        self.lists += 1;
+    fn block(&mut self) {
+        let (release, blocked_by) = mpsc::channel();
+        *lock(&self.consumer.blocked_by) = Some(blocked_by);
+        self.release = Some(release);
     }
 
-    fn mark(&mut self, size: usize) {
-        (self.lowest, self.lists) = (size, 0);
+    fn mark(&self) {
+        let sizes = self.discoveries.iter().map(|discovery| size(&discovery.instances().borrow()));
+        let lowest = sizes.min().unwrap_or_default();
+        self.consumer.seen.send_modify(|seen| seen.mark(lowest));
     }
 
-    fn look(&mut self, followed: &impl Followed) -> anyhow::Result<Look> {
-        // All of it in one poll, so by one thread.
-        let begun = used_by_thread();
-        let cpu = used().saturating_sub(self.looking);
-        let fingerprint = followed.fingerprint()?;
-        let look = Look {
-            size: followed.size(),
-            fingerprint: fingerprint.0,
-            changed_ns: self.changed_ns,
-            lowest: self.lowest,
-            lists: self.lists,
-            cpu_us: cpu.as_micros().try_into()?,
-            memory: Memory::own()?,
+    /// Waits until the only list is this one and stays it.
+    async fn settles(&mut self, wanted: Fingerprint) -> anyhow::Result<()> {
+        let [discovery] = &self.discoveries[..] else {
+            bail!("one list settles, and not {}", self.discoveries.len());
         };
-        self.looking += used_by_thread().saturating_sub(begun);
-        Ok(look)
+        let (lists, work) = (discovery.instances(), &mut self.work);
+        let look = || {
+            let list = lists.borrow().clone();
+            Ok(work.apart(|| list.as_ref().map(Fingerprint::of_list).unwrap_or_default()))
+        };
+        settled(self.consumer.seen.subscribe(), wanted, look).await
+    }
+
+    async fn equals(&mut self, last: &str, wanted: Fingerprint) -> anyhow::Result<()> {
+        for mut list in self.discoveries.iter().map(Discovery::instances) {
+            let work = &mut self.work;
+            let mut equal =
+                |list: &Instances| shows(list, last) && work.apart(|| Fingerprint::of_list(list) == wanted);
+            list.wait_for(|list| list.as_ref().is_some_and(&mut equal)).await?;
+        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Fixed(usize);
-
-    impl Followed for Fixed {
-        async fn changed(&mut self) -> anyhow::Result<()> {
-            std::future::pending().await
+impl Part for Following {
+    async fn answer(&mut self, ask: Ask) -> anyhow::Result<Told> {
+        self.release = None;
+        let mut views: Vec<_> = self.discoveries.iter().map(Discovery::view).collect();
+        let links = self.sessions.links().await?;
+        views.iter_mut().for_each(watch::Receiver::mark_unchanged);
+        match ask {
+            Ask::Block => self.block(),
+            Ask::Mark => self.mark(),
+            _ => {}
         }
-
-        fn size(&self) -> usize {
-            self.0
+        begun()?;
+        match ask {
+            Ask::Whole { len } => {
+                let whole = |view: &View| view.entries.len() == len && view.source == Source::Live;
+                for view in &mut views {
+                    view.wait_for(|view| view.as_ref().is_some_and(whole)).await?;
+                }
+            }
+            Ask::Shows { id, there } => {
+                for mut list in self.discoveries.iter().map(Discovery::instances) {
+                    list.wait_for(|list| list.as_ref().is_some_and(|list| shows(list, &id) == there)).await?;
+                }
+            }
+            Ask::Equals { last, fingerprint } => self.equals(&last, fingerprint).await?,
+            Ask::Settles { fingerprint } => self.settles(fingerprint).await?,
+            Ask::Return => {
+                self.sessions.reconnected(&links).await?;
+                for view in &mut views {
+                    // Nothing else happens: a view that changed and is the truth was marked stale in between.
+                    view.changed().await?;
+                    view.wait_for(|view| view.as_ref().is_some_and(|view| view.source == Source::Live))
+                        .await?;
+                }
+            }
+            Ask::Block | Ask::Mark | Ask::State => {}
         }
-
-        fn fingerprint(&self) -> anyhow::Result<Fingerprint> {
-            Ok(Fingerprint(7))
-        }
+        Ok(Told {
+            at: now_ns(),
+            memory: Memory::own()?,
+            cpu_us: self.work.micros()?,
+            lost: self.sessions.lost(),
+            connections: self.sessions.connections(),
+            seen: *self.consumer.seen.borrow(),
+        })
     }
 
-    #[test]
-    fn a_look_tells_of_the_lists_since_the_mark() {
-        let mut seen = Seen::new(10);
-        for size in [7, 3, 9] {
-            seen.list(size);
-        }
-        let look = seen.look(&Fixed(9)).unwrap();
-        assert_eq!((look.size, look.fingerprint, look.lowest, look.lists), (9, 7, 3, 3));
-        seen.mark(9);
-        seen.list(8);
-        let look = seen.look(&Fixed(8)).unwrap();
-        assert_eq!((look.lowest, look.lists), (8, 1));
-        assert!(look.changed_ns <= now_ns());
+    async fn end(self) {
+        drop(self.discoveries);
+        self.sessions.close().await;
     }
+}
+
+impl Consuming {
+    async fn consume(self: Arc<Self>, mut lists: watch::Receiver<Option<Instances>>) {
+        while lists.changed().await.is_ok() {
+            let size = size(&lists.borrow_and_update());
+            self.seen.send_modify(|seen| seen.list(size));
+            let blocked_by = lock(&self.blocked_by).take();
+            if let Some(blocked_by) = blocked_by {
+                // As a program does that forgets that it is in a task: the thread is gone until this returns.
+                let _ = blocked_by.recv();
+            }
+        }
+    }
+}
+
+fn size(list: &Option<Instances>) -> usize {
+    list.as_ref().map_or(0, registry::List::len)
+}
+
+fn shows(list: &Instances, id: &str) -> bool {
+    list.binary_search_by(|instance| instance.id.as_str().cmp(id)).is_ok()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,7 @@
 //! Changes as fast as they can be written: when does a follower have what is left, and what does it take for that?
 
 use crate::bench::outside::changes::{Changes, Way};
-use crate::bench::processes::child::Child;
-use crate::bench::processes::look::now_ns;
-use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::scenarios::scale::{megabytes, millis};
 use crate::bench::stage::Stage;
@@ -99,7 +97,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     })?;
     let before = follower.ask(&Ask::Whole { len: usize::try_from(among)? }).await?;
 
-    let equals = Ask::Equals { last: changes.last.clone(), digest: changes.digest };
+    let equals = Ask::Equals { last: changes.last.clone(), fingerprint: changes.fingerprint };
     let (told, requests) = stage
         .counted(async {
             follower.expect(&equals).await?;
@@ -118,9 +116,9 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
         let others = requests.saturating_sub(changes.requests(figures.way) as u64);
         figures.requests.push(others as f64 * 1_000.0 / changes.count() as f64);
     }
-    figures.lists.push((told.lists - before.lists) as f64);
-    figures.before.push(megabytes(before.memory.now));
-    figures.peak.push(megabytes(told.memory.peak));
+    figures.lists.push((told.seen.lists - before.seen.lists) as f64);
+    figures.before.push(megabytes(before.memory.resident_kb));
+    figures.peak.push(megabytes(told.memory.peak_kb));
     follower.stop().await?;
     drop(changes);
     stage.until_children(&directory, 0).await

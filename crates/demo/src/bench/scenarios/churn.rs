@@ -4,8 +4,7 @@ use proto::NodeData;
 use zk_local::Proxy;
 
 use crate::bench::outside::writer::{Node, fill, lowest, replace};
-use crate::bench::processes::follower::{Follower, Way};
-use crate::bench::processes::look::{Fingerprint, now_ns};
+use crate::bench::processes::{Ask, Child, Fingerprint, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::{Stage, instances};
 
@@ -152,9 +151,9 @@ async fn one_round(
 ) -> anyhow::Result<()> {
     let name = |what| format!("churn-{round}-{ids:?}-{what}");
     let ours =
-        Restart::new(stage, ids, count, &name("ours")).await?.run(stage.connect(), Way::Registry).await?;
+        Restart::new(stage, ids, count, &name("ours")).await?.run(stage.connect(), Who::Registry).await?;
     let raw =
-        Restart::new(stage, ids, count, &name("raw")).await?.run(stage.connect(), Way::BareClient).await?;
+        Restart::new(stage, ids, count, &name("raw")).await?.run(stage.connect(), Who::BareClient).await?;
     let mut bytes = None;
     if let Some(server) = stage.own_server() {
         let proxy = Proxy::start(server.address()).await?;
@@ -218,9 +217,9 @@ impl<'a> Restart<'a> {
         Ok(Self { stage, service, writer, before, after, truth })
     }
 
-    async fn run(&self, connect: &str, way: Way) -> anyhow::Result<Outcome> {
-        let (mut follower, _) = Follower::start(connect, &self.service, way).await?;
-        let start = follower.mark().await?;
+    async fn run(&self, connect: &str, who: Who) -> anyhow::Result<Outcome> {
+        let mut follower = self.followed(connect, who).await?;
+        let start = follower.ask(&Ask::Mark).await?;
         let directory = self.stage.directory(&self.service);
         let watching = self.stage.raw().await?;
         let work = async {
@@ -230,22 +229,29 @@ impl<'a> Restart<'a> {
                 Ok(now_ns())
             };
             let (written, own_lowest) = lowest(&watching, &directory, self.before.len(), write).await?;
-            let end = follower.settled(self.truth).await?;
+            let end = follower.ask(&Ask::Settles { fingerprint: self.truth }).await?;
             Ok((began, written, own_lowest, end))
         };
         let ((began, written, own_lowest, end), requests) = self.stage.counted(work).await?;
-        follower.end().await?;
+        follower.stop().await?;
         // The writer's own, and that the watcher was set.
         let others = 2 * self.before.len() as u64 + 1;
         Ok(Outcome {
             writing_ms: millis(began, written),
-            took_ms: millis(began, end.changed_ns),
+            took_ms: millis(began, end.seen.changed_ns),
             cpu_ms: (end.cpu_us - start.cpu_us) as f64 / 1e3,
             requests: requests.map(|all| all.saturating_sub(others) as f64),
-            lists: end.lists as f64,
-            lowest: end.lowest as f64,
+            lists: end.seen.lists as f64,
+            lowest: end.seen.lowest as f64,
             own_lowest: own_lowest as f64,
         })
+    }
+
+    /// A process that follows, and has all that is there before.
+    async fn followed(&self, connect: &str, who: Who) -> anyhow::Result<Child> {
+        let mut follower = Child::start(&who.follows(connect, &self.service))?;
+        follower.ask(&Ask::Whole { len: self.before.len() }).await?;
+        Ok(follower)
     }
 
     /// The bytes that our follower receives and sends.
@@ -254,12 +260,12 @@ impl<'a> Restart<'a> {
         connect: &str,
         traffic: impl Fn() -> zk_local::Traffic,
     ) -> anyhow::Result<(u64, u64)> {
-        let (mut follower, _) = Follower::start(connect, &self.service, Way::Registry).await?;
+        let mut follower = self.followed(connect, Who::Registry).await?;
         let before = traffic();
         replace(&self.writer, &self.before, &self.after).await?;
-        follower.settled(self.truth).await?;
+        follower.ask(&Ask::Settles { fingerprint: self.truth }).await?;
         let after = traffic();
-        follower.end().await?;
+        follower.stop().await?;
         Ok((after.bytes_to_client - before.bytes_to_client, after.bytes_to_server - before.bytes_to_server))
     }
 }

@@ -8,8 +8,7 @@ use zookeeper_client::{AddWatchMode, EventType, PersistentWatcher};
 
 use crate::bench::outside::expiring::expire;
 use crate::bench::outside::writer::fill;
-use crate::bench::processes::follower::{Follower, Way};
-use crate::bench::processes::look::{Fingerprint, now_ns};
+use crate::bench::processes::{Ask, Child, Fingerprint, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::{Ours, Stage, instances};
 
@@ -88,9 +87,10 @@ async fn one_round(stage: &Stage, count: u32, round: u32, figures: &mut Figures)
     for registration in &registrations {
         registration.registered().await?;
     }
-    let (mut follower, _) = Follower::start(stage.connect(), &service, Way::Registry).await?;
-    follower.settled(truth).await?;
-    follower.mark().await?;
+    let mut follower = Child::start(&Who::Registry.follows(stage.connect(), &service))?;
+    let whole = Ask::Settles { fingerprint: truth };
+    follower.ask(&whole).await?;
+    follower.ask(&Ask::Mark).await?;
     let session = ours.session().await?;
     let watching = stage.raw().await?;
     let mut watcher = watching.watch(&directory, AddWatchMode::PersistentRecursive).await?;
@@ -100,7 +100,7 @@ async fn one_round(stage: &Stage, count: u32, round: u32, figures: &mut Figures)
         let told = told(&mut watcher, registrations.len());
         let again = registered_again(&ours, &registrations, session);
         let ((), (gone, server), registered) = tokio::try_join!(expire(server, session), told, again)?;
-        let seen = follower.settled(truth).await?;
+        let seen = follower.ask(&whole).await?.seen;
         Ok((gone, server, registered, seen))
     };
     let (ends, requests) =
@@ -116,7 +116,7 @@ async fn one_round(stage: &Stage, count: u32, round: u32, figures: &mut Figures)
         requests.into_iter().for_each(|requests| figures.requests.push(requests as f64));
         figures.raw.push(raw);
     }
-    follower.end().await?;
+    follower.stop().await?;
     ours.close().await;
     drop(registrations);
     Ok(())

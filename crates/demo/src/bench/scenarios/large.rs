@@ -5,12 +5,10 @@ use proto::ServiceName;
 use zk_local::Proxy;
 use zookeeper_client::Client;
 
-use crate::bench::processes::child::Child;
-use crate::bench::processes::look::now_ns;
-use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report, median};
-use crate::bench::scenarios::scale::{instance, megabytes, millis, note, server_memory};
-use crate::bench::stage::{Stage, ephemeral};
+use crate::bench::scenarios::scale::{megabytes, millis, note, server_memory};
+use crate::bench::stage::{Stage, ephemeral, long_named};
 
 /// Sessions that announce, as many processes would.
 const SESSIONS: u32 = 10;
@@ -170,7 +168,7 @@ async fn one_round(
             let mut announcer = Child::start(&announce)?;
             let told = announcer.ask(&Ask::Whole { len: 0 }).await?;
             figures.registered.push(millis(begin, &told));
-            figures.announcer.push(megabytes(told.memory.now));
+            figures.announcer.push(megabytes(told.memory.resident_kb));
             Ok(announcer)
         })
         .await?;
@@ -183,7 +181,7 @@ async fn one_round(
             let mut follower = Child::start(&follow(through(&follower_way)))?;
             let told = follower.ask(&Ask::Whole { len }).await?;
             figures.first.push(millis(begin, &told));
-            figures.follower.push(megabytes(told.memory.now));
+            figures.follower.push(megabytes(told.memory.resident_kb));
             Ok(follower)
         })
         .await?;
@@ -222,7 +220,7 @@ async fn one_round(
         note(&mut figures.announcers_requests, requests);
     }
     let told = follower.ask(&Ask::Whole { len }).await?;
-    figures.follower_peak.push(megabytes(told.memory.peak));
+    figures.follower_peak.push(megabytes(told.memory.peak_kb));
     figures.touched.push(f64::from(touched(stage, &directory).await? - before));
     figures.lost.push(lost as f64);
     if let Some(memory) = server_memory(stage).await? {
@@ -248,7 +246,7 @@ async fn changes(
 ) -> anyhow::Result<()> {
     let writer = stage.raw().await?;
     let data: Vec<_> =
-        (0..CHANGES).map(|number| instance(9_000_000 + number, 1)).collect::<Result<_, _>>()?;
+        (0..CHANGES).map(|number| long_named(9_000_000 + number, 1)).collect::<Result<_, _>>()?;
     let ids: Vec<_> =
         data.iter().map(|data| Ok(data.default_id()?.to_string())).collect::<anyhow::Result<_>>()?;
     let nodes = stage.nodes(service, &data)?;

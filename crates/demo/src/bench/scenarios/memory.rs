@@ -1,8 +1,7 @@
 //! How much memory does a process need that follows a large service?
 
 use crate::bench::outside::writer::{fill, replace};
-use crate::bench::processes::follower::{Follower, Way};
-use crate::bench::processes::look::{Fingerprint, Memory};
+use crate::bench::processes::{Ask, Child, Fingerprint, Memory, Who};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::{Stage, instances};
 
@@ -48,11 +47,11 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let mut empty = Figure::new("`follow`: resident with nothing to follow", "MiB");
     for round in 0..=rounds {
         stage.progress().round(round);
-        for (way, figures) in [(Way::Registry, &mut ours), (Way::BareClient, &mut raw)] {
-            let (nothing, first, churned) = once(stage, way, count, round).await?;
+        for (who, figures) in [(Who::Registry, &mut ours), (Who::BareClient, &mut raw)] {
+            let (nothing, first, churned) = once(stage, who, count, round).await?;
             if round > 0 {
                 figures.push(nothing, first, churned, count);
-                if way == Way::Registry {
+                if who == Who::Registry {
                     empty.push(nothing.resident_kb as f64 / MIB);
                 }
             }
@@ -83,24 +82,24 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
 }
 
 /// With nothing to follow, after the first list, and after all were replaced.
-async fn once(stage: &Stage, way: Way, count: u32, round: u32) -> anyhow::Result<(Memory, Memory, Memory)> {
-    let nothing = stage.service(&format!("memory-{round}-{way:?}-nothing")).await?;
-    let (follower, look) = Follower::start(stage.connect(), &nothing, way).await?;
-    let nothing = look.memory;
-    follower.end().await?;
+async fn once(stage: &Stage, who: Who, count: u32, round: u32) -> anyhow::Result<(Memory, Memory, Memory)> {
+    let nothing = stage.service(&format!("memory-{round}-{who:?}-nothing")).await?;
+    let mut follower = Child::start(&who.follows(stage.connect(), &nothing))?;
+    let nothing = follower.ask(&Ask::Whole { len: 0 }).await?.memory;
+    follower.stop().await?;
 
-    let service = stage.service(&format!("memory-{round}-{way:?}")).await?;
+    let service = stage.service(&format!("memory-{round}-{who:?}")).await?;
     let mut before = instances(2 * count)?;
     let after = before.split_off(count.try_into()?);
     let truths = (Fingerprint::of(&before)?, Fingerprint::of(&after)?);
     let (before, after) = (stage.nodes(&service, &before)?, stage.nodes(&service, &after)?);
     let writer = stage.raw().await?;
     fill(&writer, &before).await?;
-    let (mut follower, _) = Follower::start(stage.connect(), &service, way).await?;
-    let first = follower.settled(truths.0).await?.memory;
+    let mut follower = Child::start(&who.follows(stage.connect(), &service))?;
+    let first = follower.ask(&Ask::Settles { fingerprint: truths.0 }).await?.memory;
     replace(&writer, &before, &after).await?;
-    let churned = follower.settled(truths.1).await?.memory;
-    follower.end().await?;
+    let churned = follower.ask(&Ask::Settles { fingerprint: truths.1 }).await?.memory;
+    follower.stop().await?;
     Ok((nothing, first, churned))
 }
 

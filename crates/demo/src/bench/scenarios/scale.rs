@@ -1,23 +1,8 @@
 //! What the scenarios of many instances, services, watchers and changes have in common.
 
-use proto::{Address, NodeData};
-
-use crate::bench::processes::memory;
-use crate::bench::processes::part::Told;
+use crate::bench::processes::{Memory, Told};
 use crate::bench::report::Figure;
 use crate::bench::stage::Stage;
-
-/// An instance with a name as long as those that orchestrators give: of 100,000, the names alone are 5 MB.
-pub(crate) fn instance(number: u32, weight: u32) -> anyhow::Result<NodeData> {
-    let host = format!("instance-{number:07}.pool-b.zone-1.region-2.example.net");
-    let mut data = NodeData::at(Address::new(&host, 8897)?)
-        .with_weight(weight)
-        .with_metadata("version", "2.14.0")
-        .with_metadata("zone", "b");
-    // Any time will do; but given, so that the same instance is the same bytes.
-    data.registered_at = 1_700_000_000_000 + u64::from(number);
-    Ok(data)
-}
 
 /// Milliseconds from a moment here to one that a child told. What was there before is no time at all.
 pub(crate) fn millis(from: u64, told: &Told) -> f64 {
@@ -38,5 +23,5 @@ pub(crate) fn note(figure: &mut Figure, requests: Option<u64>) {
 /// What the server holds: bytes of its heap, and of the data as it reckons them.
 pub(crate) async fn server_memory(stage: &Stage) -> anyhow::Result<Option<f64>> {
     let Some(pid) = stage.own_server().and_then(zk_local::Server::pid) else { return Ok(None) };
-    Ok(Some(megabytes(memory::of(pid)?.now)))
+    Ok(Some(megabytes(Memory::of(pid)?.resident_kb)))
 }

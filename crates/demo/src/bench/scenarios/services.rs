@@ -7,12 +7,10 @@ use proto::ServiceName;
 use zk_local::Proxy;
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::bench::processes::child::Child;
-use crate::bench::processes::look::now_ns;
-use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::scenarios::scale::{instance, megabytes, millis, note, server_memory};
-use crate::bench::stage::{Stage, ephemeral};
+use crate::bench::scenarios::scale::{megabytes, millis, note, server_memory};
+use crate::bench::stage::{Stage, ephemeral, long_named};
 
 /// Instances of each service.
 const EACH: u32 = 100;
@@ -117,7 +115,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
 /// Makes all of it.
 async fn fill(stage: &Stage, filler: &Client, services: &[ServiceName]) -> anyhow::Result<()> {
     let parents = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    let data: Vec<_> = (0..EACH).map(|number| instance(number, 1)).collect::<Result<_, _>>()?;
+    let data: Vec<_> = (0..EACH).map(|number| long_named(number, 1)).collect::<Result<_, _>>()?;
     let options = ephemeral();
     for service in services {
         filler.mkdir(&stage.directory(service), &parents).await?;
@@ -149,14 +147,14 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
             let mut follower = Child::start(&role)?;
             let told = follower.ask(&Ask::Whole { len }).await?;
             figures.first.push(millis(begin, &told));
-            figures.follower.push(megabytes(told.memory.now));
+            figures.follower.push(megabytes(told.memory.resident_kb));
             Ok(follower)
         })
         .await?;
     note(&mut figures.requests, requests);
 
     let writer = stage.raw().await?;
-    let data = [instance(EACH, 1)?];
+    let data = [long_named(EACH, 1)?];
     let id = data[0].default_id()?.to_string();
     let nodes: Vec<_> =
         services.iter().map(|service| stage.nodes(service, &data)).collect::<Result<_, _>>()?;
@@ -190,7 +188,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
         note(&mut figures.back_requests, requests);
     }
     let told = follower.ask(&Ask::Whole { len }).await.context("after the reconnect")?;
-    figures.peak.push(megabytes(told.memory.peak));
+    figures.peak.push(megabytes(told.memory.peak_kb));
     if let Some(memory) = server_memory(stage).await? {
         figures.server.push(memory);
     }

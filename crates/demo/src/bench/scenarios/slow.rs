@@ -6,9 +6,7 @@ use std::time::Duration;
 use zk_local::Proxy;
 
 use crate::bench::outside::changes::{Changes, Way};
-use crate::bench::processes::child::Child;
-use crate::bench::processes::look::now_ns;
-use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::scenarios::burst::PER_INSTANCE;
 use crate::bench::scenarios::scale::{megabytes, millis};
@@ -165,8 +163,9 @@ async fn one_round(
         .counted(async {
             changes.write(Way::Together).await?;
             let acknowledged = now_ns();
-            let told =
-                follower.ask(&Ask::Equals { last: changes.last.clone(), digest: changes.digest }).await?;
+            let told = follower
+                .ask(&Ask::Equals { last: changes.last.clone(), fingerprint: changes.fingerprint })
+                .await?;
             if times == 1 {
                 figures.caught_up.push(millis(acknowledged, &told));
             }
@@ -175,7 +174,7 @@ async fn one_round(
         .await?;
     stage.must_have(&directory, changes.left).await?;
     let peak = if times == 1 { &mut figures.peak } else { &mut figures.peak_of_thrice };
-    peak.push(megabytes(told.memory.peak));
+    peak.push(megabytes(told.memory.peak_kb));
     if times == 1 {
         if let Some(requests) = requests {
             let others = requests.saturating_sub(changes.requests(Way::Together) as u64);

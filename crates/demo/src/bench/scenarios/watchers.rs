@@ -1,11 +1,9 @@
 //! Many sessions that follow the same service: every change is told to each of them.
 
-use crate::bench::processes::child::Child;
-use crate::bench::processes::look::now_ns;
-use crate::bench::processes::part::{Ask, Consumer, Role};
+use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report, median};
-use crate::bench::scenarios::scale::{instance, megabytes, millis, note, server_memory};
-use crate::bench::stage::{Stage, ephemeral, instances};
+use crate::bench::scenarios::scale::{megabytes, millis, note, server_memory};
+use crate::bench::stage::{Stage, ephemeral, instances, long_named};
 
 /// Instances of the service.
 const INSTANCES: u32 = 100;
@@ -113,7 +111,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
         .await?;
     note(&mut figures.open_requests, requests);
 
-    let data: Vec<_> = (0..CHANGES).map(|number| instance(number, 1)).collect::<Result<_, _>>()?;
+    let data: Vec<_> = (0..CHANGES).map(|number| long_named(number, 1)).collect::<Result<_, _>>()?;
     let ids: Vec<_> =
         data.iter().map(|data| Ok(data.default_id()?.to_string())).collect::<anyhow::Result<_>>()?;
     let nodes = stage.nodes(&service, &data)?;
@@ -145,7 +143,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
         }
     }
     let told = followers.ask(&Ask::State).await?;
-    figures.memory.push(megabytes(told.memory.now));
+    figures.memory.push(megabytes(told.memory.resident_kb));
 
     if let Some(server) = stage.own_server() {
         followers.expect(&Ask::Return).await?;
