@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use proto::{Address, NodeData, Root, ServiceName};
 use registry::{Native, Registry};
 use tokio::time::{sleep, timeout};
-use zk_local::Server;
+use zk_local::{Proxy, Server};
 use zk_session::{Keeper, Link, SessionId, State, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error};
 
@@ -74,6 +74,19 @@ impl Stage {
     /// Where the server is, if it is ours: only then it can be asked what it counted, and be put behind a proxy.
     pub(crate) fn own_server(&self) -> Option<&Server> {
         self.server.as_ref()
+    }
+
+    /// A way to the server that can be cut and slowed down, where the server is ours.
+    pub(crate) async fn way(&self) -> anyhow::Result<Option<Proxy>> {
+        match &self.server {
+            Some(server) => Ok(Some(Proxy::start(server.address()).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Where clients reach the server by that way, or without it.
+    pub(crate) fn through(&self, way: Option<&Proxy>) -> String {
+        way.map_or_else(|| self.connect.clone(), Proxy::connect_string)
     }
 
     /// Where clients reach the server.

@@ -91,6 +91,16 @@ impl Figure {
         self.values.push(value);
     }
 
+    /// The same where there is a value.
+    pub(crate) fn push_known(&mut self, value: Option<f64>) {
+        self.values.extend(value);
+    }
+
+    /// This one, judged by itself; nothing where it was not measured.
+    pub(crate) fn judged(&self, what: &str, limit: Limit) -> Option<Ratio> {
+        (!self.values.is_empty()).then(|| Ratio::new(what, self.values.clone(), limit))
+    }
+
     /// This one divided by another, round by round.
     pub(crate) fn per(&self, other: &Self) -> Vec<f64> {
         self.values.iter().zip(&other.values).map(|(this, other)| this / other).collect()

@@ -1,9 +1,9 @@
 //! Changes as fast as they can be written: when does a follower have what is left, and what does it take for that?
 
+use super::steps::{megabytes, millis};
 use crate::bench::outside::changes::{Changes, Way};
-use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
+use crate::bench::processes::{Ask, Child, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::scenarios::scale::{megabytes, millis};
 use crate::bench::stage::Stage;
 
 /// There are so many changes for each instance.
@@ -89,12 +89,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     let among = count / PER_INSTANCE;
     let changes = Changes::plan(stage, &service, among, count).await?;
     changes.fill().await?;
-    let mut follower = Child::start(&Role::Follow {
-        connect: stage.connect().to_owned(),
-        services: vec![service.to_string()],
-        sessions: 1,
-        consumer: Consumer::Looks,
-    })?;
+    let mut follower = Child::start(&Who::Registry.follows(stage.connect(), &service))?;
     let before = follower.ask(&Ask::Whole { len: usize::try_from(among)? }).await?;
 
     let equals = Ask::Equals { last: changes.last.clone(), fingerprint: changes.fingerprint };

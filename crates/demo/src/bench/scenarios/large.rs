@@ -2,13 +2,11 @@
 
 use anyhow::bail;
 use proto::ServiceName;
-use zk_local::Proxy;
-use zookeeper_client::Client;
 
-use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
-use crate::bench::report::{Figure, Limit, Ratio, Report, median};
-use crate::bench::scenarios::scale::{megabytes, millis, note, server_memory};
-use crate::bench::stage::{Stage, ephemeral, long_named};
+use super::steps::{Since, Single, Started, cut, megabytes, one_by_one, server_memory, start};
+use crate::bench::processes::{Ask, Role, Who};
+use crate::bench::report::{Figure, Limit, Report};
+use crate::bench::stage::{Stage, long_named};
 
 /// Sessions that announce, as many processes would.
 const SESSIONS: u32 = 10;
@@ -102,25 +100,16 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         one_round(stage, figures, &service, each).await?;
         stage.until_children(&stage.directory(&service), 0).await?;
     }
-    let limit = |what: &str, figure: &Figure, limit| Ratio {
-        what: what.to_owned(),
-        values: figure.values.clone(),
-        limit,
-    };
     // The pings of all other sessions are in it.
     let requests = f64::from(count / 100 + 50);
-    let mut ratios = vec![
-        limit("memory of the follower in MB", &figures.follower, Limit::AtMost(100.0)),
-        limit("nodes made or deleted by cuts", &figures.touched, Limit::AtMost(0.0)),
-        limit("sessions lost by cuts", &figures.lost, Limit::AtMost(0.0)),
+    let ratios = [
+        figures.follower.judged("memory of the follower in MB", Limit::AtMost(100.0)),
+        figures.touched.judged("nodes made or deleted by cuts", Limit::AtMost(0.0)),
+        figures.lost.judged("sessions lost by cuts", Limit::AtMost(0.0)),
+        figures
+            .first_requests
+            .judged("requests of the first list, pings of all sessions included", Limit::AtMost(requests)),
     ];
-    if !figures.first_requests.values.is_empty() {
-        ratios.push(limit(
-            "requests of the first list, pings of all sessions included",
-            &figures.first_requests,
-            Limit::AtMost(requests),
-        ));
-    }
     Ok(Report {
         name: "large",
         title: "All instances in one service".to_owned(),
@@ -133,7 +122,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         server: stage.server().await?,
         rounds,
         figures: figures.all(),
-        ratios,
+        ratios: ratios.into_iter().flatten().collect(),
     })
 }
 
@@ -145,145 +134,52 @@ async fn one_round(
 ) -> anyhow::Result<()> {
     let len = usize::try_from(SESSIONS * each)?;
     let directory = stage.directory(service);
-    let announcers_way = way(stage).await?;
-    let follower_way = way(stage).await?;
-    let through =
-        |way: &Option<Proxy>| way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string);
+    let (announcers_way, follower_way) = (stage.way().await?, stage.way().await?);
     let announce = Role::Announce {
-        connect: through(&announcers_way),
+        connect: stage.through(announcers_way.as_ref()),
         service: service.to_string(),
         sessions: SESSIONS,
         each,
     };
-    let follow = |connect: String| Role::Follow {
-        connect,
-        services: vec![service.to_string()],
-        sessions: 1,
-        consumer: Consumer::Looks,
-    };
-
-    let (mut announcer, requests) = stage
-        .counted(async {
-            let begin = now_ns();
-            let mut announcer = Child::start(&announce)?;
-            let told = announcer.ask(&Ask::Whole { len: 0 }).await?;
-            figures.registered.push(millis(begin, &told));
-            figures.announcer.push(megabytes(told.memory.resident_kb));
-            Ok(announcer)
-        })
-        .await?;
-    note(&mut figures.register_requests, requests);
+    let Started { child: mut announcer, told, took_ms, requests } = start(stage, &announce, 0).await?;
+    figures.registered.push(took_ms);
+    figures.announcer.push(megabytes(told.memory.resident_kb));
+    figures.register_requests.push_known(requests);
     stage.must_have(&directory, len).await?;
 
-    let (mut follower, requests) = stage
-        .counted(async {
-            let begin = now_ns();
-            let mut follower = Child::start(&follow(through(&follower_way)))?;
-            let told = follower.ask(&Ask::Whole { len }).await?;
-            figures.first.push(millis(begin, &told));
-            figures.follower.push(megabytes(told.memory.resident_kb));
-            Ok(follower)
-        })
-        .await?;
-    note(&mut figures.first_requests, requests);
+    let follow = Who::Registry.follows(&stage.through(follower_way.as_ref()), service);
+    let Started { child: mut follower, told, took_ms, requests } = start(stage, &follow, len).await?;
+    figures.first.push(took_ms);
+    figures.follower.push(megabytes(told.memory.resident_kb));
+    figures.first_requests.push_known(requests);
 
-    changes(stage, figures, service, &mut follower).await?;
+    let data: Vec<_> =
+        (0..CHANGES).map(|number| long_named(9_000_000 + number, 1)).collect::<Result<_, _>>()?;
+    let added = Single { took: &mut figures.added, requests: &mut figures.add_requests };
+    let deleted = Single { took: &mut figures.deleted, requests: &mut figures.delete_requests };
+    one_by_one(stage, service, &data, Since::Acknowledgement, &mut follower, [added, deleted]).await?;
 
     let before = touched(stage, &directory).await?;
     let mut lost = 0;
     if let Some(way) = &follower_way {
-        let ((), requests) = stage
-            .counted(async {
-                follower.expect(&Ask::Return).await?;
-                let begin = now_ns();
-                way.cut();
-                let told = follower.told().await?;
-                figures.follower_back.push(millis(begin, &told));
-                lost += told.lost;
-                Ok(())
-            })
-            .await?;
-        note(&mut figures.back_requests, requests);
+        let back = cut(stage, way, &mut follower).await?;
+        figures.follower_back.push(back.took_ms);
+        figures.back_requests.push_known(back.requests);
+        lost += back.lost;
     }
     if let Some(way) = &announcers_way {
-        let ((), requests) = stage
-            .counted(async {
-                announcer.expect(&Ask::Return).await?;
-                let begin = now_ns();
-                way.cut();
-                let told = announcer.told().await?;
-                figures.announcers_back.push(millis(begin, &told));
-                lost += told.lost;
-                Ok(())
-            })
-            .await?;
-        note(&mut figures.announcers_requests, requests);
+        let back = cut(stage, way, &mut announcer).await?;
+        figures.announcers_back.push(back.took_ms);
+        figures.announcers_requests.push_known(back.requests);
+        lost += back.lost;
     }
     let told = follower.ask(&Ask::Whole { len }).await?;
     figures.follower_peak.push(megabytes(told.memory.peak_kb));
     figures.touched.push(f64::from(touched(stage, &directory).await? - before));
     figures.lost.push(lost as f64);
-    if let Some(memory) = server_memory(stage).await? {
-        figures.server.push(memory);
-    }
+    figures.server.push_known(server_memory(stage)?);
     follower.stop().await?;
     announcer.stop().await
-}
-
-/// A way to the server that can be cut, where the server is ours.
-async fn way(stage: &Stage) -> anyhow::Result<Option<Proxy>> {
-    Ok(match stage.own_server() {
-        Some(server) => Some(Proxy::start(server.address()).await?),
-        None => None,
-    })
-}
-
-async fn changes(
-    stage: &Stage,
-    figures: &mut Figures,
-    service: &ServiceName,
-    follower: &mut Child,
-) -> anyhow::Result<()> {
-    let writer = stage.raw().await?;
-    let data: Vec<_> =
-        (0..CHANGES).map(|number| long_named(9_000_000 + number, 1)).collect::<Result<_, _>>()?;
-    let ids: Vec<_> =
-        data.iter().map(|data| Ok(data.default_id()?.to_string())).collect::<anyhow::Result<_>>()?;
-    let nodes = stage.nodes(service, &data)?;
-    for (there, took, figure) in [
-        (true, &mut figures.added, &mut figures.add_requests),
-        (false, &mut figures.deleted, &mut figures.delete_requests),
-    ] {
-        let (all, requests) = stage
-            .counted(async {
-                let mut all = Vec::new();
-                for (id, (path, value)) in ids.iter().zip(&nodes) {
-                    follower.expect(&Ask::Shows { id: id.clone(), there }).await?;
-                    let written = write(&writer, path, value, there).await?;
-                    // A list may be there before the writer has its acknowledgement.
-                    let told = follower.told().await?;
-                    all.push((told.at as f64 - written as f64) / 1e6);
-                }
-                Ok(all)
-            })
-            .await?;
-        took.push(median(&all));
-        if let Some(requests) = requests {
-            let others = requests.saturating_sub(u64::from(CHANGES));
-            figure.push(others as f64 / f64::from(CHANGES));
-        }
-    }
-    Ok(())
-}
-
-/// Makes a node or deletes it; when that was acknowledged.
-async fn write(writer: &Client, path: &str, value: &[u8], there: bool) -> anyhow::Result<u64> {
-    if there {
-        writer.create(path, value, &ephemeral()).await?;
-    } else {
-        writer.delete(path, None).await?;
-    }
-    Ok(now_ns())
 }
 
 /// How often a child was made or deleted in a directory, as its server counts.

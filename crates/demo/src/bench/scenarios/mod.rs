@@ -30,7 +30,7 @@ pub(crate) mod memory;
 pub(crate) mod outage;
 pub(crate) mod register;
 pub(crate) mod restart;
-pub(crate) mod scale;
 pub(crate) mod services;
 pub(crate) mod slow;
+mod steps;
 pub(crate) mod watchers;

@@ -1,15 +1,13 @@
 //! Many services, followed by one process over one session.
 
 use anyhow::Context as _;
-use futures::TryFutureExt;
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::try_join_all;
 use proto::ServiceName;
-use zk_local::Proxy;
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
-use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::scenarios::scale::{megabytes, millis, note, server_memory};
+use super::steps::{Started, cut, megabytes, millis, server_memory, start, write};
+use crate::bench::processes::{Ask, Consumer, Role, now_ns};
+use crate::bench::report::{Figure, Limit, Report};
 use crate::bench::stage::{Stage, ephemeral, long_named};
 
 /// Instances of each service.
@@ -75,27 +73,14 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         one_round(stage, figures, &services).await?;
     }
     drop(filler);
-    let limit = |what: &str, figure: &Figure, limit| Ratio {
-        what: what.to_owned(),
-        values: figure.values.clone(),
-        limit,
-    };
     let each = f64::from(count / EACH);
-    let mut ratios = vec![limit("sessions lost by the cut", &figures.lost, Limit::AtMost(0.0))];
-    if !figures.requests.values.is_empty() {
+    let ratios = [
+        figures.lost.judged("sessions lost by the cut", Limit::AtMost(0.0)),
         // For each service: a watch, its size, its children, and what they say.
-        ratios.push(limit(
-            "requests until all lists are there",
-            &figures.requests,
-            Limit::AtMost(4.0 * each + 10.0),
-        ));
+        figures.requests.judged("requests until all lists are there", Limit::AtMost(4.0 * each + 10.0)),
         // A create is the writer's and a read the follower's.
-        ratios.push(limit(
-            "requests for one added in each",
-            &figures.change_requests,
-            Limit::AtMost(1.1 * each),
-        ));
-    }
+        figures.change_requests.judged("requests for one added in each", Limit::AtMost(1.1 * each)),
+    ];
     Ok(Report {
         name: "services",
         title: format!("The same in services of {EACH}, followed by one process over one session"),
@@ -108,7 +93,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         server: stage.server().await?,
         rounds,
         figures: figures.all(),
-        ratios,
+        ratios: ratios.into_iter().flatten().collect(),
     })
 }
 
@@ -129,29 +114,18 @@ async fn fill(stage: &Stage, filler: &Client, services: &[ServiceName]) -> anyho
 }
 
 async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName]) -> anyhow::Result<()> {
-    let way = match stage.own_server() {
-        Some(server) => Some(Proxy::start(server.address()).await?),
-        None => None,
-    };
-    let connect = way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string);
+    let way = stage.way().await?;
     let role = Role::Follow {
-        connect,
+        connect: stage.through(way.as_ref()),
         services: services.iter().map(ToString::to_string).collect(),
         sessions: 1,
         consumer: Consumer::Looks,
     };
     let len = usize::try_from(EACH)?;
-    let (mut follower, requests) = stage
-        .counted(async {
-            let begin = now_ns();
-            let mut follower = Child::start(&role)?;
-            let told = follower.ask(&Ask::Whole { len }).await?;
-            figures.first.push(millis(begin, &told));
-            figures.follower.push(megabytes(told.memory.resident_kb));
-            Ok(follower)
-        })
-        .await?;
-    note(&mut figures.requests, requests);
+    let Started { child: mut follower, told, took_ms, requests } = start(stage, &role, len).await?;
+    figures.first.push(took_ms);
+    figures.follower.push(megabytes(told.memory.resident_kb));
+    figures.requests.push_known(requests);
 
     let writer = stage.raw().await?;
     let data = [long_named(EACH, 1)?];
@@ -163,50 +137,33 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
         .counted(async {
             follower.expect(&Ask::Shows { id: id.clone(), there: true }).await?;
             let begin = now_ns();
-            write(&writer, &nodes, true).await?;
+            write_all(&writer, &nodes, true).await?;
             figures.changed.push(millis(begin, &follower.told().await?));
             Ok(())
         })
         .await?;
-    note(&mut figures.change_requests, requests.map(|all| all.saturating_sub(nodes.len() as u64)));
+    let others = requests.map(|all| all.saturating_sub(nodes.len() as u64) as f64);
+    figures.change_requests.push_known(others);
     follower.expect(&Ask::Shows { id, there: false }).await?;
-    write(&writer, &nodes, false).await?;
+    write_all(&writer, &nodes, false).await?;
     follower.told().await?;
 
     if let Some(way) = &way {
-        let ((), requests) = stage
-            .counted(async {
-                follower.expect(&Ask::Return).await?;
-                let begin = now_ns();
-                way.cut();
-                let told = follower.told().await?;
-                figures.back.push(millis(begin, &told));
-                figures.lost.push(told.lost as f64);
-                Ok(())
-            })
-            .await?;
-        note(&mut figures.back_requests, requests);
+        let back = cut(stage, way, &mut follower).await?;
+        figures.back.push(back.took_ms);
+        figures.back_requests.push_known(back.requests);
+        figures.lost.push(back.lost as f64);
     }
     let told = follower.ask(&Ask::Whole { len }).await.context("after the reconnect")?;
     figures.peak.push(megabytes(told.memory.peak_kb));
-    if let Some(memory) = server_memory(stage).await? {
-        figures.server.push(memory);
-    }
+    figures.server.push_known(server_memory(stage)?);
     follower.stop().await
 }
 
 /// Makes or deletes a node in each service, not waiting for one after the other.
-async fn write(writer: &Client, nodes: &[(String, Vec<u8>)], there: bool) -> anyhow::Result<()> {
-    let options = ephemeral();
+async fn write_all(writer: &Client, nodes: &[(String, Vec<u8>)], there: bool) -> anyhow::Result<()> {
     for nodes in nodes.chunks(AHEAD) {
-        let sent = nodes.iter().map(|(path, value)| -> BoxFuture<'_, Result<(), zookeeper_client::Error>> {
-            if there {
-                Box::pin(writer.create(path, value, &options).map_ok(|_| ()))
-            } else {
-                Box::pin(writer.delete(path, None))
-            }
-        });
-        try_join_all(sent).await?;
+        try_join_all(nodes.iter().map(|node| write(writer, node, there))).await?;
     }
     Ok(())
 }

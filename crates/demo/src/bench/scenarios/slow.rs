@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use zk_local::Proxy;
-
+use super::burst::PER_INSTANCE;
+use super::steps::{megabytes, millis};
 use crate::bench::outside::changes::{Changes, Way};
 use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::scenarios::burst::PER_INSTANCE;
-use crate::bench::scenarios::scale::{megabytes, millis};
 use crate::bench::stage::Stage;
 
 /// How much longer everything takes on the way to a server that is slow, and as much back.
@@ -122,20 +120,18 @@ async fn one_round(
 ) -> anyhow::Result<()> {
     let slow = figures.slow;
     let is_server = matches!(slow, Slow::Server | Slow::ServerAtFirst);
-    let way = match stage.own_server() {
-        Some(server) => Some(Proxy::start(server.address()).await?),
+    let way = if is_server { stage.way().await? } else { None };
+    if is_server && way.is_none() {
         // The way to somebody else's server is not made slow here.
-        None if is_server => return Ok(()),
-        None => None,
-    };
-    let way = way.filter(|_| is_server);
+        return Ok(());
+    }
     let service = stage.service(name).await?;
     let directory = stage.directory(&service);
     let among = count / PER_INSTANCE;
     let changes = Changes::plan(stage, &service, among, count * times).await?;
     changes.fill().await?;
     let mut follower = Child::start(&Role::Follow {
-        connect: way.as_ref().map_or_else(|| stage.connect().to_owned(), Proxy::connect_string),
+        connect: stage.through(way.as_ref()),
         services: vec![service.to_string()],
         sessions: 1,
         consumer: if slow == Slow::Thread { Consumer::Blocks } else { Consumer::Away },

@@ -1,9 +1,9 @@
 //! Many sessions that follow the same service: every change is told to each of them.
 
-use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
-use crate::bench::report::{Figure, Limit, Ratio, Report, median};
-use crate::bench::scenarios::scale::{megabytes, millis, note, server_memory};
-use crate::bench::stage::{Stage, ephemeral, instances, long_named};
+use super::steps::{Since, Single, Started, megabytes, millis, one_by_one, server_memory, start};
+use crate::bench::processes::{Ask, Consumer, Role, now_ns};
+use crate::bench::report::{Figure, Limit, Report};
+use crate::bench::stage::{Stage, instances, long_named};
 
 /// Instances of the service.
 const INSTANCES: u32 = 100;
@@ -58,19 +58,13 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         let figures = if round > 0 { &mut figures } else { &mut thrown_away };
         one_round(stage, figures, &format!("watchers-{round}"), count).await?;
     }
-    let limit = |what: &str, figure: &Figure, limit| Ratio {
-        what: what.to_owned(),
-        values: figure.values.clone(),
-        limit,
-    };
-    let mut ratios = Vec::new();
-    if !figures.lost.values.is_empty() {
-        let all = f64::from(count);
+    let all = f64::from(count);
+    let ratios = [
         // Pings of all of them are within a tenth.
-        ratios.push(limit("requests for one added", &figures.add_requests, Limit::AtMost(1.1 * all)));
-        ratios.push(limit("requests for one deleted", &figures.delete_requests, Limit::AtMost(0.1 * all)));
-        ratios.push(limit("sessions lost by a restart of the server", &figures.lost, Limit::AtMost(0.0)));
-    }
+        figures.add_requests.judged("requests for one added", Limit::AtMost(1.1 * all)),
+        figures.delete_requests.judged("requests for one deleted", Limit::AtMost(0.1 * all)),
+        figures.lost.judged("sessions lost by a restart of the server", Limit::AtMost(0.0)),
+    ];
     Ok(Report {
         name: "watchers",
         title: "So many sessions on one server that follow the same service".to_owned(),
@@ -82,7 +76,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         server: stage.server().await?,
         rounds,
         figures: figures.all(),
-        ratios,
+        ratios: ratios.into_iter().flatten().collect(),
     })
 }
 
@@ -100,48 +94,14 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
         sessions: count,
         consumer: Consumer::Looks,
     };
-    let (mut followers, requests) = stage
-        .counted(async {
-            let begin = now_ns();
-            let mut followers = Child::start(&role)?;
-            let told = followers.ask(&Ask::Whole { len }).await?;
-            figures.opened.push(millis(begin, &told));
-            Ok(followers)
-        })
-        .await?;
-    note(&mut figures.open_requests, requests);
+    let Started { child: mut followers, took_ms, requests, .. } = start(stage, &role, len).await?;
+    figures.opened.push(took_ms);
+    figures.open_requests.push_known(requests);
 
     let data: Vec<_> = (0..CHANGES).map(|number| long_named(number, 1)).collect::<Result<_, _>>()?;
-    let ids: Vec<_> =
-        data.iter().map(|data| Ok(data.default_id()?.to_string())).collect::<anyhow::Result<_>>()?;
-    let nodes = stage.nodes(&service, &data)?;
-    let writer = stage.raw().await?;
-    for (there, took, figure) in [
-        (true, &mut figures.added, &mut figures.add_requests),
-        (false, &mut figures.deleted, &mut figures.delete_requests),
-    ] {
-        let (all, requests) = stage
-            .counted(async {
-                let mut all = Vec::new();
-                for (id, (path, value)) in ids.iter().zip(&nodes) {
-                    followers.expect(&Ask::Shows { id: id.clone(), there }).await?;
-                    let begin = now_ns();
-                    if there {
-                        writer.create(path, value, &ephemeral()).await?;
-                    } else {
-                        writer.delete(path, None).await?;
-                    }
-                    all.push(millis(begin, &followers.told().await?));
-                }
-                Ok(all)
-            })
-            .await?;
-        took.push(median(&all));
-        if let Some(requests) = requests {
-            let others = requests.saturating_sub(u64::from(CHANGES));
-            figure.push(others as f64 / f64::from(CHANGES));
-        }
-    }
+    let added = Single { took: &mut figures.added, requests: &mut figures.add_requests };
+    let deleted = Single { took: &mut figures.deleted, requests: &mut figures.delete_requests };
+    one_by_one(stage, &service, &data, Since::Call, &mut followers, [added, deleted]).await?;
     let told = followers.ask(&Ask::State).await?;
     figures.memory.push(megabytes(told.memory.resident_kb));
 
@@ -154,9 +114,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
         figures.served.push((served - begin) as f64 / 1e6);
         figures.back.push(millis(served, &told));
         figures.lost.push(told.lost as f64);
-        if let Some(memory) = server_memory(stage).await? {
-            figures.server.push(memory);
-        }
+        figures.server.push_known(server_memory(stage)?);
     }
     followers.stop().await?;
     filler.close().await;
