@@ -146,6 +146,9 @@ async fn once(stage: &Stage, round: u32, count: u32) -> anyhow::Result<Outcome> 
     let over = timeout(PATIENCE, stage.until_children(&directory, 0)).await;
     over.context("the server does not end the sessions")??;
     let away = start.elapsed();
+    // Who watches may be told a little later; what it shows when the way is opened must not be what was there before.
+    let empty = timeout(PATIENCE, cast.nobody_is_seen()).await;
+    empty.context("the list of who is not cut off does not become empty")??;
     let untouched = touched(stage, &directory).await?;
 
     let start = Instant::now();
@@ -236,6 +239,12 @@ impl Cast {
             }
         }
         whole(&self.inside, count).await.map(Some)
+    }
+
+    async fn nobody_is_seen(&self) -> anyhow::Result<()> {
+        let mut lists = self.outside.instances();
+        lists.wait_for(|list| list.as_ref().is_some_and(registry::List::is_empty)).await?;
+        Ok(())
     }
 
     /// How many of what is there are not in both lists.
