@@ -1,25 +1,22 @@
 //! What do instances, lists and a leader notice of a server that restarts, and of a cut connection?
 
+mod cast;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures::future::try_join_all;
-use leader::{Candidacy, Election, Leadership};
 use proto::ServiceName;
-use registry::{Discovery, Instances, Registration, Source};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use zk_local::{Proxy, Server};
 use zookeeper_client::Client;
 
+use self::cast::{Cast, Counted};
+use super::cold_start::read;
 use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::scenarios::cold_start::read;
-use crate::bench::stage::{Ours, Stage, instances};
+use crate::bench::stage::Stage;
 
-/// The session timeout. A server that was restarted gives all of it again.
-const KEPT: Duration = Duration::from_secs(10);
 /// How long the connection is cut.
 const CUT: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -193,118 +190,6 @@ async fn mend(fault: Fault, server: &Server, proxy: &Proxy) -> anyhow::Result<()
     Ok(())
 }
 
-/// Three processes, as far as ZooKeeper can tell.
-struct Cast {
-    registers: Ours,
-    registrations: Vec<Registration>,
-    follows: Ours,
-    discovery: Discovery,
-    leads: Ours,
-    candidacy: Candidacy,
-    leadership: Leadership,
-}
-
-impl Cast {
-    async fn start(stage: &Stage, connect: &str, service: &ServiceName, count: u32) -> anyhow::Result<Self> {
-        let start = || stage.start_for(connect, KEPT);
-        let (registers, follows, leads) = (start()?, start()?, start()?);
-        let data = instances(count)?;
-        let candidate = data.first().context("there are no instances")?.clone();
-        let election = Election::new(leads.registry.sessions().clone(), stage.root().clone());
-        let candidacy = election.campaign(service, candidate)?;
-        let leadership = candidacy.elected().await?;
-        let registrations = registers.registry.announce_all(service, data)?;
-        for registration in &registrations {
-            registration.registered().await?;
-        }
-        let discovery = follows.registry.follow(service);
-        let mut lists = discovery.instances();
-        lists.wait_for(|list| list.as_ref().is_some_and(|list| list.len() == registrations.len())).await?;
-        let cast = Self { registers, registrations, follows, discovery, leads, candidacy, leadership };
-        cast.is_live().await?;
-        Ok(cast)
-    }
-
-    fn all(&self) -> [&Ours; 3] {
-        [&self.registers, &self.follows, &self.leads]
-    }
-
-    /// Lets a fault happen and waits until every session has lost its connection by it.
-    async fn cut_off(&self, strike: impl AsyncFnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let links = try_join_all(self.all().map(Ours::link)).await?;
-        strike().await?;
-        for link in links {
-            link.ended().await;
-        }
-        Ok(())
-    }
-
-    /// Waits until all are connected, registered and followed, and somebody leads.
-    async fn is_live(&self) -> anyhow::Result<()> {
-        try_join_all(self.all().map(Ours::link)).await?;
-        let all = self.registrations.len();
-        let mut views = self.discovery.view();
-        let live = views.wait_for(|view| {
-            view.as_ref().is_some_and(|view| view.source == Source::Live && view.entries.len() == all)
-        });
-        live.await.context("the list ended")?;
-        for registration in &self.registrations {
-            registration.registered().await?;
-        }
-        self.candidacy.elected().await?;
-        Ok(())
-    }
-
-    async fn end(self, stage: &Stage, service: &ServiceName) -> anyhow::Result<()> {
-        let client = stage.raw().await?;
-        for ours in [self.registers, self.follows, self.leads] {
-            ours.close().await;
-        }
-        drop((self.registrations, self.discovery, self.candidacy));
-        let left = client.list_children(&stage.directory(service)).await?.len();
-        if left > 0 {
-            bail!("{left} nodes outlive their session");
-        }
-        Ok(())
-    }
-}
-
-/// Counts the lists that somebody meets who follows.
-struct Counted {
-    counting: JoinHandle<u64>,
-    stop: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Counted {
-    fn start(mut lists: watch::Receiver<Option<Instances>>) -> Self {
-        let (stop, mut stopped) = tokio::sync::oneshot::channel();
-        lists.mark_unchanged();
-        let counting = tokio::spawn(async move {
-            let mut count = 0;
-            loop {
-                tokio::select! {
-                    biased;
-                    changed = lists.changed() => match changed {
-                        Ok(()) => {
-                            lists.mark_unchanged();
-                            count += 1;
-                        }
-                        Err(_) => return count,
-                    },
-                    _ = &mut stopped => return count,
-                }
-            }
-        });
-        Self { counting, stop }
-    }
-
-    async fn stop(self) -> anyhow::Result<u64> {
-        // Who counts may have ended.
-        let _ = self.stop.send(());
-        Ok(self.counting.await?)
-    }
-}
-
 /// By which transaction each node of a directory was made.
 async fn made_by(client: &Client, directory: &str) -> anyhow::Result<BTreeMap<String, i64>> {
     client.sync(directory).await?;
@@ -333,13 +218,5 @@ mod tests {
         let before = nodes(&[("a", 1), ("b", 2), ("c", 3)]);
         assert_eq!(remade(&before, &before), 0);
         assert_eq!(remade(&before, &nodes(&[("a", 1), ("b", 9), ("d", 4)])), 1, "c is lost, and d is new");
-    }
-
-    #[tokio::test]
-    async fn the_lists_that_somebody_meets_are_counted() {
-        let (lists, followed) = watch::channel(None);
-        let counted = Counted::start(followed);
-        lists.send_replace(None);
-        assert_eq!(counted.stop().await.unwrap(), 1);
     }
 }
