@@ -3,7 +3,7 @@
 //! `make bench-zk` runs all of it, `demo bench register` one scenario. A server is started for each scenario unless
 //! `--zk` names one. The figures that count are ratios within one round; nothing here passes or fails.
 //!
-//! [`which`] knows all scenarios, [`plan`] says what is run at which sizes, and each scenario works on a [`stage`] of its own and
+//! [`which`] knows all scenarios, [`plan`](mod@plan) says what is run at which sizes, and each scenario works on a [`stage`] of its own and
 //! hands back a [`report`] for each size.
 
 mod outside;
