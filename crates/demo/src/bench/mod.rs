@@ -74,9 +74,10 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  demo bench                                             all of it; some minutes
+  demo bench                                             all of it; 11 minutes on two cores
   demo bench register --instances 100 --rounds 1         a first look, in seconds
   demo bench cold-start change --instances 1000,10000    two of them, at two sizes
+  demo bench outage --instances 10000 --rounds 20        is anything ever lost? three minutes
   demo bench register --json | jq '.scenarios[].sizes'   for a program, with every round
   demo bench --out docs/bench                            a page with plots as well
 
