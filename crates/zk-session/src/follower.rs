@@ -26,7 +26,7 @@ const LAST_DELETION_HELD: Duration = Duration::from_millis(20);
 /// and sessions that end in the same tick end one by one, on a busy machine some ten milliseconds apart.
 const DISTURBED_DELETION_HELD: Duration = Duration::from_millis(100);
 
-/// A load reads so many nodes before it looks into them: enough to keep a server busy, few beside a large directory, whose
+/// So many nodes are read before they are looked into: enough to keep a server busy, few beside a large directory, whose
 /// nodes would otherwise be in memory twice.
 const READ_AT_ONCE: usize = 4_096;
 
@@ -162,14 +162,8 @@ impl<T> Follower<T> {
         };
         self.check_size(names.len())?;
         names.sort_unstable();
-        let known = |name: &str| names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok();
-        self.roll.call(known);
-        for some in names.chunks(READ_AT_ONCE) {
-            let nodes = unread.during(link.get_many(&self.roll.paths(some)), known).await?;
-            for (name, node) in some.iter().zip(answers(nodes)?) {
-                self.roll.learn(name, node);
-            }
-        }
+        self.roll.call(|name| is_among(&names, name));
+        self.read(link, &names, unread).await?;
         self.loaded_in = Some(link.id());
         Ok(())
     }
@@ -205,18 +199,21 @@ impl<T> Follower<T> {
             self.roll.delete(&name);
         }
         let names: Vec<_> = changed.into_iter().map(|(name, _)| name).collect();
-        let paths = self.roll.paths(&names);
-        let (roll, names_read) = (&self.roll, &names);
-        let known = |name: &str| {
-            roll.has(name) || names_read.binary_search_by(|read| read.as_str().cmp(name)).is_ok()
-        };
-        let nodes = match &paths[..] {
-            [] => return Ok(()),
-            [path] => vec![unread.during(link.get(path), known).await],
-            paths => unread.during(link.get_many(paths), known).await?,
-        };
-        for (name, node) in names.into_iter().zip(answers(nodes)?) {
-            self.roll.learn(&name, node);
+        self.read(link, &names, unread).await
+    }
+
+    /// Reads nodes, in the order of their names.
+    async fn read(&mut self, link: &Link, names: &[String], unread: &mut Unread) -> Result<(), Error> {
+        for some in names.chunks(READ_AT_ONCE) {
+            let paths = self.roll.paths(some);
+            let known = |name: &str| self.roll.has(name) || is_among(names, name);
+            let nodes = match &paths[..] {
+                [path] => vec![unread.during(link.get(path), known).await],
+                paths => unread.during(link.get_many(paths), known).await?,
+            };
+            for (name, node) in some.iter().zip(answers(nodes)?) {
+                self.roll.learn(name, node);
+            }
         }
         Ok(())
     }
@@ -259,6 +256,10 @@ impl<T> Follower<T> {
         self.publisher.send(entries, bad, again_at.is_some());
         again_at
     }
+}
+
+fn is_among(sorted: &[String], name: &str) -> bool {
+    sorted.binary_search_by(|other| other.as_str().cmp(name)).is_ok()
 }
 
 impl<T> fmt::Debug for Follower<T> {
