@@ -61,10 +61,15 @@ impl Following {
         self.release = Some(release);
     }
 
-    fn mark(&self) {
-        let sizes = self.discoveries.iter().map(|discovery| size(&discovery.instances().borrow()));
-        let lowest = sizes.min().unwrap_or_default();
+    async fn mark(&self) -> anyhow::Result<()> {
+        let lowest = shortest(self.lists()).await?;
         self.consumer.seen.send_modify(|seen| seen.mark(lowest));
+        Ok(())
+    }
+
+    /// What callers are to use.
+    fn lists(&self) -> impl Iterator<Item = watch::Receiver<Option<Instances>>> {
+        self.discoveries.iter().map(Discovery::instances)
     }
 
     /// Waits until the only list is this one and stays it.
@@ -99,7 +104,7 @@ impl Part for Following {
         views.iter_mut().for_each(watch::Receiver::mark_unchanged);
         match ask {
             Ask::Block => self.block(),
-            Ask::Mark => self.mark(),
+            Ask::Mark => self.mark().await?,
             _ => {}
         }
         begun()?;
@@ -109,9 +114,13 @@ impl Part for Following {
                 for view in &mut views {
                     view.wait_for(|view| view.as_ref().is_some_and(whole)).await?;
                 }
+                // They are published after the views.
+                for mut list in self.lists() {
+                    list.wait_for(|list| list.as_ref().is_some_and(|list| list.len() == len)).await?;
+                }
             }
             Ask::Shows { id, there } => {
-                for mut list in self.discoveries.iter().map(Discovery::instances) {
+                for mut list in self.lists() {
                     list.wait_for(|list| list.as_ref().is_some_and(|list| shows(list, &id) == there)).await?;
                 }
             }
@@ -147,7 +156,7 @@ impl Part for Following {
 impl Consuming {
     async fn consume(self: Arc<Self>, mut lists: watch::Receiver<Option<Instances>>) {
         while lists.changed().await.is_ok() {
-            let size = size(&lists.borrow_and_update());
+            let Some(size) = lists.borrow_and_update().as_ref().map(registry::List::len) else { continue };
             self.seen.send_modify(|seen| seen.list(size));
             let blocked_by = lock(&self.blocked_by).take();
             if let Some(blocked_by) = blocked_by {
@@ -158,8 +167,14 @@ impl Consuming {
     }
 }
 
-fn size(list: &Option<Instances>) -> usize {
-    list.as_ref().map_or(0, registry::List::len)
+/// The size of the shortest list, once all are there: a list that is not published yet is not an empty one.
+async fn shortest(lists: impl Iterator<Item = watch::Receiver<Option<Instances>>>) -> anyhow::Result<usize> {
+    let mut shortest = None;
+    for mut list in lists {
+        let size = list.wait_for(Option::is_some).await?.as_ref().map(registry::List::len);
+        shortest = shortest.into_iter().chain(size).min();
+    }
+    Ok(shortest.unwrap_or_default())
 }
 
 fn shows(list: &Instances, id: &str) -> bool {
@@ -168,4 +183,32 @@ fn shows(list: &Instances, id: &str) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::FutureExt as _;
+    use proto::Instance;
+
+    use super::*;
+    use crate::bench::stage::instances;
+
+    fn list(count: u32) -> Instances {
+        let instance = |data: proto::NodeData| Arc::new(Instance { id: data.default_id().unwrap(), data });
+        instances(count).unwrap().into_iter().map(instance).collect()
+    }
+
+    #[test]
+    fn a_list_that_is_not_published_yet_is_no_empty_one() {
+        let (published, early) = watch::channel(Some(list(7)));
+        let (late, lists) = watch::channel(None);
+        let mut marked = pin!(shortest([early, lists].into_iter()));
+        assert!(marked.as_mut().now_or_never().is_none());
+        late.send_replace(Some(list(5)));
+        assert_eq!(marked.now_or_never().unwrap().unwrap(), 5);
+        published.send_replace(Some(list(0)));
+        assert_eq!(shortest([published.subscribe()].into_iter()).now_or_never().unwrap().unwrap(), 0);
+    }
 }
