@@ -6,7 +6,7 @@ mod common;
 
 use serde_json::Value;
 
-use self::common::bench::at;
+use self::common::bench::{at, kept};
 
 /// How many instances. Few, since nothing is timed.
 const COUNT: &str = "100";
@@ -26,7 +26,9 @@ async fn a_rolling_restart_costs_less_than_a_request_each() {
     let report = at("churn", COUNT).await;
     for ids in ["new ids", "same ids"] {
         let requests = measured(&report, "ratios", &format!("{ids}: requests for one instance"));
-        assert!(requests <= 1.0, "{ids}: {requests}");
+        // Who reads each new node by itself has 1.0.
+        assert!(requests > 0.0 && requests <= 0.5, "{ids}: {requests}");
+        kept(&report, &format!("{ids}: list under ZooKeeper's own low, part of all, in the worst round"));
     }
 }
 
@@ -37,7 +39,8 @@ async fn a_resignation_costs_three_requests_at_any_number_of_candidates() {
         let requests = measured(&report, "figures", "requests for a resignation");
         // The least, less what was taken off for what goes on all the time; and what a ping more may add.
         assert!((2.0..3.5).contains(&requests), "{candidates}: {requests}");
-        assert!(measured(&report, "figures", "requests when a session is closed") < 5.0);
+        let requests = measured(&report, "figures", "requests when a session is closed");
+        assert!((2.0..=3.4).contains(&requests), "{candidates}: {requests}");
     }
 }
 
@@ -57,10 +60,8 @@ async fn a_session_that_is_kept_costs_no_change_no_node_and_no_leadership() {
             let counted = measured(&report, "figures", &format!("{fault}: {what}"));
             assert_eq!(counted.to_bits(), 0, "{fault}: {what}: {counted}");
         }
-    }
-    for ratio in report["ratios"].as_array().unwrap() {
-        if ratio["what"].as_str().unwrap().ends_with("instances lost") {
-            assert_eq!(ratio["met"], true, "{ratio}");
+        for what in ["changes of the list", "nodes made again", "leaderships lost", "instances lost"] {
+            kept(&report, &format!("{fault}: {what}, all rounds together"));
         }
     }
 }
@@ -83,8 +84,19 @@ async fn whoever_is_cut_off_until_all_sessions_are_over_is_registered_again_exac
 
 #[tokio::test]
 async fn the_memory_of_a_follower_is_told() {
-    let report = at("memory", COUNT).await;
-    for when in ["`follow`: resident after its first list", "`follow`: resident after all were replaced"] {
-        assert!(measured(&report, "figures", when) > 1.0, "{when}");
+    let report = at("memory", "4000").await;
+    let each = "for each instance after its first list, above one that follows nothing";
+    for who in ["`follow`", "bare client"] {
+        let figure = |what: &str| measured(&report, "figures", &format!("{who}: {what}"));
+        // An instance is its name, its value and where they are; 750 bytes with 10,000 of them.
+        let each = figure(each);
+        assert!((100.0..2_000.0).contains(&each), "{who}: {each}");
+        let (first, churned) = ("resident after its first list", "resident after all were replaced");
+        assert!(figure("the most up to its first list") >= figure(first), "{who}");
+        let most = figure("the most up to the end");
+        assert!(most >= figure(churned) && most >= figure("the most up to its first list"), "{who}");
+        assert!(figure(churned) < 2.0 * figure(first), "{who}: what was replaced stays");
     }
+    kept(&report, "resident after the first list, MiB");
+    kept(&report, "resident after all were replaced, MiB");
 }

@@ -123,9 +123,7 @@ impl Stage {
 
     /// The same for a session that the server gives up after another time.
     pub(crate) fn start_for(&self, connect: &str, session: Duration) -> anyhow::Result<Ours> {
-        let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(session).build()?);
-        let registry = Registry::new(keeper.sessions(), Native { root: self.root.clone() });
-        Ok(Ours { keeper, registry })
+        Ours::start(connect, session)
     }
 
     /// Makes the directory of a service that nobody used before.
@@ -168,6 +166,12 @@ impl Stage {
         }
     }
 
+    /// How often a child was made or deleted in a directory, as its server counts.
+    pub(crate) async fn touched(&self, directory: &str) -> anyhow::Result<i32> {
+        let stat = self.witness.check_stat(directory).await?;
+        Ok(stat.with_context(|| format!("{directory} is gone"))?.cversion)
+    }
+
     /// Does something, and tells how many requests the server received meanwhile, of whomever.
     pub(crate) async fn counted<T>(
         &self,
@@ -188,9 +192,9 @@ impl Stage {
 }
 
 impl Ours {
-    /// A session on the servers of a bench, not waiting for the connection.
-    pub(crate) fn start(connect: &str) -> anyhow::Result<Self> {
-        let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(SESSION).build()?);
+    /// A session on the servers of a bench, which give it up after such a time; not waiting for the connection.
+    pub(crate) fn start(connect: &str, session: Duration) -> anyhow::Result<Self> {
+        let keeper = Keeper::start(ZooKeeper::builder(connect).session_timeout(session).build()?);
         let registry = Registry::new(keeper.sessions(), Native { root: Root::parse(ROOT)? });
         Ok(Self { keeper, registry })
     }

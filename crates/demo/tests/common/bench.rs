@@ -1,5 +1,7 @@
 //! One round of a bench, as it is told to programs.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{demo, run, stderr, stdout};
@@ -12,5 +14,19 @@ pub(crate) async fn at(which: &str, size: &str) -> Value {
     let [scenario] = told["scenarios"].as_array().unwrap().as_slice() else { panic!("{told}") };
     assert_eq!(scenario["name"], which);
     let [sizes] = scenario["sizes"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    for kind in ["figures", "ratios"] {
+        let all = sizes[kind].as_array().unwrap();
+        let names: BTreeSet<_> = all.iter().map(|it| it["what"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), all.len(), "{kind} that are called the same: {sizes}");
+    }
     sizes.clone()
+}
+
+/// What was judged of the only ratio whose name is this: its value, which must be within its limit.
+pub(crate) fn kept(report: &Value, what: &str) -> f64 {
+    let ratios = report["ratios"].as_array().unwrap();
+    let ratio = ratios.iter().find(|ratio| ratio["what"] == what);
+    let ratio = ratio.unwrap_or_else(|| panic!("no {what:?} in {ratios:#?}"));
+    assert_eq!(ratio["met"], true, "{ratio}");
+    ratio["median"].as_f64().unwrap()
 }

@@ -1,7 +1,9 @@
 //! Many changes by somebody else's session, known beforehand, and how they are written as fast as that goes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::{NonZeroU32, NonZeroU64};
 
+use anyhow::Context as _;
 use futures::TryFutureExt;
 use futures::future::BoxFuture;
 use proto::ServiceName;
@@ -10,6 +12,8 @@ use zookeeper_client::{Client, MultiWriteError};
 use crate::bench::processes::Fingerprint;
 use crate::bench::stage::{Stage, ephemeral, long_named};
 
+/// There are so many changes for each instance.
+pub(crate) const PER_INSTANCE: u32 = 10;
 /// How many requests of the writer may be unanswered.
 const AHEAD: usize = 1_000;
 /// How many changes there are in a transaction; also how many transactions may be unanswered, by tens.
@@ -44,12 +48,24 @@ pub(crate) struct Changes {
     pub(crate) left: usize,
 }
 
+/// Among how many instances so many changes are made.
+///
+/// # Errors
+///
+/// They are too few for a single one.
+pub(crate) fn among(changes: u32) -> anyhow::Result<NonZeroU32> {
+    let among = NonZeroU32::new(changes / PER_INSTANCE);
+    among.with_context(|| {
+        format!("{changes} changes are not enough: there are {PER_INSTANCE} for each instance")
+    })
+}
+
 impl Changes {
     /// `count` changes among as many instances as `among`: most of them write, some delete, and create again.
     pub(crate) async fn plan(
         stage: &Stage,
         service: &ServiceName,
-        among: u32,
+        among: NonZeroU32,
         count: u32,
     ) -> anyhow::Result<Self> {
         let node = |number, weight| -> anyhow::Result<_> {
@@ -61,7 +77,7 @@ impl Changes {
         let mut there = BTreeMap::new();
         let (mut fill, mut changes) = (Vec::new(), Vec::new());
         let mut last = String::new();
-        for number in 0..among {
+        for number in 0..among.get() {
             if let Some((id, data, path, value)) = node(number, 1)? {
                 fill.push(Change::Create(path, value));
                 there.insert(id, data);
@@ -69,7 +85,7 @@ impl Changes {
         }
         for step in 1..count {
             let drawn = scatter(u64::from(step));
-            let number = u32::try_from(drawn % u64::from(among))?;
+            let number = u32::try_from(drawn % NonZeroU64::from(among))?;
             let weight = 1 + step % 1_000;
             let Some((id, data, path, value)) = node(number, weight)? else { continue };
             changes.push(match there.contains_key(&id) {
@@ -82,7 +98,7 @@ impl Changes {
                 _ => there.insert(id, data),
             };
         }
-        if let Some((id, data, path, value)) = node(among, 1)? {
+        if let Some((id, data, path, value)) = node(among.get(), 1)? {
             last.clone_from(&id);
             there.insert(id, data);
             changes.push(Change::Create(path, value));
@@ -180,4 +196,15 @@ fn scatter(number: u64) -> u64 {
     drawn = (drawn ^ (drawn >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     drawn = (drawn ^ (drawn >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     drawn ^ (drawn >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_are_too_few_for_an_instance_are_refused() {
+        let of = |changes| among(changes).map(NonZeroU32::get).ok();
+        assert_eq!([9, 10, 19, 20].map(of), [None, Some(1), Some(1), Some(2)]);
+    }
 }

@@ -8,7 +8,6 @@ mod curator;
 mod watch;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Subcommand;
 use proto::{Root, ServiceName};
@@ -16,15 +15,11 @@ use registry::Registry;
 use zk_session::Sessions;
 
 use self::curator::Curator;
+use super::MOST;
+use super::stage::SESSION;
 use crate::connection::{Connection, servers};
 use crate::flags::number;
 use crate::logging;
-
-/// No session may end while it is measured, however busy the machine is.
-const SESSION: Duration = Duration::from_secs(30);
-
-/// The most instances that a directory may have.
-const MOST: u64 = 200_000;
 
 const EXAMPLES: &str = "\
 Examples, a ZooKeeper on 127.0.0.1:2181 and ten instances below /services/time:

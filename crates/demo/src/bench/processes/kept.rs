@@ -7,7 +7,7 @@ use anyhow::bail;
 use futures::future::try_join_all;
 use zk_session::{Link, SessionId, State};
 
-use crate::bench::stage::Ours;
+use crate::bench::stage::{Ours, SESSION};
 
 /// Sessions that were opened together.
 pub(super) struct Kept(Vec<One>);
@@ -66,7 +66,7 @@ impl Kept {
 
 impl One {
     async fn open(connect: &str) -> anyhow::Result<Self> {
-        let ours = Ours::start(connect)?;
+        let ours = Ours::start(connect, SESSION)?;
         let mut state = ours.registry.sessions().state();
         let connected = state.wait_for(|state| matches!(state, State::Connected { .. })).await;
         let State::Connected { id: first, .. } = connected?.clone() else {

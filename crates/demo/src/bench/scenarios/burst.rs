@@ -1,13 +1,10 @@
 //! Changes as fast as they can be written: when does a follower have what is left, and what does it take for that?
 
-use super::steps::{megabytes, millis};
-use crate::bench::outside::changes::{Changes, Way};
+use super::steps::{megabytes, millis_until};
+use crate::bench::outside::changes::{Changes, PER_INSTANCE, Way, among};
 use crate::bench::processes::{Ask, Child, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::Stage;
-
-/// There are so many changes for each instance.
-pub(crate) const PER_INSTANCE: u32 = 10;
 
 /// What is measured where the changes are written in one way.
 struct Figures {
@@ -22,11 +19,7 @@ struct Figures {
 
 impl Figures {
     fn new(way: Way) -> Self {
-        let words = match way {
-            Way::Single => "a request for each",
-            Way::Together => "transactions of 100",
-        };
-        let figure = |what: &str, unit| Figure::new(format!("{words}: {what}"), unit);
+        let figure = |what: &str, unit| Figure::new(format!("{}: {what}", words(way)), unit);
         Self {
             way,
             written: figure("written, with all followers there", "/s"),
@@ -43,6 +36,13 @@ impl Figures {
     }
 }
 
+fn words(way: Way) -> &'static str {
+    match way {
+        Way::Single => "a request for each",
+        Way::Together => "transactions of 100",
+    }
+}
+
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut ways = [Figures::new(Way::Single), Figures::new(Way::Together)];
     for round in 0..=rounds {
@@ -56,15 +56,9 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let mut ratios = Vec::new();
     for Figures { way, requests, .. } in &ways {
         if !requests.values.is_empty() {
-            let words = match way {
-                Way::Single => "a request for each",
-                Way::Together => "transactions of 100",
-            };
-            ratios.push(Ratio {
-                what: format!("requests of the follower for one change, {words}"),
-                values: requests.values.iter().map(|thousand| thousand / 1_000.0).collect(),
-                limit: Limit::AtMost(1.0),
-            });
+            let what = format!("requests of the follower for one change, {}", words(*way));
+            let each = requests.values.iter().map(|thousand| thousand / 1_000.0).collect();
+            ratios.push(Ratio::new(what, each, Limit::AtMost(1.0)));
         }
     }
     Ok(Report {
@@ -86,11 +80,11 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
 async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32) -> anyhow::Result<()> {
     let service = stage.service(name).await?;
     let directory = stage.directory(&service);
-    let among = count / PER_INSTANCE;
+    let among = among(count)?;
     let changes = Changes::plan(stage, &service, among, count).await?;
     changes.fill().await?;
     let mut follower = Child::start(&Who::Registry.follows(stage.connect(), &service))?;
-    let before = follower.ask(&Ask::Whole { len: usize::try_from(among)? }).await?;
+    let before = follower.ask(&Ask::Whole { len: usize::try_from(among.get())? }).await?;
 
     let equals = Ask::Equals { last: changes.last.clone(), fingerprint: changes.fingerprint };
     let (told, requests) = stage
@@ -102,7 +96,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
             let seconds = (acknowledged - begin) as f64 / 1e9;
             figures.written.push(changes.count() as f64 / seconds);
             let told = follower.told().await?;
-            figures.caught_up.push(millis(acknowledged, &told));
+            figures.caught_up.push(millis_until(acknowledged, &told));
             Ok(told)
         })
         .await?;

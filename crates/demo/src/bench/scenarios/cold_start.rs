@@ -6,6 +6,7 @@ use proto::ServiceName;
 use tokio::time::Instant;
 use zookeeper_client::{Client, MultiReadResult};
 
+use super::time::millis;
 use crate::bench::report::{Figure, Limit, Ratio, Report, median};
 use crate::bench::stage::{Ours, Stage, instances};
 
@@ -36,14 +37,14 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
             let client = stage.raw().await?;
             let start = Instant::now();
             read(&client, &directory, batch, all).await?;
-            took.push(millis(start));
+            took.push(millis(start.elapsed()));
         }
         let ours = stage.ours().await?;
         let (open, asked) = stage
             .counted(async {
                 let start = Instant::now();
                 first_list(&ours, &service, all).await?;
-                Ok(millis(start))
+                Ok(millis(start.elapsed()))
             })
             .await?;
         ours.close().await;
@@ -51,13 +52,13 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         let start = Instant::now();
         let client = stage.raw().await?;
         read(&client, &directory, 100, all).await?;
-        let raw_from_nothing = millis(start);
+        let raw_from_nothing = millis(start.elapsed());
         drop(client);
 
         let start = Instant::now();
         let ours = stage.start()?;
         first_list(&ours, &service, all).await?;
-        let from_nothing = millis(start);
+        let from_nothing = millis(start.elapsed());
         ours.close().await;
 
         if round > 0 {
@@ -133,8 +134,4 @@ pub(crate) async fn read(client: &Client, directory: &str, batch: usize, all: us
         return Err(anyhow!("the bare client read {found} nodes instead of {all}"));
     }
     Ok(())
-}
-
-fn millis(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
 }

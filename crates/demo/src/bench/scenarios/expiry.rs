@@ -6,6 +6,7 @@ use tokio::time::timeout;
 use zk_session::SessionId;
 use zookeeper_client::{AddWatchMode, EventType, PersistentWatcher};
 
+use super::time::millis_between;
 use crate::bench::outside::expiring::expire;
 use crate::bench::outside::writer::fill;
 use crate::bench::processes::{Ask, Child, Fingerprint, Who, now_ns};
@@ -78,7 +79,7 @@ async fn one_round(stage: &Stage, count: u32, round: u32, figures: &mut Figures)
     let began = now_ns();
     let client = stage.raw().await?;
     fill(&client, &nodes).await?;
-    let raw = millis(began, now_ns());
+    let raw = millis_between(began, now_ns());
     stage.must_have(&stage.directory(&bare), data.len()).await?;
     drop(client);
 
@@ -108,10 +109,10 @@ async fn one_round(stage: &Stage, count: u32, round: u32, figures: &mut Figures)
     let (gone, server, registered, seen) = ends;
     stage.must_have(&directory, registrations.len()).await?;
     if round > 0 {
-        figures.gone.push(millis(began, gone));
-        figures.server.push(millis(began, server));
-        figures.registered.push(millis(began, registered));
-        figures.seen.push(millis(began, seen.changed_ns.max(began)));
+        figures.gone.push(millis_between(began, gone));
+        figures.server.push(millis_between(began, server));
+        figures.registered.push(millis_between(began, registered));
+        figures.seen.push(millis_between(began, seen.changed_ns.max(began)));
         figures.lowest.push(seen.lowest as f64);
         requests.into_iter().for_each(|requests| figures.requests.push(requests as f64));
         figures.raw.push(raw);
@@ -159,8 +160,4 @@ async fn registered_again(
             .await?;
     }
     Ok(now_ns())
-}
-
-fn millis(from_ns: u64, to_ns: u64) -> f64 {
-    (to_ns as f64 - from_ns as f64) / 1e6
 }

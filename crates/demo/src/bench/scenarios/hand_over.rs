@@ -9,6 +9,7 @@ use proto::{NodeData, ServiceName};
 use tokio::time::{Instant, sleep};
 use zookeeper_client::{Acls, CreateMode};
 
+use super::time::millis;
 use crate::bench::outside::expiring::expire;
 use crate::bench::report::{Figure, Limit, Ratio, Report, median};
 use crate::bench::stage::{Ours, Stage, ephemeral, instances};
@@ -297,8 +298,4 @@ async fn raw_hand_overs(stage: &Stage, directory: &str) -> anyhow::Result<f64> {
         all.push(millis(told));
     }
     Ok(median(&all))
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

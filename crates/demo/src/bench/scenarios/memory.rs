@@ -21,9 +21,9 @@ impl Figures {
         let figure = |what: &str, unit| Figure::new(format!("{who}: {what}"), unit);
         Self {
             first: figure("resident after its first list", "MiB"),
-            first_peak: figure("the most up to then", "MiB"),
+            first_peak: figure("the most up to its first list", "MiB"),
             churned: figure("resident after all were replaced", "MiB"),
-            churned_peak: figure("the most up to then", "MiB"),
+            churned_peak: figure("the most up to the end", "MiB"),
             each: figure("for each instance after its first list, above one that follows nothing", "bytes"),
         }
     }

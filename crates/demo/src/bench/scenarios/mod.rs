@@ -7,6 +7,8 @@
 //!   part of a round it may say what comes with `stage.progress().doing("reading")`. Not while something is measured.
 //! - Reports of several sizes stand side by side, so neither [`Report::title`] nor `about` nor [`Figure::what`] nor
 //!   [`Ratio::what`] says the number of instances. A figure that was measured at some sizes alone has empty cells elsewhere.
+//! - Figures of a report have names of their own, as ratios have: each is found by it.
+//! - What must hold always is judged by all rounds together or by the worst one (`promises`), for a median hides it.
 //! - [`Figure::beside`] names the bare client's figure of the same report for the same work: both get a row, and their
 //!   ratio another one. A [`Ratio`] is for what is judged, and for what is not such a pair.
 //!   A figure of the bare client's has a name that begins so, with or without such a pair: it is drawn dashed.
@@ -28,9 +30,11 @@ pub(crate) mod hand_over;
 pub(crate) mod large;
 pub(crate) mod memory;
 pub(crate) mod outage;
+mod promises;
 pub(crate) mod register;
 pub(crate) mod restart;
 pub(crate) mod services;
 pub(crate) mod slow;
 mod steps;
+mod time;
 pub(crate) mod watchers;

@@ -10,6 +10,8 @@ use registry::{Discovery, Registration, Source};
 use tokio::time::{Instant, timeout};
 use zk_local::Proxy;
 
+use super::promises::none;
+use super::time::millis;
 use crate::bench::outside::writer::fill;
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::{Ours, Stage, instances};
@@ -69,17 +71,14 @@ impl Figures {
     }
 
     fn ratios(&self) -> Vec<Ratio> {
-        // One that is lost in one round of twenty is lost, so these are not medians.
-        let none = |what: &str, figure: &Figure| {
-            let all = figure.values.iter().sum();
-            Ratio::new(format!("{WHEN}: {what}, all rounds together"), vec![all], Limit::AtMost(0.0))
-        };
-        vec![
-            Ratio::new(format!("{WHEN}: in a list again / bare client"), self.to_bare.clone(), Limit::None),
-            none("instances lost", &self.lost),
-            none("nodes made more often than once", &self.again),
-            none("instances missing in either list", &self.missing),
-        ]
+        let none = |what: &str, figure| none(&format!("{WHEN}: {what}"), figure);
+        let to_bare = format!("{WHEN}: in a list again / bare client");
+        [Ratio::new(to_bare, self.to_bare.clone(), Limit::None)]
+            .into_iter()
+            .chain(none("instances lost", &self.lost))
+            .chain(none("nodes made more often than once", &self.again))
+            .chain(none("instances missing in either list", &self.missing))
+            .collect()
     }
 
     fn list(self) -> Vec<Figure> {
@@ -149,7 +148,7 @@ async fn once(stage: &Stage, round: u32, count: u32) -> anyhow::Result<Outcome> 
     // Who watches may be told a little later; what it shows when the way is opened must not be what was there before.
     let empty = timeout(PATIENCE, cast.nobody_is_seen()).await;
     empty.context("the list of who is not cut off does not become empty")??;
-    let untouched = touched(stage, &directory).await?;
+    let untouched = stage.touched(&directory).await?;
 
     let start = Instant::now();
     proxy.refuse(false);
@@ -164,7 +163,7 @@ async fn once(stage: &Stage, round: u32, count: u32) -> anyhow::Result<Outcome> 
     }
     let there = owners(stage, &directory).await?;
     let registered = there.values().filter(|owner| after.contains(owner)).count();
-    let made = i64::from(touched(stage, &directory).await? - untouched);
+    let made = i64::from(stage.touched(&directory).await? - untouched);
     let outcome = Outcome {
         away,
         seen,
@@ -280,13 +279,4 @@ async fn owners(stage: &Stage, directory: &str) -> anyhow::Result<BTreeMap<Strin
     let paths: Vec<_> = names.iter().map(|name| format!("{directory}/{name}")).collect();
     let stats = try_join_all(paths.iter().map(|path| stage.witness.check_stat(path))).await?;
     Ok(names.into_iter().zip(stats).filter_map(|(name, stat)| Some((name, stat?.ephemeral_owner))).collect())
-}
-
-/// How often a child was made or deleted in a directory, as its server counts.
-async fn touched(stage: &Stage, directory: &str) -> anyhow::Result<i32> {
-    stage.witness.check_stat(directory).await?.map(|stat| stat.cversion).context("the directory is gone")
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

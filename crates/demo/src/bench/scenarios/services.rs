@@ -5,7 +5,8 @@ use futures::future::try_join_all;
 use proto::ServiceName;
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use super::steps::{Started, cut, megabytes, millis, server_memory, start, write};
+use super::promises::none;
+use super::steps::{Started, cut, megabytes, millis_until, server_memory, start, write};
 use crate::bench::processes::{Ask, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Report};
 use crate::bench::stage::{Stage, ephemeral, long_named};
@@ -33,15 +34,15 @@ impl Figures {
         let figure = |what, unit| Figure::new(what, unit);
         Self {
             first: figure("connect and `follow` all, until all lists are there", "ms"),
-            requests: figure("requests for that", ""),
+            requests: figure("requests of the first lists", ""),
             follower: figure("memory of the process that follows", "MB"),
             changed: figure(
                 "one added in each service, from the writer's first call until all lists show it",
                 "ms",
             ),
-            change_requests: figure("requests of the follower for that, pings included", ""),
+            change_requests: figure("requests of the follower for one added in each, pings included", ""),
             back: figure("its connection cut, until all lists are known to be the truth", "ms"),
-            back_requests: figure("requests for that", ""),
+            back_requests: figure("requests of its reconnect", ""),
             peak: figure("the most memory that it ever held", "MB"),
             lost: figure("sessions lost by the cut", ""),
             server: figure("memory of the server", "MB"),
@@ -75,7 +76,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     drop(filler);
     let each = f64::from(count / EACH);
     let ratios = [
-        figures.lost.judged("sessions lost by the cut", Limit::AtMost(0.0)),
+        none("sessions lost by the cut", &figures.lost),
         // For each service: a watch, its size, its children, and what they say.
         figures.requests.judged("requests until all lists are there", Limit::AtMost(4.0 * each + 10.0)),
         // A create is the writer's and a read the follower's.
@@ -138,7 +139,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
             follower.expect(&Ask::Shows { id: id.clone(), there: true }).await?;
             let begin = now_ns();
             write_all(&writer, &nodes, true).await?;
-            figures.changed.push(millis(begin, &follower.told().await?));
+            figures.changed.push(millis_until(begin, &follower.told().await?));
             Ok(())
         })
         .await?;

@@ -4,6 +4,7 @@ use proto::{NodeData, ServiceName};
 use zk_local::{Proxy, Server};
 use zookeeper_client::{Client, Error};
 
+use super::time::millis_between;
 use crate::bench::processes::{Ask, Child, Memory, Role, Told, now_ns};
 use crate::bench::report::{Figure, median};
 use crate::bench::stage::{Stage, ephemeral};
@@ -44,7 +45,7 @@ pub(super) async fn start(stage: &Stage, role: &Role, len: usize) -> anyhow::Res
         let begin = now_ns();
         let mut child = Child::start(role)?;
         let told = child.ask(&Ask::Whole { len }).await?;
-        Ok((child, millis(begin, &told), told))
+        Ok((child, millis_until(begin, &told), told))
     };
     let ((child, took_ms, told), requests) = stage.counted(work).await?;
     Ok(Started { child, told, took_ms, requests: requests.map(|all| all as f64) })
@@ -57,7 +58,7 @@ pub(super) async fn cut(stage: &Stage, way: &Proxy, child: &mut Child) -> anyhow
         let begin = now_ns();
         way.cut();
         let told = child.told().await?;
-        Ok((millis(begin, &told), told.lost))
+        Ok((millis_until(begin, &told), told.lost))
     };
     let ((took_ms, lost), requests) = stage.counted(work).await?;
     Ok(Back { took_ms, requests: requests.map(|all| all as f64), lost })
@@ -88,7 +89,7 @@ pub(super) async fn one_by_one(
                     Since::Call => called,
                     Since::Acknowledgement => now_ns(),
                 };
-                all.push((followers.told().await?.at as f64 - begin as f64) / 1e6);
+                all.push(millis_between(begin, followers.told().await?.at));
             }
             Ok(all)
         };
@@ -113,7 +114,7 @@ pub(super) async fn write(
 }
 
 /// Milliseconds from a moment here to one that a process told. What was there before is no time at all.
-pub(super) fn millis(from: u64, told: &Told) -> f64 {
+pub(super) fn millis_until(from: u64, told: &Told) -> f64 {
     told.at.saturating_sub(from) as f64 / 1e6
 }
 

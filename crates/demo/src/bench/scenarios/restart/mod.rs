@@ -14,6 +14,8 @@ use zookeeper_client::Client;
 
 use self::cast::{Cast, Counted};
 use super::cold_start::read;
+use super::promises::none;
+use super::time::millis;
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::Stage;
 
@@ -74,16 +76,15 @@ impl Figures {
     }
 
     fn ratios(&self, fault: Fault) -> Vec<Ratio> {
-        let ratio =
-            |what: &str, values, limit| Ratio { what: format!("{}: {what}", fault.words()), values, limit };
-        let none = |figure: &Figure| figure.values.clone();
-        vec![
-            ratio("live again / bare client", self.live.per(&self.raw), Limit::None),
-            ratio("changes of the list", none(&self.changes), Limit::AtMost(0.0)),
-            ratio("nodes made again", none(&self.remade), Limit::AtMost(0.0)),
-            ratio("leaderships lost", none(&self.leaderships), Limit::AtMost(0.0)),
-            ratio("instances lost", none(&self.lost), Limit::AtMost(0.0)),
-        ]
+        let none = |what: &str, figure| none(&format!("{}: {what}", fault.words()), figure);
+        let to_bare = format!("{}: live again / bare client", fault.words());
+        [Ratio::new(to_bare, self.live.per(&self.raw), Limit::None)]
+            .into_iter()
+            .chain(none("changes of the list", &self.changes))
+            .chain(none("nodes made again", &self.remade))
+            .chain(none("leaderships lost", &self.leaderships))
+            .chain(none("instances lost", &self.lost))
+            .collect()
     }
 
     fn list(self) -> [Figure; 7] {
@@ -202,10 +203,6 @@ async fn made_by(client: &Client, directory: &str) -> anyhow::Result<BTreeMap<St
 /// How many are there that were made anew.
 fn remade(before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>) -> usize {
     after.iter().filter(|(name, made)| before.get(*name).is_some_and(|earlier| earlier != *made)).count()
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]
