@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use zk_local::Server;
-use zk_session::{Connect, Session, ZooKeeper};
+use zk_session::{Connect, Kind, Session, ZooKeeper};
 
 use self::common::{PATIENCE, Running, demo, run, stderr, stdout};
 
@@ -85,12 +85,7 @@ async fn on_servers_of_others_what_needs_its_own_is_left_out_aloud_and_a_stop_le
 
         let zookeeper = ZooKeeper::builder(&zk).build().unwrap();
         let session = zookeeper.connect().await.unwrap();
-        let begun = async {
-            while !any_instance(&*session).await {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, begun).await.unwrap();
+        until_any_instance(&*session).await;
         running.signal(Signal::INT);
         let ended = running.end().await;
         assert_eq!(ended.status.code(), Some(130), "{which:?}");
@@ -98,6 +93,16 @@ async fn on_servers_of_others_what_needs_its_own_is_left_out_aloud_and_a_stop_le
         session.sync("/").await.unwrap();
         assert!(session.exists("/headkeeper-bench").await.unwrap().is_none(), "{which:?}");
     }
+}
+
+/// Waits until a bench has made nodes of instances.
+async fn until_any_instance(session: &dyn Session) {
+    let begun = async {
+        while !any_instance(session).await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, begun).await.unwrap();
 }
 
 /// Whether a bench has made nodes of instances.
@@ -119,15 +124,20 @@ async fn what_was_measured_is_told_and_written_though_a_later_scenario_fails() {
         let folder = tempfile::tempdir().unwrap();
         let zk = server.connect_string();
         let flags =
-            ["--zk", &zk, "--instances", "20", "--rounds", "1", "--out", folder.path().to_str().unwrap()];
+            ["--zk", &zk, "--instances", "20", "--rounds", "20", "--out", folder.path().to_str().unwrap()];
         let more = json.then_some("--json");
         let (running, mut said) = Running::start_heard(demo(
             ["bench", "register", "cold-start"].into_iter().chain(flags).chain(more),
         ));
         let mut line = async || timeout(PATIENCE, said.next_line()).await.unwrap().unwrap().unwrap();
-        assert_eq!(line().await, "register: at 20 instances, 1 round each");
-        assert_eq!(line().await, "cold-start: at 20 instances, 1 round each");
-        server.kill().await.unwrap();
+        assert_eq!(line().await, "register: at 20 instances, 20 rounds each");
+        assert_eq!(line().await, "cold-start: at 20 instances, 20 rounds each");
+        let zookeeper = ZooKeeper::builder(&zk).build().unwrap();
+        let session = zookeeper.connect().await.unwrap();
+        until_any_instance(&*session).await;
+        // One more than it reckons with: then it cannot go on.
+        let stray = "/headkeeper-bench/cold-start/instances/stray";
+        session.create(stray, b"", Kind::Persistent).await.unwrap();
 
         let page = folder.path().join("zookeeper.md");
         assert_eq!(line().await, format!("written: {}", page.display()));
