@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use zk_local::Server;
-use zk_session::{Connect, Session, ZooKeeper};
+use zk_session::{Connect, Kind, Session, ZooKeeper};
 
 use self::common::{PATIENCE, Running, demo, run, stderr, stdout};
 
@@ -26,7 +26,7 @@ async fn a_scenario_is_measured_at_a_size_and_told_as_json() {
     let [scenario] = &told["scenarios"].as_array().unwrap()[..] else { panic!("{told}") };
     assert_eq!((&scenario["name"], &scenario["rounds"]), (&"register".into(), &1.into()));
     let [size] = &scenario["sizes"].as_array().unwrap()[..] else { panic!("{told}") };
-    assert_eq!(size["instances"], 100);
+    assert_eq!((&scenario["sizes_of"], &size["size"]), (&"instances".into(), &100.into()));
     let figures = size["figures"].as_array().unwrap();
     assert_eq!(figures.len(), 8, "{told}");
     for figure in figures {
@@ -85,12 +85,7 @@ async fn on_servers_of_others_what_needs_its_own_is_left_out_aloud_and_a_stop_le
 
         let zookeeper = ZooKeeper::builder(&zk).build().unwrap();
         let session = zookeeper.connect().await.unwrap();
-        let begun = async {
-            while !any_instance(&*session).await {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, begun).await.unwrap();
+        until_any_instance(&*session).await;
         running.signal(Signal::INT);
         let ended = running.end().await;
         assert_eq!(ended.status.code(), Some(130), "{which:?}");
@@ -98,6 +93,16 @@ async fn on_servers_of_others_what_needs_its_own_is_left_out_aloud_and_a_stop_le
         session.sync("/").await.unwrap();
         assert!(session.exists("/headkeeper-bench").await.unwrap().is_none(), "{which:?}");
     }
+}
+
+/// Waits until a bench has made nodes of instances.
+async fn until_any_instance(session: &dyn Session) {
+    let begun = async {
+        while !any_instance(session).await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, begun).await.unwrap();
 }
 
 /// Whether a bench has made nodes of instances.
@@ -113,11 +118,59 @@ async fn any_instance(session: &dyn Session) -> bool {
 }
 
 #[tokio::test]
+async fn what_was_measured_is_told_and_written_though_a_later_scenario_fails() {
+    for json in [false, true] {
+        let server = Server::start().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let zk = server.connect_string();
+        let flags =
+            ["--zk", &zk, "--instances", "20", "--rounds", "20", "--out", folder.path().to_str().unwrap()];
+        let more = json.then_some("--json");
+        let (running, mut said) = Running::start_heard(demo(
+            ["bench", "register", "cold-start"].into_iter().chain(flags).chain(more),
+        ));
+        let mut line = async || timeout(PATIENCE, said.next_line()).await.unwrap().unwrap().unwrap();
+        assert_eq!(line().await, "register: at 20 instances, 20 rounds each");
+        assert_eq!(line().await, "cold-start: at 20 instances, 20 rounds each");
+        let zookeeper = ZooKeeper::builder(&zk).build().unwrap();
+        let session = zookeeper.connect().await.unwrap();
+        until_any_instance(&*session).await;
+        // One more than it reckons with: then it cannot go on.
+        let stray = "/headkeeper-bench/cold-start/instances/stray";
+        session.create(stray, b"", Kind::Persistent).await.unwrap();
+
+        let page = folder.path().join("zookeeper.md");
+        assert_eq!(line().await, format!("written: {}", page.display()));
+        let error = line().await;
+        assert!(error.starts_with("error: cannot measure cold-start: "), "{error}");
+        let ended = running.end().await;
+        assert_eq!(ended.status.code(), Some(1));
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains("`demo bench register` repeats it") && !page.contains("cold-start"), "{page}");
+        match json {
+            true => {
+                let told: Value = serde_json::from_str(&ended.lines.join("\n")).unwrap();
+                let [scenario] = &told["scenarios"].as_array().unwrap()[..] else { panic!("{told}") };
+                assert_eq!(scenario["name"], "register");
+            }
+            false => {
+                let verdict =
+                    |line: &String| line.starts_with("Of ") && line.contains("figures with a limit");
+                assert!(ended.lines.iter().any(verdict), "{:?}", ended.lines);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_refused_before_a_server_is_started() {
     for (flags, said) in [
         (&["registering"][..], "[possible values: register,"),
         (&["register", "--instances", "0"], "accepted: a whole number from 1 to 200000"),
         (&["register", "--instances", "100,,5"], "accepted: a whole number from 1 to 200000"),
+        (&["services", "--instances", "250"], "accepted are 100 to 200000 in steps of 100 instances"),
+        (&["burst", "--instances", "1000,5"], "5: accepted are 100 to 200000 in steps of 10 changes"),
+        (&["hand-over", "--instances", "1"], "accepted are 2 to 1000 candidates"),
         (&["register", "--rounds", "none"], "accepted: a whole number from 1 to 1000"),
         (&["--zk", "nowhere:port"], "nowhere:port"),
         (&["register", "expiry", "--zk", "127.0.0.1:1"], "expiry needs a server of its own"),

@@ -26,6 +26,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use self::plan::{Asked, Run, left_out, plan};
+use self::report::Report;
 use self::report::machine;
 use self::report::page;
 use self::report::progress::Progress;
@@ -38,7 +39,7 @@ use crate::output::{complain, print};
 use crate::stop::{INTERRUPTED, Stop};
 
 /// More would not fit on the smallest machine.
-const MOST: u64 = 200_000;
+const MOST: u32 = 200_000;
 /// Nothing takes that long at one size unless something is lost.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 /// How long it may take to leave servers of others as they were, once somebody wants us to stop.
@@ -55,8 +56,9 @@ pub(crate) struct Args {
     /// a server of its own is left out
     #[arg(long, value_name = "HOST:PORT[,...]", value_parser = servers)]
     zk: Option<String>,
-    /// How many instances, one size after the other [default: 100,1000,10000 for most scenarios, others have their own]
-    #[arg(long, value_name = "N[,N...]", value_delimiter = ',', value_parser = number::<u32>(1..=MOST))]
+    /// How many instances, one size after the other; of hand-over it is candidates, of watchers sessions, and of burst and slow changes
+    /// [default: 100,1000,10000 for most scenarios, others have their own]
+    #[arg(long, value_name = "N[,N...]", value_delimiter = ',', value_parser = number::<u32>(1..=u64::from(MOST)))]
     instances: Vec<u32>,
     /// How many rounds count, of which medians are shown; one more goes before them, for the server to warm up [default: 5 for most scenarios]
     #[arg(long, value_name = "N", value_parser = number::<u32>(1..=1_000))]
@@ -134,43 +136,76 @@ async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
     }
     let progress = Arc::new(Progress::new(&runs));
     let mut done = Vec::new();
+    let mut failed = None;
     for run in &runs {
-        let measured = scenario(args.zk.as_deref(), run, &progress).await;
-        let measured = measured.with_context(|| format!("cannot measure {}", run.which.name()))?;
-        if !args.json {
-            progress.aside(|| print(format!("{}\n", measured.text())))?;
+        let (reports, ended) = scenario(args.zk.as_deref(), run, &progress).await;
+        if !reports.is_empty() {
+            let measured = SideBySide::new(run.which.of(), reports);
+            if !args.json {
+                progress.aside(|| print(format!("{}\n", measured.text())))?;
+            }
+            done.push(measured);
         }
-        done.push(measured);
+        if let Err(error) = ended {
+            failed = Some(error.context(format!("cannot measure {}", run.which.name())));
+            break;
+        }
     }
     progress.finish();
+    let Some(error) = failed else { return tell(&args, &done).map(|()| ExitCode::SUCCESS) };
+    // What was measured before is told all the same.
+    if !done.is_empty()
+        && let Err(untold) = tell(&args, &done)
+    {
+        complain(&format!("error: {untold:#}"));
+    }
+    Err(error)
+}
+
+/// Prints and writes what was measured.
+fn tell(args: &Args, done: &[SideBySide]) -> anyhow::Result<()> {
     if args.json {
         let scenarios: Vec<_> = done.iter().map(SideBySide::json).collect();
         let json =
             json!({ "machine": machine::machine(), "client": machine::clients(), "scenarios": scenarios });
         print(serde_json::to_string_pretty(&json)?)?;
     } else {
-        print(verdict(&done))?;
+        print(verdict(done))?;
     }
     if let Some(out) = &args.out {
-        let page = page::write(&done, out)?;
+        let page = page::write(done, out)?;
         complain(&format!("written: {}", page.display()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
+/// What was measured, by rising sizes, until it ended.
+///
 /// The largest size first: a server that has just been started is slow, and that would look as if small sizes were.
-async fn scenario(zk: Option<&str>, run: &Run, progress: &Arc<Progress>) -> anyhow::Result<SideBySide> {
+async fn scenario(
+    zk: Option<&str>,
+    run: &Run,
+    progress: &Arc<Progress>,
+) -> (Vec<(u32, Report)>, anyhow::Result<()>) {
     progress.starts(run);
-    let stage = Stage::set(zk, progress.clone()).await?;
+    let stage = match Stage::set(zk, progress.clone()).await {
+        Ok(stage) => stage,
+        Err(error) => return (Vec::new(), Err(error)),
+    };
     let mut reports = Vec::new();
     for &count in run.sizes.iter().rev() {
         progress.size(count);
         let report = timeout(LONGEST, run.which.run(&stage, count, run.rounds));
         let report = report.await.unwrap_or_else(|_| Err(anyhow!("it does not end")));
         let cleared = stage.clear().await;
-        reports.insert(0, (count, report.with_context(|| format!("with {count} instances"))?));
-        cleared?;
+        match report.with_context(|| format!("with {count} {}", run.which.of())) {
+            Ok(report) => reports.insert(0, (count, report)),
+            Err(error) => return (reports, Err(error)),
+        }
+        if let Err(error) = cleared {
+            return (reports, Err(error));
+        }
         progress.size_done();
     }
-    Ok(SideBySide::new(reports))
+    (reports, Ok(()))
 }

@@ -9,7 +9,7 @@ use crate::connection::Usage;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) which: Which,
-    /// Numbers of instances, rising.
+    /// Rising.
     pub(super) sizes: Vec<u32>,
     pub(super) rounds: u32,
 }
@@ -43,19 +43,18 @@ pub(super) fn plan(asked: Asked<'_>) -> Result<Vec<Run>, Usage> {
             )));
         }
         let accepts = scenario.accepts();
-        let told = instances.iter().copied().filter(|size| accepts.contains(size));
-        let mut sizes: Vec<_> = if instances.is_empty() { scenario.sizes().to_vec() } else { told.collect() };
+        let (told, refused): (Vec<_>, Vec<_>) = instances.iter().partition(|size| accepts.contains(**size));
+        if let Some(size) = refused.first().filter(|_| !which.is_empty()) {
+            let (name, of) = (scenario.name(), scenario.of());
+            return Err(Usage(format!(
+                "--instances: {name} cannot be measured at {size}: accepted are {accepts} {of}"
+            )));
+        }
+        let mut sizes = if instances.is_empty() { scenario.sizes().to_vec() } else { told };
         sizes.sort_unstable();
         sizes.dedup();
         if !sizes.is_empty() {
             runs.push(Run { which: scenario, sizes, rounds: rounds.unwrap_or(scenario.rounds()) });
-        } else if !which.is_empty() {
-            return Err(Usage(format!(
-                "--instances: {} is for {} to {} instances",
-                scenario.name(),
-                accepts.start(),
-                accepts.end()
-            )));
         }
     }
     Ok(runs)
@@ -93,11 +92,23 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_at_no_size_of_its_own_is_refused_by_name_and_otherwise_left_out() {
+    fn a_size_that_a_scenario_cannot_measure_is_refused_by_name_and_otherwise_left_out() {
         let asked = Asked { instances: &[200_001], ..Asked::default() };
-        let refused = plan(Asked { which: &[Which::Register], ..asked }).unwrap_err().to_string();
-        assert_eq!(refused, "--instances: register is for 1 to 200000 instances");
         assert_eq!(plan(asked).unwrap(), []);
+        for (which, instances, accepted) in [
+            (Which::Register, &[200_001][..], "200001: accepted are 1 to 200000 instances"),
+            (Which::HandOver, &[50, 2_000], "2000: accepted are 2 to 1000 candidates"),
+            (Which::Services, &[100, 250], "250: accepted are 100 to 200000 in steps of 100 instances"),
+            (Which::Slow, &[5], "5: accepted are 100 to 200000 in steps of 10 changes"),
+        ] {
+            let refused = plan(Asked { which: &[which], instances, ..asked }).unwrap_err().to_string();
+            assert_eq!(refused, format!("--instances: {} cannot be measured at {accepted}", which.name()));
+        }
+        let some = plan(Asked { instances: &[150, 2_000], ..asked }).unwrap();
+        let sizes = |which| some.iter().find(|run| run.which == which).map(|run| &run.sizes[..]);
+        assert_eq!(sizes(Which::Register), Some(&[150, 2_000][..]));
+        assert_eq!(sizes(Which::HandOver), Some(&[150][..]));
+        assert_eq!(sizes(Which::Services), Some(&[2_000][..]));
     }
 
     #[test]

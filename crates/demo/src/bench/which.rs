@@ -1,10 +1,11 @@
 //! The scenarios by name, and what sizes each is for.
 
-use std::ops::RangeInclusive;
+use std::fmt;
 
 use clap::ValueEnum;
 
 use super::MOST;
+use super::outside::changes::PER_INSTANCE;
 use super::report::Report;
 use super::scenarios::{
     burst, change, churn, cold_start, expiry, hand_over, large, memory, outage, register, restart, services,
@@ -69,7 +70,26 @@ impl Which {
         }
     }
 
-    /// The numbers of instances, rising, unless others are asked for.
+    /// What its sizes are numbers of.
+    pub(super) fn of(self) -> &'static str {
+        match self {
+            Self::HandOver => "candidates",
+            Self::Watchers => "sessions",
+            Self::Burst | Self::Slow => "changes",
+            Self::Register
+            | Self::ColdStart
+            | Self::Change
+            | Self::Churn
+            | Self::Expiry
+            | Self::Restart
+            | Self::Outage
+            | Self::Memory
+            | Self::Large
+            | Self::Services => "instances",
+        }
+    }
+
+    /// The sizes, rising, unless others are asked for.
     pub(super) fn sizes(self) -> &'static [u32] {
         match self {
             Self::Register
@@ -89,12 +109,23 @@ impl Which {
         }
     }
 
-    /// The numbers of instances that it can be asked for.
-    pub(super) fn accepts(self) -> RangeInclusive<u32> {
+    /// The sizes that it can be asked for.
+    pub(super) fn accepts(self) -> Accepted {
         match self {
-            Self::HandOver => 2..=1_000,
-            Self::Watchers => 1..=1_000,
-            _ => 1..=MOST as u32,
+            Self::HandOver => Accepted { least: 2, most: 1_000, step: 1 },
+            Self::Watchers => Accepted { least: 1, most: 1_000, step: 1 },
+            Self::Register
+            | Self::ColdStart
+            | Self::Change
+            | Self::Churn
+            | Self::Expiry
+            | Self::Restart
+            | Self::Outage
+            | Self::Memory => Accepted { least: 1, most: MOST, step: 1 },
+            Self::Large => Accepted { least: large::SESSIONS, most: MOST, step: large::SESSIONS },
+            Self::Services => Accepted { least: services::EACH, most: MOST, step: services::EACH },
+            // Fewer than a transaction of 100 are no burst.
+            Self::Burst | Self::Slow => Accepted { least: 100, most: MOST, step: PER_INSTANCE },
         }
     }
 
@@ -118,7 +149,7 @@ impl Which {
     }
 
     pub(super) async fn run(self, stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
-        match self {
+        let report = match self {
             Self::Register => register::run(stage, count, rounds).await,
             Self::ColdStart => cold_start::run(stage, count, rounds).await,
             Self::Change => change::run(stage, count, rounds).await,
@@ -133,6 +164,32 @@ impl Which {
             Self::Watchers => watchers::run(stage, count, rounds).await,
             Self::Burst => burst::run(stage, count, rounds).await,
             Self::Slow => slow::run(stage, count, rounds).await,
+        };
+        report?.checked()
+    }
+}
+
+/// Sizes that a scenario can measure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepted {
+    least: u32,
+    most: u32,
+    /// Only multiples of this: others would not come out even.
+    step: u32,
+}
+
+impl Accepted {
+    pub(super) fn contains(self, size: u32) -> bool {
+        (self.least..=self.most).contains(&size) && size.is_multiple_of(self.step)
+    }
+}
+
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { least, most, step } = self;
+        match step {
+            1 => write!(f, "{least} to {most}"),
+            _ => write!(f, "{least} to {most} in steps of {step}"),
         }
     }
 }
@@ -146,7 +203,26 @@ mod tests {
         for &which in Which::value_variants() {
             assert_eq!(Which::from_str(which.name(), false), Ok(which));
             assert!(which.sizes().is_sorted() && !which.sizes().is_empty());
-            assert!(which.sizes().iter().all(|size| which.accepts().contains(size)), "{which:?}");
+            assert!(which.sizes().iter().all(|size| which.accepts().contains(*size)), "{which:?}");
         }
+    }
+
+    #[test]
+    fn only_sizes_that_come_out_even_are_accepted() {
+        for (which, accepted, refused) in [
+            (Which::Register, &[1, 99, 200_000][..], &[0, 200_001][..]),
+            (Which::HandOver, &[2, 3, 1_000], &[0, 1, 1_001]),
+            (Which::Watchers, &[1, 1_000], &[0, 1_001]),
+            (Which::Large, &[10, 200_000], &[0, 1, 9, 11, 200_010]),
+            (Which::Services, &[100, 200, 200_000], &[0, 10, 99, 150, 200_100]),
+            (Which::Burst, &[100, 110, 200_000], &[0, 1, 10, 99, 105, 200_010]),
+            (Which::Slow, &[100, 110, 200_000], &[0, 1, 10, 99, 105, 200_010]),
+        ] {
+            let accepts = which.accepts();
+            assert!(accepted.iter().all(|size| accepts.contains(*size)), "{which:?}: {accepts}");
+            assert!(!refused.iter().any(|size| accepts.contains(*size)), "{which:?}: {accepts}");
+        }
+        // What writes changes has an instance at least to write to.
+        assert!(Which::Burst.accepts().least >= PER_INSTANCE);
     }
 }

@@ -48,7 +48,7 @@ struct Place {
     /// The service, whose instances are nodes with Curator's JSON
     service: ServiceName,
     /// How many instances there are
-    #[arg(value_parser = number::<usize>(0..=MOST))]
+    #[arg(value_parser = number::<usize>(0..=MOST.into()))]
     instances: usize,
 }
 

@@ -1,6 +1,10 @@
-//! Axes by powers of ten, and what is written beside them.
+//! Axes by powers of ten, and of 1024 for bytes, and what is written beside them.
 
 use super::number::{grouped, number};
+
+const KIB: f64 = 1024.0;
+const MIB: f64 = KIB * KIB;
+const GIB: f64 = KIB * MIB;
 
 /// Values that are drawn on one axis: those of different units are, if they are of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +21,7 @@ impl Kind {
         match unit {
             "s" | "ms" | "us" | "ns" => Self::Time,
             "/s" => Self::Rate,
-            "B" | "bytes" | "kB" | "KB" | "KiB" | "MB" | "MiB" | "GB" | "GiB" => Self::Bytes,
+            "B" | "bytes" | "KiB" | "MiB" | "GiB" => Self::Bytes,
             "" => Self::Count,
             other => Self::Other(other),
         }
@@ -44,15 +48,23 @@ impl Kind {
                 _ => (1.0, " s"),
             },
             Self::Bytes => match value {
-                few if few < 1e3 => (1.0, " B"),
-                some if some < 1e6 => (1e3, " kB"),
-                many if many < 1e9 => (1e6, " MB"),
-                _ => (1e9, " GB"),
+                few if few < KIB => (1.0, " B"),
+                some if some < MIB => (KIB, " KiB"),
+                many if many < GIB => (MIB, " MiB"),
+                _ => (GIB, " GiB"),
             },
             Self::Rate => (1.0, "/s"),
             Self::Count | Self::Other(_) => (1.0, ""),
         };
         format!("{}{unit}", plain(value / per))
+    }
+
+    /// Ten to a power; of bytes every third step is one of 1024 and not of ten, so that 1, 10 and 100 MiB are steps as well.
+    fn power(self, power: i32) -> f64 {
+        match self {
+            Self::Bytes if power >= 0 => 10f64.powi(power % 3) * KIB.powi(power / 3),
+            _ => 10f64.powi(power),
+        }
     }
 }
 
@@ -62,27 +74,25 @@ pub(super) fn factor(unit: &str) -> f64 {
         "ms" => 1e-3,
         "us" => 1e-6,
         "ns" => 1e-9,
-        "kB" | "KB" => 1e3,
-        "KiB" => 1024.0,
-        "MB" => 1e6,
-        "MiB" => 1024.0 * 1024.0,
-        "GB" => 1e9,
-        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        "KiB" => KIB,
+        "MiB" => MIB,
+        "GiB" => GIB,
         _ => 1.0,
     }
 }
 
-/// Up to so many powers of ten there is room for lines between them.
+/// Up to so many powers there is room for lines between them.
 const CLOSE: f64 = 2.0;
 
-/// Where lines go across from the first to the last, which enclose all values: at 1, 2 and 5 of each power of ten, or at the powers
+/// Where lines go across from the first to the last, which enclose all values: at 1, 2 and 5 of each power, or at the powers
 /// alone where those would be too many.
-pub(super) fn ticks(least: f64, most: f64) -> Vec<f64> {
+pub(super) fn ticks(kind: Kind, least: f64, most: f64) -> Vec<f64> {
     // What is at a tick is not beyond it for an error of reckoning.
     let (low, high) = (least * (1.0 + 1e-9), most * (1.0 - 1e-9));
-    let powers = low.log10().floor() as i32..=high.log10().ceil().max(low.log10().floor()) as i32;
+    // One of bytes is a little more than one of ten.
+    let powers = low.log10().floor() as i32 - 1..=high.log10().ceil().max(low.log10().floor()) as i32;
     let steps: &[f64] = if (high / low).log10() <= CLOSE { &[1.0, 2.0, 5.0] } else { &[1.0] };
-    let at = |power: i32| steps.iter().map(move |step| round(step * 10f64.powi(power)));
+    let at = |power: i32| steps.iter().map(move |step| round(step * kind.power(power)));
     let all: Vec<f64> = powers.flat_map(at).collect();
     let from = all.iter().rposition(|tick| *tick <= low).unwrap_or(0);
     let to = all.iter().position(|tick| *tick >= high).unwrap_or(all.len() - 1);
@@ -92,7 +102,7 @@ pub(super) fn ticks(least: f64, most: f64) -> Vec<f64> {
 
 /// Ten to a negative power is not a number that prints well.
 fn round(value: f64) -> f64 {
-    format!("{value:.0e}").parse().unwrap_or(value)
+    if value >= 1.0 { value } else { format!("{value:.0e}").parse().unwrap_or(value) }
 }
 
 fn plain(value: f64) -> String {
@@ -107,15 +117,30 @@ mod tests {
 
     #[test]
     fn ticks_enclose_all_values_and_are_few() {
-        for (least, most, expected) in [
-            (2.1e-4, 4.2e-4, &[2e-4, 5e-4][..]),
-            (7.0, 140.0, &[5.0, 10.0, 20.0, 50.0, 100.0, 200.0]),
-            (1.0, 1.0, &[1.0, 2.0]),
-            (100.0, 1000.0, &[100.0, 200.0, 500.0, 1000.0]),
-            (3e-5, 0.5, &[1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0]),
+        for (kind, least, most, expected) in [
+            (Kind::Time, 2.1e-4, 4.2e-4, &[2e-4, 5e-4][..]),
+            (Kind::Time, 7.0, 140.0, &[5.0, 10.0, 20.0, 50.0, 100.0, 200.0]),
+            (Kind::Count, 1.0, 1.0, &[1.0, 2.0]),
+            (Kind::Count, 100.0, 1000.0, &[100.0, 200.0, 500.0, 1000.0]),
+            (Kind::Time, 3e-5, 0.5, &[1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0]),
+            (Kind::Bytes, 1e6, 3e6, &[500.0 * KIB, MIB, 2.0 * MIB, 5.0 * MIB]),
+            (
+                Kind::Bytes,
+                600.0,
+                80.0 * MIB,
+                &[100.0, KIB, 10.0 * KIB, 100.0 * KIB, MIB, 10.0 * MIB, 100.0 * MIB],
+            ),
+            (Kind::Bytes, GIB, GIB, &[GIB, 2.0 * GIB]),
         ] {
-            assert_eq!(ticks(least, most), expected, "{least} to {most}");
+            assert_eq!(ticks(kind, least, most), expected, "{least} to {most}");
         }
+    }
+
+    #[test]
+    fn an_axis_of_bytes_says_round_numbers_of_the_unit_that_tables_have() {
+        let said: Vec<_> =
+            ticks(Kind::Bytes, 600.0, 80.0 * MIB).into_iter().map(|tick| Kind::Bytes.words(tick)).collect();
+        assert_eq!(said, ["100 B", "1 KiB", "10 KiB", "100 KiB", "1 MiB", "10 MiB", "100 MiB"]);
     }
 
     #[test]
@@ -126,7 +151,7 @@ mod tests {
             (Kind::Time, 1.0, "1 s"),
             (Kind::Time, 5e-9, "5 ns"),
             (Kind::Rate, 50_000.0, "50,000/s"),
-            (Kind::Bytes, 2e8, "200 MB"),
+            (Kind::Bytes, 200.0 * MIB, "200 MiB"),
             (Kind::Bytes, 500.0, "500 B"),
             (Kind::Count, 0.5, "0.50"),
             (Kind::Other("%"), 20.0, "20"),
@@ -140,7 +165,7 @@ mod tests {
         for (unit, kind, one) in [
             ("us", Kind::Time, 1e-6),
             ("/s", Kind::Rate, 1.0),
-            ("MB", Kind::Bytes, 1e6),
+            ("MiB", Kind::Bytes, 1_048_576.0),
             ("%", Kind::Other("%"), 1.0),
         ] {
             assert_eq!((Kind::of(unit), factor(unit)), (kind, one));

@@ -10,6 +10,8 @@ pub(crate) mod progress;
 pub(crate) mod side_by_side;
 
 pub(crate) use self::number::median;
+use anyhow::ensure;
+
 use self::number::number;
 
 /// The figures of one scenario at one size. Reports of several sizes stand side by side; see [the frame](super::scenarios).
@@ -30,6 +32,8 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
     pub(crate) values: Vec<f64>,
     pub(super) beside: Option<String>,
+    /// Whether it is what the bare client took; plots draw that dashed.
+    pub(super) is_bare: bool,
 }
 
 /// Two figures of the same round, divided; or one of them that is judged by itself.
@@ -43,23 +47,66 @@ pub(crate) struct Ratio {
 pub(crate) enum Limit {
     AtLeast(f64),
     AtMost(f64),
+    /// The same where it is known why some miss it, in a sentence.
+    AtMostBut(f64, &'static str),
     /// For information.
     None,
+}
+
+impl Report {
+    /// Figures and what is judged are told apart by their names: of two with the same one of a kind the second would be nowhere.
+    ///
+    /// # Errors
+    ///
+    /// Fails if two have the same name, or a figure is beside one that is not there or not the bare client's.
+    pub(super) fn checked(self) -> anyhow::Result<Self> {
+        let name = self.name;
+        for (index, figure) in self.figures.iter().enumerate() {
+            let what = &figure.what;
+            ensure!(
+                self.figures[..index].iter().all(|before| before.what != *what),
+                "two figures of {name} are called {what:?}"
+            );
+            if let Some(beside) = &figure.beside {
+                let bare = |other: &Figure| other.is_bare && other.what == *beside;
+                ensure!(
+                    self.figures.iter().any(bare),
+                    "{what:?} of {name} is beside {beside:?}, which is no figure of the bare client"
+                );
+            }
+        }
+        for (index, ratio) in self.ratios.iter().enumerate() {
+            let what = &ratio.what;
+            ensure!(
+                self.ratios[..index].iter().all(|before| before.what != *what),
+                "two ratios of {name} are called {what:?}"
+            );
+        }
+        Ok(self)
+    }
 }
 
 impl Limit {
     pub(super) fn is_met(self, value: f64) -> Option<bool> {
         match self {
             Self::AtLeast(limit) => Some(value >= limit),
-            Self::AtMost(limit) => Some(value <= limit),
+            Self::AtMost(limit) | Self::AtMostBut(limit, _) => Some(value <= limit),
             Self::None => None,
+        }
+    }
+
+    /// Why some are known to miss it.
+    pub(super) fn why_missed(self) -> Option<&'static str> {
+        match self {
+            Self::AtMostBut(_, why) => Some(why),
+            Self::AtLeast(_) | Self::AtMost(_) | Self::None => None,
         }
     }
 
     pub(super) fn words(self) -> String {
         match self {
             Self::AtLeast(limit) => format!("at least {}", number(limit)),
-            Self::AtMost(limit) => format!("at most {}", number(limit)),
+            Self::AtMost(limit) | Self::AtMostBut(limit, _) => format!("at most {}", number(limit)),
             Self::None => String::new(),
         }
     }
@@ -70,8 +117,10 @@ impl Limit {
         match self {
             Self::AtLeast(limit) if value >= limit => format!("{value_is} ≥ {}", number(limit)),
             Self::AtLeast(limit) => format!("{value_is} < {}", number(limit)),
-            Self::AtMost(limit) if value <= limit => format!("{value_is} ≤ {}", number(limit)),
-            Self::AtMost(limit) => format!("{value_is} > {}", number(limit)),
+            Self::AtMost(limit) | Self::AtMostBut(limit, _) if value <= limit => {
+                format!("{value_is} ≤ {}", number(limit))
+            }
+            Self::AtMost(limit) | Self::AtMostBut(limit, _) => format!("{value_is} > {}", number(limit)),
             Self::None => value_is,
         }
     }
@@ -79,7 +128,12 @@ impl Limit {
 
 impl Figure {
     pub(crate) fn new(what: impl Into<String>, unit: &'static str) -> Self {
-        Self { what: what.into(), unit, values: Vec::new(), beside: None }
+        Self { what: what.into(), unit, values: Vec::new(), beside: None, is_bare: false }
+    }
+
+    /// The same of the bare client.
+    pub(crate) fn bare(self) -> Self {
+        Self { is_bare: true, ..self }
     }
 
     /// Names the bare client's figure of the same report for the same work.
@@ -129,6 +183,8 @@ mod tests {
             (Limit::AtLeast(0.8), 0.79, Some(false), "0.79 < 0.80"),
             (Limit::AtMost(110.0), 105.0, Some(true), "105 ≤ 110"),
             (Limit::AtMost(1.2), 4.42, Some(false), "4.42 > 1.20"),
+            (Limit::AtMostBut(1.2, "why"), 1.2, Some(true), "1.20 ≤ 1.20"),
+            (Limit::AtMostBut(1.2, "why"), 4.42, Some(false), "4.42 > 1.20"),
             (Limit::None, 4.42, None, "4.42"),
         ] {
             assert_eq!((limit.is_met(value), &*limit.judged(value)), (met, text));
@@ -140,5 +196,40 @@ mod tests {
     fn figures_are_divided_within_rounds() {
         let figure = |values: &[f64]| Figure { values: values.to_vec(), ..Figure::new("", "") };
         assert_eq!(figure(&[4.0, 9.0]).per(&figure(&[2.0, 3.0])), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_report_is_refused_of_which_a_name_would_hide_a_figure_or_find_none() {
+        let [ours, bare] = ["ours", "bare client"].map(|what| move || Figure::new(what, "ms"));
+        let ratio = || Ratio::new("ours / bare client", vec![1.0], Limit::None);
+        let checked = |figures, ratios| {
+            let [title, about, server] = [const { String::new() }; 3];
+            let report = Report { name: "example", title, about, server, rounds: 1, figures, ratios };
+            report.checked().map(|report| report.figures.len()).map_err(|error| error.to_string())
+        };
+        let beside = || ours().beside("bare client");
+        assert_eq!(checked(vec![beside(), bare().bare()], vec![ratio()]), Ok(2));
+        for (figures, ratios, says) in [
+            (vec![ours(), bare(), ours()], vec![], r#"two figures of example are called "ours""#),
+            // One that was not measured is none the less one: it may be at another size.
+            (
+                vec![ours(), Figure { values: vec![1.0], ..ours() }],
+                vec![],
+                r#"two figures of example are called "ours""#,
+            ),
+            (vec![], vec![ratio(), ratio()], r#"two ratios of example are called "ours / bare client""#),
+            (
+                vec![beside()],
+                vec![],
+                r#""ours" of example is beside "bare client", which is no figure of the bare client"#,
+            ),
+            (
+                vec![beside(), bare()],
+                vec![],
+                r#""ours" of example is beside "bare client", which is no figure of the bare client"#,
+            ),
+        ] {
+            assert_eq!(checked(figures, ratios), Err(says.to_owned()));
+        }
     }
 }

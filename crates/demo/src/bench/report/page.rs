@@ -29,10 +29,10 @@ fn page(done: &[SideBySide]) -> String {
     let mut text = format!(
         "# Beside ZooKeeper\n\n\
          Written by `demo bench`; `demo bench --help` tells how to repeat one of these, on servers of yours or at other sizes. \
-         The bare client, which ours stands on, does the same work in the same round, and below each figure of ours are the bare \
-         client's and their ratio. Absolute figures depend on the machine, which the server shares, and on what else it does: only \
-         ratios within one round are judged, and counts. Shown is the median of all rounds, with the least and the most; a round \
-         before them is not counted.\n\n\
+         Where a figure has one of the bare client, which ours stands on, and their ratio directly below it, the bare client did the same \
+         work in the same round; all other figures stand alone. Absolute figures depend on the machine, which the server \
+         shares, and on what else it does: judged are ratios within one round, counts, and a few times and sizes that were promised. \
+         Shown is the median of all rounds, with the least and the most; a round before them is not counted.\n\n\
          - Machine: {}\n- Server: {server}\n- Clients: {}\n\n{missed}\n",
         machine::machine(),
         machine::clients(),
@@ -84,7 +84,7 @@ What & how.
 | &emsp;ratio | 2 (1..3) | 4 |
 | large alone |  | 3 µs |
 
-| judged, by medians of ratios within rounds | 100 instances | 10,000 instances |
+| judged, by medians unless said otherwise | 100 instances | 10,000 instances |
 | --- | ---: | ---: |
 | ours / bare client | 2 ≤ 2.50 | **4 > 2.50** |
 

@@ -1,4 +1,4 @@
-//! Figures by the number of instances, drawn. Colours are of a middle tone, and words take the reader's light or dark.
+//! Figures by size, drawn. Colours are of a middle tone, and words take the reader's light or dark.
 
 use std::fmt::Write as _;
 
@@ -11,15 +11,31 @@ const PLOT: f64 = 300.0;
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 28.0;
 const TOP: f64 = 60.0;
-/// Below the plot come the numbers of instances, what they are, and a line for each figure.
+/// Below the plot come the sizes, what they are numbers of, and a line for each figure.
 const BELOW: f64 = 62.0;
 const ENTRY: f64 = 20.0;
 
 const COLOURS: [&str; 8] =
     ["#2f81f7", "#57a64a", "#a371f7", "#d29922", "#db6d28", "#e5534b", "#c96198", "#2aa5a0"];
 
-/// How the name of a figure begins that is the bare client's, beside one of ours or not.
-const BARE: &str = "bare client";
+/// What stands at each value: those whose colour was given before get the next one.
+const MARKERS: [Marker; 4] = [Marker::Dot, Marker::Square, Marker::Triangle, Marker::Diamond];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Marker {
+    Dot,
+    Square,
+    Triangle,
+    Diamond,
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Style {
+    colour: &'static str,
+    marker: Marker,
+    is_dashed: bool,
+}
 
 /// A file with a plot.
 pub(super) struct Plot {
@@ -28,12 +44,10 @@ pub(super) struct Plot {
     pub(super) svg: String,
 }
 
-/// One figure: numbers of instances, and the median, the least and the most there.
+/// One figure: sizes, and the median, the least and the most there.
 struct Line<'a> {
     name: &'a str,
-    colour: &'static str,
-    /// The bare client's; beside a figure of ours it has the same colour.
-    is_bare: bool,
+    style: Style,
     points: Vec<(f64, [f64; 3])>,
 }
 
@@ -47,7 +61,7 @@ pub(super) fn plots(of: &SideBySide) -> Vec<Plot> {
     }
     let plot = |kind: Kind| {
         let title = format!("{}: {}", of.title(), kind.title());
-        let svg = draw(&title, kind, &lines(of, kind))?;
+        let svg = draw(&title, of.of(), kind, &lines(of, kind))?;
         Some(Plot { file: file(of.name(), kind), title, svg })
     };
     kinds.into_iter().filter_map(plot).collect()
@@ -68,15 +82,15 @@ fn lines(of: &SideBySide, kind: Kind) -> Vec<Line<'_>> {
             continue;
         }
         figures += usize::from(row.role != Role::Bare);
-        let is_bare = row.role == Role::Bare || row.what.starts_with(BARE);
         let per = factor(row.unit);
         let cells = of.sizes().iter().zip(&row.cells);
         let points = cells.filter_map(|(&size, spread)| {
             let spread = spread.filter(|spread| spread.least > 0.0)?;
             Some((f64::from(size), [spread.median, spread.least, spread.most].map(|value| value * per)))
         });
-        let colour = COLOURS[(figures.max(1) - 1) % COLOURS.len()];
-        let line = Line { name: row.what, colour, is_bare, points: points.collect() };
+        // The bare client's beside a figure of ours has the same colour.
+        let style = Style::new(figures.max(1) - 1, row.is_bare);
+        let line = Line { name: row.what, style, points: points.collect() };
         if !line.points.is_empty() {
             lines.push(line);
         }
@@ -84,14 +98,14 @@ fn lines(of: &SideBySide, kind: Kind) -> Vec<Line<'_>> {
     lines
 }
 
-/// Both axes by powers of ten; nothing of fewer than two numbers of instances.
-fn draw(title: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String> {
+/// Both axes by powers; nothing of fewer than two sizes, which are numbers `of` something.
+fn draw(title: &str, of: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String> {
     let mut sizes: Vec<f64> = lines.iter().flat_map(|line| &line.points).map(|point| point.0).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
     let [fewest, .., many] = sizes[..] else { return None };
     let values = || lines.iter().flat_map(|line| &line.points).flat_map(|point| point.1);
-    let ticks = ticks(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    let ticks = ticks(kind, values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let [lowest, .., highest] = ticks[..] else { return None };
 
     let (right, floor) = (WIDTH - RIGHT, TOP + PLOT);
@@ -106,7 +120,7 @@ fn draw(title: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String> {
          @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3; }} }}\n</style>\n\
          <text x=\"{LEFT}\" y=\"22\" class=\"title\">{title}</text>\n\
          <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n\
-         <text x=\"{right}\" y=\"{}\" text-anchor=\"end\">instances</text>\n",
+         <text x=\"{right}\" y=\"{}\" text-anchor=\"end\">{of}</text>\n",
         LEFT - 8.0,
         TOP - 14.0,
         escaped(kind.title()),
@@ -136,12 +150,13 @@ fn draw(title: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String> {
     for (number, line) in lines.iter().enumerate() {
         draw_line(&mut svg, line, x, y);
         let (at, text) = (floor + BELOW + ENTRY * number as f64, LEFT + 34.0);
-        let (colour, dashes, name) = (line.colour, line.dashes(), escaped(line.name));
+        let (Style { colour, .. }, dashes, name) = (line.style, line.style.dashes(), escaped(line.name));
         let _ = write!(
             svg,
             "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{at}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>\n\
-             <text x=\"{text}\" y=\"{}\">{name}</text>\n",
+             {}<text x=\"{text}\" y=\"{}\">{name}</text>\n",
             LEFT + 26.0,
+            line.style.marker_at(LEFT + 13.0, at),
             at + 4.0,
         );
     }
@@ -150,7 +165,7 @@ fn draw(title: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String> {
 
 /// Medians joined, and at each the least and the most as a thin line.
 fn draw_line(svg: &mut String, line: &Line<'_>, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
-    let (colour, dashes) = (line.colour, line.dashes());
+    let (colour, dashes) = (line.style.colour, line.style.dashes());
     let path: Vec<_> =
         line.points.iter().map(|(size, [it, ..])| format!("{:.1},{:.1}", x(*size), y(*it))).collect();
     let path = path.join(" ");
@@ -162,15 +177,42 @@ fn draw_line(svg: &mut String, line: &Line<'_>, x: impl Fn(f64) -> f64, y: impl 
         let (at, middle, low, high) = (x(size), y(median), y(least), y(most));
         let _ = write!(
             svg,
-            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.6\"/>\n\
-             <circle cx=\"{at:.1}\" cy=\"{middle:.1}\" r=\"3\" fill=\"{colour}\"/>\n",
+            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.6\"/>\n{}",
+            line.style.marker_at(at, middle),
         );
     }
 }
 
-impl Line<'_> {
-    fn dashes(&self) -> &'static str {
-        if self.is_bare { " stroke-dasharray=\"5 4\"" } else { "" }
+impl Style {
+    /// Of so many figures before it. Those of two figures differ until all colours had all markers, and a figure's from the bare
+    /// client's beside it.
+    fn new(before: usize, is_bare: bool) -> Self {
+        Self {
+            colour: COLOURS[before % COLOURS.len()],
+            marker: MARKERS[before / COLOURS.len() % MARKERS.len()],
+            is_dashed: is_bare,
+        }
+    }
+
+    fn dashes(self) -> &'static str {
+        if self.is_dashed { " stroke-dasharray=\"5 4\"" } else { "" }
+    }
+
+    fn marker_at(self, x: f64, y: f64) -> String {
+        let Self { colour, .. } = self;
+        let corners: &[(f64, f64)] = match self.marker {
+            Marker::Dot => {
+                return format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>\n");
+            }
+            Marker::Square => &[(-5.0, -5.0), (5.0, -5.0), (5.0, 5.0), (-5.0, 5.0)],
+            Marker::Triangle => &[(0.0, -6.0), (6.0, 5.0), (-6.0, 5.0)],
+            Marker::Diamond => &[(0.0, -7.0), (7.0, 0.0), (0.0, 7.0), (-7.0, 0.0)],
+        };
+        let corners: Vec<_> =
+            corners.iter().map(|(right, down)| format!("{:.1},{:.1}", x + right, y + down)).collect();
+        let corners = corners.join(" ");
+        // Not filled, so that a dot of the same colour is something else from afar.
+        format!("<polygon points=\"{corners}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n")
     }
 }
 
@@ -185,7 +227,10 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::side_by_side::tests::example;
+    use std::collections::BTreeSet;
+
+    use super::super::Figure;
+    use super::super::side_by_side::tests::{example, of_two_sizes};
     use super::*;
 
     #[test]
@@ -206,10 +251,67 @@ mod tests {
 
     #[test]
     fn nothing_is_drawn_of_one_size_or_of_what_is_not_above_zero() {
-        let line = |points| Line { name: "a", colour: COLOURS[0], is_bare: false, points };
-        assert_eq!(draw("a", Kind::Time, &[line(vec![(100.0, [1.0; 3])])]), None);
-        assert_eq!(draw("a", Kind::Time, &[]), None);
-        assert!(draw("a", Kind::Count, &[line(vec![(100.0, [1.0; 3]), (1e3, [1.0; 3])])]).is_some());
+        let line = |points| Line { name: "a", style: Style::new(0, false), points };
+        assert_eq!(draw("a", "instances", Kind::Time, &[line(vec![(100.0, [1.0; 3])])]), None);
+        assert_eq!(draw("a", "instances", Kind::Time, &[]), None);
+        assert!(
+            draw("a", "instances", Kind::Count, &[line(vec![(100.0, [1.0; 3]), (1e3, [1.0; 3])])]).is_some()
+        );
+    }
+
+    #[test]
+    fn no_two_lines_of_a_plot_look_the_same() {
+        let figures: Vec<_> = (0..32).map(|number| Figure::new(number.to_string(), "ms")).collect();
+        let pairs = figures.into_iter().flat_map(|figure| {
+            let bare = Figure::new(format!("bare {}", figure.what), "ms").bare();
+            [figure.beside(bare.what.clone()), bare]
+        });
+        let figures: Vec<_> = pairs.map(|figure| Figure { values: vec![1.0], ..figure }).collect();
+        let example = of_two_sizes("changes", || figures.iter().map(copy).collect());
+        let lines = lines(&example, Kind::Time);
+        assert_eq!(lines.len(), 64);
+        for (index, line) in lines.iter().enumerate() {
+            let same = lines[..index].iter().find(|before| before.style == line.style);
+            assert!(same.is_none(), "{} looks like {}", line.name, same.map_or("", |same| same.name));
+        }
+        // Nor do they where they are drawn and named.
+        let drawn = |style: Style| format!("{}{}{}", style.colour, style.dashes(), style.marker_at(0.0, 0.0));
+        let drawn: BTreeSet<_> = lines.iter().map(|line| drawn(line.style)).collect();
+        assert_eq!(drawn.len(), 64);
+        let [plot] = &plots(&example)[..] else { panic!("not one plot") };
+        for shape in ["<circle", "<polygon"] {
+            let each = if shape == "<circle" { 16 } else { 48 };
+            assert_eq!(plot.svg.matches(shape).count(), each * 3, "{shape}: two values each, and the name");
+        }
+        assert!(plot.svg.contains(">changes<") && !plot.svg.contains(">instances<"), "{}", plot.svg);
+    }
+
+    #[test]
+    fn what_is_dashed_is_said_by_the_figure_and_not_by_its_name() {
+        let figures = || {
+            let figure = |what: &str| Figure { values: vec![1.0], ..Figure::new(what, "ms") };
+            vec![figure("new ids: bare client").bare(), figure("bare client in name")]
+        };
+        let example = of_two_sizes("instances", figures);
+        let dashed: Vec<_> = lines(&example, Kind::Time)
+            .iter()
+            .map(|line| (line.name.to_owned(), line.style.is_dashed))
+            .collect();
+        assert_eq!(
+            dashed,
+            [("new ids: bare client".to_owned(), true), ("bare client in name".to_owned(), false)]
+        );
+    }
+
+    /// A copy of a figure; scenarios have no use for one.
+    fn copy(figure: &Figure) -> Figure {
+        let (what, beside) = (figure.what.clone(), figure.beside.clone());
+        Figure {
+            values: figure.values.clone(),
+            beside,
+            is_bare: figure.is_bare,
+            ..Figure::new(what, figure.unit)
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Progress {
 #[derive(Default)]
 struct At {
     scenario: &'static str,
+    /// What its sizes are numbers of.
+    of: &'static str,
     count: u32,
     /// The rounds of this size, with the one that does not count.
     rounds: u32,
@@ -58,25 +60,25 @@ impl Progress {
             _ => format!(", about {} left", HumanDuration(bar.eta())),
         };
         bar.set_prefix(format!("round {} of {}{left}", at.before.0 + round + 1, self.rounds));
-        bar.set_message(format!("{}, {} instances", at.scenario, grouped(at.count.into())));
+        bar.set_message(format!("{}, {} {}", at.scenario, grouped(at.count.into()), at.of));
     }
 
     /// What comes next in the round. It is drawn at once, so not while something is measured.
     pub(crate) fn doing(&self, what: &str) {
         let Some(bar) = &self.bar else { return };
         let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        bar.set_message(format!("{}, {} instances: {what}", at.scenario, grouped(at.count.into())));
+        bar.set_message(format!("{}, {} {}: {what}", at.scenario, grouped(at.count.into()), at.of));
     }
 
     pub(crate) fn starts(&self, run: &Run) {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        (at.scenario, at.rounds) = (run.which.name(), run.rounds + 1);
+        (at.scenario, at.of, at.rounds) = (run.which.name(), run.which.of(), run.rounds + 1);
         match &self.bar {
             Some(bar) => bar.set_message(format!("{}, starting a server", at.scenario)),
             None => {
                 let sizes: Vec<_> = run.sizes.iter().map(|size| grouped((*size).into())).collect();
                 let (name, rounds) = (run.which.name(), rounds(run.rounds));
-                complain(&format!("{name}: at {} instances, {rounds} each", sizes.join(" and ")));
+                complain(&format!("{name}: at {} {}, {rounds} each", sizes.join(" and "), at.of));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The reports of one scenario at several numbers of instances, side by side.
+//! The reports of one scenario at several sizes, side by side.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,10 @@ use super::{Figure, Ratio, Report};
 /// How a row that belongs to the one above it begins.
 const BELOW: &str = "  ";
 
-/// At least one report, by numbers of instances, rising.
+/// At least one report, by sizes, rising.
 pub(crate) struct SideBySide {
+    /// What the sizes are numbers of.
+    of: &'static str,
     sizes: Vec<u32>,
     reports: Vec<Report>,
 }
@@ -20,6 +22,8 @@ pub(crate) struct Row<'a> {
     pub(crate) what: &'a str,
     pub(crate) unit: &'static str,
     pub(crate) role: Role,
+    /// Whether it is what the bare client took, beside a figure or not.
+    pub(crate) is_bare: bool,
     pub(crate) cells: Vec<Option<Spread>>,
 }
 
@@ -41,9 +45,14 @@ pub(crate) struct Spread {
 }
 
 impl SideBySide {
-    pub(crate) fn new(reports: Vec<(u32, Report)>) -> Self {
+    pub(crate) fn new(of: &'static str, reports: Vec<(u32, Report)>) -> Self {
         let (sizes, reports) = reports.into_iter().unzip();
-        Self { sizes, reports }
+        Self { of, sizes, reports }
+    }
+
+    /// What the sizes are numbers of.
+    pub(crate) fn of(&self) -> &'static str {
+        self.of
     }
 
     /// The one of the largest size, which speaks for all.
@@ -90,7 +99,7 @@ impl SideBySide {
                 rows.push(self.row(bare, Role::Bare));
                 let pairs = self.figures(what).zip(self.figures(bare));
                 let ratio = pairs.map(|(ours, bare)| Spread::of(&ours?.per(bare?))).collect();
-                rows.push(Row { what: "ratio", unit: "", role: Role::Ratio, cells: ratio });
+                rows.push(Row { what: "ratio", unit: "", role: Role::Ratio, is_bare: false, cells: ratio });
             }
         }
         rows
@@ -98,8 +107,9 @@ impl SideBySide {
 
     fn row<'a>(&self, what: &'a str, role: Role) -> Row<'a> {
         let unit = self.figures(what).flatten().map(|figure| figure.unit).next().unwrap_or_default();
+        let is_bare = self.figures(what).flatten().any(|figure| figure.is_bare);
         let cells = self.figures(what).map(|figure| Spread::of(&figure?.values)).collect();
-        Row { what, unit, role, cells }
+        Row { what, unit, role, is_bare, cells }
     }
 
     /// A figure by its name at each size.
@@ -119,7 +129,7 @@ impl SideBySide {
     }
 
     pub(super) fn judged(&self) -> Grid {
-        let mut grid = Grid::new(self.heads("judged, by medians of ratios within rounds"));
+        let mut grid = Grid::new(self.heads("judged, by medians unless said otherwise"));
         let whats = names(&self.reports, |report| {
             let measured = report.ratios.iter().filter(|ratio| !ratio.values.is_empty());
             measured.map(|ratio| &*ratio.what).collect()
@@ -138,7 +148,7 @@ impl SideBySide {
     }
 
     fn heads(&self, first: &str) -> Vec<String> {
-        let sizes = self.sizes.iter().map(|size| format!("{} instances", grouped((*size).into())));
+        let sizes = self.sizes.iter().map(|size| format!("{} {}", grouped((*size).into()), self.of));
         [first.to_owned()].into_iter().chain(sizes).collect()
     }
 
@@ -151,13 +161,13 @@ impl SideBySide {
 
     /// All rounds of everything.
     pub(crate) fn json(&self) -> Value {
-        let figure = |it: &Figure| json!({ "what": it.what, "unit": it.unit, "beside": it.beside, "median": median(&it.values), "rounds": it.values });
-        let ratio = |it: &Ratio| json!({ "what": it.what, "median": median(&it.values), "limit": it.limit.words(), "met": it.is_met(), "rounds": it.values });
+        let figure = |it: &Figure| json!({ "what": it.what, "unit": it.unit, "beside": it.beside, "bare": it.is_bare, "median": median(&it.values), "rounds": it.values });
+        let ratio = |it: &Ratio| json!({ "what": it.what, "median": median(&it.values), "limit": it.limit.words(), "met": it.is_met(), "why_missed": it.limit.why_missed(), "rounds": it.values });
         let size = |(count, report): (&u32, &Report)| {
             let figures = report.figures.iter().filter(|it| !it.values.is_empty());
             let ratios = report.ratios.iter().filter(|it| !it.values.is_empty());
             json!({
-                "instances": count,
+                "size": count,
                 "figures": figures.map(figure).collect::<Vec<_>>(),
                 "ratios": ratios.map(ratio).collect::<Vec<_>>(),
             })
@@ -168,6 +178,7 @@ impl SideBySide {
             "about": self.about(),
             "server": self.server(),
             "rounds": self.rounds(),
+            "sizes_of": self.of,
             "sizes": self.sizes.iter().zip(&self.reports).map(size).collect::<Vec<_>>(),
         })
     }
@@ -198,8 +209,9 @@ pub(crate) fn verdict(done: &[SideBySide]) -> String {
                 judged += 1;
                 if ratio.is_met() == Some(false) {
                     let (value, limit) = (number(median(&ratio.values)), ratio.limit.words());
-                    let (name, size) = (report.name, grouped(size.into()));
-                    lines.push(format!("  {name}, {size} instances: {}: {value}, limit {limit}", ratio.what));
+                    let (name, size, of) = (report.name, grouped(size.into()), scenario.of);
+                    let why = ratio.limit.why_missed().map_or_else(String::new, |why| format!(": {why}"));
+                    lines.push(format!("  {name}, {size} {of}: {}: {value}, limit {limit}{why}", ratio.what));
                 }
             }
         }
@@ -228,6 +240,24 @@ pub(crate) mod tests {
 
     /// Two sizes of a scenario; the larger one has a figure of its own and misses a limit.
     pub(crate) fn example() -> SideBySide {
+        example_of("instances", Limit::AtMost(2.5))
+    }
+
+    /// The same figures at two sizes.
+    pub(crate) fn of_two_sizes(of: &'static str, figures: impl Fn() -> Vec<Figure>) -> SideBySide {
+        let report = || Report {
+            name: "example",
+            title: "Many".to_owned(),
+            about: String::new(),
+            server: String::new(),
+            rounds: 1,
+            figures: figures(),
+            ratios: Vec::new(),
+        };
+        SideBySide::new(of, vec![(100, report()), (10_000, report())])
+    }
+
+    fn example_of(of: &'static str, limit: Limit) -> SideBySide {
         let figure =
             |what: &str, values: &[f64]| Figure { values: values.to_vec(), ..Figure::new(what, "us") };
         let report = |figures, ratios| Report {
@@ -242,20 +272,20 @@ pub(crate) mod tests {
         let small = report(
             vec![
                 figure("ours", &[10.0, 30.0, 20.0]).beside("bare client"),
-                figure("bare client", &[10.0, 10.0, 10.0]),
+                figure("bare client", &[10.0, 10.0, 10.0]).bare(),
                 figure("not measured", &[]),
             ],
-            vec![Ratio::new("ours / bare client", vec![1.0, 3.0, 2.0], Limit::AtMost(2.5))],
+            vec![Ratio::new("ours / bare client", vec![1.0, 3.0, 2.0], limit)],
         );
         let large = report(
             vec![
                 figure("ours", &[4e4]).beside("bare client"),
-                figure("bare client", &[1e4]),
+                figure("bare client", &[1e4]).bare(),
                 figure("large alone", &[3.0]),
             ],
-            vec![Ratio::new("ours / bare client", vec![4.0], Limit::AtMost(2.5))],
+            vec![Ratio::new("ours / bare client", vec![4.0], limit)],
         );
-        SideBySide::new(vec![(100, small), (10_000, large)])
+        SideBySide::new(of, vec![(100, small), (10_000, large)])
     }
 
     #[test]
@@ -269,15 +299,25 @@ ours                  20 µs (10..30)  40,000 µs
   ratio               2 (1..3)        4
 large alone                           3 µs
 
-judged, by medians of ratios within rounds  100 instances  10,000 instances
-ours / bare client                          2 ≤ 2.50 yes   4 > 2.50 NO";
+judged, by medians unless said otherwise  100 instances  10,000 instances
+ours / bare client                        2 ≤ 2.50 yes   4 > 2.50 NO";
         assert_eq!(example().text(), text);
     }
 
     #[test]
-    fn the_verdict_names_what_is_missed() {
+    fn sizes_are_called_what_they_are_numbers_of() {
+        let example = example_of("candidates", Limit::None);
+        assert_eq!(example.text().matches(" candidates").count(), 4, "{}", example.text());
+        assert!(!example.text().contains("instances"), "{}", example.text());
+        assert_eq!(example.json()["sizes_of"], "candidates");
+    }
+
+    #[test]
+    fn the_verdict_names_what_is_missed_and_why_where_that_is_known() {
         let missed = "Of 2 figures with a limit 1 MISSED it:\n  example, 10,000 instances: ours / bare client: 4, limit at most 2.50";
         assert_eq!(verdict(&[example()]), missed);
+        let known = "Of 2 figures with a limit 1 MISSED it:\n  example, 10,000 changes: ours / bare client: 4, limit at most 2.50: it is so";
+        assert_eq!(verdict(&[example_of("changes", Limit::AtMostBut(2.5, "it is so"))]), known);
         assert_eq!(verdict(&[]), "Of 0 figures with a limit all are within it.");
     }
 
@@ -285,13 +325,16 @@ ours / bare client                          2 ≤ 2.50 yes   4 > 2.50 NO";
     fn json_has_every_round_of_what_was_measured() {
         let json = example().json();
         let sizes = json["sizes"].as_array().unwrap();
-        assert_eq!(
-            sizes.iter().map(|it| it["instances"].as_u64().unwrap()).collect::<Vec<_>>(),
-            [100, 10_000]
-        );
+        assert_eq!(sizes.iter().map(|it| it["size"].as_u64().unwrap()).collect::<Vec<_>>(), [100, 10_000]);
         assert_eq!(sizes[0]["figures"].as_array().unwrap().len(), 2);
         assert_eq!(sizes[0]["figures"][0]["rounds"], json!([10.0, 30.0, 20.0]));
         assert_eq!(sizes[0]["figures"][0]["beside"], "bare client");
+        let bare = |number: usize| &sizes[0]["figures"][number]["bare"];
+        assert_eq!((bare(0), bare(1)), (&json!(false), &json!(true)));
+        assert_eq!(
+            (&json["sizes_of"], &sizes[1]["ratios"][0]["why_missed"]),
+            (&json!("instances"), &json!(null))
+        );
         let ratio = &sizes[1]["ratios"][0];
         assert_eq!((&ratio["met"], &ratio["limit"]), (&json!(false), &json!("at most 2.50")));
     }

@@ -1,6 +1,6 @@
 //! Changes as fast as they can be written: when does a follower have what is left, and what does it take for that?
 
-use super::steps::{megabytes, millis_until};
+use super::steps::{mebibytes, millis_until};
 use crate::bench::outside::changes::{Changes, PER_INSTANCE, Way, among};
 use crate::bench::processes::{Ask, Child, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
@@ -26,8 +26,8 @@ impl Figures {
             caught_up: figure("from the last acknowledgement until the list is what is left", "ms"),
             requests: figure("requests of the follower for 1,000 changes, pings included", ""),
             lists: figure("lists that its user looked at", ""),
-            before: figure("memory of the follower before", "MB"),
-            peak: figure("the most that it ever held", "MB"),
+            before: figure("memory of the follower before", "MiB"),
+            peak: figure("the most that it ever held", "MiB"),
         }
     }
 
@@ -106,8 +106,8 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
         figures.requests.push(others as f64 * 1_000.0 / changes.count() as f64);
     }
     figures.lists.push((told.seen.lists - before.seen.lists) as f64);
-    figures.before.push(megabytes(before.memory.resident_kb));
-    figures.peak.push(megabytes(told.memory.peak_kb));
+    figures.before.push(mebibytes(before.memory.resident_kb));
+    figures.peak.push(mebibytes(told.memory.peak_kb));
     follower.stop().await?;
     drop(changes);
     stage.until_children(&directory, 0).await

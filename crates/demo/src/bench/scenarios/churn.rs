@@ -71,10 +71,10 @@ impl Figures {
         Self {
             writing: figure("the writer, from its first call to the last acknowledgement", "ms"),
             ours: figure("`follow`, from the writer's first call until the list is the truth", "ms"),
-            raw: figure("bare client, the same by a recursive watch and one get each", "ms"),
+            raw: figure("bare client, the same by a recursive watch and one get each", "ms").bare(),
             after: figure("`follow`, from the writer's last acknowledgement", "ms"),
             cpu: figure("CPU of the process with `follow`", "ms"),
-            raw_cpu: figure("CPU of the process with the bare client", "ms"),
+            raw_cpu: figure("CPU of the process with the bare client", "ms").bare(),
             requests: figure("requests of `follow`", ""),
             received: figure("bytes that `follow` receives", ""),
             sent: figure("bytes that `follow` sends", ""),

@@ -25,7 +25,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let batches: Vec<usize> = [100, 1_000].into_iter().filter(|batch| *batch < all).chain([all]).collect();
     let mut raw: Vec<_> = batches.iter().map(|batch| one_way(*batch, all)).collect();
     let mut follow = Figure::new("`follow` on an open session, until the first list", "ms").beside(FASTEST);
-    let mut raw_connecting = Figure::new("bare client, connect, list and multi-reads of 100 pipelined", "ms");
+    let mut raw_connecting =
+        Figure::new("bare client, connect, list and multi-reads of 100 pipelined", "ms").bare();
     let mut connecting =
         Figure::new("connect and `follow`, until the first list", "ms").beside(raw_connecting.what.clone());
     let mut requests = Figure::new("requests of `follow`", "");
@@ -76,7 +77,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
 
     let fastest = raw.iter().min_by(|a, b| median(&a.values).total_cmp(&median(&b.values)));
     let values = fastest.map(|fastest| fastest.values.clone()).unwrap_or_default();
-    let fastest = Figure { values, ..Figure::new(FASTEST, "ms") };
+    let fastest = Figure { values, ..Figure::new(FASTEST, "ms").bare() };
     let limit = Limit::AtMost(f64::from(count / 100 + 10));
     let ratios = vec![
         Ratio::new("`follow` / the fastest way of the bare client", follow.per(&fastest), Limit::AtMost(3.0)),
@@ -103,10 +104,11 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
 }
 
 fn one_way(batch: usize, all: usize) -> Figure {
-    match batch {
+    let figure = match batch {
         batch if batch == all => Figure::new("bare client, list and one multi-read of all", "ms"),
         batch => Figure::new(format!("bare client, list and multi-reads of {batch} pipelined"), "ms"),
-    }
+    };
+    figure.bare()
 }
 
 async fn first_list(ours: &Ours, service: &ServiceName, all: usize) -> anyhow::Result<()> {

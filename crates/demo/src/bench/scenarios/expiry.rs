@@ -33,7 +33,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         seen: Figure::new("until all are in another process' list again", "ms"),
         lowest: Figure::new("the shortest of the lists that this process met", ""),
         requests: Figure::new("requests, those of the follower and of the expiry included", ""),
-        raw: Figure::new("bare client, connect and create all in transactions", "ms"),
+        raw: Figure::new("bare client, connect and create all in transactions", "ms").bare(),
     };
     for round in 0..=rounds {
         stage.progress().round(round);

@@ -50,7 +50,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
             ),
         ],
         seen: Figure::new("of that, from the deletion as a watcher is told it", "ms"),
-        raw: Figure::new("bare client, a delete until another one's watch fires", "ms"),
+        raw: Figure::new("bare client, a delete until another one's watch fires", "ms").bare(),
         requests: [
             Figure::new("requests for a resignation", ""),
             Figure::new("requests when a session is closed", ""),

@@ -3,13 +3,13 @@
 use proto::ServiceName;
 
 use super::promises::none;
-use super::steps::{Since, Single, Started, cut, megabytes, one_by_one, server_memory, start};
+use super::steps::{Since, Single, Started, cut, mebibytes, one_by_one, server_memory, start};
 use crate::bench::processes::{Ask, Role, Who};
 use crate::bench::report::{Figure, Limit, Report};
 use crate::bench::stage::{Stage, long_named};
 
 /// Sessions that announce, as many processes would.
-const SESSIONS: u32 = 10;
+pub(crate) const SESSIONS: u32 = 10;
 /// The changes of each kind in a round.
 const CHANGES: u32 = 20;
 
@@ -40,11 +40,11 @@ impl Figures {
         Self {
             registered: figure("announce all on ten sessions of one process, until all are registered", "ms"),
             register_requests: figure("requests of all registrations", ""),
-            announcer: figure("memory of the process that announces", "MB"),
+            announcer: figure("memory of the process that announces", "MiB"),
             first: figure("connect and `follow`, until the first list", "ms"),
             first_requests: figure("requests of the first list", ""),
-            follower: figure("memory of a process that follows, after the first list", "MB"),
-            follower_peak: figure("the most that it ever held, changes and a reconnect included", "MB"),
+            follower: figure("memory of a process that follows, after the first list", "MiB"),
+            follower_peak: figure("the most that it ever held, changes and a reconnect included", "MiB"),
             added: figure("one added, from the writer's acknowledgement to the list", "ms"),
             deleted: figure("one deleted, from the writer's acknowledgement to the list", "ms"),
             add_requests: figure("requests of the follower for one added, pings included", ""),
@@ -61,7 +61,7 @@ impl Figures {
             announcers_requests: figure("requests of their reconnect, and of a follower beside them", ""),
             touched: figure("nodes made or deleted by both cuts", ""),
             lost: figure("sessions lost by both cuts", ""),
-            server: figure("memory of the server", "MB"),
+            server: figure("memory of the server", "MiB"),
         }
     }
 
@@ -103,7 +103,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     // The pings of all other sessions are in it.
     let requests = f64::from(count / 100 + 50);
     let ratios = [
-        figures.follower.judged("memory of the follower in MB", Limit::AtMost(100.0)),
+        figures.follower.judged("memory of the follower in MiB", Limit::AtMost(100.0)),
         none("nodes made or deleted by cuts", &figures.touched),
         none("sessions lost by cuts", &figures.lost),
         figures
@@ -143,14 +143,14 @@ async fn one_round(
     };
     let Started { child: mut announcer, told, took_ms, requests } = start(stage, &announce, 0).await?;
     figures.registered.push(took_ms);
-    figures.announcer.push(megabytes(told.memory.resident_kb));
+    figures.announcer.push(mebibytes(told.memory.resident_kb));
     figures.register_requests.push_known(requests);
     stage.must_have(&directory, len).await?;
 
     let follow = Who::Registry.follows(&stage.through(follower_way.as_ref()), service);
     let Started { child: mut follower, told, took_ms, requests } = start(stage, &follow, len).await?;
     figures.first.push(took_ms);
-    figures.follower.push(megabytes(told.memory.resident_kb));
+    figures.follower.push(mebibytes(told.memory.resident_kb));
     figures.first_requests.push_known(requests);
 
     let data: Vec<_> =
@@ -174,7 +174,7 @@ async fn one_round(
         lost += back.lost;
     }
     let told = follower.ask(&Ask::Whole { len }).await?;
-    figures.follower_peak.push(megabytes(told.memory.peak_kb));
+    figures.follower_peak.push(mebibytes(told.memory.peak_kb));
     figures.touched.push(f64::from(stage.touched(&directory).await? - before));
     figures.lost.push(lost as f64);
     figures.server.push_known(server_memory(stage)?);

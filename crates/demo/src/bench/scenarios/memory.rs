@@ -76,7 +76,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
             .to_owned(),
         server: stage.server().await?,
         rounds,
-        figures: [empty].into_iter().chain(ours.list()).chain(raw.list()).collect(),
+        figures: [empty].into_iter().chain(ours.list()).chain(raw.list().map(Figure::bare)).collect(),
         ratios,
     })
 }

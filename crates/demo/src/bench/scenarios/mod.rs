@@ -1,22 +1,25 @@
 //! What is measured, a file or folder for each.
 //!
 //! A scenario is a file or folder here with `pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report>`,
-//! which measures at one number of instances, and a line in each function of [`Which`](super::which::Which):
+//! which measures at one size, and a line in each function of [`Which`](super::which::Which):
 //!
 //! - It begins each round with `stage.progress().round(round)`, from 0, which is not counted, to `rounds`; before a long
 //!   part of a round it may say what comes with `stage.progress().doing("reading")`. Not while something is measured.
 //! - Reports of several sizes stand side by side, so neither [`Report::title`] nor `about` nor [`Figure::what`] nor
-//!   [`Ratio::what`] says the number of instances. A figure that was measured at some sizes alone has empty cells elsewhere.
-//! - Figures of a report have names of their own, as ratios have: each is found by it.
+//!   [`Ratio::what`] says the size. A figure that was measured at some sizes alone has empty cells elsewhere.
+//! - Figures of a report have names of their own, as ratios have: each is found by it. Of two with the same name the run fails.
 //! - What must hold always is judged by all rounds together or by the worst one (`promises`), for a median hides it.
 //! - [`Figure::beside`] names the bare client's figure of the same report for the same work: both get a row, and their
 //!   ratio another one. A [`Ratio`] is for what is judged, and for what is not such a pair.
-//!   A figure of the bare client's has a name that begins so, with or without such a pair: it is drawn dashed.
-//! - A figure's unit is one of `ns`, `us`, `ms`, `s`, `/s`, `B`, `kB`, `MB`, empty for a count, or something else; those of
+//!   A figure of the bare client's is made so by [`Figure::bare`], with or without such a pair: it is drawn dashed.
+//! - A limit that is known to be missed somewhere is a [`Limit::AtMostBut`], which says why.
+//! - A figure's unit is one of `ns`, `us`, `ms`, `s`, `/s`, `B`, `bytes`, `KiB`, `MiB`, empty for a count, or something else; those of
 //!   one kind share a plot.
 //!
 //! [`Figure::what`]: super::report::Figure::what
+//! [`Figure::bare`]: super::report::Figure::bare
 //! [`Figure::beside`]: super::report::Figure::beside
+//! [`Limit::AtMostBut`]: super::report::Limit::AtMostBut
 //! [`Ratio`]: super::report::Ratio
 //! [`Ratio::what`]: super::report::Ratio::what
 //! [`Report::title`]: super::report::Report::title

@@ -47,7 +47,7 @@ impl Figures {
                 "until every process knows all of its own to be registered, and a list of theirs is whole",
                 "ms",
             ),
-            raw: figure("bare client, connect and create all in transactions", "ms"),
+            raw: figure("bare client, connect and create all in transactions", "ms").bare(),
             lost: figure("instances lost", ""),
             again: figure("nodes made more often than once", ""),
             missing: figure("instances missing in either list", ""),

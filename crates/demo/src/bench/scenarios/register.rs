@@ -47,7 +47,7 @@ impl Way {
     fn figure(self) -> Figure {
         let figure = Figure::new(self.words(), "/s");
         match self {
-            Self::RawOneByOne | Self::RawPipelined | Self::RawTogether => figure,
+            Self::RawOneByOne | Self::RawPipelined | Self::RawTogether => figure.bare(),
             Self::AnnouncedOneByOne => figure.beside(Self::RawOneByOne.words()),
             Self::AnnouncedPipelined => figure.beside(Self::RawPipelined.words()),
             Self::AnnouncedTogether => figure.beside(Self::RawTogether.words()),

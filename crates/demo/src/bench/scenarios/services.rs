@@ -6,13 +6,13 @@ use proto::ServiceName;
 use zookeeper_client::{Acls, Client, CreateMode};
 
 use super::promises::none;
-use super::steps::{Started, cut, megabytes, millis_until, server_memory, start, write};
+use super::steps::{Started, cut, mebibytes, millis_until, server_memory, start, write};
 use crate::bench::processes::{Ask, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Report};
 use crate::bench::stage::{Stage, ephemeral, long_named};
 
 /// Instances of each service.
-const EACH: u32 = 100;
+pub(crate) const EACH: u32 = 100;
 /// How many requests of the writer may be unanswered.
 const AHEAD: usize = 100;
 
@@ -35,7 +35,7 @@ impl Figures {
         Self {
             first: figure("connect and `follow` all, until all lists are there", "ms"),
             requests: figure("requests of the first lists", ""),
-            follower: figure("memory of the process that follows", "MB"),
+            follower: figure("memory of the process that follows", "MiB"),
             changed: figure(
                 "one added in each service, from the writer's first call until all lists show it",
                 "ms",
@@ -43,9 +43,9 @@ impl Figures {
             change_requests: figure("requests of the follower for one added in each, pings included", ""),
             back: figure("its connection cut, until all lists are known to be the truth", "ms"),
             back_requests: figure("requests of its reconnect", ""),
-            peak: figure("the most memory that it ever held", "MB"),
+            peak: figure("the most memory that it ever held", "MiB"),
             lost: figure("sessions lost by the cut", ""),
-            server: figure("memory of the server", "MB"),
+            server: figure("memory of the server", "MiB"),
         }
     }
 
@@ -125,7 +125,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
     let len = usize::try_from(EACH)?;
     let Started { child: mut follower, told, took_ms, requests } = start(stage, &role, len).await?;
     figures.first.push(took_ms);
-    figures.follower.push(megabytes(told.memory.resident_kb));
+    figures.follower.push(mebibytes(told.memory.resident_kb));
     figures.requests.push_known(requests);
 
     let writer = stage.raw().await?;
@@ -156,7 +156,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, services: &[ServiceName
         figures.lost.push(back.lost as f64);
     }
     let told = follower.ask(&Ask::Whole { len }).await.context("after the reconnect")?;
-    figures.peak.push(megabytes(told.memory.peak_kb));
+    figures.peak.push(mebibytes(told.memory.peak_kb));
     figures.server.push_known(server_memory(stage)?);
     follower.stop().await
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::promises::none;
-use super::steps::{megabytes, millis_until};
+use super::steps::{mebibytes, millis_until};
 use crate::bench::outside::changes::{Changes, Way, among};
 use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
@@ -54,8 +54,8 @@ impl Figures {
         Self {
             slow,
             caught_up: figure("from the last acknowledgement until a look shows what is left", "ms"),
-            peak: figure("the most memory that the follower held", "MB"),
-            peak_of_thrice: figure("the same with three times as many changes", "MB"),
+            peak: figure("the most memory that the follower held", "MiB"),
+            peak_of_thrice: figure("the same with three times as many changes", "MiB"),
             requests: figure("requests of the follower for 1,000 changes, pings included", ""),
             interrupted: figure("connections or sessions lost, the worse of both", ""),
         }
@@ -167,7 +167,7 @@ async fn one_round(
         .await?;
     stage.must_have(&directory, changes.left).await?;
     let peak = if times == 1 { &mut figures.peak } else { &mut figures.peak_of_thrice };
-    peak.push(megabytes(told.memory.peak_kb));
+    peak.push(mebibytes(told.memory.peak_kb));
     if let (1, Some(requests)) = (times, requests) {
         let others = requests.saturating_sub(changes.requests(Way::Together) as u64);
         figures.requests.push(others as f64 * 1_000.0 / changes.count() as f64);

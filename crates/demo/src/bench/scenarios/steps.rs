@@ -118,12 +118,12 @@ pub(super) fn millis_until(from: u64, told: &Told) -> f64 {
     told.at.saturating_sub(from) as f64 / 1e6
 }
 
-pub(super) fn megabytes(kilobytes: u64) -> f64 {
+pub(super) fn mebibytes(kilobytes: u64) -> f64 {
     kilobytes as f64 / 1024.0
 }
 
-/// What the server holds, in megabytes, where it is ours.
+/// What the server holds, in mebibytes, where it is ours.
 pub(super) fn server_memory(stage: &Stage) -> anyhow::Result<Option<f64>> {
     let Some(pid) = stage.own_server().and_then(Server::pid) else { return Ok(None) };
-    Ok(Some(megabytes(Memory::of(pid)?.resident_kb)))
+    Ok(Some(mebibytes(Memory::of(pid)?.resident_kb)))
 }

@@ -1,7 +1,7 @@
 //! Many sessions that follow the same service: every change is told to each of them.
 
 use super::promises::none;
-use super::steps::{Since, Single, Started, megabytes, millis_until, one_by_one, server_memory, start};
+use super::steps::{Since, Single, Started, mebibytes, millis_until, one_by_one, server_memory, start};
 use super::time::millis_between;
 use crate::bench::processes::{Ask, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Report};
@@ -36,11 +36,11 @@ impl Figures {
             deleted: figure("one deleted, from the writer's call until the last knows", "ms"),
             add_requests: figure("requests of all followers for one added, pings included", ""),
             delete_requests: figure("requests of all followers for one deleted, pings included", ""),
-            memory: figure("memory of the process with all sessions", "MB"),
+            memory: figure("memory of the process with all sessions", "MiB"),
             served: figure("server killed and started again, until it serves", "ms"),
             back: figure("from then until the last list is known to be the truth", "ms"),
             lost: figure("sessions lost by the restart", ""),
-            server: figure("memory of the server", "MB"),
+            server: figure("memory of the server", "MiB"),
         }
     }
 
@@ -105,7 +105,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     let deleted = Single { took: &mut figures.deleted, requests: &mut figures.delete_requests };
     one_by_one(stage, &service, &data, Since::Call, &mut followers, [added, deleted]).await?;
     let told = followers.ask(&Ask::State).await?;
-    figures.memory.push(megabytes(told.memory.resident_kb));
+    figures.memory.push(mebibytes(told.memory.resident_kb));
 
     if let Some(server) = stage.own_server() {
         followers.expect(&Ask::Return).await?;

@@ -49,7 +49,7 @@ impl Size {
     fn named(count: u32, prefix: &str, with_crowd: bool) -> Self {
         let figure = |what: &str, unit| Figure::new(format!("{prefix}{what}"), unit);
         let pair = |what: &str, bare: &str, unit| {
-            let bare = figure(bare, unit);
+            let bare = figure(bare, unit).bare();
             (figure(what, unit).beside(bare.what.clone()), bare)
         };
         let (added, raw_added) = pair("one added", BARE, "us");

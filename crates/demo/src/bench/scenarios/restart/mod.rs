@@ -57,7 +57,7 @@ impl Figures {
         Self {
             away: figure("for so long no server could be reached", "ms"),
             live: figure("from then until all are registered, followed and led again", "ms"),
-            raw: figure("bare client, connect, list and read all, afterwards", "ms"),
+            raw: figure("bare client, connect, list and read all, afterwards", "ms").bare(),
             changes: figure("changes of the list", ""),
             remade: figure("nodes that were made again", ""),
             lost: figure("instances that did not come back", ""),
