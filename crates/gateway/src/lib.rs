@@ -1,0 +1,1 @@
+//! The registry over HTTP, a reverse proxy with rules, and a console.
