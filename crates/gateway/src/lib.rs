@@ -1,1 +1,13 @@
 //! The registry over HTTP, a reverse proxy with rules, and a console.
+//!
+//! Programs in any language register and discover with plain HTTP: a [`Fleet`] follows the services that are asked for, one watch
+//! each however many ask, and [`api`] answers from it.
+
+pub mod api;
+pub mod fleet;
+mod problem;
+mod wall;
+
+pub use crate::api::App;
+pub use crate::fleet::Fleet;
+pub use crate::problem::Problem;
