@@ -6,6 +6,7 @@
 pub mod api;
 pub mod fleet;
 mod problem;
+pub mod serve;
 mod wall;
 
 pub use crate::api::App;

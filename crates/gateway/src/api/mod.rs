@@ -45,7 +45,11 @@ impl App {
     }
 
     /// Waits until the gateway is about to end.
-    pub(crate) async fn closing(&self) {
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn closing(&self) {
         // The sender lives as long as this does.
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }

@@ -1,6 +1,7 @@
 //! What the tests share: a gateway without a network, on a server that is a fake.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 use std::sync::Arc;
 use std::time::Duration;
