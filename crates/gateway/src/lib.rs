@@ -5,10 +5,12 @@
 
 pub mod api;
 pub mod fleet;
+mod leases;
 mod problem;
 pub mod serve;
 mod wall;
 
 pub use crate::api::App;
 pub use crate::fleet::Fleet;
+pub use crate::leases::Leases;
 pub use crate::problem::Problem;

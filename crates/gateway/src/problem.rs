@@ -81,6 +81,26 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "no-elections", "nobody can lead here", detail)
     }
 
+    /// Something else is true than the request takes for granted.
+    pub(crate) fn conflict(kind: &'static str, detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::CONFLICT, kind, "somebody else has this instance", detail)
+    }
+
+    pub(crate) fn not_json(detail: impl fmt::Display) -> Self {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "not-json", "the body is of another type than is accepted", detail)
+    }
+
+    pub(crate) fn too_large(most: usize) -> Self {
+        let detail = format_args!("accepted: a body of {most} bytes at most");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
+    }
+
+    pub(crate) fn too_slow(seconds: u64) -> Self {
+        let detail = format_args!("the body did not come within {seconds} s");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body did not come in time", detail)
+    }
+
     /// There is no list yet, and there may be one soon.
     pub(crate) fn not_known_yet(detail: impl fmt::Display) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;

@@ -1,5 +1,7 @@
 //! The program as a person or a supervisor would run it, on a real ZooKeeper.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 use zk_local::Server;
+use zk_session::{Connect, ZooKeeper};
 
 /// How long anything may take: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,6 +110,31 @@ async fn it_serves_from_the_start_and_from_memory_and_ends_in_order() {
     let mut rest = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut rest)).await.unwrap().unwrap();
     assert!(rest.ends_with("0\r\n\r\n"), "the stream is ended as it should be: {rest}");
+}
+
+#[tokio::test]
+async fn what_it_registered_is_gone_when_it_has_ended() {
+    let server = Server::start().await.unwrap();
+    let gateway = Gateway::start(&server.connect_string(), &[]).await;
+    for port in 1..=20 {
+        let path = format!("/v1/services/time/instances/h:{port}");
+        let data = format!("{{\"server_ip\":\"h\",\"server_port\":{port},\"ttl\":600}}");
+        let (status, body) = gateway.call("PUT", &path, &data).await;
+        assert_eq!(status, 201, "{body}");
+    }
+    let zookeeper = ZooKeeper::builder(&server.connect_string()).build().unwrap();
+    let truth = zookeeper.connect().await.unwrap();
+    let registered = async || {
+        truth.sync("/").await.unwrap();
+        truth.children("/headkeeper/time/instances").await.unwrap().len()
+    };
+    assert_eq!(registered().await, 20);
+    assert_eq!(gateway.call("DELETE", "/v1/services/time/instances/h:7", "").await.0, 204);
+    assert_eq!(registered().await, 19);
+    let (_, picked) = gateway.call("GET", "/v1/services/time/pick?algorithm=random", "").await;
+    assert!(picked.contains("\"server_ip\":\"h\""), "{picked}");
+    assert_eq!(gateway.stop(Signal::TERM).await.0, Some(0));
+    assert_eq!(registered().await, 0);
 }
 
 #[tokio::test]

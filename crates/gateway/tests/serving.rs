@@ -1,5 +1,7 @@
 //! Connections and their limits, on real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

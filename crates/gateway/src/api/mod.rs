@@ -1,9 +1,11 @@
 //! `/v1`: the registry over HTTP.
 
+pub(crate) mod body;
 pub(crate) mod documents;
 mod health;
 mod parameters;
 mod pick;
+mod registering;
 mod services;
 mod watch;
 
@@ -20,19 +22,31 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zk_session::State;
 
+use crate::leases::Leases;
 use crate::{Fleet, Problem};
 
 /// What all requests share.
 #[derive(Debug)]
 pub struct App {
     pub(crate) fleet: Fleet,
+    pub(crate) leases: Leases,
     closing: channel::Sender<bool>,
 }
 
 impl App {
-    /// What answers from this fleet.
+    /// What answers from this fleet, and registers where it follows.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     pub fn new(fleet: Fleet) -> Arc<Self> {
-        Arc::new(Self { fleet, closing: channel::Sender::new(false) })
+        let leases = Leases::start(fleet.registry().clone());
+        Arc::new(Self { fleet, leases, closing: channel::Sender::new(false) })
+    }
+
+    /// What is registered here.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Ends all streams and queries that wait, and is not ready any more.
@@ -84,6 +98,13 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(services::master))
         .routes(routes!(pick::pick))
         .routes(routes!(watch::watch))
+        .routes(routes!(
+            registering::instance,
+            registering::register,
+            registering::change,
+            registering::withdraw
+        ))
+        .routes(routes!(registering::renew))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }

@@ -39,6 +39,11 @@ pub struct Answer<T> {
 }
 
 impl<T> Asked<T> {
+    /// What was answered is not good enough any more: something has changed.
+    pub(super) async fn forget(&self) {
+        self.last.lock().await.tried = None;
+    }
+
     /// The answer, asked for unless it was a moment ago; `None` when there never was one.
     pub(super) async fn get<E>(
         &self,

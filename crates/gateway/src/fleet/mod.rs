@@ -231,6 +231,16 @@ impl Fleet {
         self.shared.names.get(self.shared.options.patience, ask).await
     }
 
+    /// Asks anew, the next time, which services there are: one may have come.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub(crate) async fn forget_names(&self) {
+        self.shared.names.forget().await;
+        self.shared.counts.forget().await;
+    }
+
     /// How many instances each service has, asked for at most once a second; `None` when ZooKeeper never told.
     ///
     /// # Cancel safety

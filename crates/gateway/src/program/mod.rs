@@ -33,6 +33,9 @@ const INTERRUPTED: u8 = 130;
 /// How long what still runs may hold up the end of the process.
 const LEFTOVERS: Duration = Duration::from_millis(50);
 
+/// How long nodes may take to go. Without ZooKeeper there is no use in waiting longer: they go with the session.
+const WITHDRAW: Duration = Duration::from_millis(700);
+
 /// How long closing the session may take. A little less than the keeper itself allows, so that success can be told from giving up.
 const CLOSE: Duration = Duration::from_millis(1_700);
 
@@ -130,7 +133,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     info!("asked to stop");
     app.close();
     let leaving = async {
-        let cut = serving.await.context("what served has failed")?;
+        let (cut, left) = tokio::join!(serving, app.leases().close(WITHDRAW));
+        if left > 0 {
+            warn!(instances = left, "not withdrawn in time: they go with the session");
+        }
+        let cut = cut.context("what served has failed")?;
         if cut > 0 {
             warn!(connections = cut, "cut off what did not end in time");
         }
