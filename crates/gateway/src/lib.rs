@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod fleet;
+pub mod guard;
 mod leases;
 mod problem;
 pub mod serve;
@@ -12,5 +13,6 @@ mod wall;
 
 pub use crate::api::App;
 pub use crate::fleet::Fleet;
+pub use crate::guard::Guard;
 pub use crate::leases::Leases;
 pub use crate::problem::Problem;

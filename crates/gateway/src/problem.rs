@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -20,6 +20,8 @@ pub struct Problem {
     detail: String,
     /// After how many seconds another try is worth it.
     retry_after: Option<u32>,
+    /// What somebody has to show.
+    challenge: Option<&'static str>,
 }
 
 /// Problem details as they are sent.
@@ -40,7 +42,7 @@ pub(crate) struct Details {
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl fmt::Display) -> Self {
-        Self { status, kind, title, detail: detail.to_string(), retry_after: None }
+        Self { status, kind, title, detail: detail.to_string(), retry_after: None, challenge: None }
     }
 
     /// The status of the response.
@@ -84,6 +86,28 @@ impl Problem {
     /// Something else is true than the request takes for granted.
     pub(crate) fn conflict(kind: &'static str, detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::CONFLICT, kind, "somebody else has this instance", detail)
+    }
+
+    /// It may not come from there, or be for there.
+    pub(crate) fn foreign(kind: &'static str, detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::FORBIDDEN, kind, "the request is for or from another site", detail)
+    }
+
+    pub(crate) fn no_token() -> Self {
+        let detail = "accepted: the header Authorization: Bearer TOKEN, once";
+        Self::new(StatusCode::UNAUTHORIZED, "no-token", "a token is needed", detail).challenge("Bearer")
+    }
+
+    pub(crate) fn wrong_token() -> Self {
+        let detail = "the token is none that this gateway accepts";
+        Self::new(StatusCode::UNAUTHORIZED, "wrong-token", "the token is not accepted", detail)
+            .challenge("Bearer error=\"invalid_token\"")
+    }
+
+    pub(crate) fn read_only() -> Self {
+        let detail = "the token is for reading alone";
+        Self::new(StatusCode::FORBIDDEN, "read-only", "the token does not allow that", detail)
+            .challenge("Bearer error=\"insufficient_scope\"")
     }
 
     pub(crate) fn not_json(detail: impl fmt::Display) -> Self {
@@ -130,6 +154,10 @@ impl Problem {
             .retry_after(1)
     }
 
+    fn challenge(self, challenge: &'static str) -> Self {
+        Self { challenge: Some(challenge), ..self }
+    }
+
     fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
@@ -148,6 +176,9 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

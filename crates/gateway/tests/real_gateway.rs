@@ -152,6 +152,9 @@ async fn flags_that_cannot_be_are_refused_with_the_reason() {
         (vec!["--service", "a/b"], "cannot be a name"),
         (vec!["--zk", "a:b:c"], "is unusable"),
         (vec!["--hide-ownerless"], "--hide-ownerless is accepted with --layout flat alone"),
+        (vec!["--listen", "0.0.0.0:0"], "on 0.0.0.0:0 everybody who reaches it could register and withdraw"),
+        (vec!["--listen", "[::]:0"], "--tokens FILE"),
+        (vec!["--tokens", "/nowhere"], "--tokens: /nowhere cannot be read: No such file"),
         (vec!["--finish", "10"], "accepted: a time from 0s to 1h"),
     ] {
         let output = command(&flags).stderr(Stdio::piped()).output();

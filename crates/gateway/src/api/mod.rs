@@ -15,6 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::watch as channel;
@@ -22,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zk_session::State;
 
+use crate::guard::{self, Guard};
 use crate::leases::Leases;
 use crate::{Fleet, Problem};
 
@@ -81,13 +83,14 @@ impl App {
     }
 }
 
-/// What answers requests.
-pub fn router(app: Arc<App>) -> Router {
+/// What answers the requests that the guard lets pass.
+pub fn router(app: Arc<App>, guard: Guard) -> Router {
     let (router, _) = documented().split_for_parts();
     router
         .fallback(async |uri: Uri| Problem::unknown_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(app)
+        .layer(from_fn_with_state(Arc::new(guard), guard::guard))
 }
 
 /// All handlers, each with what is documented of it.

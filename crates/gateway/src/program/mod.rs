@@ -7,14 +7,16 @@ mod stop;
 use std::error::Error;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use clap::error::ErrorKind;
+use gateway::guard::{Sites, Tokens, check_exposure};
 use gateway::serve::{Limits, serve};
-use gateway::{App, Fleet, api, fleet};
+use gateway::{App, Fleet, Guard, api, fleet};
 use proto::ServiceName;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -52,6 +54,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     service: Vec<ServiceName>,
 
+    /// A file of tokens, one a line behind the word read or write: then nobody is served without one. Needed where --listen is not an
+    /// address of this machine alone
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+
+    /// A name that clients reach it by, besides its address and localhost; may be given several times
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+
+    /// A site whose pages may write, as in https://console.example; may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
+
     /// How long what runs may take once it is asked to stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     finish: Duration,
@@ -74,6 +89,8 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   curl http://127.0.0.1:8480/v1/services/time
   curl 'http://127.0.0.1:8480/v1/services/time/pick?algorithm=url-hash&key=/data/video&explain=true'
   curl -N http://127.0.0.1:8480/v1/services/time/watch
+  curl -X PUT -H 'content-type: application/json' -d '{\"server_ip\":\"127.0.0.1\",\"server_port\":8897,\"ttl\":30}' \
+       http://127.0.0.1:8480/v1/services/time/instances/127.0.0.1:8897
 
 It serves without ZooKeeper as well, from the last lists that it knows. SIGTERM and Ctrl-C: it accepts no more, withdraws what it registered, \
 finishes what runs, and ends with 0.
@@ -102,14 +119,28 @@ pub(crate) fn main(args: Args) -> ExitCode {
 
 fn start(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.coherent().map_err(Usage)?;
+    let guard = args.guard()?;
     log(args.verbose);
+    if guard.tokens.is_some() && check_exposure(args.listen, false).is_err() {
+        warn!("tokens go over the network as they are: TLS in front of it keeps them secret");
+    }
     let runtime = Runtime::new().context("cannot start")?;
-    let outcome = runtime.block_on(run(args));
+    let outcome = runtime.block_on(run(args, guard));
     runtime.shutdown_timeout(LEFTOVERS);
     outcome
 }
 
-async fn run(args: Args) -> anyhow::Result<ExitCode> {
+impl Args {
+    /// Who may ask for what.
+    fn guard(&self) -> Result<Guard, Usage> {
+        let tokens = self.tokens.as_deref().map(Tokens::load).transpose();
+        let tokens = tokens.map_err(|error| Usage(format!("--tokens: {}", chain(&error))))?;
+        check_exposure(self.listen, tokens.is_some()).map_err(|exposed| Usage(exposed.to_string()))?;
+        Ok(Guard { tokens, sites: Sites::new(self.host.clone(), self.origin.clone()) })
+    }
+}
+
+async fn run(args: Args, guard: Guard) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::listen()?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -128,7 +159,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let app = app.clone();
         async move { app.closing().await }
     };
-    let serving = tokio::spawn(serve(listener, api::router(app.clone()), limits, closing));
+    let serving = tokio::spawn(serve(listener, api::router(app.clone(), guard), limits, closing));
     stop.requested().await;
     info!("asked to stop");
     app.close();
@@ -155,6 +186,18 @@ async fn close(keeper: Keeper) {
     if timeout(CLOSE, keeper.close()).await.is_err() {
         warn!("ZooKeeper cannot be reached: what we registered there expires");
     }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// For whoever watches. It goes on when nobody does.

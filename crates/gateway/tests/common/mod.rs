@@ -11,7 +11,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use futures::StreamExt;
-use gateway::{App, Fleet, api, fleet};
+use gateway::{App, Fleet, Guard, api, fleet};
 use leader::Election;
 use proto::{NodeData, Root, ServiceName};
 use registry::{Native, Registry};
@@ -41,6 +41,11 @@ impl Gateway {
         Self::with(zk, &[], fleet::Options::default())
     }
 
+    pub(crate) fn guarded(zk: &FakeZk, guard: Guard) -> Self {
+        let gateway = Self::start(zk);
+        Self { router: api::router(gateway.app.clone(), guard), ..gateway }
+    }
+
     pub(crate) fn with(zk: &FakeZk, configured: &[&str], options: fleet::Options) -> Self {
         let keeper = Keeper::start(zk.client());
         let registry = Registry::new(keeper.sessions(), Native::default());
@@ -48,7 +53,7 @@ impl Gateway {
         let configured = configured.iter().map(|name| ServiceName::parse(name).unwrap());
         let fleet = Fleet::start(registry, Some(election), configured, options);
         let app = App::new(fleet.clone());
-        let router = api::router(app.clone());
+        let router = api::router(app.clone(), Guard::default());
         Self { zk: zk.clone(), keeper, fleet, app, router }
     }
 
