@@ -324,6 +324,8 @@ async fn picks_go_by_their_algorithm_and_explain_themselves() {
     let first = picked("").await;
     let second = picked("?algorithm=round-robin").await;
     assert_ne!(first, second, "turns go on from one request to the next");
+    // Also when they are explained: each takes one turn.
+    assert_ne!(picked("?explain=true").await, picked("?explain=true").await);
     let mut weighted = Vec::new();
     for _ in 0..6 {
         weighted.push(picked("?algorithm=weight-round-robin").await);

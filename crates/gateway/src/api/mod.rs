@@ -3,8 +3,10 @@
 pub(crate) mod body;
 pub(crate) mod documents;
 mod health;
+mod openapi;
 mod parameters;
 mod pick;
+mod prometheus;
 mod registering;
 mod services;
 mod watch;
@@ -13,18 +15,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::watch as channel;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use zk_session::State;
+use zk_session::State as Session;
 
-use crate::guard::{self, Guard};
+use crate::guard::Guard;
 use crate::leases::Leases;
+use crate::metrics::{Asked, Metrics};
 use crate::{Fleet, Problem};
 
 /// What all requests share.
@@ -32,6 +37,7 @@ use crate::{Fleet, Problem};
 pub struct App {
     pub(crate) fleet: Fleet,
     pub(crate) leases: Leases,
+    pub(crate) metrics: Metrics,
     closing: channel::Sender<bool>,
 }
 
@@ -43,7 +49,13 @@ impl App {
     /// Outside a tokio runtime.
     pub fn new(fleet: Fleet) -> Arc<Self> {
         let leases = Leases::start(fleet.registry().clone());
-        Arc::new(Self { fleet, leases, closing: channel::Sender::new(false) })
+        let metrics = Metrics::new(fleet.clone(), leases.clone());
+        Arc::new(Self { fleet, leases, metrics, closing: channel::Sender::new(false) })
+    }
+
+    /// What is counted here, and what else Prometheus is told.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What is registered here.
@@ -74,8 +86,8 @@ impl App {
     pub(crate) fn not_known(&self, what: impl fmt::Display) -> Problem {
         let state = self.fleet.registry().sessions().state();
         match &*state.borrow() {
-            State::Connecting { problem: Some(problem) }
-            | State::Suspended { problem: Some(problem), .. } => {
+            Session::Connecting { problem: Some(problem) }
+            | Session::Suspended { problem: Some(problem), .. } => {
                 Problem::not_known_yet(format_args!("ZooKeeper has not told {what} yet: {problem}"))
             }
             _ => Problem::not_known_yet(format_args!("ZooKeeper has not told {what} yet")),
@@ -89,13 +101,27 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
     router
         .fallback(async |uri: Uri| Problem::unknown_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .with_state(app)
-        .layer(from_fn_with_state(Arc::new(guard), guard::guard))
+        .with_state(app.clone())
+        .layer(from_fn_with_state(Arc::new((app, guard)), pass))
+}
+
+/// Lets pass what may be asked, and counts what was answered.
+async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, request: Request, next: Next) -> Response {
+    let (app, guard) = &*shared;
+    let asked = Asked::of(&request);
+    let mut response = match guard.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    app.metrics.answered(&asked, response.status());
+    // A browser is not to take it for anything else than it says.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// All handlers, each with what is documented of it.
 fn documented() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(openapi::About::openapi())
         .routes(routes!(services::services))
         .routes(routes!(services::service))
         .routes(routes!(services::master))
@@ -108,16 +134,15 @@ fn documented() -> OpenApiRouter<Arc<App>> {
             registering::withdraw
         ))
         .routes(routes!(registering::renew))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(prometheus::targets))
+        .routes(routes!(prometheus::metrics))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
 }
 
-/// A response with this document. A browser is not to take it for anything else.
+/// A response with this document.
 pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
     let body = serde_json::to_vec(document).expect("text and numbers can always be written");
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
-    (status, headers, body).into_response()
+    (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }

@@ -53,19 +53,23 @@ pub(super) async fn pick(
         let (service, algorithm) = (service.as_str(), algorithm.as_str());
         json(StatusCode::OK, &PickDocument { service, algorithm, picked, explanation })
     };
-    let mut picked = balancer.pick(&request);
-    if matches!(picked, Err(PickError::NotReady)) {
-        // The first list is here, and may not be prepared for yet.
-        let _ = timeout(app.fleet.patience(), balancer.ready()).await;
-        picked = balancer.pick(&request);
+    if !explain {
+        let mut picked = balancer.pick(&request);
+        if matches!(picked, Err(PickError::NotReady)) {
+            // The first list is here, and may not be prepared for yet.
+            let _ = timeout(app.fleet.patience(), balancer.ready()).await;
+            picked = balancer.pick(&request);
+        }
+        app.metrics.picked(&service, algorithm, picked.is_ok());
+        return match picked {
+            Ok(picked) => Ok(document(InstanceDocument::of(&picked), None)),
+            Err(error) => Err(app.nobody(&service, &error).await),
+        };
     }
-    match picked {
-        Err(error) => return Err(app.nobody(&service, &error).await),
-        Ok(picked) if !explain => return Ok(document(InstanceDocument::of(&picked), None)),
-        Ok(_) => {}
-    }
+    let _ = timeout(app.fleet.patience(), balancer.ready()).await;
     let candidates = balancer.candidates();
     let explanation = balancer.explain(&request);
+    app.metrics.picked(&service, algorithm, explanation.chosen.is_some());
     let chosen = |id| candidates.iter().find(|candidate| candidate.id() == id);
     match (explanation.chosen.as_ref().and_then(chosen), &explanation.error) {
         (Some(candidate), _) => {

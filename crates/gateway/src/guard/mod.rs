@@ -4,13 +4,10 @@ mod sites;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use self::sites::Foreign;
 pub use self::sites::Sites;
@@ -51,7 +48,7 @@ pub fn check_exposure(address: SocketAddr, are_known: bool) -> Result<(), Expose
 
 impl Guard {
     /// Refuses what may not be asked.
-    fn check(&self, request: &Request) -> Result<(), Problem> {
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
         // Those who probe know neither our name nor a token, and learn nothing.
         if matches!(request.uri().path(), "/healthz" | "/readyz") {
             return Ok(());
@@ -88,16 +85,6 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (kind, token) = all.next()?.as_bytes().split_at_checked("Bearer ".len())?;
     (kind.eq_ignore_ascii_case(b"Bearer ") && all.next().is_none()).then(|| token.trim_ascii())
-}
-
-/// Lets pass what may be asked.
-pub(crate) async fn guard(
-    State(guard): State<Arc<Guard>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    guard.check(&request)?;
-    Ok(next.run(request).await)
 }
 
 #[cfg(test)]
