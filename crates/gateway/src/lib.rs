@@ -10,6 +10,7 @@ mod leases;
 mod metrics;
 mod problem;
 pub mod serve;
+pub mod tls;
 mod wall;
 
 pub use crate::api::App;

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::pin;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 /// How long to wait after a connection could not be accepted, for want of files perhaps, which others give back.
@@ -95,17 +96,18 @@ enum Phase {
     Cut,
 }
 
-/// Serves connections until `stop` is ready; then accepts no more, and finishes what runs as long as the limit says. Gives how many
+/// Serves connections, by TLS or as they are, until `stop` is ready; then accepts no more, and finishes what runs as long as the limit says. Gives how many
 /// connections were cut off.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     service: impl Serve,
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) -> usize {
     let room = Arc::new(Semaphore::new(limits.connections));
     let (phases, phase) = watch::channel(Phase::Serving);
-    let shared = Arc::new(Shared { builder: builder(&limits), limits, service });
+    let shared = Arc::new(Shared { builder: builder(&limits), tls, limits, service });
     let accepting = async {
         loop {
             // First the room, then the connection: those who find none wait with the kernel.
@@ -166,6 +168,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
 
 struct Shared<S> {
     builder: Builder<TokioExecutor>,
+    tls: Option<TlsAcceptor>,
     limits: Limits,
     service: S,
 }
@@ -181,8 +184,19 @@ impl<S: Serve> Connection<S> {
     async fn run(self, stream: TcpStream, address: SocketAddr) {
         // Answers are small, and waited for.
         let _ = stream.set_nodelay(true);
-        let peer = Peer { address, secure: false, certified: false };
-        self.speak(stream, peer).await;
+        let Some(tls) = &self.shared.tls else {
+            let peer = Peer { address, secure: false, certified: false };
+            return self.speak(stream, peer).await;
+        };
+        match timeout(self.shared.limits.first, tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let certified = stream.get_ref().1.peer_certificates().is_some();
+                let peer = Peer { address, secure: true, certified };
+                self.speak(stream, peer).await;
+            }
+            Ok(Err(error)) => debug!(%error, peer = %address, "a client speaks no TLS that we do"),
+            Err(_) => debug!(peer = %address, "a client did not come to speak TLS in time"),
+        }
     }
 
     async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {

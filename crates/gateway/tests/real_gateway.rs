@@ -154,6 +154,9 @@ async fn flags_that_cannot_be_are_refused_with_the_reason() {
         (vec!["--hide-ownerless"], "--hide-ownerless is accepted with --layout flat alone"),
         (vec!["--listen", "0.0.0.0:0"], "on 0.0.0.0:0 everybody who reaches it could register and withdraw"),
         (vec!["--listen", "[::]:0"], "--tokens FILE"),
+        (vec!["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "TLS: /nowhere has no"),
+        (vec!["--tls-cert", "/nowhere"], "--tls-key"),
+        (vec!["--tls-client-ca", "/nowhere"], "--tls-cert"),
         (vec!["--tokens", "/nowhere"], "--tokens: /nowhere cannot be read: No such file"),
         (vec!["--finish", "10"], "accepted: a time from 0s to 1h"),
     ] {

@@ -48,7 +48,7 @@ impl Serving {
         let who = async |peer: Extension<Peer>| format!("{} {}", peer.address, peer.secure);
         let router = Router::new().route("/", get(who)).route("/slow", get(slow));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, router, limits, async {
+        let task = tokio::spawn(serve(listener, None, router, limits, async {
             let _ = stopped.await;
         }));
         Self { address, begun, go, stop: Some(stop), task }

@@ -16,11 +16,12 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use gateway::guard::{Sites, Tokens, check_exposure};
 use gateway::serve::{Limits, serve};
-use gateway::{App, Fleet, Guard, api, fleet};
+use gateway::{App, Fleet, Guard, api, fleet, tls};
 use proto::ServiceName;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use zk_session::Keeper;
@@ -66,6 +67,18 @@ pub(crate) struct Args {
     /// A site whose pages may write, as in https://console.example; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
+
+    /// Speak TLS, with the certificates of this file in PEM, the server's first
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the server's certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Serve nobody who does not show a certificate that one of those in this file has signed
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
 
     /// How long what runs may take once it is asked to stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
@@ -119,13 +132,13 @@ pub(crate) fn main(args: Args) -> ExitCode {
 
 fn start(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.coherent().map_err(Usage)?;
-    let guard = args.guard()?;
+    let (guard, tls) = (args.guard()?, args.tls()?);
     log(args.verbose);
-    if guard.tokens.is_some() && check_exposure(args.listen, false).is_err() {
-        warn!("tokens go over the network as they are: TLS in front of it keeps them secret");
+    if tls.is_none() && guard.tokens.is_some() && check_exposure(args.listen, false).is_err() {
+        warn!("tokens go over the network as they are: TLS keeps them secret (--tls-cert)");
     }
     let runtime = Runtime::new().context("cannot start")?;
-    let outcome = runtime.block_on(run(args, guard));
+    let outcome = runtime.block_on(run(args, guard, tls));
     runtime.shutdown_timeout(LEFTOVERS);
     outcome
 }
@@ -134,13 +147,21 @@ impl Args {
     /// Who may ask for what.
     fn guard(&self) -> Result<Guard, Usage> {
         let tokens = self.tokens.as_deref().map(Tokens::load).transpose();
-        let tokens = tokens.map_err(|error| Usage(format!("--tokens: {}", chain(&error))))?;
-        check_exposure(self.listen, tokens.is_some()).map_err(|exposed| Usage(exposed.to_string()))?;
+        let tokens = tokens.map_err(|error| Usage(format!("--tokens: {}", chain_of(&error))))?;
+        let are_known = tokens.is_some() || self.tls_client_ca.is_some();
+        check_exposure(self.listen, are_known).map_err(|exposed| Usage(exposed.to_string()))?;
         Ok(Guard { tokens, sites: Sites::new(self.host.clone(), self.origin.clone()) })
+    }
+
+    /// What speaks TLS, if that is asked for.
+    fn tls(&self) -> Result<Option<TlsAcceptor>, Usage> {
+        let (Some(chain), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let acceptor = tls::acceptor(chain, key, self.tls_client_ca.as_deref());
+        acceptor.map(Some).map_err(|error| Usage(format!("TLS: {}", chain_of(&error))))
     }
 }
 
-async fn run(args: Args, guard: Guard) -> anyhow::Result<ExitCode> {
+async fn run(args: Args, guard: Guard, tls: Option<TlsAcceptor>) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::listen()?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -152,14 +173,15 @@ async fn run(args: Args, guard: Guard) -> anyhow::Result<ExitCode> {
     let registry = args.connection.registry(sessions.clone());
     let fleet = Fleet::start(registry, args.connection.election(sessions), args.service, options);
     let app = App::new(fleet);
-    say(format_args!("listening on http://{address}"));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    say(format_args!("listening on {scheme}://{address}"));
 
     let limits = Limits { finish: args.finish, connections: args.connections, ..Limits::default() };
     let closing = {
         let app = app.clone();
         async move { app.closing().await }
     };
-    let serving = tokio::spawn(serve(listener, api::router(app.clone(), guard), limits, closing));
+    let serving = tokio::spawn(serve(listener, tls, api::router(app.clone(), guard), limits, closing));
     stop.requested().await;
     info!("asked to stop");
     app.close();
@@ -189,7 +211,7 @@ async fn close(keeper: Keeper) {
 }
 
 /// An error with its causes, on one line.
-fn chain(error: &dyn Error) -> String {
+fn chain_of(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
