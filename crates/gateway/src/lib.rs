@@ -1,1 +1,3 @@
 //! The registry over HTTP, a reverse proxy with rules, and a console.
+
+pub mod proxy;
