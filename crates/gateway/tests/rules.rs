@@ -1,5 +1,7 @@
 //! Files of rules: what they mean, and how what is wrong with one is told.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use gateway::proxy::path::Path;
 use gateway::proxy::{Rules, RulesError};
 

@@ -70,8 +70,8 @@ impl<'a> Path<'a> {
 
     /// Without its first segments. They are counted, for both ways to write it have the same number.
     pub fn without(&self, segments: usize) -> &str {
-        let slashes = self.encoded.match_indices('/').map(|(at, _)| at);
-        slashes.skip(segments).next().map_or("/", |at| &self.encoded[at..])
+        let mut slashes = self.encoded.match_indices('/').map(|(at, _)| at);
+        slashes.nth(segments).map_or("/", |at| &self.encoded[at..])
     }
 }
 

@@ -57,7 +57,8 @@ impl Ward {
         self.patients.is_empty()
     }
 
-    pub(super) fn state(&self, id: &InstanceId) -> Option<State> {
+    #[cfg(test)]
+    fn state(&self, id: &InstanceId) -> Option<State> {
         self.patients.get(id).copied()
     }
 

@@ -33,6 +33,8 @@ struct Known {
     settings: Settings,
     ward: Ward,
     lists: watch::Receiver<Option<Instances>>,
+    /// Whether the last list was seen, and no other one will come.
+    over: bool,
     /// How many of the list may get requests.
     listed: usize,
     avoided: Arc<HashSet<InstanceId>>,
@@ -49,8 +51,15 @@ impl Ejection {
         settings: Settings,
     ) -> Self {
         let listed = takes_requests(lists.borrow().as_ref());
-        let known =
-            Known { settings, ward: Ward::default(), lists, listed, avoided: NOBODY.clone(), due: None };
+        let known = Known {
+            settings,
+            ward: Ward::default(),
+            lists,
+            over: false,
+            listed,
+            avoided: NOBODY.clone(),
+            due: None,
+        };
         Self { service, troubled: AtomicBool::new(false), known: Mutex::new(known) }
     }
 
@@ -146,10 +155,12 @@ impl Ejection {
 impl Known {
     /// Looks at the latest list. Says whether it is another one.
     fn catch_up(&mut self) -> bool {
-        // A sender that is gone brings no more lists.
-        if !self.lists.has_changed().unwrap_or(false) {
+        // Of a sender that is gone only its last list can be new.
+        let is_over = self.lists.has_changed().is_err();
+        if !self.lists.has_changed().unwrap_or(!self.over) {
             return false;
         }
+        self.over = is_over;
         let Self { ward, lists, listed, settings, .. } = self;
         let list = lists.borrow_and_update();
         *listed = takes_requests(list.as_ref());

@@ -100,7 +100,7 @@ fn matches(fields: &mut Fields<'_, '_>) -> Option<Matches> {
     match (fields.has("path"), fields.has("regex")) {
         (true, true) => fields.fault("regex", "there is a path already; accepted: one of both"),
         (false, false) => {
-            fields.fault("path", "it is missing; accepted: path = \"/prefix\", regex = \"/v[12]/\"")
+            fields.fault("path", "it is missing; accepted: path = \"/prefix\", regex = \"/v[12]/\"");
         }
         _ => {}
     }
@@ -170,7 +170,7 @@ fn to(fields: &mut Fields<'_, '_>) -> Option<To> {
             fields.fault("hash", format!("it is missing: hash needs to know of what; {HASHED}"));
         }
         (false, _, Some(_)) => {
-            fields.fault("hash", "it goes with one algorithm; accepted: algorithm = \"hash\" with it")
+            fields.fault("hash", "it goes with one algorithm; accepted: algorithm = \"hash\" with it");
         }
     }
     None

@@ -143,7 +143,7 @@ impl Default for Settings {
 
 /// Who is believed what they say about the clients that they forward for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trusted(Vec<IpNet>);
+pub(super) struct Trusted(pub(super) Vec<IpNet>);
 
 impl Trusted {
     pub(super) fn contains(&self, address: IpAddr) -> bool {
