@@ -119,7 +119,8 @@ impl Proxy {
 
     /// Answers a request: with what an instance answers, or why there is no such answer.
     ///
-    /// The connection has to be served with upgrades for WebSockets to work.
+    /// The connection has to be served with upgrades for WebSockets to work, and through [`Strict`](super::Strict), which refuses
+    /// what has two lengths.
     ///
     /// # Cancel safety
     ///

@@ -15,6 +15,7 @@ mod routes;
 pub mod rules;
 mod sending;
 mod service;
+mod strict;
 mod tunnel;
 mod upstreams;
 
@@ -23,4 +24,5 @@ pub use self::entrance::{Proxy, Served};
 pub use self::figures::{BOUNDS, Figures, Latencies, Outcome};
 pub use self::headers::Peer;
 pub use self::rules::{Rules, RulesError};
+pub use self::strict::Strict;
 pub use self::upstreams::Upstreams;

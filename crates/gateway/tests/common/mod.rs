@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::proxy::{Outcome, Proxy, Rules, Upstreams};
+use gateway::proxy::{Outcome, Proxy, Rules, Strict, Upstreams};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -92,7 +92,9 @@ impl Gateway {
                 });
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
-                    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+                    let _ = server
+                        .serve_connection_with_upgrades(TokioIo::new(Strict::new(stream)), service)
+                        .await;
                 });
             }
         });
