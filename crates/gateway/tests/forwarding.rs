@@ -236,6 +236,7 @@ async fn a_client_that_waits_to_be_told_sends_its_body_once_the_instance_wants_i
     });
     let gateway = Gateway::before(&[asks.await], "").await;
     let mut client = gateway.connect().await;
+    let begun = tokio::time::Instant::now();
     client
         .write_all(b"PUT / HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n")
         .await
@@ -243,6 +244,8 @@ async fn a_client_that_waits_to_be_told_sends_its_body_once_the_instance_wants_i
     assert_eq!(head(&mut client).await, "HTTP/1.1 100 Continue\r\n\r\n");
     client.write_all(b"hello").await.unwrap();
     assert!(head(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    // Told by the instance, and not because it said nothing for a second.
+    assert!(begun.elapsed() < std::time::Duration::from_millis(900));
 }
 
 #[tokio::test]

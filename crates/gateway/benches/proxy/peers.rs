@@ -11,7 +11,7 @@ use std::{env, fs, thread};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use clap::ValueEnum;
-use gateway::proxy::{Proxy, Rules, Strict, Upstreams};
+use gateway::proxy::{self, Proxy, Rules, Strict, Upstreams};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
@@ -218,9 +218,10 @@ async fn serve_gateway(service: SocketAddr) -> anyhow::Result<()> {
         let (stream, peer) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let proxy = proxy.clone();
+        let peer = Arc::new(proxy::Peer::from(peer));
         let service = service_fn(move |request| {
-            let proxy = proxy.clone();
-            async move { Ok::<_, Infallible>(proxy.handle(request, peer).await) }
+            let (proxy, peer) = (proxy.clone(), peer.clone());
+            async move { Ok::<_, Infallible>(proxy.handle(request, &peer).await) }
         });
         tokio::spawn(async move {
             let mut server = auto::Builder::new(TokioExecutor::new());

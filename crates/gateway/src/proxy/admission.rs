@@ -1,9 +1,10 @@
 //! What is refused before anything is looked for.
 
+use std::net::Ipv6Addr;
+
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode, Version};
 
 use super::headers::{has_token, is_circling, tokens};
@@ -84,10 +85,16 @@ fn check_host(parts: &mut Parts) -> Result<(), Problem> {
 
 /// A host, perhaps with a port, and nobody's name before it.
 fn is_host(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]~".contains(&byte);
-    !text.is_empty()
-        && text.bytes().all(plain)
-        && text.parse::<Authority>().is_ok_and(|it| !it.host().is_empty())
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let (is_host, rest) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+        None => {
+            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (!name.is_empty() && name.bytes().all(is_name), rest)
+        }
+    };
+    let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|it| it.is_ascii_digit());
+    is_host && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 /// Whether the request asks to go on as a WebSocket. Other protocols are not passed on: what `h2c` would carry, no rule sees.
@@ -98,4 +105,24 @@ pub(super) fn asks_for_websocket(parts: &Parts, body: &Incoming) -> bool {
         && body.is_end_stream()
         && has_token(&parts.headers, &CONNECTION, "upgrade")
         && has_token(&parts.headers, &UPGRADE, "websocket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_perhaps_with_a_port() {
+        for host in
+            ["a", "shop.example", "a:80", "192.0.2.7:8080", "[::1]", "[2001:db8::1]:443", "a_b.c-d~", "a:"]
+        {
+            assert!(is_host(host), "{host}");
+        }
+        for text in [
+            "", ":80", "a b", "a/b", "me@a", "a:x", "a:123456", "[::1", "[x]", "[]", "[::1]80", "::1", "a\"",
+            "a,b", "a;b", "[::1]:x",
+        ] {
+            assert!(!is_host(text), "{text}");
+        }
+    }
 }

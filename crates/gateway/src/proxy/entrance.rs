@@ -125,7 +125,7 @@ impl Proxy {
     /// # Cancel safety
     ///
     /// May be dropped at any time: then the client is taken to have left, and its request to an instance is broken off.
-    pub async fn handle(&self, request: Request<Incoming>, peer: impl Into<Peer>) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let begun = Instant::now();
         let routes = self.shared.routes.load_full();
         let (mut parts, body) = request.into_parts();
@@ -143,12 +143,11 @@ impl Proxy {
             }
         };
         let counting = route.service.figures.begin(begun);
-        let peer = peer.into();
         let trusted = &routes.rules.trusted;
-        let client = client(&parts.headers, peer.address.ip(), trusted);
+        let client = client(&parts.headers, peer.address(), trusted);
         let key = route.key(&path, uri.query(), &parts.headers, client);
         let target = target(route, &path, &uri);
-        let exchange = Exchange::new((&routes, route), begun, parts, body, &peer, target);
+        let exchange = Exchange::new((&routes, route), begun, parts, body, peer, target);
         let (outcome, response) = match exchange.run(&key, &self.shared.tunnels_over).await {
             Ok(response) => (Outcome::of(response.status()), response),
             Err(problem) => (problem.outcome, problem.response()),

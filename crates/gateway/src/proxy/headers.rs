@@ -2,54 +2,83 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::BytesMut;
 use hyper::Version;
-use hyper::header::{
-    CONNECTION, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use hyper::header::{CONNECTION, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, VIA};
 
 use super::rules::Trusted;
 
-/// Who sent a request, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who sends requests over a connection, and how. Made once for each connection, for what is said about it is written down once.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The other end of the connection.
-    pub address: SocketAddr,
-    /// Whether the connection is encrypted.
-    pub is_tls: bool,
+    address: IpAddr,
+    is_tls: bool,
+    /// The address alone.
+    named: HeaderValue,
+    /// `for=` and the address, as `Forwarded` wants it.
+    forwarded: Box<str>,
+}
+
+impl Peer {
+    /// The other end of a connection, and whether that is encrypted.
+    pub fn new(address: SocketAddr, is_tls: bool) -> Self {
+        let address = address.ip().to_canonical();
+        let named = address.to_string();
+        let forwarded = match address {
+            IpAddr::V4(_) => format!("for={named}"),
+            IpAddr::V6(_) => format!("for=\"[{named}]\""),
+        };
+        let named = HeaderValue::try_from(named).expect("an address is fit for a header");
+        Self { address, is_tls, named, forwarded: forwarded.into() }
+    }
+
+    /// Its address; one of IPv4 within IPv6 is one of IPv4.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    fn proto(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
 }
 
 impl From<SocketAddr> for Peer {
     /// A peer on a plain connection.
     fn from(address: SocketAddr) -> Self {
-        Self { address, is_tls: false }
+        Self::new(address, false)
     }
 }
 
 /// What the gateway is called where proxies name themselves.
 const PSEUDONYM: &str = "headkeeper";
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What is meant for the next one alone, whether `Connection` names it or not.
-const HOP_BY_HOP: [HeaderName; 7] =
-    [KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+/// Whether it is meant for the next one alone, be it named by `Connection` or not.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Removes what is meant for us alone, also what `Connection` names.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> =
-            tokens(headers, &CONNECTION).filter_map(|name| name.parse().ok()).collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
     }
-    for name in &HOP_BY_HOP {
+    let mut names: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    names.extend(tokens(headers, &CONNECTION).filter_map(|name| name.parse().ok()));
+    for name in names {
         headers.remove(name);
     }
 }
@@ -97,63 +126,52 @@ pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &Trusted) -> Ip
 
 /// Says who asked, for what host and how. What an untrusted peer says about that is removed.
 pub(super) fn add_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &Trusted) {
-    let address = peer.address.ip().to_canonical();
-    let is_trusted = trusted.contains(address);
-    if !is_trusted {
+    if !trusted.contains(peer.address) {
         remove_claims(headers);
     }
+    append(headers, X_FORWARDED_FOR, peer.named.clone());
     let host = headers.get(HOST).cloned();
-    let proto = if peer.is_tls { "https" } else { "http" };
-    append(headers, X_FORWARDED_FOR, &address.to_string());
-    let named = match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("\"[{address}]\""),
-    };
-    let forwarded = match host.as_ref().and_then(|host| host.to_str().ok()) {
-        Some(host) => format!("for={named};host=\"{host}\";proto={proto}"),
-        None => format!("for={named};proto={proto}"),
-    };
-    append(headers, FORWARDED, &forwarded);
-    if let Some(host) = host
-        && !headers.contains_key(X_FORWARDED_HOST)
-    {
-        headers.insert(X_FORWARDED_HOST, host);
+    let mut forwarded = BytesMut::with_capacity(128);
+    forwarded.extend_from_slice(peer.forwarded.as_bytes());
+    if let Some(host) = &host {
+        for part in [b";host=\"", host.as_bytes(), b"\""] {
+            forwarded.extend_from_slice(part);
+        }
     }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    forwarded.extend_from_slice(b";proto=");
+    forwarded.extend_from_slice(peer.proto().as_bytes());
+    // An address and a host that was let in are fit for it.
+    if let Ok(forwarded) = HeaderValue::from_maybe_shared(forwarded.freeze()) {
+        append(headers, FORWARDED, forwarded);
     }
+    if let Some(host) = host {
+        headers.entry(X_FORWARDED_HOST).or_insert(host);
+    }
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(peer.proto()));
 }
 
 /// Says that this passed here, over a message of this version.
 pub(super) fn add_via(headers: &mut HeaderMap, version: Version) {
-    let version = match version {
-        Version::HTTP_2 => "2",
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
+    let via = match version {
+        Version::HTTP_2 => "2 headkeeper",
+        Version::HTTP_10 => "1.0 headkeeper",
+        _ => "1.1 headkeeper",
     };
-    if headers.contains_key(VIA) {
-        append(headers, VIA, &format!("{version} {PSEUDONYM}"));
-    } else {
-        let via = match version {
-            "2" => HeaderValue::from_static("2 headkeeper"),
-            "1.0" => HeaderValue::from_static("1.0 headkeeper"),
-            _ => HeaderValue::from_static("1.1 headkeeper"),
-        };
-        headers.insert(VIA, via);
-    }
+    append(headers, VIA, HeaderValue::from_static(via));
 }
 
 /// Puts something behind what a list has, in one line.
-fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    let mut all: Vec<&str> = Vec::new();
-    let lines = headers.get_all(&name);
-    all.extend(
-        lines.iter().filter_map(|line| line.to_str().ok()).map(str::trim).filter(|line| !line.is_empty()),
-    );
-    all.push(value);
-    // Values that were there are fit for a header, and so are hosts and addresses.
-    if let Ok(value) = HeaderValue::try_from(all.join(", ")) {
-        headers.insert(name, value);
+fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(entry) => _ = entry.insert(value),
+        Entry::Occupied(mut entry) => {
+            let lines = entry.iter().chain([&value]).map(|line| line.as_bytes().trim_ascii());
+            let all: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+            // Values that were there are fit for a header.
+            if let Ok(value) = HeaderValue::from_bytes(&all.join(&b", "[..])) {
+                entry.insert(value);
+            }
+        }
     }
 }
 
@@ -226,7 +244,7 @@ mod tests {
     fn forwarded(lines: &[(&'static str, &str)], address: &str) -> HeaderMap {
         let mut map = headers(lines);
         let address = SocketAddr::new(address.parse().unwrap(), 5000);
-        add_forwarded(&mut map, &Peer { address, is_tls: false }, &trusted());
+        add_forwarded(&mut map, &address.into(), &trusted());
         map
     }
 

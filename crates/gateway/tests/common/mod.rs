@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::proxy::{Outcome, Proxy, Rules, Strict, Upstreams};
+use gateway::proxy::{Outcome, Peer, Proxy, Rules, Strict, Upstreams};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -86,9 +86,10 @@ impl Gateway {
                 let (stream, peer) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
                 let proxy = serving.clone();
+                let peer = Arc::new(Peer::from(peer));
                 let service = service_fn(move |request| {
-                    let proxy = proxy.clone();
-                    async move { Ok::<_, Infallible>(proxy.handle(request, peer).await) }
+                    let (proxy, peer) = (proxy.clone(), peer.clone());
+                    async move { Ok::<_, Infallible>(proxy.handle(request, &peer).await) }
                 });
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
