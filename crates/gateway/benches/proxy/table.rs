@@ -7,8 +7,8 @@ use crate::peers::Peer;
 pub(crate) fn print(load: &Load, peers: &[Peer], measured: &[Vec<Measured>]) {
     println!("\n{}", load.name);
     println!(
-        "{:10} {:>12} {:>10} {:>10} {:>14}   {}",
-        "", "requests/s", "median ms", "p99 ms", "processor us", "beside nginx: requests, p99, processor"
+        "{:10} {:>12} {:>10} {:>10} {:>14}   beside nginx: requests, p99, processor",
+        "", "requests/s", "median ms", "p99 ms", "processor us"
     );
     let nginx = peers.iter().position(|peer| peer.name == "nginx");
     for (peer, rounds) in peers.iter().zip(measured) {

@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connections::Connection;
@@ -60,7 +60,7 @@ impl Body {
     }
 
     pub(super) fn passing(incoming: Incoming, idle: Duration, ending: Ending) -> Self {
-        if hyper::body::Body::is_end_stream(&incoming) {
+        if incoming.is_end_stream() {
             ending.whole();
             return Self(Kind::Whole(None));
         }
@@ -99,9 +99,7 @@ impl hyper::body::Body for Body {
 
 impl Passing {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        use hyper::body::Body as _;
-
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let Poll::Ready(frame) = self.poll_incoming(cx) else {
             ready!(self.poll_patience(cx));
             if let Some(ending) = self.ending.take() {
                 ending.broken();
@@ -132,6 +130,19 @@ impl Passing {
                 Poll::Ready(None)
             }
         }
+    }
+
+    /// Asks for the next part; when it is not there, moves the connection on and asks once more.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut incoming = Pin::new(&mut self.incoming);
+        let Some(ending) = &mut self.ending else { return incoming.poll_frame(cx) };
+        // Also says to the connection that more is wanted.
+        let asked = incoming.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
+        if asked.is_ready() {
+            return asked;
+        }
+        let mut cx = ending.connection.poll(cx);
+        incoming.poll_frame(&mut cx)
     }
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,7 +1,8 @@
 //! What a server holds: requests in, answers out, by rules that can be replaced.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
@@ -9,7 +10,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
 use proto::ServiceName;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::Upstreams;
@@ -29,6 +30,9 @@ use super::service::Service;
 pub struct Proxy {
     shared: Arc<Shared>,
 }
+
+/// How often connections are looked for that nobody uses any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 struct Shared {
     upstreams: Arc<dyn Upstreams>,
@@ -65,7 +69,9 @@ impl Proxy {
         let tunnels_over = watch::Sender::new(false);
         let shared =
             Shared { upstreams, routes, replacing: Mutex::default(), figures: Arc::default(), tunnels_over };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        tokio::spawn(sweep(Arc::downgrade(&shared)));
+        Self { shared }
     }
 
     /// Goes by other rules from now on; requests that are under way end by the old ones. What both have in common stays as it
@@ -154,6 +160,17 @@ impl Proxy {
         };
         counting.end(outcome);
         response
+    }
+}
+
+/// Lets go of connections that nobody uses any more, as long as there is a proxy.
+async fn sweep(proxy: Weak<Shared>) {
+    loop {
+        sleep(SWEEP_EVERY).await;
+        let Some(proxy) = proxy.upgrade() else { return };
+        for service in &proxy.routes.load_full().services {
+            service.connections.sweep();
+        }
     }
 }
 

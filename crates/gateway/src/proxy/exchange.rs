@@ -1,6 +1,7 @@
 //! One request: sent to an instance, perhaps to another one, and answered.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -177,10 +179,15 @@ impl<'r> Exchange<'r> {
             }
         };
         let request = self.request(address);
-        let mut answer = pin!(connection.sender.try_send_request(request));
+        // What it waits for comes by polling the connection: no wake-up of it may get lost to a budget.
+        let mut answer = pin!(unconstrained(connection.send(request)));
         let mut until = self.begun + limits.answer;
         let answered = loop {
-            match timeout_at(until, &mut answer).await {
+            let answer = poll_fn(|cx| {
+                let mut cx = connection.poll(cx);
+                answer.as_mut().poll(&mut cx)
+            });
+            match timeout_at(until, answer).await {
                 Ok(answered) => break answered,
                 Err(_) => match self.patience(limits.answer) {
                     Patience::Until(later) => until = later,
@@ -197,6 +204,10 @@ impl<'r> Exchange<'r> {
             Ok(response) => {
                 if let Some(upload) = &self.upload {
                     upload.is_answered();
+                    if !upload.progress().is_done {
+                        // It goes on whether or not the client reads the answer.
+                        connection.leave_to_task();
+                    }
                 }
                 Ok((response, connection))
             }
@@ -263,7 +274,7 @@ impl<'r> Exchange<'r> {
     fn answer(
         self,
         response: Response<Incoming>,
-        connection: Connection,
+        mut connection: Connection,
         mut chosen: Chosen,
         tunnels_over: &watch::Sender<bool>,
     ) -> Result<Response<Body>, Problem> {
@@ -278,6 +289,7 @@ impl<'r> Exchange<'r> {
                 return Err(problem);
             };
             chosen.answered();
+            connection.leave_to_task();
             let tunnel = Tunnel { client, instance, connection, chosen };
             tokio::spawn(tunnel.run(tunnels_over.subscribe()));
             remove_hop_by_hop(&mut parts.headers);
