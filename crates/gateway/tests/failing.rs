@@ -69,20 +69,14 @@ async fn a_service_that_nobody_provides_is_told_to_be_asked_again() {
     assert_eq!(no_list["detail"], "s cannot answer: there is no list of its instances yet");
 
     gateway.lists.list("s", []);
-    gateway.listed().await;
-    let (status, retry, empty) = problem(gateway.ask(get("/")).await).await;
-    assert_eq!((status, retry.as_deref()), (503, Some("1")));
-    assert_eq!(empty["detail"], "s cannot answer: it has no instance");
+    assert_eq!(gateway.until("\"s cannot answer: it has no instance\"").await, 503);
 
     let mut drained = instance("a", nobody().await);
     drained.data.weight = 0;
     let behind = loadbalance::NodeData::behind_broker("x");
     gateway.lists.list("s", [drained, loadbalance::Instance { id: "b".parse().unwrap(), data: behind }]);
-    gateway.listed().await;
-    let (status, _, drained) = problem(gateway.ask(get("/")).await).await;
-    assert_eq!(status, 503);
-    assert_eq!(drained["detail"], "s cannot answer: it has no instance that takes requests");
-    assert_eq!(gateway.ended(Outcome::Nobody), 3);
+    assert_eq!(gateway.until("\"s cannot answer: it has no instance that takes requests\"").await, 503);
+    assert!(gateway.ended(Outcome::Nobody) >= 3);
 }
 
 #[tokio::test]
@@ -135,8 +129,11 @@ async fn what_may_not_be_done_twice_or_is_no_longer_held_is_not_sent_again() {
     for _ in 0..4 {
         let answer = gateway.ask(post("/", "hello")).await;
         failed += usize::from(answer.status() == 502);
+        // Nor without a body.
+        let answer = gateway.ask(post("/", "")).await;
+        failed += usize::from(answer.status() == 502);
     }
-    assert_eq!((failed, count.load(Relaxed)), (2, 2));
+    assert_eq!((failed, count.load(Relaxed)), (4, 4));
     let detail = loop {
         let (status, _, problem) = match gateway.ask(post("/", "hello")).await {
             answer if answer.status() == 502 => problem(answer).await,
@@ -146,7 +143,7 @@ async fn what_may_not_be_done_twice_or_is_no_longer_held_is_not_sent_again() {
         break problem;
     };
     assert_eq!(detail["detail"], "the instance a broke off before it answered");
-    assert_eq!(gateway.ended(Outcome::Broken), 3);
+    assert_eq!(gateway.ended(Outcome::Broken), 5);
     assert_eq!(gateway.proxy.served()[0].figures.retries(), 0);
 }
 
@@ -188,9 +185,8 @@ async fn a_connection_that_was_closed_while_idle_is_no_failure_of_the_instance()
             head(&mut stream).await;
         }
     });
-    let gateway = Gateway::before(&[closes.await, nobody().await], "[ejection]\nfailures = 1").await;
-    gateway.lists.list("s", [instance("a", gateway_only(&gateway))]);
-    gateway.listed().await;
+    let closes = closes.await;
+    let gateway = Gateway::before(&[closes, closes], "[ejection]\nfailures = 1").await;
     for _ in 0..5 {
         assert_eq!(gateway.get("/").await, (200, "ok".to_owned()));
     }
@@ -200,15 +196,6 @@ async fn a_connection_that_was_closed_while_idle_is_no_failure_of_the_instance()
     // What may not be done twice is not: it was sent.
     assert_eq!(gateway.ask(post("/", "x")).await.status(), 502);
     assert_eq!(gateway.proxy.served()[0].ejected, 0);
-}
-
-/// The first address of the service.
-fn gateway_only(gateway: &Gateway) -> std::net::SocketAddr {
-    use gateway::proxy::Upstreams;
-
-    let list = gateway.lists.instances(&"s".parse().unwrap());
-    let address = list.borrow().as_ref().unwrap()[0].data.address.as_ref().unwrap().to_string();
-    address.parse().unwrap()
 }
 
 #[tokio::test]
@@ -322,7 +309,7 @@ async fn moody(status: &Arc<AtomicU16>) -> (std::net::SocketAddr, Arc<AtomicUsiz
 async fn who_fails_again_and_again_is_left_out_and_returns_by_one_good_answer() {
     let status = Arc::new(AtomicU16::new(503));
     let (moody, count) = moody(&status).await;
-    let settings = "[ejection]\nfailures = 3\nfirst = \"300ms\"\nlongest = \"300ms\"";
+    let settings = "[ejection]\nfailures = 3\nfirst = \"1s\"\nlongest = \"1s\"";
     let gateway = Gateway::before(&[moody, named("good").await, named("good").await], settings).await;
     let ask = || async { gateway.get("/").await };
     for _ in 0..30 {
@@ -334,14 +321,14 @@ async fn who_fails_again_and_again_is_left_out_and_returns_by_one_good_answer() 
     assert_eq!(gateway.ended(Outcome::ServerError), 3);
 
     // One is let through when the time is over, and fails.
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
     for _ in 0..30 {
         ask().await;
     }
     assert_eq!(count.load(Relaxed), 4);
 
     status.store(200, Relaxed);
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
     for _ in 0..30 {
         ask().await;
     }
@@ -391,6 +378,20 @@ async fn another_list_is_used_and_an_instance_that_moved_is_found() {
     let gateway = Gateway::before(&[named("a").await], "").await;
     assert_eq!(gateway.get("/").await.1, "a");
     gateway.lists.list("s", [instance("a", named("moved").await)]);
-    gateway.listed().await;
-    assert_eq!(gateway.get("/").await.1, "moved");
+    assert_eq!(gateway.until("moved").await, 200);
+}
+
+#[tokio::test]
+async fn who_is_left_out_is_asked_when_nobody_else_is_left() {
+    let status = Arc::new(AtomicU16::new(503));
+    let (moody, _) = moody(&status).await;
+    let settings = "[ejection]\nfailures = 1\nfirst = \"1h\"\nlongest = \"1h\"";
+    let gateway = Gateway::before(&[moody, named("b").await], settings).await;
+    while gateway.proxy.served()[0].ejected == 0 {
+        gateway.get("/").await;
+    }
+    status.store(200, Relaxed);
+    gateway.lists.list("s", [instance("a", moody), instance("b", nobody().await)]);
+    assert_eq!(gateway.until("moody").await, 200);
+    assert_eq!(gateway.proxy.served()[0].ejected, 1);
 }

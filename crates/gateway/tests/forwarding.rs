@@ -14,7 +14,9 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use self::common::{Gateway, get, head, instance, mirror, named, post, raw_service, service, soon, text};
+use self::common::{
+    Fixed, Gateway, get, head, instance, mirror, named, post, raw_service, service, soon, text,
+};
 
 type Piece = Result<Frame<Bytes>, std::io::Error>;
 type Frames = mpsc::Sender<Piece>;
@@ -430,7 +432,6 @@ async fn the_same_key_goes_to_the_same_instance_whatever_it_is_made_of() {
         ("algorithm = \"hash\"\nhash = \"cookie:session\"", false, true),
     ] {
         gateway.proxy.reload(&rule(hash)).unwrap();
-        gateway.listed().await;
         let (mut paths, mut users) = (std::collections::HashSet::new(), std::collections::HashSet::new());
         for number in 0..24 {
             paths.insert(text(gateway.ask(asked(format!("/{number}"), 0)).await).await);
@@ -442,10 +443,10 @@ async fn the_same_key_goes_to_the_same_instance_whatever_it_is_made_of() {
 
 #[tokio::test]
 async fn other_rules_take_over_and_wrong_ones_do_not() {
-    let gateway = Gateway::start("[[rule]]\npath = \"/\"\nservice = \"one\"").await;
-    gateway.lists.list("one", [instance("a", named("one").await)]);
-    gateway.lists.list("two", [instance("a", named("two").await)]);
-    gateway.listed().await;
+    let lists = Fixed::default();
+    lists.list("one", [instance("a", named("one").await)]);
+    lists.list("two", [instance("a", named("two").await)]);
+    let gateway = Gateway::over(lists, "[[rule]]\npath = \"/\"\nservice = \"one\"").await;
     assert_eq!(gateway.get("/").await.1, "one");
 
     let wrong =
@@ -457,7 +458,6 @@ async fn other_rules_take_over_and_wrong_ones_do_not() {
         .proxy
         .reload("[[rule]]\npath = \"/x\"\nservice = \"one\"\n[[rule]]\npath = \"/\"\nservice = \"two\"")
         .unwrap();
-    gateway.listed().await;
     assert_eq!(gateway.get("/").await.1, "two");
     assert_eq!(gateway.get("/x").await.1, "one");
     // What both have in common was kept.
@@ -466,6 +466,18 @@ async fn other_rules_take_over_and_wrong_ones_do_not() {
     gateway.proxy.replace(Rules::default());
     assert_eq!(gateway.get("/").await.0, 404);
     assert_eq!(gateway.proxy.unmatched().ended(Outcome::NoRule), 1);
+}
+
+#[tokio::test]
+async fn turns_go_on_under_other_rules() {
+    let addresses = [named("a").await, named("b").await, named("c").await, named("d").await];
+    let gateway = Gateway::before(&addresses, "").await;
+    let mut turns = String::new();
+    for number in 1..=8 {
+        turns += &gateway.get("/").await.1;
+        gateway.proxy.reload(&format!("[[rule]]\npath = \"/\"\nservice = \"s\"\ntries = {number}")).unwrap();
+    }
+    assert!("abcdabcdabcd".contains(&turns), "{turns}");
 }
 
 #[tokio::test]

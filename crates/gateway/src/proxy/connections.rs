@@ -74,8 +74,8 @@ impl Connections {
 
     /// Keeps one whose request and answer were sent and received whole.
     pub(super) fn keep(&self, mut connection: Connection) {
+        // What is left of its work is done by the look at it when it is taken.
         connection.is_used = true;
-        connection.look();
         if connection.is_over() {
             return;
         }

@@ -76,7 +76,12 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start(rules: &str) -> Self {
-        let lists = Arc::new(Fixed::default());
+        Self::over(Fixed::default(), rules).await
+    }
+
+    /// One that finds these lists when it starts.
+    pub(crate) async fn over(lists: Fixed, rules: &str) -> Self {
+        let lists = Arc::new(lists);
         let proxy = Proxy::new(lists.clone(), Rules::read(rules).unwrap());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -108,21 +113,25 @@ impl Gateway {
     }
 
     pub(crate) async fn with(addresses: &[SocketAddr], rules: &str) -> Self {
-        let gateway = Self::start(rules).await;
+        let lists = Fixed::default();
         let named = |(place, address): (usize, &SocketAddr)| {
             instance(&char::from(b'a' + place as u8).to_string(), *address)
         };
-        gateway.lists.list("s", addresses.iter().enumerate().map(named));
-        gateway.listed().await;
-        gateway
+        lists.list("s", addresses.iter().enumerate().map(named));
+        Self::over(lists, rules).await
     }
 
-    /// Waits until the balancers have the lists.
-    pub(crate) async fn listed(&self) {
-        // They follow in tasks of their own.
-        for _ in 0..20 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+    /// Asks for `/` until the answer has this: balancers follow another list in tasks of their own.
+    pub(crate) async fn until(&self, text: &str) -> u16 {
+        soon(async {
+            loop {
+                let (status, answer) = self.get("/").await;
+                if answer.contains(text) {
+                    return status;
+                }
+            }
+        })
+        .await
     }
 
     pub(crate) fn ended(&self, outcome: Outcome) -> u64 {
