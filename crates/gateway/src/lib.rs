@@ -9,6 +9,7 @@ pub mod guard;
 mod leases;
 mod metrics;
 mod problem;
+pub mod proxy;
 pub mod serve;
 pub mod tls;
 mod wall;
