@@ -91,6 +91,8 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(app)
         .layer(from_fn_with_state(Arc::new(guard), guard::guard))
+        // Behind the layer: a browser has no token to show before the page is there that asks for one.
+        .merge(crate::console::router())
 }
 
 /// All handlers, each with what is documented of it.
