@@ -144,6 +144,7 @@ impl Page {
             }
             sleep(Duration::from_millis(30)).await;
         }
+        eprintln!("TIMING {:?} {:.60}", begin.elapsed(), expression);
     }
 
     /// Waits until a place of the page has this text.
@@ -186,10 +187,13 @@ impl Page {
     pub(crate) async fn fits(&self, what: &str) {
         let wide = self
             .value(
-                "[document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll('dialog[open]')].map((d) => d.scrollWidth - d.clientWidth)]",
+                "[document.documentElement, ...document.querySelectorAll('dialog[open], main, nav, .scroll')]
+                    .filter((place) => place.scrollWidth > place.clientWidth)
+                    .flatMap((place) => [place, ...place.querySelectorAll('*')]
+                        .map((one) => [one.tagName, one.id, one.className, one.getBoundingClientRect().right, place.clientWidth])
+                        .filter((one) => one[3] > one[4]))",
             )
             .await;
-        let over = wide.as_array().unwrap().iter().any(|over| over.as_i64().unwrap() > 0);
-        assert!(!over, "{what} is wider than the screen, by {wide}");
+        assert_eq!(wide, json!([]), "{what} is wider than its place");
     }
 }

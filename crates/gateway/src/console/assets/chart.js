@@ -5,6 +5,7 @@ import { brief } from './words.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const HEIGHT = 104;
+const GRAIN = 5000;
 const LEFT = 46;
 const RIGHT = 10;
 const TOP = 10;
@@ -30,14 +31,17 @@ export function axis(least, most, lines) {
 /** So many changes in the minute before each moment at which that number is another one. */
 export function perMinute(news, now) {
   const minute = 60000;
-  const turns = news.flatMap(({ at, value }) => [{ at, by: value }, { at: at + minute, by: -value }]);
+  // Not to the millisecond: what goes out of the minute as the next comes in would look like a gap.
+  const begun = (at) => at - (at % GRAIN);
+  const turns = news.flatMap(({ at, value }) => [{ at: begun(at), by: value }, { at: begun(at) + minute, by: -value }]);
   turns.sort((a, b) => a.at - b.at);
   const points = [{ at: 0, value: 0 }];
   let value = 0;
   for (const { at, by } of turns) {
     if (at > now) break;
     value += by;
-    points.push({ at, value });
+    if (points.at(-1).at === at) points.at(-1).value = value;
+    else points.push({ at, value });
   }
   return points;
 }
@@ -51,6 +55,7 @@ export class Chart {
   #end;
   #what;
   #fromZero;
+  #drawn = null;
 
   /** `what` names the values; `fromZero` has the axis begin there, and fills what is under the line. */
   constructor(place, { what, fromZero }) {
@@ -63,10 +68,12 @@ export class Chart {
     this.#line = drawn('path', { class: 'line' }, this.#svg);
     this.#end = drawn('circle', { class: 'end', r: 3 }, this.#svg);
     place.append(this.#svg);
+    new ResizeObserver(() => this.#drawn && this.draw(...this.#drawn)).observe(place);
   }
 
   /** Draws points { at, value }, each of which holds until the next one, up to `now`. */
   draw(points, now) {
+    this.#drawn = [points, now];
     const width = this.#place.clientWidth;
     if (width === 0 || points.length === 0) return;
     const from = now - WINDOW;

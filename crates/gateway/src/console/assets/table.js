@@ -16,7 +16,7 @@ const FRESH = 3000;
 /** The columns: how each is sorted, and what stands in it. `some` tells whether any row has something to show there. */
 const COLUMNS = [
   { name: 'id', title: 'Instance', key: (row) => row.order, text: (row) => row.id },
-  { name: 'address', title: 'Address', key: (row) => natural(row.address), text: (row) => row.address, some: (row) => row.address !== '' },
+  { name: 'address', title: 'Address', key: (row) => natural(row.address), text: (row) => row.address, some: (row) => row.address !== '' && row.address !== row.id },
   { name: 'code', title: 'Code', key: (row) => natural(row.code), text: (row) => row.code, some: (row) => row.code !== '' },
   { name: 'weight', title: 'Weight', key: (row) => row.weight, text: (row) => count(row.weight), number: true },
   { name: 'share', title: 'Share', about: 'Share of the picks, by weight', key: (row) => row.share, text: (row) => (row.weight === 0 ? 'drained' : percent(row.share)), number: true },
@@ -40,6 +40,8 @@ export class Table {
   #sort = { column: COLUMNS[0], down: false };
   #active = null;
   #asked = false;
+  /** The largest share; null where all who are picked have the same. */
+  #largest = null;
 
   /** `onOpen` gets the row that somebody chose. */
   constructor(place, { onOpen }) {
@@ -60,7 +62,8 @@ export class Table {
     new ResizeObserver(() => this.#ask()).observe(place);
     this.#table.addEventListener('keydown', (event) => this.#key(event));
     this.#table.addEventListener('focus', () => {
-      if (this.#active === null && this.#shown.length > 0) this.#activate(0, false);
+      // Who was chosen may not be among those that are searched for.
+      if (!this.#shown.some((row) => row.id === this.#active)) this.#activate(0, false);
     });
     this.#body.addEventListener('click', (event) => this.#click(event));
   }
@@ -68,6 +71,9 @@ export class Table {
   /** Shows these rows from now on. */
   show(rows) {
     this.#rows = rows;
+    const shares = rows.map((row) => row.share).filter((share) => share > 0);
+    const largest = shares.reduce((a, b) => Math.max(a, b), 0);
+    this.#largest = shares.every((share) => share === largest) ? null : largest;
     this.#arrange();
   }
 
@@ -150,13 +156,14 @@ export class Table {
     this.#above.style.height = `${first * ROW}px`;
     this.#below.style.height = `${(all - end) * ROW}px`;
     const now = Date.now();
+    const most = this.#largest;
     const drawn = [];
     let active = null;
     for (let at = first; at < end; at += 1) {
       const line = (this.#pool[at - first] ??= new Line());
       const row = this.#shown[at];
       const isActive = row.id === this.#active;
-      line.fill(row, at, isActive, now);
+      line.fill(row, at, isActive, now, most);
       if (isActive) active = line.element.id;
       drawn.push(line.element);
     }
@@ -222,7 +229,7 @@ class Line {
     this.element = element('tr', { role: 'row' }, ...this.cells.map(({ cell }) => cell));
   }
 
-  fill(row, at, isActive, now) {
+  fill(row, at, isActive, now, most) {
     const { element: line } = this;
     if (line.dataset.at !== String(at)) {
       line.dataset.at = at;
@@ -236,7 +243,8 @@ class Line {
       cell.title = words;
     }
     show(this.badge, row.isMaster);
-    this.bar.style.inlineSize = `${Math.round(row.share * 1000) / 10}%`;
+    // Beside the largest; where all are alike it would say nothing.
+    this.bar.style.inlineSize = `${most === null ? 0 : Math.round((row.share / most) * 100)}%`;
     line.classList.toggle('active', isActive);
     line.setAttribute('aria-selected', isActive);
     line.classList.toggle('drained', row.weight === 0);
