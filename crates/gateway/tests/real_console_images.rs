@@ -141,12 +141,15 @@ async fn it_can_be_read_in_both_colour_schemes() {
             page.run("window.later += 5000").await;
             page.until("document.querySelector('tr.fresh') === null").await;
             look(&page, images.as_ref(), &format!("console-{scheme}")).await;
-            page.run("document.querySelectorAll('tbody tr[data-at]')[2].click()").await;
+            search(&page, &name(2)).await;
+            page.run("document.querySelector('tbody tr[data-at]').click()").await;
             page.until("document.getElementById('instance').open").await;
             page.run("document.querySelector('#instance-actions button').click()").await;
-            page.says("#confirm-yes", "rain").await;
+            page.says("#confirm-yes", "Drain").await;
+            page.says("#instance-body", "this gateway").await;
             look(&page, images.as_ref(), &format!("console-drain-{scheme}")).await;
             page.run("document.getElementById('confirm').close(); document.getElementById('instance').close()").await;
+            search(&page, "").await;
             page.screen(360, 740, 2).await;
             page.until("innerWidth === 360").await;
             page.fits(scheme).await;
@@ -155,6 +158,15 @@ async fn it_can_be_read_in_both_colour_schemes() {
     })
     .await;
     served.stop().await;
+}
+
+async fn search(page: &Page, text: &str) {
+    let text = json!(text);
+    page.run(&format!("const field = document.getElementById('search'); field.value = {text}; field.dispatchEvent(new Event('input'))")).await;
+    page.until(&format!(
+        "{text} === '' || document.querySelector('tbody tr[data-at] .text').textContent === {text}"
+    ))
+    .await;
 }
 
 /// Sees whether all can be read, and keeps an image if one is wanted.

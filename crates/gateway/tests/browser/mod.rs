@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway::serve::{Limits, serve};
 use gateway::{App, Guard, api};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -144,7 +144,6 @@ impl Page {
             }
             sleep(Duration::from_millis(30)).await;
         }
-        eprintln!("TIMING {:?} {:.60}", begin.elapsed(), expression);
     }
 
     /// Waits until a place of the page has this text.

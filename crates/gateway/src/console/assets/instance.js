@@ -147,8 +147,10 @@ export class Sheet {
     const total = all - this.#row.weight + weight;
     if (total === 0) return 'Nobody would be left to pick.';
     const others = rows.filter((row) => row.weight > 0 && row.id !== this.#id).length;
-    const share = `Its share goes from ${percent(this.#row.share)} to ${percent(weight / total)}`;
-    return others === 0 ? `${share}; it is the only one that is picked.` : `${share}; ${soMany(others, 'other')} share the rest.`;
+    const [was, is] = [percent(this.#row.share), percent(weight / total)];
+    const them = others === 1 ? 'the only other one' : `the ${soMany(others, 'other')}`;
+    if (weight === 0) return `Its share of ${was} goes to ${them}.`;
+    return `Its share goes from ${was} to ${is}; ${others === 0 ? 'nobody else is picked' : `the rest goes to ${them}`}.`;
   }
 
   #change(body) {
