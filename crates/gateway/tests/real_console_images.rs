@@ -52,10 +52,12 @@ fn instance(number: u16, weight: u32) -> NodeData {
     // Hours and days ago.
     data.registered_at = now() - u64::from(number) * u64::from(number) * 1_700_000;
     data.with_metadata("zone", zone)
-        .with_metadata("version", if number % 5 == 0 { "2.4.1" } else { "2.4.0" })
+        .with_metadata("version", if number.is_multiple_of(5) { "2.4.1" } else { "2.4.0" })
         .with_metadata("rack", format!("r{}", number % 7))
 }
 
+/// What the page counts ages from, too.
+#[expect(clippy::disallowed_methods, reason = "people read it")]
 fn now() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

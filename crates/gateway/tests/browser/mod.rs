@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use zk_session::fake::FakeZk;
 
 /// How long anything may take: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -195,4 +196,18 @@ impl Page {
             .await;
         assert_eq!(wide, json!([]), "{what} is wider than its place");
     }
+}
+
+/// A row of the table, by what stands in it.
+pub(crate) fn row(id: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('tbody tr[data-at]')].find((row) => row.querySelector('.id .text').textContent === {})",
+        json!(id)
+    )
+}
+
+/// Somebody stands for election.
+pub(crate) fn stand(zk: &FakeZk, id: &str, turn: u32, data: &proto::NodeData) {
+    let path = format!("/headkeeper/time/election/{id}-{turn:010}");
+    zk.put_ephemeral(&path, proto::encode(data).unwrap(), zk.stranger());
 }
