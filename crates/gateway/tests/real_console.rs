@@ -19,13 +19,22 @@ fn cell(id: &str, column: &str) -> String {
     format!("{}?.querySelector('.{column}').textContent", row(id))
 }
 
+fn stored_in(data: &[u8]) -> proto::NodeData {
+    proto::decode(data).unwrap()
+}
+
 fn stored(zk: &FakeZk, name: &str) -> proto::NodeData {
-    proto::decode(&zk.get(&format!("{TIME}/{name}")).unwrap().data).unwrap()
+    stored_in(&zk.get(&format!("{TIME}/{name}")).unwrap().data)
 }
 
 async fn weight_is(zk: &FakeZk, name: &str, weight: u32) {
-    let reached = zk.until(|zk| stored(zk, name).weight == weight);
-    timeout(browser::PATIENCE, reached).await.unwrap_or_else(|_| panic!("{:?}", stored(zk, name)));
+    let path = format!("{TIME}/{name}");
+    let is = |zk: &FakeZk| {
+        let node = zk.get(&path)?;
+        Some(stored_in(&node.data).weight)
+    };
+    let reached = zk.until(|zk| is(zk) == Some(weight));
+    timeout(browser::PATIENCE, reached).await.unwrap_or_else(|_| panic!("the weight is {:?}", is(zk)));
 }
 
 #[tokio::test]
