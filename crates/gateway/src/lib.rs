@@ -4,6 +4,7 @@
 //! each however many ask, and [`api`] answers from it.
 
 pub mod api;
+mod console;
 pub mod fleet;
 pub mod guard;
 mod leases;

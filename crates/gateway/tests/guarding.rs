@@ -44,7 +44,6 @@ async fn with_tokens_nobody_is_served_without_one_but_probes() {
         "/v1/services/time/watch",
         "/v1/openapi.json",
         "/metrics",
-        "/",
         "/nothing",
     ] {
         for (headers, kind) in [

@@ -103,6 +103,8 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(app.clone())
         .layer(from_fn_with_state(Arc::new((app, guard)), pass))
+        // Behind the layer: a browser has no token to show before the page is there that asks for one.
+        .merge(crate::console::router())
 }
 
 /// Lets pass what may be asked, and counts what was answered.
