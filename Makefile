@@ -14,8 +14,8 @@ demo-legacy: ## the old Go systems, each with ours beside it: time servers, mast
 	@scripts/setup.sh compiler mosquitto
 	@cargo run -p demo -- legacy
 
-test: ## installs what is missing and runs every test, on real ZooKeeper servers and a real Mosquitto too
-	@scripts/setup.sh compiler zookeeper kazoo mosquitto
+test: ## installs what is missing and runs every test, on real ZooKeeper servers, a real Mosquitto and a real browser too
+	@scripts/setup.sh compiler zookeeper kazoo mosquitto chromium
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --all-features
 
 unit: ## the tests that need no server and no network

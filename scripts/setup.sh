@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto. Says nothing when it is; on Debian, as root,
-# installs what is not; otherwise says what is missing and ends with 1.
+# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium. Says nothing when it is; on
+# Debian, as root, installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
 has_zookeeper() {
@@ -45,8 +45,14 @@ for need in "$@"; do
         # The broker for the services behind one. Tests start their own.
         has_mosquitto || packages+=(mosquitto)
         ;;
+    chromium)
+        # A browser for the console's tests, what drives it, and a font to write with.
+        command -v chromium >/dev/null || packages+=(chromium)
+        command -v chromedriver >/dev/null || packages+=(chromium-driver)
+        [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || packages+=(fonts-dejavu-core)
+        ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium" >&2
         exit 2
         ;;
     esac

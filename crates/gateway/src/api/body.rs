@@ -1,0 +1,40 @@
+//! Bodies of requests, within limits.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use crate::Problem;
+
+/// The most bytes of a body.
+const MOST: usize = 128 * 1024;
+
+/// How long a body may take.
+const IN_TIME: Duration = Duration::from_secs(10);
+
+/// Reads a body that says that it is JSON. A browser sends none that says so to another site without asking it first.
+pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !["application/json", "application/merge-patch+json"]
+        .iter()
+        .any(|json| kind.eq_ignore_ascii_case(json))
+    {
+        return Err(Problem::not_json("accepted: the header Content-Type: application/json"));
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MOST as u64) {
+        return Err(Problem::too_large(MOST));
+    }
+    match timeout(IN_TIME, Limited::new(body, MOST).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(MOST)),
+        Ok(Err(error)) => Err(Problem::bad_request(format_args!("the body cannot be read: {error}"))),
+        Err(_) => Err(Problem::too_slow(IN_TIME.as_secs())),
+    }
+}

@@ -1,0 +1,150 @@
+//! `/v1`: the registry over HTTP.
+
+pub(crate) mod body;
+pub(crate) mod documents;
+mod health;
+mod openapi;
+mod parameters;
+mod pick;
+mod prometheus;
+mod registering;
+mod services;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio::sync::watch as channel;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use zk_session::State as Session;
+
+use crate::guard::Guard;
+use crate::leases::Leases;
+use crate::metrics::{Asked, Metrics};
+use crate::{Fleet, Problem};
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) fleet: Fleet,
+    pub(crate) leases: Leases,
+    pub(crate) metrics: Metrics,
+    closing: channel::Sender<bool>,
+}
+
+impl App {
+    /// What answers from this fleet, and registers where it follows.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn new(fleet: Fleet) -> Arc<Self> {
+        let leases = Leases::start(fleet.registry().clone());
+        let metrics = Metrics::new(fleet.clone(), leases.clone());
+        Arc::new(Self { fleet, leases, metrics, closing: channel::Sender::new(false) })
+    }
+
+    /// What is counted here, and what else Prometheus is told.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What is registered here.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Ends all streams and queries that wait, and is not ready any more.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Waits until the gateway is about to end.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn closing(&self) {
+        // The sender lives as long as this does.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// That ZooKeeper has not told, and why if that is known.
+    pub(crate) fn not_known(&self, what: impl fmt::Display) -> Problem {
+        let state = self.fleet.registry().sessions().state();
+        match &*state.borrow() {
+            Session::Connecting { problem: Some(problem) }
+            | Session::Suspended { problem: Some(problem), .. } => {
+                Problem::not_known_yet(format_args!("ZooKeeper has not told {what} yet: {problem}"))
+            }
+            _ => Problem::not_known_yet(format_args!("ZooKeeper has not told {what} yet")),
+        }
+    }
+}
+
+/// What answers the requests that the guard lets pass.
+pub fn router(app: Arc<App>, guard: Guard) -> Router {
+    let (router, _) = documented().split_for_parts();
+    router
+        .fallback(async |uri: Uri| Problem::unknown_path(uri.path()))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .with_state(app.clone())
+        .layer(from_fn_with_state(Arc::new((app, guard)), pass))
+        // Behind the layer: a browser has no token to show before the page is there that asks for one.
+        .merge(crate::console::router())
+}
+
+/// Lets pass what may be asked, and counts what was answered.
+async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, request: Request, next: Next) -> Response {
+    let (app, guard) = &*shared;
+    let asked = Asked::of(&request);
+    let mut response = match guard.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    app.metrics.answered(&asked, response.status());
+    // A browser is not to take it for anything else than it says.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// All handlers, each with what is documented of it.
+fn documented() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(openapi::About::openapi())
+        .routes(routes!(services::services))
+        .routes(routes!(services::service))
+        .routes(routes!(services::master))
+        .routes(routes!(pick::pick))
+        .routes(routes!(watch::watch))
+        .routes(routes!(
+            registering::instance,
+            registering::register,
+            registering::change,
+            registering::withdraw
+        ))
+        .routes(routes!(registering::renew))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(prometheus::targets))
+        .routes(routes!(prometheus::metrics))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+}
+
+/// A response with this document.
+pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(document).expect("text and numbers can always be written");
+    (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}

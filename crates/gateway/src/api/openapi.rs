@@ -1,0 +1,72 @@
+//! The document that tells what there is.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+
+use super::App;
+
+/// What stands above the paths. They come from the handlers themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Headkeeper gateway",
+        description = "Programs in any language register and discover services in ZooKeeper with plain HTTP. Errors are problem details \
+                       (RFC 9457). Where the gateway was started with tokens, each request but those to /healthz and /readyz takes one.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "discovery", description = "who is there"),
+        (name = "registration", description = "being there"),
+        (name = "operation", description = "the gateway itself"),
+    ),
+    security((), ("token" = []))
+)]
+pub(super) struct About;
+
+/// This document
+#[utoipa::path(
+    get,
+    path = "/v1/openapi.json",
+    tag = "operation",
+    responses((status = 200, description = "the document", body = Object))
+)]
+pub(super) async fn openapi(State(_): State<Arc<App>>) -> Response {
+    static WRITTEN: OnceLock<Bytes> = OnceLock::new();
+    let written = WRITTEN.get_or_init(|| {
+        let mut document = super::documented().into_openapi();
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", token);
+        let written = serde_json::to_vec(&document);
+        written.expect("text under text can always be written").into()
+    });
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], written.clone()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::Router;
+
+    use super::*;
+
+    #[test]
+    fn every_path_of_the_router_is_documented_and_the_reverse() {
+        let (router, document): (Router<Arc<App>>, _) = super::super::documented().split_for_parts();
+        let documented: BTreeSet<_> = document.paths.paths.keys().cloned().collect();
+        // It tells them to those who debug alone, in quotes.
+        let told = format!("{router:?}");
+        let routes = told.split("fallback_router").next().unwrap();
+        let served: BTreeSet<_> =
+            routes.split('"').filter(|part| part.starts_with('/')).map(str::to_owned).collect();
+        assert_eq!(served, documented, "{told}");
+        assert!(served.len() > 8, "{served:?}");
+    }
+}

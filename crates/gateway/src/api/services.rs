@@ -1,0 +1,209 @@
+//! Services, their instances and their masters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use proto::ServiceName;
+use tokio::time::timeout;
+
+use super::documents::{LeadingDocument, ServiceCount, ServiceDocument, ServicesDocument, Trust};
+use super::parameters::{Parameters, Service};
+use super::{App, json};
+use crate::fleet::{Existence, Followed, Leading, Published, is_revision};
+use crate::problem::Details;
+use crate::{Problem, wall};
+
+/// The longest that a blocking query waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// All services
+///
+/// The names of all services and how many instances each has. ZooKeeper is asked at most once a second, whoever asks here.
+#[utoipa::path(
+    get,
+    path = "/v1/services",
+    tag = "discovery",
+    responses(
+        (status = 200, description = "the services", body = ServicesDocument),
+        (status = 503, description = "ZooKeeper never told", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn services(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, Problem> {
+    query.done(&[])?;
+    let counts = app.fleet.counts().await.ok_or_else(|| app.not_known("which services there are"))?;
+    let services = counts.value.iter();
+    let document = ServicesDocument {
+        source: if counts.stale_since.is_some() { Trust::Stale } else { Trust::Live },
+        stale_since: counts.stale_since.map(wall::at),
+        services: services
+            .map(|(name, instances)| ServiceCount { name: name.to_string(), instances: *instances })
+            .collect(),
+    };
+    Ok(json(StatusCode::OK, &document))
+}
+
+/// A service
+///
+/// Its instances and its master, as last heard of from ZooKeeper. A service is there when it has a directory in ZooKeeper, when somebody
+/// is registered, or when the gateway was started with its name; others are 404, for up to a second longer than they should be.
+///
+/// With `wait` and `revision` the answer waits until the revision is another one; when the time is over, the same state is given again.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}",
+    tag = "discovery",
+    params(
+        ("service" = String, Path, description = "the name of the service"),
+        ("wait" = Option<String>, Query, description = "how long to wait for another revision, as in 30s; 10m at most"),
+        ("revision" = Option<String>, Query, description = "the revision that is known already: its number, or better the whole text of the ETag"),
+        ("If-None-Match" = Option<String>, Header, description = "the ETag of the state that is known already"),
+    ),
+    responses(
+        (status = 200, description = "the service", body = ServiceDocument<'static>, headers(("etag" = String, description = "the revision"))),
+        (status = 304, description = "that state is known already"),
+        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "there is no such service", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "there is no list yet", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn service(
+    State(app): State<Arc<App>>,
+    Service(service): Service,
+    mut query: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let wait = query.duration("wait", LONGEST_WAIT)?;
+    let revision = query.one("revision")?;
+    query.done(&["wait", "revision"])?;
+    let seen = match (wait, revision) {
+        (None, None) => None,
+        (Some(wait), Some(revision)) if is_revision(&revision) => Some((wait, revision)),
+        (Some(_), Some(revision)) => {
+            let shown: String = revision.chars().take(40).collect();
+            return Err(Problem::bad_request(format_args!(
+                "revision is {shown:?}; accepted: the number of a revision, or what stands in an ETag between the quotes"
+            )));
+        }
+        _ => return Err(Problem::bad_request("wait and revision come together: both or none are accepted")),
+    };
+    let (followed, mut now) = app.known(&service).await?;
+    if let Some((wait, seen)) = seen {
+        now = app.other_than(&followed, now, &seen, wait).await;
+    }
+    Ok(state(&now, &headers))
+}
+
+/// The state of a service, or that it is known already.
+fn state(now: &Published, headers: &HeaderMap) -> Response {
+    let mut tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+    let known = tags.any(|tags| now.revision.is_among(tags));
+    let mut response = match known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Body::from(now.document()).into_response(),
+    };
+    let headers = response.headers_mut();
+    if !known {
+        headers.insert(CONTENT_TYPE, JSON);
+    }
+    headers.insert(ETAG, now.revision.etag());
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The master of a service
+///
+/// Who leads; nobody may. Whether it knows and believes that it leads only itself can tell, so its term goes with whatever it writes.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}/master",
+    tag = "discovery",
+    params(("service" = String, Path, description = "the name of the service")),
+    responses(
+        (status = 200, description = "who leads, if anybody does", body = LeadingDocument<'static>),
+        (status = 404, description = "there is no such service, or no elections", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "it is not known yet", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn master(
+    State(app): State<Arc<App>>,
+    Service(service): Service,
+    query: Parameters,
+) -> Result<Response, Problem> {
+    query.done(&[])?;
+    if !app.fleet.has_elections() {
+        return Err(Problem::no_elections());
+    }
+    let (_, now) = app.known(&service).await?;
+    if now.leading == Leading::Unknown {
+        return Err(app.not_known("who leads"));
+    }
+    Ok(json(StatusCode::OK, &LeadingDocument::of(&now)))
+}
+
+impl App {
+    /// A service that is there, and what is known of it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or nothing is known of it in time.
+    pub(super) async fn known(
+        &self,
+        service: &ServiceName,
+    ) -> Result<(Arc<Followed>, Arc<Published>), Problem> {
+        if let Some(followed) = self.fleet.followed(service)
+            && let Some(now) = followed.now()
+            && !now.view.entries.is_empty()
+        {
+            return Ok((followed, now));
+        }
+        // Asked before it is followed: a watch is not to be had by inventing names.
+        if self.fleet.existence(service).await == Existence::Nowhere {
+            return Err(Problem::unknown_service(service.as_str()));
+        }
+        let followed = self.fleet.follow(service).map_err(Problem::too_many)?;
+        match followed.ready(self.fleet.patience()).await {
+            Some(now) => Ok((followed, now)),
+            None => Err(self.not_known_because(&followed)),
+        }
+    }
+
+    /// Waits until a service is in another state than `seen`, or the time is over, or the gateway ends.
+    async fn other_than(
+        &self,
+        followed: &Followed,
+        now: Arc<Published>,
+        seen: &str,
+        wait: Duration,
+    ) -> Arc<Published> {
+        let mut published = followed.published();
+        let other = async {
+            let is_other =
+                |now: &Option<Arc<Published>>| now.as_ref().is_some_and(|now| !now.revision.is(seen));
+            published.wait_for(is_other).await.ok().and_then(|now| now.clone())
+        };
+        let other = async {
+            tokio::select! {
+                other = other => other,
+                () = self.closing() => None,
+            }
+        };
+        timeout(wait, other).await.ok().flatten().unwrap_or(now)
+    }
+
+    /// Why there is no list, if that is known.
+    fn not_known_because(&self, followed: &Followed) -> Problem {
+        match followed.problem() {
+            Some(problem) => {
+                Problem::not_known_yet(format_args!("the service cannot be followed: {problem}"))
+            }
+            None => self.not_known("the instances of the service"),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A service as it changes, as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::{Stream, stream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::App;
+use super::parameters::{Parameters, Service};
+use crate::Problem;
+use crate::fleet::{Followed, Published};
+use crate::problem::Details;
+
+/// After so long without news a stream says that it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a browser waits before it connects again.
+const HELLO: Bytes = Bytes::from_static(b"retry: 1000\n\n");
+
+/// A comment, which readers of events skip.
+const STILL_HERE: Bytes = Bytes::from_static(b": still here\n\n");
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Follow a service
+///
+/// Server-sent events. Each is the whole service, as `GET /v1/services/{service}` has it, so none that was missed is missed for long;
+/// fast ones may be skipped. The id is the revision: with `Last-Event-ID` the state that was seen last is not sent again. Every 15 s without
+/// news there is a comment. A service that is not there yet is followed all the same: it is one without instances.
+#[utoipa::path(
+    get,
+    path = "/v1/services/{service}/watch",
+    tag = "discovery",
+    params(
+        ("service" = String, Path, description = "the name of the service"),
+        ("Last-Event-ID" = Option<String>, Header, description = "the id of the event that was seen last"),
+    ),
+    responses(
+        (status = 200, description = "the service whenever it changes", body = String, content_type = "text/event-stream"),
+        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "too many services are followed", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn watch(
+    State(app): State<Arc<App>>,
+    Service(service): Service,
+    query: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.done(&[])?;
+    if app.is_closing() {
+        return Err(Problem::closing());
+    }
+    let followed = app.fleet.follow(&service).map_err(Problem::too_many)?;
+    let seen = headers.get(LAST_EVENT_ID).and_then(|seen| seen.to_str().ok()).map(str::to_owned);
+    let events = Events { published: followed.published(), seen, app, _followed: followed, begun: false };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // nginx would hold events back.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    Ok((headers, Body::from_stream(events.stream())).into_response())
+}
+
+/// What one stream has sent, and sends next.
+struct Events {
+    published: watch::Receiver<Option<Arc<Published>>>,
+    /// The id of the last event, of this stream or of one before it.
+    seen: Option<String>,
+    app: Arc<App>,
+    /// Followed for as long as the stream is.
+    _followed: Arc<Followed>,
+    begun: bool,
+}
+
+impl Events {
+    fn stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::unfold(self, async |mut events| {
+            let next = events.next().await?;
+            Some((Ok(next), events))
+        })
+    }
+
+    /// The next bytes, the same for all streams; `None` when the gateway ends.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return Some(HELLO);
+        }
+        let seen = self.seen.as_deref();
+        let is_news = |now: &Option<Arc<Published>>| {
+            now.as_ref().is_some_and(|now| seen.is_none_or(|seen| now.revision.to_string() != seen))
+        };
+        let news = async {
+            let news = self.published.wait_for(is_news).await.ok()?;
+            news.clone()
+        };
+        tokio::select! {
+            news = news => {
+                let news = news?;
+                self.seen = Some(news.revision.to_string());
+                Some(news.event())
+            }
+            () = sleep(HEARTBEAT) => Some(STILL_HERE),
+            () = self.app.closing() => None,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+// Asks the gateway. Where it wants a token, somebody is asked for one, and the request is sent again.
+
+const KEY = 'headkeeper-token';
+
+/** The gateway said no, and why: problem details (RFC 9457). */
+export class Refused extends Error {
+  constructor(status, problem) {
+    super(problem.detail ? `${problem.title}: ${problem.detail}` : problem.title);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+let token = sessionStorage.getItem(KEY);
+let askForToken = null;
+
+/** Who is asked for a token: given the problem, resolves to a token, or to null when there is none to be had. */
+export function whenTokenIsNeeded(asks) {
+  askForToken = asks;
+}
+
+export function hasToken() {
+  return token !== null;
+}
+
+/** Keeps a token for as long as this tab is open; null forgets it. It never goes into an address. */
+export function keepToken(given) {
+  token = given;
+  if (given === null) sessionStorage.removeItem(KEY);
+  else sessionStorage.setItem(KEY, given);
+}
+
+/** Sends a request, and gives the response if it is a good one. Throws `Refused`, or what `fetch` throws when nobody answers. */
+export async function ask(path, { method = 'GET', body, headers = {}, signal } = {}) {
+  for (;;) {
+    const shown = token;
+    const all = { ...headers };
+    if (shown !== null) all.authorization = `Bearer ${shown}`;
+    if (body !== undefined) all['content-type'] = 'application/json';
+    const response = await fetch(path, {
+      method,
+      headers: all,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+      cache: 'no-store',
+      credentials: 'omit',
+      redirect: 'error',
+    });
+    if (response.ok) return response;
+    const problem = await problemOf(response);
+    if (response.status !== 401) throw new Refused(response.status, problem);
+    // Somebody may have given another one while this was on its way.
+    if (token !== shown) continue;
+    const given = askForToken === null ? null : await askForToken(problem);
+    if (given === null) throw new Refused(response.status, problem);
+  }
+}
+
+/** Sends a request and gives the JSON of the answer. */
+export async function json(path, options) {
+  return (await ask(path, options)).json();
+}
+
+/** Where a service is, and where an instance of it. Relative to the page: it may be behind a prefix. */
+export function servicePath(service) {
+  return `v1/services/${encodeURIComponent(service)}`;
+}
+
+export function instancePath(service, id) {
+  return `${servicePath(service)}/instances/${encodeURIComponent(id)}`;
+}
+
+/** Why a request failed, for people. */
+export function reason(error) {
+  if (error instanceof Refused) return error.message;
+  if (error.name === 'TimeoutError') return 'the gateway did not answer in time';
+  return 'the gateway cannot be reached';
+}
+
+async function problemOf(response) {
+  const unknown = { title: `the gateway answered ${response.status}` };
+  try {
+    const problem = await response.json();
+    return typeof problem.title === 'string' ? problem : unknown;
+  } catch {
+    return unknown;
+  }
+}

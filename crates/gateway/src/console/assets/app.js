@@ -1,0 +1,263 @@
+// Puts the parts together: the address tells which service is shown, its stream brings its states, and everything is drawn from the last one.
+
+import { hasToken, keepToken, servicePath, whenTokenIsNeeded } from './api.js';
+import { Chart, perMinute } from './chart.js';
+import { askForToken, mayAskAgain } from './dialog.js';
+import { byId, element, say, show } from './dom.js';
+import { Sheet } from './instance.js';
+import { Services } from './services.js';
+import { Service } from './state.js';
+import { Stream } from './stream.js';
+import { Table } from './table.js';
+import { Timeline, told } from './timeline.js';
+import { count, soMany, span, when } from './words.js';
+
+whenTokenIsNeeded(askForToken);
+
+const services = new Services();
+const sheet = new Sheet();
+const timeline = new Timeline(byId('timeline'));
+const charts = {
+  instances: new Chart(byId('chart-instances'), { what: 'instances', fromZero: false }),
+  changes: new Chart(byId('chart-changes'), { what: 'changes per minute', fromZero: true }),
+};
+const table = new Table(byId('table'), { onOpen: (row) => sheet.open(shown.model, row) });
+
+/** The services that were looked at since the page was opened. */
+const models = new Map();
+
+/** What is shown: the service, its stream, and how that is. */
+let shown = null;
+
+function route() {
+  const [, name] = location.hash.match(/^#\/service\/([^/]+)$/) ?? [];
+  let wanted = null;
+  try {
+    wanted = name === undefined ? null : decodeURIComponent(name);
+  } catch {
+    // Nobody's name.
+  }
+  if (wanted === (shown?.model.name ?? null)) return;
+  leave();
+  if (wanted !== null) enter(wanted);
+  document.body.dataset.view = wanted === null ? 'services' : 'service';
+  document.title = wanted === null ? 'Headkeeper' : `${wanted} · Headkeeper`;
+  show(byId('no-service'), wanted === null);
+  show(byId('service'), wanted !== null);
+  services.choose(wanted);
+}
+
+function leave() {
+  if (shown === null) return;
+  sheet.close();
+  shown.stream.stop();
+  shown.model.leftAt = Date.now();
+  shown = null;
+}
+
+function enter(name) {
+  const model = models.get(name) ?? new Service(name);
+  models.set(name, model);
+  if (model.leftAt !== undefined && model.document !== null) model.note({ kind: 'away', after: Date.now() - model.leftAt }, Date.now());
+  byId('search').value = '';
+  table.reset();
+  table.search('');
+  shown = { model, state: { kind: 'connecting' }, stream: null };
+  const mine = shown;
+  shown.stream = new Stream(`${servicePath(name)}/watch`, {
+    onEvent: (document) => mine === shown && receive(document),
+    onState: (state) => mine === shown && stateIs(state),
+  });
+  draw();
+}
+
+function receive(document) {
+  const changes = shown.model.take(document, Date.now());
+  announce(changes);
+  drawSoon();
+}
+
+/** Once before the browser paints the next time, however much comes; not at all while nobody sees it. */
+let drawsSoon = false;
+function drawSoon() {
+  if (drawsSoon) return;
+  drawsSoon = true;
+  requestAnimationFrame(() => {
+    drawsSoon = false;
+    if (shown === null) return;
+    sheet.refresh();
+    draw();
+  });
+}
+
+function stateIs(state) {
+  const before = shown.state;
+  shown.state = state;
+  const now = Date.now();
+  if (state.kind === 'lost' && before.kind !== 'lost') shown.model.note({ kind: 'lost', reason: state.reason }, state.since);
+  if (state.kind === 'open' && before.kind === 'lost') shown.model.note({ kind: 'back', after: now - before.since }, now);
+  timeline.show(shown.model.entries);
+  drawHead();
+}
+
+/** Tells those who hear the page, not too much. */
+function announce(changes) {
+  if (changes.length === 0) return;
+  say(byId('news'), changes.length <= 3 ? changes.map(told).join('; ') : `${soMany(changes.length, 'change')} of ${shown.model.name}`);
+}
+
+function draw() {
+  const { model } = shown;
+  say(byId('service-name'), model.name);
+  table.show(model.rows);
+  timeline.show(model.entries);
+  drawHead();
+  drawFacts();
+  drawBad(model.document?.unusable ?? []);
+  drawMatches();
+  drawCharts();
+}
+
+function drawHead() {
+  const { state, model } = shown;
+  const now = Date.now();
+  const pill = byId('service-source');
+  const { source, stale_since: stale } = model.document ?? {};
+  let [kind, words] = ['', 'connecting …'];
+  if (state.kind === 'lost') [kind, words] = ['lost', 'not updated'];
+  else if (source === 'live') [kind, words] = ['live', 'live'];
+  else if (source !== undefined) [kind, words] = ['stale', `stale since ${when(stale ?? now)}: ZooKeeper is away`];
+  else if (state.kind === 'open') words = 'ZooKeeper has not told yet';
+  pill.className = `pill ${kind}`;
+  say(pill, words);
+  byId('service').classList.toggle('outdated', state.kind === 'lost');
+  const banner = byId('stream-banner');
+  if (state.kind === 'lost') {
+    const wait = state.retryAt - now;
+    say(byId('stream-banner-text'), `No updates since ${when(state.since)}: ${state.reason}. What is shown is what was known then.`);
+    say(byId('stream-banner-next'), `That is ${span(now - state.since)} ago; ${wait > 0 ? `next try in ${span(wait)}` : 'trying again …'}`);
+  }
+  show(banner, state.kind === 'lost');
+}
+
+function drawFacts() {
+  const { model } = shown;
+  const { document } = model;
+  const master = document?.master ?? null;
+  const unknown = document === null;
+  say(byId('fact-instances'), unknown ? '–' : count(model.rows.length));
+  say(byId('fact-weight'), unknown ? '–' : count(model.weight));
+  say(byId('fact-drained'), unknown ? '–' : count(model.drained));
+  say(byId('fact-master'), unknown ? '–' : leader(document));
+  say(byId('fact-term'), master === null ? '–' : String(master.term));
+}
+
+function leader({ master, master_source: source }) {
+  if (source === 'never') return 'no elections in this layout';
+  if (source === 'unknown') return 'not known yet';
+  if (master === null) return 'nobody';
+  const where = shown.model.rows.find((row) => row.isMaster);
+  const named = where !== undefined && where.id !== master.id ? `${master.id} (${where.id})` : master.id;
+  const bad = master.bad === undefined ? '' : `; its data cannot be read: ${master.bad}`;
+  return `${named}${source === 'stale' ? ', last known' : ''}${bad}`;
+}
+
+function drawBad(bad) {
+  show(byId('bad'), bad.length > 0);
+  if (bad.length === 0) return;
+  say(byId('bad-summary'), `${soMany(bad.length, 'node')} cannot be read`);
+  byId('bad-list').replaceChildren(
+    ...bad.slice(0, 100).map(({ path, reason }) => element('li', {}, element('code', {}, path), ` ${reason}`)),
+    ...(bad.length > 100 ? [element('li', {}, `and ${count(bad.length - 100)} more`)] : []),
+  );
+}
+
+function drawMatches() {
+  const { shown: found, all } = table.matches;
+  say(byId('matches'), found === all ? soMany(all, 'instance') : `${count(found)} of ${count(all)}`);
+}
+
+function drawCharts() {
+  const { model, state } = shown;
+  // Where nothing is known any more no line goes on.
+  const now = state.kind === 'lost' ? state.since : Date.now();
+  const changes = perMinute(model.news, now);
+  charts.instances.draw(model.counts, now);
+  charts.changes.draw(model.document === null ? [] : changes, now);
+  say(byId('chart-instances-now'), model.document === null ? '' : count(model.rows.length));
+  say(byId('chart-changes-now'), model.document === null ? '' : count(changes.at(-1).value));
+}
+
+function tick() {
+  if (shown === null || document.hidden) return;
+  drawHead();
+  drawCharts();
+  table.tick();
+}
+
+function tokenChanged() {
+  const button = byId('token-forget');
+  say(button, hasToken() ? 'Forget token' : 'Enter a token');
+  show(button, hasToken() || tokenWasAsked);
+}
+
+let tokenWasAsked = false;
+document.addEventListener('token', () => {
+  tokenWasAsked = true;
+  tokenChanged();
+});
+byId('token-forget').addEventListener('click', () => {
+  if (hasToken()) {
+    keepToken(null);
+    // Nothing of what was seen with it stays.
+    location.reload();
+    return;
+  }
+  mayAskAgain();
+  services.ask();
+  shown?.stream.retry();
+});
+
+byId('search').addEventListener('input', (event) => {
+  table.search(event.target.value);
+  drawMatches();
+});
+byId('search').addEventListener('keydown', (event) => {
+  if (event.key === 'ArrowDown') {
+    table.focus();
+    event.preventDefault();
+  } else if (event.key === 'Escape' && event.target.value !== '') {
+    event.target.value = '';
+    table.search('');
+    drawMatches();
+    event.preventDefault();
+  }
+});
+byId('stream-retry').addEventListener('click', () => {
+  mayAskAgain();
+  shown?.stream.retry();
+});
+byId('keys-open').addEventListener('click', () => byId('keys').showModal());
+byId('keys-close').addEventListener('click', () => byId('keys').close());
+document.querySelector('[data-skip]').addEventListener('click', (event) => {
+  // The address tells which service is shown, and is left alone.
+  event.preventDefault();
+  byId('main').focus();
+});
+document.addEventListener('keydown', (event) => {
+  const typing = event.target.matches('input, textarea, select') || document.querySelector('dialog[open]') !== null;
+  if (typing || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key === '/') {
+    if (shown === null) services.focusFilter();
+    else byId('search').focus();
+    event.preventDefault();
+  } else if (event.key === '?') {
+    byId('keys').showModal();
+  }
+});
+
+say(byId('gateway'), location.host);
+tokenChanged();
+window.addEventListener('hashchange', route);
+route();
+setInterval(tick, 1000);

@@ -1,0 +1,126 @@
+// Dialogs: is this meant, which token, which keys there are.
+
+import { keepToken, reason } from './api.js';
+import { byId, say, show } from './dom.js';
+
+const MOST_WEIGHT = 4294967295;
+
+/**
+ * Asks whether something is meant, and does it.
+ *
+ * `title`, `text` and `yes` are what it says; `weight` is what stands in the field, if there is to be one; `effect` tells what would be,
+ * given the number in the field; `act` does it, given that number, and what it throws is shown as the reason why not. Resolves to whether it was done.
+ */
+export function confirm({ title, text, yes, weight, effect, act }) {
+  const dialog = byId('confirm');
+  const [form, field, button, problem] = [byId('confirm-form'), byId('confirm-weight'), byId('confirm-yes'), byId('confirm-problem')];
+  const takesWeight = weight !== undefined;
+  say(byId('confirm-title'), title);
+  say(byId('confirm-text'), text);
+  say(button, yes);
+  show(byId('confirm-field'), takesWeight);
+  show(problem, false);
+  field.disabled = !takesWeight;
+  field.value = takesWeight ? String(weight) : '';
+  button.disabled = false;
+
+  const given = () => (takesWeight && field.value !== '' ? Number(field.value) : undefined);
+  const tell = () => say(byId('confirm-effect'), effect(given()));
+  tell();
+  return new Promise((resolve) => {
+    const ended = new AbortController();
+    const { signal } = ended;
+    let done = false;
+    const submit = async (event) => {
+      event.preventDefault();
+      if (button.disabled) return;
+      button.disabled = true;
+      show(problem, false);
+      try {
+        await act(given());
+        done = true;
+        dialog.close();
+      } catch (error) {
+        say(problem, `Not done: ${reason(error)}.`);
+        show(problem, true);
+        button.disabled = false;
+      }
+    };
+    form.addEventListener('submit', submit, { signal });
+    field.addEventListener('input', tell, { signal });
+    byId('confirm-no').addEventListener('click', () => dialog.close(), { signal });
+    dialog.addEventListener(
+      'close',
+      () => {
+        ended.abort();
+        resolve(done);
+      },
+      { signal },
+    );
+    dialog.showModal();
+    if (takesWeight) field.select();
+    else byId('confirm-no').focus();
+  });
+}
+
+/** Whether a number can be a weight. */
+export function isWeight(number) {
+  return Number.isInteger(number) && number >= 0 && number <= MOST_WEIGHT;
+}
+
+let asked = null;
+let refused = false;
+
+/** Asks for a token, once for all who need one. Who said no is not asked again before `mayAskAgain`. */
+export function askForToken(problem) {
+  if (refused) return Promise.resolve(null);
+  asked ??= tokenDialog(problem).finally(() => {
+    asked = null;
+  });
+  return asked;
+}
+
+export function mayAskAgain() {
+  refused = false;
+}
+
+function tokenDialog(problem) {
+  const dialog = byId('token');
+  const field = byId('token-field');
+  const wrong = problem.type?.endsWith(':no-token') === false;
+  say(byId('token-problem'), wrong ? `${problem.title}: ${problem.detail}` : '');
+  show(byId('token-problem'), wrong);
+  field.value = '';
+  return new Promise((resolve) => {
+    const ended = new AbortController();
+    const { signal } = ended;
+    let given = null;
+    const submit = (event) => {
+      event.preventDefault();
+      const token = field.value.trim();
+      // Nothing else can stand in a header.
+      if (!/^[\x21-\x7e]+$/.test(token)) {
+        say(byId('token-problem'), 'A token has letters, digits and signs of ASCII alone, and no spaces.');
+        show(byId('token-problem'), true);
+        return;
+      }
+      given = token;
+      keepToken(token);
+      dialog.close();
+    };
+    byId('token-form').addEventListener('submit', submit, { signal });
+    byId('token-no').addEventListener('click', () => dialog.close(), { signal });
+    dialog.addEventListener(
+      'close',
+      () => {
+        ended.abort();
+        field.value = '';
+        refused = given === null;
+        document.dispatchEvent(new CustomEvent('token'));
+        resolve(given);
+      },
+      { signal },
+    );
+    dialog.showModal();
+  });
+}

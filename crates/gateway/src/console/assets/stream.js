@@ -1,0 +1,142 @@
+// Server-sent events over `fetch`, since `EventSource` can show no token. Says when they stop, and connects again.
+
+import { ask, reason, Refused } from './api.js';
+
+/** The gateway is heard every 15 s at least. */
+const SILENCE = 40000;
+const LONGEST_WAIT = 15000;
+
+/** Takes events out of text, however it is cut. */
+export class Events {
+  #unfinished = [];
+  #data = [];
+  #id = null;
+
+  /** The events that end in this piece. */
+  take(piece) {
+    const events = [];
+    let start = 0;
+    for (let end; (end = piece.indexOf('\n', start)) !== -1; start = end + 1) {
+      this.#unfinished.push(piece.slice(start, end));
+      const line = this.#unfinished.join('').replace(/\r$/, '');
+      this.#unfinished = [];
+      this.#line(line, events);
+    }
+    if (start < piece.length) this.#unfinished.push(piece.slice(start));
+    return events;
+  }
+
+  #line(line, events) {
+    if (line === '') {
+      if (this.#data.length > 0) events.push({ id: this.#id, data: this.#data.join('\n') });
+      this.#data = [];
+      return;
+    }
+    const colon = line.indexOf(':');
+    const field = colon === -1 ? line : line.slice(0, colon);
+    const value = colon === -1 ? '' : line.slice(colon + 1).replace(/^ /, '');
+    if (field === 'data') this.#data.push(value);
+    if (field === 'id') this.#id = value;
+  }
+}
+
+/**
+ * Follows a path for as long as it is not stopped.
+ *
+ * `onEvent` gets the JSON of each event. `onState` gets { kind: 'connecting' }, { kind: 'open' }, or { kind: 'lost', since, reason, retryAt }.
+ */
+export class Stream {
+  #path;
+  #onEvent;
+  #onState;
+  #stop = new AbortController();
+  #attempt = null;
+  #wake = null;
+  #seen = null;
+  #since = null;
+
+  constructor(path, { onEvent, onState }) {
+    this.#path = path;
+    this.#onEvent = onEvent;
+    this.#onState = onState;
+    this.#run();
+  }
+
+  stop() {
+    this.#stop.abort();
+    this.#attempt?.abort();
+    this.#wake?.();
+  }
+
+  /** Does not wait any longer. */
+  retry() {
+    this.#wake?.();
+  }
+
+  async #run() {
+    let failures = 0;
+    this.#onState({ kind: 'connecting' });
+    while (!this.#stop.signal.aborted) {
+      const outcome = await this.#once(() => {
+        failures = 0;
+      });
+      if (this.#stop.signal.aborted) return;
+      const wait = Math.min(1000 * 2 ** failures, LONGEST_WAIT) * (0.8 + 0.4 * Math.random());
+      failures += 1;
+      this.#since ??= outcome.since;
+      this.#onState({ kind: 'lost', since: this.#since, reason: outcome.reason, retryAt: Date.now() + wait });
+      await this.#sleep(wait);
+    }
+  }
+
+  /** Connects once, and reads until it ends. Gives why and since when nothing comes. */
+  async #once(opened) {
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    // Not the time of the day, which may be set.
+    let heard = performance.now();
+    let silent = false;
+    const watchdog = setInterval(() => {
+      if (performance.now() - heard < SILENCE) return;
+      silent = true;
+      attempt.abort();
+    }, 1000);
+    try {
+      const headers = this.#seen === null ? {} : { 'last-event-id': this.#seen };
+      const response = await ask(this.#path, { headers, signal: attempt.signal });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      const events = new Events();
+      for (let first = true; ; first = false) {
+        const { done, value } = await reader.read();
+        if (done || this.#stop.signal.aborted) break;
+        heard = performance.now();
+        if (first) {
+          opened();
+          this.#since = null;
+          this.#onState({ kind: 'open' });
+        }
+        // Each is the whole state: the last one is enough.
+        const last = events.take(value).at(-1);
+        if (last === undefined) continue;
+        this.#seen = last.id;
+        this.#onEvent(JSON.parse(last.data));
+      }
+      return { since: Date.now(), reason: 'the gateway ended the stream' };
+    } catch (error) {
+      if (silent) return { since: Date.now() - (performance.now() - heard), reason: 'nothing was heard from the gateway' };
+      return { since: Date.now(), reason: error instanceof Refused ? error.message : reason(error) };
+    } finally {
+      clearInterval(watchdog);
+    }
+  }
+
+  #sleep(time) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, time);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

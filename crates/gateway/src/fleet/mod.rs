@@ -1,0 +1,332 @@
+//! Which services are followed: each once, for everybody.
+
+mod asked;
+mod followed;
+mod published;
+mod revision;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use leader::Election;
+use proto::ServiceName;
+use registry::Registry;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::debug;
+
+pub use self::asked::Answer;
+use self::asked::Asked;
+pub use self::followed::Followed;
+pub use self::published::{Leading, Published};
+pub use self::revision::Revision;
+use self::revision::Revisions;
+pub(crate) use self::revision::is_revision;
+
+/// How many nodes are asked about at the same time, to count instances.
+const AT_ONCE: usize = 32;
+
+/// How a [`Fleet`] follows.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A service that nobody asked for in so long is let go. Default: 5 min.
+    pub idle: Duration,
+    /// More services than this are not followed at the same time. Default: 10,000.
+    pub most: usize,
+    /// How long somebody who asks waits for ZooKeeper. Default: 2 s.
+    pub patience: Duration,
+    /// Whether whoever is the master takes no requests that others may answer: in the master/normal layout. Default: no.
+    pub roles: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(300), most: 10_000, patience: Duration::from_secs(2), roles: false }
+    }
+}
+
+/// The services that are followed: each by one [`Discovery`](registry::Discovery) and one [`Observer`](leader::Observer), from when
+/// it is first asked for until nobody asked for a while. Clones are the same fleet.
+#[derive(Clone)]
+pub struct Fleet {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Registry,
+    election: Option<Election>,
+    options: Options,
+    revisions: Arc<Revisions>,
+    /// Followed for ever, and there for certain, whoever is registered.
+    configured: BTreeSet<ServiceName>,
+    followed: RwLock<HashMap<ServiceName, Entry>>,
+    /// What moments are counted from.
+    start: Instant,
+    names: Asked<BTreeSet<ServiceName>>,
+    counts: Asked<BTreeMap<ServiceName, usize>>,
+}
+
+struct Entry {
+    followed: Arc<Followed>,
+    /// When it was last asked for, in milliseconds since the start.
+    asked: AtomicU64,
+}
+
+/// As many services are followed as may be.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{most} services are followed already, and no more may be")]
+pub struct Full {
+    most: usize,
+}
+
+/// Whether a service exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// It has a directory, or was configured.
+    There,
+    /// It has none.
+    Nowhere,
+    /// ZooKeeper could not be asked.
+    Unknown,
+}
+
+impl Fleet {
+    /// A fleet that follows `configured` from now on, and others when they are asked for.
+    ///
+    /// `election` is `None` where the layout knows none.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start(
+        registry: Registry,
+        election: Option<Election>,
+        configured: impl IntoIterator<Item = ServiceName>,
+        options: Options,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            registry,
+            election,
+            options,
+            revisions: Arc::default(),
+            configured: configured.into_iter().collect(),
+            followed: RwLock::default(),
+            start: Instant::now(),
+            names: Asked::default(),
+            counts: Asked::default(),
+        });
+        tokio::spawn(let_go(Arc::downgrade(&shared), shared.options.idle));
+        let fleet = Self { shared };
+        for service in &fleet.shared.configured {
+            fleet.insert(service.clone());
+        }
+        fleet
+    }
+
+    /// What tells this process from other gateways, in revisions.
+    pub fn gateway(&self) -> &str {
+        self.shared.revisions.gateway()
+    }
+
+    /// The registry that it follows in.
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// Whether somebody can lead in this layout.
+    pub fn has_elections(&self) -> bool {
+        self.shared.election.is_some()
+    }
+
+    /// How long somebody who asks waits for ZooKeeper.
+    pub fn patience(&self) -> Duration {
+        self.shared.options.patience
+    }
+
+    /// The services that are followed whoever asks.
+    pub fn configured(&self) -> &BTreeSet<ServiceName> {
+        &self.shared.configured
+    }
+
+    /// A service that is followed already.
+    pub fn followed(&self, service: &ServiceName) -> Option<Arc<Followed>> {
+        let followed = self.shared.read();
+        let entry = followed.get(service)?;
+        entry.asked.store(self.shared.millis(), Ordering::Relaxed);
+        Some(entry.followed.clone())
+    }
+
+    /// A service, followed from now on.
+    ///
+    /// # Errors
+    ///
+    /// When as many are followed as may be.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn follow(&self, service: &ServiceName) -> Result<Arc<Followed>, Full> {
+        if let Some(followed) = self.followed(service) {
+            return Ok(followed);
+        }
+        let most = self.shared.options.most;
+        if self.shared.read().len() >= most {
+            return Err(Full { most });
+        }
+        Ok(self.insert(service.clone()))
+    }
+
+    fn insert(&self, service: ServiceName) -> Arc<Followed> {
+        let Shared { registry, election, options, revisions, .. } = &*self.shared;
+        let mut all = self.shared.write();
+        let entry = all.entry(service).or_insert_with_key(|service| {
+            debug!(%service, "follows a service");
+            let discovery = registry.follow(service);
+            let observer = election.as_ref().map(|election| election.observe(service));
+            let followed = Followed::start(discovery, observer, options.roles, revisions.clone());
+            Entry { followed: Arc::new(followed), asked: AtomicU64::new(0) }
+        });
+        entry.asked.store(self.shared.millis(), Ordering::Relaxed);
+        entry.followed.clone()
+    }
+
+    /// All that are followed now, in the order of their names.
+    pub fn all_followed(&self) -> Vec<Arc<Followed>> {
+        let mut all: Vec<_> = self.shared.read().values().map(|entry| entry.followed.clone()).collect();
+        all.sort_by(|a, b| a.service().cmp(b.service()));
+        all
+    }
+
+    /// Whether a service has a directory, or was configured.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn existence(&self, service: &ServiceName) -> Existence {
+        if self.shared.configured.contains(service) {
+            return Existence::There;
+        }
+        match self.names().await {
+            Some(names) if names.value.contains(service) => Existence::There,
+            Some(Answer { stale_since: None, .. }) => Existence::Nowhere,
+            Some(_) | None => Existence::Unknown,
+        }
+    }
+
+    /// The names of all services, asked for at most once a second; `None` when ZooKeeper never told them.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn names(&self) -> Option<Answer<BTreeSet<ServiceName>>> {
+        let ask = async {
+            let names = self.shared.registry.services().await?;
+            Ok::<_, registry::Error>(
+                names.into_iter().chain(self.shared.configured.iter().cloned()).collect(),
+            )
+        };
+        self.shared.names.get(self.shared.options.patience, ask).await
+    }
+
+    /// Asks anew, the next time, which services there are: one may have come.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub(crate) async fn forget_names(&self) {
+        self.shared.names.forget().await;
+        self.shared.counts.forget().await;
+    }
+
+    /// How many instances each service has, asked for at most once a second; `None` when ZooKeeper never told.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn counts(&self) -> Option<Answer<BTreeMap<ServiceName, usize>>> {
+        let names = self.names().await?;
+        let known = |service: &ServiceName| {
+            let followed = self.shared.read().get(service).map(|entry| entry.followed.clone());
+            followed.and_then(|followed| followed.now()).map(|now| now.view.entries.len())
+        };
+        let ask = async {
+            let names: Vec<ServiceName> = names.value.iter().cloned().collect();
+            let counted = names.into_iter().map(|service| async move {
+                let count = match known(&service) {
+                    Some(count) => count,
+                    None => self.count(&service).await?,
+                };
+                Ok::<_, registry::Error>((service, count))
+            });
+            stream::iter(counted).buffer_unordered(AT_ONCE).try_collect().await
+        };
+        let mut counts = self.shared.counts.get(self.shared.options.patience, ask).await?;
+        counts.stale_since = counts.stale_since.or(names.stale_since);
+        Some(counts)
+    }
+
+    /// How many nodes are in the directory of a service.
+    async fn count(&self, service: &ServiceName) -> Result<usize, registry::Error> {
+        let directory = &self.shared.registry.layout().directory(service);
+        let asked = self.shared.registry.sessions().each(|link| async move {
+            match link.exists(directory).await {
+                Err(error @ zk_session::Error::Interrupted) => Err(error),
+                // Asking again would not change what was refused.
+                answer => Ok(answer),
+            }
+        });
+        let there = asked.await.ok_or(registry::Error::Closed)??;
+        Ok(there.map_or(0, |stat| stat.children))
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet").field("followed", &self.shared.read().len()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<ServiceName, Entry>> {
+        self.followed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<ServiceName, Entry>> {
+        self.followed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Lets those go that nobody has and nobody asked for in a while.
+    fn sweep(&self, idle: Duration) {
+        let now = self.millis();
+        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        self.write().retain(|service, entry| {
+            let used = Arc::strong_count(&entry.followed) > 1 || entry.followed.has_listeners();
+            if used {
+                entry.asked.store(now, Ordering::Relaxed);
+            }
+            let stays = self.configured.contains(service)
+                || now.saturating_sub(entry.asked.load(Ordering::Relaxed)) < idle;
+            if !stays {
+                debug!(%service, "follows a service no more");
+            }
+            stays
+        });
+    }
+}
+
+async fn let_go(shared: Weak<Shared>, idle: Duration) {
+    let mut ticks = interval((idle / 4).max(Duration::from_millis(100)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        shared.sweep(idle);
+    }
+}

@@ -1,0 +1,109 @@
+//! Who may ask for what.
+
+mod sites;
+mod tokens;
+
+use std::net::SocketAddr;
+
+use axum::extract::Request;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
+
+use self::sites::Foreign;
+pub use self::sites::Sites;
+pub use self::tokens::{Right, Tokens, TokensError};
+use crate::Problem;
+
+/// Who may ask for what: without tokens everybody whom the listening address lets in, else those who show one. What comes from a page of
+/// another site, or by a name that is not ours, is refused in any case.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    /// The tokens that are accepted; `None`: nobody needs one.
+    pub tokens: Option<Tokens>,
+    /// The sites that the gateway is known as.
+    pub sites: Sites,
+}
+
+/// Everybody who reaches the address could register and withdraw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "on {address} everybody who reaches it could register and withdraw; accepted: an address of this machine alone, as 127.0.0.1, or tokens \
+     (--tokens FILE), or certificates of clients (--tls-client-ca FILE)"
+)]
+pub struct Exposed {
+    address: SocketAddr,
+}
+
+/// Refuses to listen for everybody without knowing who they are.
+///
+/// # Errors
+///
+/// When the address is not a loopback one, and nothing tells who somebody is.
+pub fn check_exposure(address: SocketAddr, are_known: bool) -> Result<(), Exposed> {
+    match are_known || address.ip().to_canonical().is_loopback() {
+        true => Ok(()),
+        false => Err(Exposed { address }),
+    }
+}
+
+impl Guard {
+    /// Refuses what may not be asked.
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
+        // Those who probe know neither our name nor a token, and learn nothing.
+        if matches!(request.uri().path(), "/healthz" | "/readyz") {
+            return Ok(());
+        }
+        let (uri, headers) = (request.uri(), request.headers());
+        let authority = self.sites.host(uri, headers).map_err(|foreign| refusal(&foreign))?;
+        let needed = match *request.method() {
+            Method::GET | Method::HEAD => Right::Read,
+            _ => Right::Write,
+        };
+        if needed == Right::Write {
+            self.sites.origin(&authority, headers).map_err(|foreign| refusal(&foreign))?;
+        }
+        let Some(tokens) = &self.tokens else { return Ok(()) };
+        let shown = bearer(headers).ok_or_else(Problem::no_token)?;
+        match tokens.right_of(shown) {
+            None => Err(Problem::wrong_token()),
+            Some(right) if right < needed => Err(Problem::read_only()),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn refusal(foreign: &Foreign) -> Problem {
+    match foreign {
+        Foreign::NoHost(_) => Problem::bad_request(foreign),
+        Foreign::Host(_) => Problem::foreign("foreign-host", foreign),
+        Foreign::Origin(_) => Problem::foreign("foreign-origin", foreign),
+    }
+}
+
+/// What stands behind `Bearer`, if that is all there is.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (kind, token) = all.next()?.as_bytes().split_at_checked("Bearer ".len())?;
+    (kind.eq_ignore_ascii_case(b"Bearer ") && all.next().is_none()).then(|| token.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_listens_for_everybody_without_knowing_them() {
+        for (address, are_known, accepted) in [
+            ("127.0.0.1:8480", false, true),
+            ("127.8.8.8:8480", false, true),
+            ("[::1]:8480", false, true),
+            ("[::ffff:127.0.0.1]:8480", false, true),
+            ("0.0.0.0:8480", false, false),
+            ("[::]:8480", false, false),
+            ("10.0.0.7:8480", false, false),
+            ("0.0.0.0:8480", true, true),
+        ] {
+            assert_eq!(check_exposure(address.parse().unwrap(), are_known).is_ok(), accepted, "{address}");
+        }
+    }
+}

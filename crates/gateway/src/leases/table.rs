@@ -1,0 +1,232 @@
+//! Who has promised to renew what, and until when. Knows no clock: it is told what time it is.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use proto::{InstanceId, ServiceName};
+use tokio::time::Instant;
+
+/// The instance that a lease is for.
+pub(super) type Key = (ServiceName, InstanceId);
+
+/// What is held for as long as it is renewed.
+#[derive(Debug)]
+pub(super) struct Lease<T> {
+    /// Tells this lease from earlier and later ones of the same instance.
+    pub(super) token: Box<str>,
+    pub(super) ttl: Duration,
+    /// It is over from then on.
+    pub(super) ends: Instant,
+    pub(super) held: T,
+}
+
+/// Why a lease was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// There is none, or it was not renewed in time.
+    Unknown,
+    /// There is one, but of somebody else who came later.
+    Another,
+}
+
+/// All leases.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    leases: HashMap<Key, Lease<T>>,
+    /// The same in the order of their ends.
+    ends: BTreeSet<(Instant, Key)>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { leases: HashMap::new(), ends: BTreeSet::new() }
+    }
+}
+
+impl<T> Table<T> {
+    pub(super) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Grants a lease from now on. Gives the one that it takes the place of.
+    pub(super) fn grant(
+        &mut self,
+        key: Key,
+        token: Box<str>,
+        ttl: Duration,
+        now: Instant,
+        held: T,
+    ) -> Option<Lease<T>> {
+        let before = self.remove(&key);
+        let ends = now + ttl;
+        self.ends.insert((ends, key.clone()));
+        self.leases.insert(key, Lease { token, ttl, ends, held });
+        before
+    }
+
+    /// A lease that is not over. Without a token, whoever has it.
+    pub(super) fn find(
+        &mut self,
+        key: &Key,
+        token: Option<&str>,
+        now: Instant,
+    ) -> Result<&mut Lease<T>, Missing> {
+        let lease = self.leases.get_mut(key).filter(|lease| now < lease.ends).ok_or(Missing::Unknown)?;
+        match token {
+            Some(token) if *token != *lease.token => Err(Missing::Another),
+            _ => Ok(lease),
+        }
+    }
+
+    /// Lets a lease last for its whole time again, from now on.
+    pub(super) fn renew(
+        &mut self,
+        key: &Key,
+        token: Option<&str>,
+        now: Instant,
+    ) -> Result<&mut Lease<T>, Missing> {
+        let lease = self.find(key, token, now)?;
+        let (before, after) = (lease.ends, now + lease.ttl);
+        lease.ends = after;
+        self.ends.remove(&(before, key.clone()));
+        self.ends.insert((after, key.clone()));
+        self.find(key, token, now)
+    }
+
+    /// Ends a lease.
+    pub(super) fn take(&mut self, key: &Key, token: Option<&str>, now: Instant) -> Result<Lease<T>, Missing> {
+        self.find(key, token, now)?;
+        self.remove(key).ok_or(Missing::Unknown)
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Lease<T>> {
+        let lease = self.leases.remove(key)?;
+        self.ends.remove(&(lease.ends, key.clone()));
+        Some(lease)
+    }
+
+    /// Ends those that were not renewed in time.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<(Key, Lease<T>)> {
+        let mut over = Vec::new();
+        while let Some((ends, key)) = self.ends.first()
+            && *ends <= now
+        {
+            let key = key.clone();
+            match self.remove(&key) {
+                Some(lease) => over.push((key, lease)),
+                None => break,
+            }
+        }
+        over
+    }
+
+    /// When the next one is over, if it is not renewed.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.ends.first().map(|(ends, _)| *ends)
+    }
+
+    /// Ends all.
+    pub(super) fn drain(&mut self) -> Vec<Lease<T>> {
+        self.ends.clear();
+        self.leases.drain().map(|(_, lease)| lease).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn key(id: &str) -> Key {
+        (ServiceName::parse("time").unwrap(), InstanceId::parse(id).unwrap())
+    }
+
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    fn ids<T>(over: &[(Key, Lease<T>)]) -> Vec<&str> {
+        over.iter().map(|(key, _)| key.1.as_str()).collect()
+    }
+
+    #[test]
+    fn a_lease_lasts_for_its_time_and_is_renewed_for_as_long() {
+        let (mut table, start) = (Table::default(), Instant::now());
+        assert_eq!(table.next_end(), None);
+        table.grant(key("a"), "1".into(), TTL, start, ());
+        table.grant(key("b"), "2".into(), TTL * 2, start, ());
+        assert_eq!(table.next_end(), Some(at(start, 10)));
+        assert!(table.renew(&key("a"), None, at(start, 9)).is_ok());
+        assert_eq!(table.next_end(), Some(at(start, 19)));
+        assert!(table.expire(at(start, 18)).is_empty());
+        // Over is over, whether or not anybody has looked.
+        assert!(matches!(table.renew(&key("a"), None, at(start, 19)), Err(Missing::Unknown)));
+        assert!(matches!(table.take(&key("a"), None, at(start, 19)), Err(Missing::Unknown)));
+        assert_eq!(ids(&table.expire(at(start, 20))), ["a", "b"]);
+        assert_eq!((table.len(), table.next_end()), (0, None));
+    }
+
+    #[test]
+    fn who_came_later_has_the_lease() {
+        let (mut table, start) = (Table::default(), Instant::now());
+        assert!(table.grant(key("a"), "1".into(), TTL, start, 1).is_none());
+        let before = table.grant(key("a"), "2".into(), TTL, at(start, 5), 2).unwrap();
+        assert_eq!((&*before.token, before.held), ("1", 1));
+        assert_eq!(table.renew(&key("a"), Some("1"), at(start, 6)).unwrap_err(), Missing::Another);
+        assert_eq!(table.take(&key("a"), Some("1"), at(start, 6)).unwrap_err(), Missing::Another);
+        assert!(table.expire(at(start, 14)).is_empty(), "the end of the first is none of the second");
+        assert_eq!(table.take(&key("a"), Some("2"), at(start, 14)).unwrap().held, 2);
+        assert_eq!(table.find(&key("a"), None, start).unwrap_err(), Missing::Unknown);
+        assert_eq!(table.next_end(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn each_is_over_exactly_when_it_was_not_renewed(
+            steps in vec((0_u64..4, 0_usize..3, 0_u8..4, 1_u64..8), 1..60)
+        ) {
+            let (mut table, start) = (Table::default(), Instant::now());
+            let mut model: HashMap<Key, (Instant, Duration)> = HashMap::new();
+            let mut now = start;
+            for (passed, id, what, ttl) in steps {
+                now += Duration::from_secs(passed);
+                let (key, ttl) = (key(["a", "b", "c"][id]), Duration::from_secs(ttl));
+                match what {
+                    0 => {
+                        table.grant(key.clone(), "t".into(), ttl, now, ());
+                        model.insert(key, (now + ttl, ttl));
+                    }
+                    1 => {
+                        let alive = model.get_mut(&key).filter(|(ends, _)| now < *ends);
+                        prop_assert_eq!(table.renew(&key, None, now).is_ok(), alive.is_some());
+                        if let Some((ends, ttl)) = alive {
+                            *ends = now + *ttl;
+                        }
+                    }
+                    2 => {
+                        let alive = model.get(&key).is_some_and(|(ends, _)| now < *ends);
+                        prop_assert_eq!(table.take(&key, None, now).is_ok(), alive);
+                        if alive {
+                            model.remove(&key);
+                        }
+                    }
+                    _ => {
+                        let mut over: Vec<_> = table.expire(now).into_iter().map(|(key, _)| key).collect();
+                        over.sort();
+                        let mut expected: Vec<_> =
+                            model.iter().filter(|(_, (ends, _))| *ends <= now).map(|(key, _)| key.clone()).collect();
+                        expected.sort();
+                        prop_assert_eq!(over, expected);
+                        model.retain(|_, (ends, _)| now < *ends);
+                    }
+                }
+                prop_assert_eq!(table.len(), model.len());
+                prop_assert_eq!(table.next_end(), model.values().map(|(ends, _)| *ends).min());
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What is counted, and what Prometheus reads of it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::MatchedPath;
+use axum::http::{Method, Request, StatusCode};
+use loadbalance::Name;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use proto::ServiceName;
+use tokio::time::Instant;
+use zk_session::{Source, State};
+
+use crate::{Fleet, Leases};
+
+/// The upper bounds of how long a request took, in seconds.
+const BOUNDS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0];
+
+type Label = (&'static str, Cow<'static, str>);
+
+/// What is counted in a process, and what else can be asked when Prometheus asks.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<[Label; 3], Counter>,
+    took: Family<[Label; 1], Histogram, fn() -> Histogram>,
+    picks: Family<[Label; 3], Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new(fleet: Fleet, leases: Leases) -> Self {
+        let mut registry = Registry::with_prefix("headkeeper");
+        let requests = Family::default();
+        registry.register("http_requests", "Requests that were answered", requests.clone());
+        let took: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(BOUNDS));
+        let help = "How long it took until an answer began, of those that do not wait for news";
+        registry.register_with_unit("http_request_duration", help, Unit::Seconds, took.clone());
+        let picks = Family::default();
+        registry.register("picks", "Picks that were asked for", picks.clone());
+        registry.register_collector(Box::new(Now { fleet, leases }));
+        Self { registry: Mutex::new(registry), requests, took, picks }
+    }
+
+    /// Asks this one as well, whenever Prometheus asks.
+    pub fn collect(&self, collector: Box<dyn Collector>) {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(collector);
+    }
+
+    /// A request was answered that began then.
+    pub(crate) fn answered(&self, asked: &Asked, status: StatusCode) {
+        let path = asked.path();
+        self.requests
+            .get_or_create(&[
+                ("method", Cow::Borrowed(asked.method)),
+                ("path", path.clone()),
+                ("status", status.as_u16().to_string().into()),
+            ])
+            .inc();
+        if !asked.waits {
+            self.took.get_or_create(&[("path", path)]).observe(asked.begun.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Somebody asked for an instance.
+    pub(crate) fn picked(&self, service: &ServiceName, algorithm: Name, found: bool) {
+        self.picks
+            .get_or_create(&[
+                ("service", service.as_str().to_owned().into()),
+                ("algorithm", algorithm.as_str().into()),
+                ("outcome", if found { "picked" } else { "nobody" }.into()),
+            ])
+            .inc();
+    }
+
+    /// All of it, as text in the format of OpenMetrics.
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// What is to be known of a request once it is answered.
+pub(crate) struct Asked {
+    begun: Instant,
+    method: &'static str,
+    path: Option<MatchedPath>,
+    /// It is answered when there is news, whenever that is.
+    waits: bool,
+}
+
+impl Asked {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let known = [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::DELETE];
+        let name = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"];
+        let method = known.iter().position(|known| known == request.method()).map_or("other", |at| name[at]);
+        let waits = request.uri().query().is_some_and(|query| query.contains("wait="));
+        Self { begun: Instant::now(), method, path: request.extensions().get().cloned(), waits }
+    }
+
+    /// The path as it is documented: one name for all services.
+    fn path(&self) -> Cow<'static, str> {
+        self.path.as_ref().map_or(Cow::Borrowed("none"), |path| path.as_str().to_owned().into())
+    }
+}
+
+/// What is not counted but true now.
+#[derive(Debug)]
+struct Now {
+    fleet: Fleet,
+    leases: Leases,
+}
+
+impl Collector for Now {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let state = match &*self.fleet.registry().sessions().state().borrow() {
+            State::Connecting { .. } => "connecting",
+            State::Connected { .. } => "connected",
+            State::Suspended { .. } => "suspended",
+            State::Closed => "closed",
+        };
+        let all = ["connecting", "connected", "suspended", "closed"];
+        let states = all.map(|name| ([("state", name)], i64::from(name == state)));
+        gauges(&mut encoder, "session_state", "In which state the ZooKeeper session is", states)?;
+
+        let one = |name, help, value: usize| (name, help, [([("", ""); 0], whole(value))]);
+        let followed = self.fleet.all_followed();
+        for (name, help, value) in [
+            one("services_followed", "Services that are followed", followed.len()),
+            one("instances_registered", "Instances that this gateway registers", self.leases.len()),
+        ] {
+            gauges(&mut encoder, name, help, value)?;
+        }
+
+        let known: Vec<_> = followed.iter().filter_map(|followed| followed.now()).collect();
+        let instances =
+            known.iter().map(|now| ([("service", now.service.as_str())], whole(now.view.entries.len())));
+        gauges(&mut encoder, "service_instances", "Instances of a service that is followed", instances)?;
+        let ages = known.iter().map(|now| {
+            let age = match now.view.source {
+                Source::Live => Duration::ZERO,
+                Source::Stale { since } => since.elapsed(),
+            };
+            ([("service", now.service.as_str())], age.as_secs_f64())
+        });
+        let help = "For how long the list of a service has not been known to be the truth; 0 while it is";
+        gauges(&mut encoder, "service_list_stale_seconds", help, ages)?;
+        let drained = known.iter().map(|now| {
+            let drained = now.view.entries.iter().filter(|instance| instance.data.weight == 0).count();
+            ([("service", now.service.as_str())], whole(drained))
+        });
+        gauges(&mut encoder, "service_instances_drained", "Instances with a weight of 0", drained)
+    }
+}
+
+fn whole(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn gauges<'a, V, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = ([(&'a str, &'a str); N], V)>,
+) -> fmt::Result
+where
+    ConstGauge<V>: EncodeMetric,
+{
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        if N == 0 {
+            return ConstGauge::new(value).encode(family);
+        }
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

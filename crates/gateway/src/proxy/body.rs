@@ -1,0 +1,173 @@
+//! The body of an answer on its way to the client.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::connections::Connection;
+use super::sending::Received;
+use super::service::{Chosen, Service};
+
+/// Why a body breaks off.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of an answer: made here, or coming from an instance.
+///
+/// What it is made of is passed on when it is asked for and not before, so a slow client holds its instance back.
+#[derive(Debug)]
+pub struct Body(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Whole(Option<Bytes>),
+    Passing(Box<Passing>),
+}
+
+/// What comes from an instance.
+#[derive(Debug)]
+struct Passing {
+    incoming: Incoming,
+    /// How long the instance may say nothing.
+    idle: Duration,
+    /// Until when, while it does.
+    patience: Option<Pin<Box<Sleep>>>,
+    ending: Option<Ending>,
+}
+
+/// What there is to do once an answer is whole, or broke off.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) service: Arc<Service>,
+    pub(super) connection: Connection,
+    pub(super) upload: Option<Received>,
+    /// What is still to be told of the instance. Nothing, when the head of the answer told all.
+    pub(super) chosen: Option<Chosen>,
+}
+
+/// The instance said nothing for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the instance stopped in the middle of its answer")]
+struct Stalled;
+
+impl Body {
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self(Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())))
+    }
+
+    pub(super) fn passing(incoming: Incoming, idle: Duration, ending: Ending) -> Self {
+        if incoming.is_end_stream() {
+            ending.whole();
+            return Self(Kind::Whole(None));
+        }
+        Self(Kind::Passing(Box::new(Passing { incoming, idle, patience: None, ending: Some(ending) })))
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.0 {
+            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Passing(passing) => passing.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(bytes) => bytes.is_none(),
+            Kind::Passing(passing) => passing.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Passing(passing) => passing.incoming.size_hint(),
+        }
+    }
+}
+
+impl Passing {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = self.poll_incoming(cx) else {
+            ready!(self.poll_patience(cx));
+            if let Some(ending) = self.ending.take() {
+                ending.broken();
+            }
+            return Poll::Ready(Some(Err(Stalled.into())));
+        };
+        self.patience = None;
+        match frame {
+            Some(Ok(frame)) => {
+                // Whoever knows the length does not ask for the end.
+                if self.incoming.is_end_stream()
+                    && let Some(ending) = self.ending.take()
+                {
+                    ending.whole();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                if let Some(ending) = self.ending.take() {
+                    ending.broken();
+                }
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                if let Some(ending) = self.ending.take() {
+                    ending.whole();
+                }
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Asks for the next part; when it is not there, moves the connection on and asks once more.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut incoming = Pin::new(&mut self.incoming);
+        let Some(ending) = &mut self.ending else { return incoming.poll_frame(cx) };
+        // Also says to the connection that more is wanted.
+        let asked = incoming.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
+        if asked.is_ready() {
+            return asked;
+        }
+        let mut cx = ending.connection.poll(cx);
+        incoming.poll_frame(&mut cx)
+    }
+
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.idle)));
+        patience.as_mut().poll(cx)
+    }
+}
+
+impl Ending {
+    /// The answer is whole.
+    pub(super) fn whole(self) {
+        let Self { service, connection, upload, chosen } = self;
+        // One that still takes a request's body cannot carry another request.
+        if upload.is_none_or(|upload| upload.progress().is_done) {
+            service.connections.keep(connection);
+        }
+        if let Some(chosen) = chosen {
+            chosen.succeeded();
+        }
+    }
+
+    /// The answer broke off.
+    pub(super) fn broken(self) {
+        if let Some(chosen) = self.chosen {
+            chosen.failed();
+        }
+    }
+}

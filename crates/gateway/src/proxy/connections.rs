@@ -1,0 +1,187 @@
+//! Connections to instances, kept for the next request.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use proto::Address;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use super::sending::Sending;
+
+/// How many connections to one instance are kept while nobody uses them.
+const MOST_IDLE: usize = 256;
+
+/// For how long at most.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
+
+/// The connections of a service that nobody uses right now.
+#[derive(Debug, Default)]
+pub(super) struct Connections(Mutex<HashMap<Address, Vec<(Connection, Instant)>>>);
+
+/// A connection to an instance. Dropped, it is closed at once.
+///
+/// What goes over it moves on when somebody [polls](Self::poll) it: who waits for an answer, or for its body, so that the request
+/// of a client is one task and not two that wake each other.
+pub(super) struct Connection {
+    sender: SendRequest<Sending>,
+    address: Address,
+    driver: Driver,
+    /// Whether it carried a request before: then the instance may have closed it, and we not know yet.
+    pub(super) is_used: bool,
+}
+
+/// Who moves on what goes over a connection.
+enum Driver {
+    /// Whoever holds it.
+    Holder(Wire),
+    /// A task of its own.
+    Task { _ends_with_it: Task },
+    /// Nobody: it has ended, or was handed over.
+    Nobody,
+}
+
+/// Ends with whoever holds the connection.
+struct Task(AbortHandle);
+
+type Wire = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+type Answer = Result<Response<Incoming>, TrySendError<Request<Sending>>>;
+
+impl Connections {
+    /// One that is kept, the last that was used.
+    pub(super) fn take(&self, address: &Address) -> Option<Connection> {
+        loop {
+            let (mut connection, _) = self.lock().get_mut(address)?.pop()?;
+            if connection.is_idle() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps one whose request and answer were sent and received whole.
+    pub(super) fn keep(&self, mut connection: Connection) {
+        // What is left of its work is done by the look at it when it is taken.
+        connection.is_used = true;
+        if connection.is_over() {
+            return;
+        }
+        let now = Instant::now();
+        let mut idle = self.lock();
+        let kept = match idle.get_mut(&connection.address) {
+            Some(kept) => kept,
+            None => idle.entry(connection.address.clone()).or_default(),
+        };
+        if kept.len() < MOST_IDLE {
+            kept.push((connection, now));
+        }
+    }
+
+    /// Lets go of those that the instance closed, or nobody used for too long.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        self.lock().retain(|_, kept| {
+            kept.retain_mut(|(connection, since)| {
+                now.duration_since(*since) < LONGEST_IDLE && connection.is_idle()
+            });
+            !kept.is_empty()
+        });
+    }
+
+    /// How many are kept.
+    pub(super) fn idle(&self) -> usize {
+        self.lock().values().map(Vec::len).sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Vec<(Connection, Instant)>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    /// Connects to an instance.
+    ///
+    /// # Errors
+    ///
+    /// When that is refused, or takes too long.
+    pub(super) async fn open(address: &Address, limit: Duration) -> io::Result<Self> {
+        let connect = TcpStream::connect((address.host(), address.port()));
+        let stream = timeout(limit, connect).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        stream.set_nodelay(true)?;
+        let (sender, wire) =
+            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let driver = Driver::Holder(Box::pin(wire.with_upgrades()));
+        Ok(Self { sender, address: address.clone(), driver, is_used: false })
+    }
+
+    /// Sends a request. The connection has to be polled for it to move, and the answer with what [`poll`](Self::poll) gives.
+    pub(super) fn send(&mut self, request: Request<Sending>) -> impl Future<Output = Answer> + use<> {
+        self.sender.try_send_request(request)
+    }
+
+    /// Moves on what goes over it. Gives with what to poll what waits for that afterwards: where it moves here and now, there
+    /// is no need to be woken for it.
+    pub(super) fn poll<'c>(&mut self, cx: &mut Context<'c>) -> Context<'c> {
+        let Driver::Holder(wire) = &mut self.driver else { return Context::from_waker(cx.waker()) };
+        if let Poll::Ready(ended) = wire.as_mut().poll(cx) {
+            report(&self.address, ended);
+            self.driver = Driver::Nobody;
+        }
+        Context::from_waker(Waker::noop())
+    }
+
+    /// Moves it on in a task of its own from now on.
+    pub(super) fn leave_to_task(&mut self) {
+        if let Driver::Holder(wire) = std::mem::replace(&mut self.driver, Driver::Nobody) {
+            let address = self.address.clone();
+            let task = tokio::spawn(async move { report(&address, wire.await) });
+            self.driver = Driver::Task { _ends_with_it: Task(task.abort_handle()) };
+        }
+    }
+
+    /// Takes in what the instance did while nobody waited for it.
+    fn look(&mut self) {
+        self.poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.driver, Driver::Nobody) || self.sender.is_closed()
+    }
+
+    /// Whether it can carry another request. One that is neither over nor ready is about to be closed.
+    fn is_idle(&mut self) -> bool {
+        self.look();
+        !self.is_over() && self.sender.is_ready()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn report(address: &Address, ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(%address, error = &error as &dyn Error, "connection to an instance broke");
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,307 @@
+//! Takes instances out for a while that fail again and again.
+//!
+//! Passive: only what became of requests counts. Who is out stays in the list that balancers pick from and is passed over, so
+//! that nobody else's keys move; once its time is over one request is let through, and decides.
+
+mod health;
+
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use loadbalance::Instances;
+use proto::{InstanceId, ServiceName};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use self::health::{Admission, Change, Ward};
+use super::rules::Settings;
+
+/// Who of a service is out.
+#[derive(Debug)]
+pub(super) struct Ejection {
+    service: ServiceName,
+    /// Whether anybody failed lately. While nobody did, nothing else is looked at.
+    troubled: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    settings: Settings,
+    ward: Ward,
+    lists: watch::Receiver<Option<Instances>>,
+    /// Whether the last list was seen, and no other one will come.
+    over: bool,
+    /// How many of the list may get requests.
+    listed: usize,
+    avoided: Arc<HashSet<InstanceId>>,
+    /// When others are to be avoided, if nothing happens before.
+    due: Option<Instant>,
+}
+
+static NOBODY: LazyLock<Arc<HashSet<InstanceId>>> = LazyLock::new(Arc::default);
+
+impl Ejection {
+    pub(super) fn new(
+        service: ServiceName,
+        lists: watch::Receiver<Option<Instances>>,
+        settings: Settings,
+    ) -> Self {
+        let listed = takes_requests(lists.borrow().as_ref());
+        let known = Known {
+            settings,
+            ward: Ward::default(),
+            lists,
+            over: false,
+            listed,
+            avoided: NOBODY.clone(),
+            due: None,
+        };
+        Self { service, troubled: AtomicBool::new(false), known: Mutex::new(known) }
+    }
+
+    /// Goes by other settings from now on; who is out stays out as long as it was told to.
+    pub(super) fn set(&self, settings: Settings) {
+        self.lock().settings = settings;
+    }
+
+    /// Who is not to be picked now.
+    pub(super) fn avoided(&self) -> Arc<HashSet<InstanceId>> {
+        if !self.troubled.load(Relaxed) {
+            return NOBODY.clone();
+        }
+        let now = Instant::now();
+        let mut known = self.lock();
+        if known.catch_up() || known.due.is_some_and(|due| due <= now) {
+            self.refresh(&mut known, now);
+        }
+        known.avoided.clone()
+    }
+
+    /// A request is about to go to this instance; `None` when it has to go elsewhere.
+    pub(super) fn admit(self: &Arc<Self>, id: &InstanceId) -> Option<Attempt> {
+        let admission = if self.troubled.load(Relaxed) {
+            let now = Instant::now();
+            let mut known = self.lock();
+            let admission = known.ward.admit(id, now);
+            if admission == Admission::Probe {
+                self.refresh(&mut known, now);
+            }
+            admission
+        } else {
+            Admission::Ordinary
+        };
+        let is_probe = match admission {
+            Admission::Refused => return None,
+            Admission::Probe => true,
+            Admission::Ordinary => false,
+        };
+        Some(Attempt { ejection: self.clone(), id: id.clone(), is_probe })
+    }
+
+    /// Those who are out, for people.
+    pub(super) fn out(&self) -> usize {
+        if self.troubled.load(Relaxed) { self.lock().ward.out() } else { 0 }
+    }
+
+    fn succeeded(&self, id: &InstanceId, is_probe: bool) {
+        if !self.troubled.load(Relaxed) {
+            return;
+        }
+        let now = Instant::now();
+        let mut known = self.lock();
+        if known.ward.succeeded(id, is_probe, now) == Change::Returned {
+            info!(service = %self.service, instance = %id, "instance is back");
+        }
+        known.catch_up();
+        self.refresh(&mut known, now);
+    }
+
+    fn failed(&self, id: &InstanceId, is_probe: bool) {
+        let now = Instant::now();
+        let mut known = self.lock();
+        known.catch_up();
+        let Known { ward, settings, listed, .. } = &mut *known;
+        if let Change::Ejected(time) = ward.failed(id, is_probe, now, *listed, settings) {
+            warn!(service = %self.service, instance = %id, ?time, "instance gets no requests for a while: it failed too often");
+        }
+        self.refresh(&mut known, now);
+    }
+
+    fn undecided(&self, id: &InstanceId) {
+        let now = Instant::now();
+        let mut known = self.lock();
+        known.ward.undecided(id, now);
+        self.refresh(&mut known, now);
+    }
+
+    fn refresh(&self, known: &mut Known, now: Instant) {
+        let (avoided, due) = known.ward.avoided(now);
+        if *known.avoided != avoided {
+            known.avoided = Arc::new(avoided);
+        }
+        known.due = due;
+        self.troubled.store(!known.ward.is_empty(), Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Looks at the latest list. Says whether it is another one.
+    fn catch_up(&mut self) -> bool {
+        // Of a sender that is gone only its last list can be new.
+        let is_over = self.lists.has_changed().is_err();
+        if !self.lists.has_changed().unwrap_or(!self.over) {
+            return false;
+        }
+        self.over = is_over;
+        let Self { ward, lists, listed, settings, .. } = self;
+        let list = lists.borrow_and_update();
+        *listed = takes_requests(list.as_ref());
+        if !ward.is_empty() {
+            let all = list.iter().flat_map(|list| list.iter());
+            let ids: HashSet<_> = all.map(|it| &it.id).collect();
+            ward.listed(*listed, |id| ids.contains(id), settings);
+        }
+        true
+    }
+}
+
+fn takes_requests(list: Option<&Instances>) -> usize {
+    list.map_or(0, |list| list.iter().filter(|instance| instance.data.weight > 0).count())
+}
+
+/// A request under way to an instance. Dropped without another word, it tells nothing of the instance.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    ejection: Arc<Ejection>,
+    id: InstanceId,
+    is_probe: bool,
+}
+
+impl Attempt {
+    /// The head of a good answer is there. That is enough for a probe: its body may take for ever.
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.is_probe) {
+            self.ejection.succeeded(&self.id, true);
+        }
+    }
+
+    /// The answer came to its end.
+    pub(super) fn succeeded(mut self) {
+        self.ejection.succeeded(&self.id, std::mem::take(&mut self.is_probe));
+    }
+
+    /// The instance could not be reached, did not answer, or its answer was a failure or broke off.
+    pub(super) fn failed(mut self) {
+        self.ejection.failed(&self.id, std::mem::take(&mut self.is_probe));
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.is_probe {
+            self.ejection.undecided(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use loadbalance::{Instance, NodeData};
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn list(ids: &[&str]) -> Option<Instances> {
+        let instance =
+            |id: &&str| Arc::new(Instance { id: id.parse().unwrap(), data: NodeData::behind_broker("x") });
+        Some(ids.iter().map(instance).collect())
+    }
+
+    fn of(ids: &[&str]) -> (watch::Sender<Option<Instances>>, Arc<Ejection>) {
+        let (lists, receiver) = watch::channel(list(ids));
+        let settings = Settings { failures: 2, ..Settings::default() };
+        (lists, Arc::new(Ejection::new("s".parse().unwrap(), receiver, settings)))
+    }
+
+    fn fail(ejection: &Arc<Ejection>, name: &str) {
+        ejection.admit(&id(name)).unwrap().failed();
+    }
+
+    fn id(name: &str) -> InstanceId {
+        name.parse().unwrap()
+    }
+
+    fn avoided(ejection: &Arc<Ejection>) -> Vec<String> {
+        let mut avoided: Vec<_> = ejection.avoided().iter().map(ToString::to_string).collect();
+        avoided.sort();
+        avoided
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_out_is_avoided_until_one_request_went_well() {
+        let (_lists, ejection) = of(&["a", "b", "c", "d"]);
+        fail(&ejection, "a");
+        assert!(avoided(&ejection).is_empty());
+        fail(&ejection, "a");
+        assert_eq!(avoided(&ejection), ["a"]);
+        assert!(ejection.admit(&id("a")).is_none());
+
+        advance(Duration::from_secs(1)).await;
+        assert!(avoided(&ejection).is_empty());
+        let mut probe = ejection.admit(&id("a")).unwrap();
+        assert_eq!(avoided(&ejection), ["a"]);
+        assert!(ejection.admit(&id("a")).is_none());
+        probe.answered();
+        assert!(avoided(&ejection).is_empty());
+        // It began as a probe and is none any more: its end puts nobody out.
+        probe.failed();
+        assert!(avoided(&ejection).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_dropped_is_made_again() {
+        let (_lists, ejection) = of(&["a", "b"]);
+        fail(&ejection, "a");
+        fail(&ejection, "a");
+        advance(Duration::from_secs(1)).await;
+        drop(ejection.admit(&id("a")).unwrap());
+        assert!(avoided(&ejection).is_empty());
+        assert!(ejection.admit(&id("a")).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_lists_keep_who_is_out_and_forget_who_left() {
+        let (lists, ejection) = of(&["a", "b", "c", "d"]);
+        for name in ["a", "b"] {
+            fail(&ejection, name);
+            fail(&ejection, name);
+        }
+        assert_eq!(avoided(&ejection), ["a", "b"]);
+        lists.send_replace(list(&["b", "c", "d", "e"]));
+        assert_eq!(avoided(&ejection), ["b"]);
+        lists.send_replace(list(&["a", "b", "c", "d"]));
+        assert_eq!(avoided(&ejection), ["b"]);
+        // Half of one is nobody.
+        lists.send_replace(list(&["b"]));
+        assert!(avoided(&ejection).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_those_who_are_well() {
+        let (_lists, ejection) = of(&["a", "b"]);
+        fail(&ejection, "a");
+        ejection.admit(&id("a")).unwrap().succeeded();
+        assert!(!ejection.troubled.load(Relaxed));
+        assert_eq!(ejection.out(), 0);
+    }
+}

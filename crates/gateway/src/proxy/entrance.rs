@@ -1,0 +1,193 @@
+//! What a server holds: requests in, answers out, by rules that can be replaced.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Response, Uri};
+use proto::ServiceName;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use super::Upstreams;
+use super::admission::check;
+use super::body::Body;
+use super::exchange::Exchange;
+use super::figures::{Figures, Outcome};
+use super::headers::{Peer, client};
+use super::path::Path;
+use super::problem::Problem;
+use super::routes::{Route, Routes};
+use super::rules::{Rules, RulesError};
+use super::service::Service;
+
+/// A reverse proxy. Cloning gives the same one again.
+#[derive(Clone)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+}
+
+/// How often connections are looked for that nobody uses any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+struct Shared {
+    upstreams: Arc<dyn Upstreams>,
+    routes: ArcSwap<Routes>,
+    replacing: Mutex<()>,
+    /// Of requests that no rule is for.
+    figures: Arc<Figures>,
+    tunnels_over: watch::Sender<bool>,
+}
+
+/// How a service is served.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Its name.
+    pub service: ServiceName,
+    /// What became of its requests.
+    pub figures: Arc<Figures>,
+    /// Whether there is a list of its instances, be it an old one.
+    pub has_list: bool,
+    /// How many of its instances are left out because they failed too often.
+    pub ejected: usize,
+    /// How many connections to its instances are kept while nobody uses them.
+    pub idle_connections: usize,
+}
+
+impl Proxy {
+    /// A proxy that goes by these rules.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn new(upstreams: Arc<dyn Upstreams>, rules: Rules) -> Self {
+        let routes = ArcSwap::from_pointee(Routes::new(rules, None, &*upstreams));
+        let tunnels_over = watch::Sender::new(false);
+        let shared =
+            Shared { upstreams, routes, replacing: Mutex::default(), figures: Arc::default(), tunnels_over };
+        let shared = Arc::new(shared);
+        tokio::spawn(sweep(Arc::downgrade(&shared)));
+        Self { shared }
+    }
+
+    /// Goes by other rules from now on; requests that are under way end by the old ones. What both have in common stays as it
+    /// is: turns, requests in flight, who is left out, connections.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn replace(&self, rules: Rules) {
+        let _one_at_a_time = self.shared.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.shared.routes.load_full();
+        let routes = Routes::new(rules, Some(&before), &*self.shared.upstreams);
+        info!(rules = routes.rules.len(), services = routes.services.len(), "rules are in place");
+        self.shared.routes.store(Arc::new(routes));
+    }
+
+    /// Reads other rules and goes by them from now on.
+    ///
+    /// # Errors
+    ///
+    /// When they are wrong: then the old ones stay in place.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn reload(&self, text: &str) -> Result<(), RulesError> {
+        Rules::read(text).map(|rules| self.replace(rules))
+    }
+
+    /// How each service is served that a rule names, in the order of the rules.
+    pub fn served(&self) -> Vec<Served> {
+        let served = |service: &Arc<Service>| Served {
+            service: service.name.clone(),
+            figures: service.figures.clone(),
+            has_list: service.lists.borrow().is_some(),
+            ejected: service.ejection.out(),
+            idle_connections: service.connections.idle(),
+        };
+        self.shared.routes.load().services.iter().map(served).collect()
+    }
+
+    /// What became of requests that no rule is for, or that were refused before one was looked for.
+    pub fn unmatched(&self) -> &Arc<Figures> {
+        &self.shared.figures
+    }
+
+    /// Ends what became a tunnel: such connections do not end by themselves when a server stops. New ones end at once.
+    pub fn end_tunnels(&self) {
+        self.shared.tunnels_over.send_replace(true);
+    }
+
+    /// Answers a request: with what an instance answers, or why there is no such answer.
+    ///
+    /// The connection has to be served with upgrades for WebSockets to work, and through [`Strict`](super::Strict), which refuses
+    /// what has two lengths.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: then the client is taken to have left, and its request to an instance is broken off.
+    pub async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        let begun = Instant::now();
+        let routes = self.shared.routes.load_full();
+        let (mut parts, body) = request.into_parts();
+        let uri = parts.uri.clone();
+        let found = check(&mut parts, &body).and_then(|()| {
+            let path = Path::read(uri.path()).map_err(|refused| Problem::refused(refused.to_string()))?;
+            let route = routes.matching(&path).ok_or_else(Problem::no_rule)?;
+            Ok((path, route))
+        });
+        let (path, route) = match found {
+            Ok(found) => found,
+            Err(problem) => {
+                self.shared.figures.begin(begun).end(problem.outcome);
+                return problem.response();
+            }
+        };
+        let counting = route.service.figures.begin(begun);
+        let trusted = &routes.rules.trusted;
+        let client = client(&parts.headers, peer.address(), trusted);
+        let key = route.key(&path, uri.query(), &parts.headers, client);
+        let target = target(route, &path, &uri);
+        let exchange = Exchange::new((&routes, route), begun, parts, body, peer, target);
+        let (outcome, response) = match exchange.run(&key, &self.shared.tunnels_over).await {
+            Ok(response) => (Outcome::of(response.status()), response),
+            Err(problem) => (problem.outcome, problem.response()),
+        };
+        counting.end(outcome);
+        response
+    }
+}
+
+/// Lets go of connections that nobody uses any more, as long as there is a proxy.
+async fn sweep(proxy: Weak<Shared>) {
+    loop {
+        sleep(SWEEP_EVERY).await;
+        let Some(proxy) = proxy.upgrade() else { return };
+        for service in &proxy.routes.load_full().services {
+            service.connections.sweep();
+        }
+    }
+}
+
+/// What an instance is asked for.
+fn target(route: &Route, path: &Path<'_>, uri: &Uri) -> Uri {
+    let asked = route.rule.path(path);
+    let target = match (uri.path_and_query(), uri.query()) {
+        (Some(target), _) if asked == uri.path() => Some(target.clone()),
+        (_, Some(query)) => PathAndQuery::try_from(format!("{asked}?{query}")).ok(),
+        (_, None) => PathAndQuery::try_from(asked).ok(),
+    };
+    // A path that was read is one.
+    target.map_or_else(Uri::default, Uri::from)
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("rules", &self.shared.routes.load().rules.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,28 @@
+//! A reverse proxy: rules say to which service a request goes, and a balancer to which instance.
+
+mod admission;
+mod body;
+mod connections;
+mod ejection;
+mod entrance;
+mod exchange;
+mod figures;
+mod headers;
+pub mod path;
+mod problem;
+mod retry;
+mod routes;
+pub mod rules;
+mod sending;
+mod service;
+mod strict;
+mod tunnel;
+mod upstreams;
+
+pub use self::body::{Body, BoxError};
+pub use self::entrance::{Proxy, Served};
+pub use self::figures::{BOUNDS, Figures, Latencies, Outcome};
+pub use self::headers::Peer;
+pub use self::rules::{Rules, RulesError};
+pub use self::strict::Strict;
+pub use self::upstreams::Upstreams;

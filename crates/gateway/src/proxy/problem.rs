@@ -1,0 +1,100 @@
+//! Answers that are made here: problem details (RFC 9457), for programs and for people who look at them.
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+use proto::{InstanceId, ServiceName};
+use serde::Serialize;
+
+use super::body::Body;
+use super::figures::Outcome;
+
+/// Why a request is answered here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) outcome: Outcome,
+    pub(super) status: StatusCode,
+    detail: String,
+    retry: bool,
+}
+
+#[derive(Serialize)]
+struct Details<'p> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'p str,
+    status: u16,
+    detail: &'p str,
+}
+
+impl Problem {
+    fn new(outcome: Outcome, status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { outcome, status, detail: detail.into(), retry: false }
+    }
+
+    /// The request is wrong, whatever it asks for.
+    pub(super) fn refused(detail: impl Into<String>) -> Self {
+        Self::new(Outcome::Refused, StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The request asks for what is not done here.
+    pub(super) fn refused_with(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(Outcome::Refused, status, detail)
+    }
+
+    pub(super) fn no_rule() -> Self {
+        Self::new(Outcome::NoRule, StatusCode::NOT_FOUND, "no rule is for this path")
+    }
+
+    /// There is nobody to send it to, which may pass.
+    pub(super) fn nobody(service: &ServiceName, why: &str) -> Self {
+        let detail = format!("{service} cannot answer: {why}");
+        Self { retry: true, ..Self::new(Outcome::Nobody, StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    pub(super) fn unreachable(id: &InstanceId) -> Self {
+        Self::new(
+            Outcome::Unreachable,
+            StatusCode::BAD_GATEWAY,
+            format!("the instance {id} cannot be reached"),
+        )
+    }
+
+    pub(super) fn broken(id: &InstanceId) -> Self {
+        let detail = format!("the instance {id} broke off before it answered");
+        Self::new(Outcome::Broken, StatusCode::BAD_GATEWAY, detail)
+    }
+
+    pub(super) fn late(id: &InstanceId) -> Self {
+        let detail = format!("the instance {id} did not answer in time");
+        Self::new(Outcome::Late, StatusCode::GATEWAY_TIMEOUT, detail)
+    }
+
+    /// The client did not send what it announced.
+    pub(super) fn slow_client() -> Self {
+        let detail = "the body of the request did not come in time";
+        Self::new(Outcome::Left, StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
+    /// The client broke off, or what it sent is no body.
+    pub(super) fn broken_body() -> Self {
+        Self::new(Outcome::Left, StatusCode::BAD_REQUEST, "the body of the request broke off")
+    }
+
+    /// The answer.
+    pub(super) fn response(self) -> Response<Body> {
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let details =
+            Details { kind: "about:blank", title, status: self.status.as_u16(), detail: &self.detail };
+        // Texts and a number are always written.
+        let json = serde_json::to_vec(&details).map(Bytes::from).unwrap_or_default();
+        let mut response = Response::new(Body::whole(json));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.retry {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

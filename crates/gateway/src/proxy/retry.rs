@@ -1,0 +1,107 @@
+//! Whether a request that failed is sent once more. Pure.
+
+/// How a try failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// There was no connection.
+    Unreachable,
+    /// The connection ended, or what came is no HTTP.
+    Broken {
+        /// Whether the instance may have seen a part of the request.
+        sent: bool,
+        /// Whether the connection had been used before: the instance may have closed it while it was idle.
+        used: bool,
+    },
+    /// No answer came in time.
+    Late,
+    /// The body did not come from the client.
+    Client,
+}
+
+/// What a request allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Allowed {
+    /// Whether it may be done twice (RFC 9110, 9.2.2).
+    pub(super) is_idempotent: bool,
+    /// Whether its whole body can be sent once more.
+    pub(super) is_whole: bool,
+    /// Whether there may be another try.
+    pub(super) another_try: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    pub(super) try_again: Option<Where>,
+    /// Whether it is a failure of the instance.
+    pub(super) blames_instance: bool,
+}
+
+/// Where a request is sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Where {
+    /// To the same instance, on a new connection.
+    Here,
+    Elsewhere,
+}
+
+pub(super) fn next(failure: Failure, allowed: Allowed) -> Next {
+    let Allowed { is_idempotent, is_whole, another_try } = allowed;
+    let elsewhere = |may: bool| (may && is_whole && another_try).then_some(Where::Elsewhere);
+    match failure {
+        Failure::Unreachable => Next { try_again: elsewhere(true), blames_instance: true },
+        // No try of another instance: this one did nothing wrong, and a new connection will tell.
+        Failure::Broken { sent, used: true } => {
+            let again = is_whole && (!sent || is_idempotent);
+            Next { try_again: again.then_some(Where::Here), blames_instance: false }
+        }
+        Failure::Broken { sent, used: false } => {
+            Next { try_again: elsewhere(!sent || is_idempotent), blames_instance: true }
+        }
+        // The time that is over was for all tries.
+        Failure::Late => Next { try_again: None, blames_instance: true },
+        Failure::Client => Next { try_again: None, blames_instance: false },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_not_sent_or_may_be_done_twice_is_sent_again() {
+        use Failure::{Broken, Client, Late, Unreachable};
+
+        let (here, elsewhere) = (Some(Where::Here), Some(Where::Elsewhere));
+        let fresh = |sent| Broken { sent, used: false };
+        let used = |sent| Broken { sent, used: true };
+        // failure, idempotent, whole, another try: where, whose failure
+        let cases = [
+            (Unreachable, false, true, true, elsewhere, true),
+            (Unreachable, true, true, true, elsewhere, true),
+            (Unreachable, true, true, false, None, true),
+            (Unreachable, true, false, true, None, true),
+            (fresh(false), false, true, true, elsewhere, true),
+            (fresh(true), false, true, true, None, true),
+            (fresh(true), true, true, true, elsewhere, true),
+            (fresh(true), true, false, true, None, true),
+            (fresh(true), true, true, false, None, true),
+            (used(false), false, true, true, here, false),
+            (used(false), false, true, false, here, false),
+            (used(true), false, true, true, None, false),
+            (used(true), true, true, true, here, false),
+            (used(true), true, true, false, here, false),
+            (used(true), true, false, true, None, false),
+            (Late, true, true, true, None, true),
+            (Client, true, true, true, None, false),
+        ];
+        for (failure, is_idempotent, is_whole, another_try, try_again, blames_instance) in cases {
+            let allowed = Allowed { is_idempotent, is_whole, another_try };
+            assert_eq!(
+                next(failure, allowed),
+                Next { try_again, blames_instance },
+                "{failure:?} {allowed:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The body of a request on its way to an instance, which may be sent to another one while it is still held.
+
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::body::BoxError;
+
+/// How much of a body is held at most, for another try.
+pub(super) const MOST_HELD: u64 = 64 * 1024;
+
+/// How long a client's body waits for an instance that was asked whether it wants it. Not all of them know the question.
+const EXPECTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// A body as it is sent to one instance.
+pub(super) enum Sending {
+    Nothing,
+    Upload(Upload),
+}
+
+/// One try to send a body. An earlier one of the same body ends with an error once there is a later one.
+pub(super) struct Upload {
+    source: Arc<Mutex<Source>>,
+    turn: u32,
+    /// How many of the parts that are held were given.
+    given: usize,
+    /// How many bytes were.
+    bytes: u64,
+}
+
+/// A body that comes from a client.
+#[derive(Clone, Debug)]
+pub(super) struct Received(Arc<Mutex<Source>>);
+
+#[derive(Debug)]
+struct Source {
+    incoming: Incoming,
+    /// What came so far; `None` once that is no longer held.
+    held: Option<Vec<Part>>,
+    held_bytes: u64,
+    size: SizeHint,
+    turn: u32,
+    gate: Gate,
+    is_touched: bool,
+    is_done: bool,
+    is_broken: bool,
+    waits_for_client: bool,
+    last: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// Whether a body may be asked for: asking tells a client that waits to be told.
+#[derive(Debug)]
+enum Gate {
+    Open,
+    /// Until the instance says that it wants it, or says nothing for a while.
+    Waiting {
+        sleep: Pin<Box<Sleep>>,
+        waker: Waker,
+    },
+    /// There is an answer without it.
+    Shut,
+}
+
+/// How far a body is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// When a part of it came.
+    pub(super) last: Instant,
+    /// Whether all was taken.
+    pub(super) is_done: bool,
+    /// Whether more was asked for that did not come.
+    pub(super) waits_for_client: bool,
+    /// Whether the client broke off.
+    pub(super) is_broken: bool,
+    /// Whether it can be sent once more.
+    pub(super) is_whole: bool,
+}
+
+impl Received {
+    /// A body; held for another try if `holds`. One that its client `expects` to be asked for is not before the instance asks.
+    pub(super) fn new(incoming: Incoming, holds: bool, expects: bool) -> Self {
+        let size = incoming.size_hint();
+        let holds = holds && size.lower() <= MOST_HELD;
+        let gate = if expects {
+            Gate::Waiting { sleep: Box::pin(sleep(EXPECTED_WITHIN)), waker: Waker::noop().clone() }
+        } else {
+            Gate::Open
+        };
+        Self(Arc::new(Mutex::new(Source {
+            incoming,
+            held: holds.then(Vec::new),
+            held_bytes: 0,
+            size,
+            turn: 0,
+            gate,
+            is_touched: false,
+            is_done: false,
+            is_broken: false,
+            waits_for_client: false,
+            last: Instant::now(),
+        })))
+    }
+
+    /// The body for one more try.
+    pub(super) fn send(&self) -> Upload {
+        let mut source = self.lock();
+        source.turn += 1;
+        source.waits_for_client = false;
+        Upload { source: self.0.clone(), turn: source.turn, given: 0, bytes: 0 }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let source = self.lock();
+        let Source { last, is_done, waits_for_client, is_broken, .. } = *source;
+        let is_whole = !is_broken && (source.held.is_some() || !source.is_touched);
+        Progress { last, is_done, waits_for_client, is_broken, is_whole }
+    }
+
+    /// The instance wants it.
+    pub(super) fn is_wanted(&self) {
+        let mut source = self.lock();
+        if let Gate::Waiting { waker, .. } = mem::replace(&mut source.gate, Gate::Open) {
+            drop(source);
+            waker.wake();
+        }
+    }
+
+    /// There is an answer: a body that was never asked for will not be.
+    pub(super) fn is_answered(&self) {
+        let mut source = self.lock();
+        if matches!(source.gate, Gate::Waiting { .. }) {
+            source.gate = Gate::Shut;
+        }
+        source.held = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Source> {
+        lock(&self.0)
+    }
+}
+
+fn lock(source: &Mutex<Source>) -> MutexGuard<'_, Source> {
+    source.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Source {
+    /// The next part that was not held yet.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        match &mut self.gate {
+            Gate::Open => {}
+            Gate::Shut => return Poll::Pending,
+            Gate::Waiting { sleep, waker } => {
+                if sleep.as_mut().poll(cx).is_pending() {
+                    waker.clone_from(cx.waker());
+                    return Poll::Pending;
+                }
+                self.gate = Gate::Open;
+            }
+        }
+        self.is_touched = true;
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.waits_for_client = polled.is_pending();
+        let frame = ready!(polled);
+        self.last = Instant::now();
+        let part = match frame {
+            None => {
+                self.is_done = true;
+                return Poll::Ready(None);
+            }
+            Some(Err(error)) => {
+                self.is_broken = true;
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => Part::Data(data),
+                Err(frame) => Part::Trailers(frame.into_trailers().unwrap_or_default()),
+            },
+        };
+        self.is_done = self.incoming.is_end_stream();
+        self.hold(&part);
+        Poll::Ready(Some(Ok(part)))
+    }
+
+    fn hold(&mut self, part: &Part) {
+        if let Part::Data(data) = part {
+            self.held_bytes += data.len() as u64;
+        }
+        if self.held_bytes > MOST_HELD {
+            self.held = None;
+        }
+        if let Some(held) = &mut self.held {
+            held.push(part.clone());
+        }
+    }
+}
+
+/// A later try took over.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is sent elsewhere")]
+struct Superseded;
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self::Upload(upload) = &mut *self else { return Poll::Ready(None) };
+        let mut source = lock(&upload.source);
+        if source.turn != upload.turn {
+            return Poll::Ready(Some(Err(Superseded.into())));
+        }
+        let held = source.held.as_ref().and_then(|held| held.get(upload.given)).cloned();
+        let part = match held {
+            Some(part) => part,
+            None if source.is_done => return Poll::Ready(None),
+            None => match ready!(source.poll_next(cx)) {
+                None => return Poll::Ready(None),
+                Some(part) => part?,
+            },
+        };
+        upload.given += 1;
+        Poll::Ready(Some(Ok(match part {
+            Part::Data(data) => {
+                upload.bytes += data.len() as u64;
+                Frame::data(data)
+            }
+            Part::Trailers(trailers) => Frame::trailers(trailers),
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let Self::Upload(upload) = self else { return true };
+        let source = lock(&upload.source);
+        let all_given = source.held.as_ref().is_none_or(|held| held.len() == upload.given);
+        source.turn == upload.turn && source.is_done && all_given
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let Self::Upload(upload) = self else { return SizeHint::with_exact(0) };
+        let source = lock(&upload.source);
+        match source.size.exact() {
+            Some(size) => SizeHint::with_exact(size.saturating_sub(upload.bytes)),
+            None => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A browser that looks at a gateway: Chromium without a window, asked over WebDriver.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::serve::{Limits, serve};
+use gateway::{App, Guard, api};
+use serde_json::{Value, json};
+use thirtyfour::LoggingPrefsLogLevel;
+use thirtyfour::prelude::*;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use zk_session::fake::FakeZk;
+
+/// How long anything may take: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway on a port.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    app: Arc<App>,
+    serving: JoinHandle<usize>,
+}
+
+impl Served {
+    /// Serves on any port that is free (0), or on this one.
+    pub(crate) async fn start(app: &Arc<App>, guard: Guard, port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = {
+            let app = app.clone();
+            async move { app.closing().await }
+        };
+        let limits = Limits { finish: Duration::from_millis(500), ..Limits::default() };
+        let serving = tokio::spawn(serve(listener, None, api::router(app.clone(), guard), limits, closing));
+        Self { address, app: app.clone(), serving }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.app.close();
+        timeout(PATIENCE, self.serving).await.unwrap().unwrap();
+    }
+}
+
+/// The program that starts browsers, and ends with this.
+struct Driver {
+    _child: Child,
+    url: String,
+}
+
+impl Driver {
+    async fn start() -> Self {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.kill_on_drop(true).spawn().expect("`make test` installs chromium-driver");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let told = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("it tells its port");
+                if let Some((_, port)) = line.split_once("successfully on port ") {
+                    return port.trim_end_matches('.').to_owned();
+                }
+            }
+        };
+        let port = timeout(PATIENCE, told).await.expect("chromedriver starts in time");
+        // It goes on talking, and must not wait for somebody to listen.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { _child: child, url: format!("http://127.0.0.1:{port}") }
+    }
+}
+
+/// A page of a browser.
+#[derive(Clone)]
+pub(crate) struct Page {
+    pub(crate) driver: WebDriver,
+}
+
+/// Opens the page at `path` of a gateway, and does something with it. Whatever becomes of that, the browser ends; and it had nothing to complain
+/// about: no violation of the page's policy, and no error that nobody caught.
+pub(crate) async fn browse<F: Future<Output = ()>>(
+    address: SocketAddr,
+    path: &str,
+    visit: impl FnOnce(Page) -> F,
+) {
+    let driver = Driver::start().await;
+    let mut wanted = DesiredCapabilities::chrome();
+    for flag in [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--window-size=1280,860",
+    ] {
+        wanted.add_arg(flag).unwrap();
+    }
+    wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
+    let browser =
+        timeout(PATIENCE, WebDriver::new(&*driver.url, wanted)).await.expect("a browser in time").unwrap();
+    let url = format!("http://{address}/{path}");
+    let visited = browser.run_and_quit(async move |driver: WebDriver| {
+        driver.goto(&*url).await?;
+        visit(Page { driver: driver.clone() }).await;
+        let complaints: Vec<String> =
+            driver.browser_log().await?.into_iter().map(|entry| entry.message).collect();
+        let grave = |told: &&String| {
+            ["Content Security Policy", "Uncaught", "Trusted"].iter().any(|word| told.contains(word))
+        };
+        assert_eq!(complaints.iter().find(grave), None, "{complaints:#?}");
+        Ok::<_, WebDriverError>(())
+    });
+    visited.await.unwrap();
+}
+
+impl Page {
+    /// What a script returns.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        let answer = timeout(PATIENCE, self.driver.execute(script, Vec::<Value>::new()))
+            .await
+            .expect("a script ends in time");
+        answer.unwrap_or_else(|error| panic!("{script}: {error}")).json().clone()
+    }
+
+    /// The value of an expression.
+    pub(crate) async fn value(&self, expression: &str) -> Value {
+        self.run(&format!("return {expression};")).await
+    }
+
+    /// Waits until an expression is true.
+    pub(crate) async fn until(&self, expression: &str) {
+        let begin = Instant::now();
+        while self.value(&format!("Boolean({expression})")).await != json!(true) {
+            if begin.elapsed() > PATIENCE {
+                panic!(
+                    "waited in vain for {expression}; there is {:#}",
+                    self.value("document.body.innerText").await
+                );
+            }
+            sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Waits until a place of the page has this text.
+    pub(crate) async fn says(&self, place: &str, text: &str) {
+        let (place, text) = (json!(place), json!(text));
+        self.until(&format!("document.querySelector({place})?.textContent.includes({text})")).await;
+    }
+
+    /// Presses keys where the focus is.
+    pub(crate) async fn keys(&self, keys: impl Into<TypingData>) {
+        self.driver.action_chain().send_keys(keys).perform().await.unwrap();
+    }
+
+    pub(crate) async fn click(&self, place: &str) {
+        let found = self.driver.find(By::Css(place)).await.unwrap_or_else(|error| panic!("{place}: {error}"));
+        found.click().await.unwrap_or_else(|error| panic!("{place}: {error}"));
+    }
+
+    /// Which element has the focus.
+    pub(crate) async fn focus(&self) -> Value {
+        self.value("document.activeElement.id || document.activeElement.tagName").await
+    }
+
+    /// Sends a command to the browser that WebDriver does not know.
+    pub(crate) async fn devtools(&self, method: &str, parameters: Value) {
+        self.driver
+            .cdp()
+            .send_raw(method, parameters)
+            .await
+            .unwrap_or_else(|error| panic!("{method}: {error}"));
+    }
+
+    /// A screen of this size.
+    pub(crate) async fn screen(&self, width: u32, height: u32, scale: u32) {
+        let screen = json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+    }
+
+    /// That nothing is wider than the screen.
+    pub(crate) async fn fits(&self, what: &str) {
+        let wide = self
+            .value(
+                "[document.documentElement, ...document.querySelectorAll('dialog[open], main, nav, .scroll')]
+                    .filter((place) => place.scrollWidth > place.clientWidth)
+                    .flatMap((place) => [place, ...place.querySelectorAll('*')]
+                        .map((one) => [one.tagName, one.id, one.className, one.getBoundingClientRect().right, place.clientWidth])
+                        .filter((one) => one[3] > one[4]))",
+            )
+            .await;
+        assert_eq!(wide, json!([]), "{what} is wider than its place");
+    }
+}
+
+/// A row of the table, by what stands in it.
+pub(crate) fn row(id: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('tbody tr[data-at]')].find((row) => row.querySelector('.id .text').textContent === {})",
+        json!(id)
+    )
+}
+
+/// Somebody stands for election.
+pub(crate) fn stand(zk: &FakeZk, id: &str, turn: u32, data: &proto::NodeData) {
+    let path = format!("/headkeeper/time/election/{id}-{turn:010}");
+    zk.put_ephemeral(&path, proto::encode(data).unwrap(), zk.stranger());
+}

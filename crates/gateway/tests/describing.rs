@@ -1,0 +1,223 @@
+//! What the gateway tells of itself: the OpenAPI document, and what Prometheus reads.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod common;
+
+use axum::http::Method;
+use common::{Gateway, data, register};
+use serde_json::{Value, json};
+use zk_session::fake::FakeZk;
+
+const A: &str = "/v1/services/time/instances/a";
+
+#[tokio::test(start_paused = true)]
+async fn each_path_that_is_documented_is_served_by_the_methods_that_are() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    let document = gateway.get("/v1/openapi.json").await.is(200).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{service}", "time").replace("{id}", "a");
+        for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {
+            let operation = &item[method.to_lowercase()];
+            let answer = gateway.call(method, &path, "{}").await;
+            assert_eq!(answer.status == 405, operation.is_null(), "{method} {path}: {}", answer.status);
+            if !operation.is_null() {
+                let told = operation["responses"].as_object().unwrap();
+                assert!(
+                    told.contains_key(answer.status.as_str()),
+                    "{method} {path}: {} is not told",
+                    answer.status
+                );
+                assert!(!operation["summary"].as_str().unwrap().is_empty());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_what_is_documented() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "b", &data(2).with_code("c").with_metadata("zone", "b"));
+    zk.put("/headkeeper/time/instances/bad", "nonsense");
+    zk.put_ephemeral(
+        "/headkeeper/time/election/b-0000000007",
+        proto::encode(&data(2)).unwrap(),
+        zk.stranger(),
+    );
+    let gateway = Gateway::start(&zk);
+    let document = gateway.get("/v1/openapi.json").await.is(200).await;
+    let body = json!({"server_ip": "h", "server_port": 1, "ttl": 60});
+    for (method, documented, path, body) in [
+        ("PUT", "/v1/services/{service}/instances/{id}", A.to_owned(), body),
+        ("GET", "/v1/services/{service}/instances/{id}", A.to_owned(), json!({})),
+        ("PATCH", "/v1/services/{service}/instances/{id}", A.to_owned(), json!({"weight": 2})),
+        ("POST", "/v1/services/{service}/instances/{id}/renew", format!("{A}/renew"), json!({})),
+        ("GET", "/v1/services", "/v1/services".to_owned(), json!({})),
+        ("GET", "/v1/services/{service}", "/v1/services/time".to_owned(), json!({})),
+        ("GET", "/v1/services/{service}", "/v1/services/nobody".to_owned(), json!({})),
+        ("GET", "/v1/services/{service}/master", "/v1/services/time/master".to_owned(), json!({})),
+        ("GET", "/v1/services/{service}/pick", "/v1/services/time/pick?explain=true".to_owned(), json!({})),
+        ("GET", "/v1/prometheus/targets", "/v1/prometheus/targets".to_owned(), json!({})),
+        ("GET", "/healthz", "/healthz".to_owned(), json!({})),
+        ("GET", "/readyz", "/readyz".to_owned(), json!({})),
+    ] {
+        let answer = gateway.call(method, &path, &body).await;
+        let status = answer.status.as_u16().to_string();
+        let kind = answer.header("content-type").to_owned();
+        let given = answer.json().await;
+        let operation = &document["paths"][documented][method.to_lowercase()];
+        let schema = &operation["responses"][&status]["content"][&kind]["schema"];
+        assert!(schema.is_object(), "{method} {documented} {status} {kind}: {given:#}");
+        assert!(fits(&document, schema, &given), "{method} {path}: {given:#}\nis no {schema:#}");
+    }
+    // What tells whether it fits can tell that it does not.
+    let schema = &document["components"]["schemas"]["Service"];
+    let service = gateway.get("/v1/services/time").await.json().await;
+    for (key, value) in [
+        ("source", json!("fresh")),
+        ("instances", json!([{}])),
+        ("unknown", json!(1)),
+        ("revision", json!("1")),
+    ] {
+        let mut other = service.clone();
+        other[key] = value;
+        assert!(fits(&document, schema, &service) && !fits(&document, schema, &other), "{key}");
+    }
+}
+
+/// Whether a value is what a schema says: it has all that is required, and nothing that is not told.
+fn fits(document: &Value, schema: &Value, value: &Value) -> bool {
+    if let Some(name) = schema["$ref"].as_str() {
+        return fits(document, &document["components"]["schemas"][name.rsplit('/').next().unwrap()], value);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        return choices.iter().any(|choice| fits(document, choice, value));
+    }
+    if let Some(all) = schema["allOf"].as_array() {
+        let merged = all.iter().map(|part| resolved(document, part)).fold(
+            json!({"type": "object"}),
+            |mut into, part| {
+                for (name, property) in part["properties"].as_object().unwrap() {
+                    into["properties"][name] = property.clone();
+                }
+                let required =
+                    into["required"].as_array().into_iter().chain(part["required"].as_array()).flatten();
+                into["required"] = required.cloned().collect();
+                into
+            },
+        );
+        return fits(document, &merged, value);
+    }
+    if let Some(accepted) = schema["enum"].as_array() {
+        return accepted.contains(value);
+    }
+    let kinds: Vec<_> = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        kind => kind.as_str().into_iter().collect(),
+    };
+    kinds.into_iter().any(|kind| match kind {
+        "object" => value.as_object().is_some_and(|object| {
+            let properties = &schema["properties"];
+            let others = &schema["additionalProperties"];
+            let required = schema["required"].as_array().into_iter().flatten();
+            required.into_iter().all(|name| object.contains_key(name.as_str().unwrap()))
+                && object.iter().all(|(name, value)| match properties.get(name) {
+                    Some(property) => fits(document, property, value),
+                    None => others.is_object() && fits(document, others, value),
+                })
+        }),
+        "array" => {
+            value.as_array().is_some_and(|all| all.iter().all(|item| fits(document, &schema["items"], item)))
+        }
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        other => panic!("{other}"),
+    })
+}
+
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(name) => &document["components"]["schemas"][name.rsplit('/').next().unwrap()],
+        None => schema,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn prometheus_is_told_what_to_scrape() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1).with_weight(2).with_code("c").with_metadata("my zone", "<b>"));
+    register(&zk, "time", "broker", &proto::NodeData::behind_broker("d"));
+    register(&zk, "space", "b", &data(2));
+    zk.put_ephemeral(
+        "/headkeeper/time/election/a-0000000007",
+        proto::encode(&data(1)).unwrap(),
+        zk.stranger(),
+    );
+    let gateway = Gateway::start(&zk);
+    let targets = gateway.get("/v1/prometheus/targets?service=time").await.is(200).await;
+    assert_eq!(
+        targets,
+        json!([{"targets": ["127.0.0.1:1"], "labels": {
+            "__meta_headkeeper_service": "time", "__meta_headkeeper_id": "a", "__meta_headkeeper_weight": "2",
+            "__meta_headkeeper_master": "true", "__meta_headkeeper_unique_code": "c", "__meta_headkeeper_metadata_my_zone": "<b>"
+        }}])
+    );
+    let all = gateway.get("/v1/prometheus/targets").await.is(200).await;
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    let both = gateway.get("/v1/prometheus/targets?service=space&service=time").await.is(200).await;
+    assert_eq!(both.as_array().unwrap().len(), 2);
+    gateway
+        .get("/v1/prometheus/targets?service=space&service=nobody")
+        .await
+        .problem(404, "unknown-service")
+        .await;
+    gateway.get("/v1/prometheus/targets?service=a/b").await.problem(400, "bad-request").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn prometheus_is_told_how_the_gateway_is() {
+    let zk = FakeZk::default();
+    register(&zk, "ti\"me", "a", &data(1));
+    register(&zk, "ti\"me", "b", &data(2).with_weight(0));
+    let gateway = Gateway::start(&zk);
+    let service = "/v1/services/ti%22me";
+    for _ in 0..3 {
+        gateway.get(&format!("{service}/pick")).await.is(200).await;
+    }
+    gateway
+        .call("PUT", &format!("{service}/instances/c"), "{\"server_ip\":\"h\",\"server_port\":1}")
+        .await
+        .is(201)
+        .await;
+    gateway.get("/nothing").await.problem(404, "unknown-path").await;
+    gateway.call(Method::TRACE.as_str(), "/nothing", "").await;
+    let answer = gateway.get("/metrics").await;
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    let text = String::from_utf8(answer.bytes().await).unwrap();
+    for line in [
+        "headkeeper_session_state{state=\"connected\"} 1",
+        "headkeeper_session_state{state=\"suspended\"} 0",
+        "headkeeper_services_followed 1",
+        "headkeeper_instances_registered 1",
+        "headkeeper_service_instances{service=\"ti\\\"me\"} 3",
+        "headkeeper_service_instances_drained{service=\"ti\\\"me\"} 1",
+        "headkeeper_service_list_stale_seconds{service=\"ti\\\"me\"} 0.0",
+        "headkeeper_picks_total{service=\"ti\\\"me\",algorithm=\"round-robin\",outcome=\"picked\"} 3",
+        "headkeeper_http_requests_total{method=\"GET\",path=\"/v1/services/{service}/pick\",status=\"200\"} 3",
+        "headkeeper_http_requests_total{method=\"GET\",path=\"none\",status=\"404\"} 1",
+        "headkeeper_http_requests_total{method=\"other\",path=\"none\",status=\"404\"} 1",
+        "headkeeper_http_request_duration_seconds_count{path=\"/v1/services/{service}/pick\"} 3",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+    }
+    zk.stop();
+    gateway.becomes(service, |service| service["source"] == "stale").await;
+    let text = String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
+    assert!(text.contains("headkeeper_session_state{state=\"suspended\"} 1"), "{text}");
+}

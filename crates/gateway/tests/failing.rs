@@ -1,0 +1,397 @@
+//! Instances that fail: what is tried again, who is left out, and what a client is told.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod proxying;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::proxy::Outcome;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use self::proxying::{
+    Gateway, get, head, instance, mirror, named, nobody, post, raw_service, service, soon, text,
+};
+
+/// A service that does this with each request's connection once its head is there, and how many there were.
+async fn counted<F, A>(then: F) -> (std::net::SocketAddr, Arc<AtomicUsize>)
+where
+    F: Fn(TcpStream) -> A + Clone + Send + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let address = raw_service(move |mut stream| {
+        let (counter, then) = (counter.clone(), then.clone());
+        async move {
+            head(&mut stream).await;
+            counter.fetch_add(1, Relaxed);
+            then(stream).await;
+        }
+    });
+    (address.await, count)
+}
+
+/// One that breaks off without an answer.
+async fn breaks_off() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    counted(|stream| async move { drop(stream) }).await
+}
+
+/// One that never answers.
+async fn hangs() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    counted(|mut stream| async move {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await
+}
+
+/// What the client is told, and whether it is told when to come again.
+async fn problem(response: Response<hyper::body::Incoming>) -> (u16, Option<String>, Value) {
+    let retry = response.headers().get("retry-after").map(|it| it.to_str().unwrap().to_owned());
+    let status = response.status().as_u16();
+    (status, retry, serde_json::from_str(&text(response).await).unwrap())
+}
+
+#[tokio::test]
+async fn a_service_that_nobody_provides_is_told_to_be_asked_again() {
+    let gateway = Gateway::start("[[rule]]\npath = \"/\"\nservice = \"s\"").await;
+    let (status, retry, no_list) = problem(gateway.ask(get("/")).await).await;
+    assert_eq!((status, retry.as_deref()), (503, Some("1")));
+    assert_eq!(no_list["detail"], "s cannot answer: there is no list of its instances yet");
+
+    gateway.lists.list("s", []);
+    assert_eq!(gateway.until("\"s cannot answer: it has no instance\"").await, 503);
+
+    let mut drained = instance("a", nobody().await);
+    drained.data.weight = 0;
+    let behind = loadbalance::NodeData::behind_broker("x");
+    gateway.lists.list("s", [drained, loadbalance::Instance { id: "b".parse().unwrap(), data: behind }]);
+    assert_eq!(gateway.until("\"s cannot answer: it has no instance that takes requests\"").await, 503);
+    assert!(gateway.ended(Outcome::Nobody) >= 3);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_goes_to_another_instance_whatever_it_is() {
+    let gateway = Gateway::before(&[nobody().await, nobody().await, mirror().await], "").await;
+    for _ in 0..6 {
+        let answer = text(gateway.ask(post("/", "hello")).await).await;
+        assert!(answer.starts_with("POST / ") || answer.starts_with("POST /\n"), "{answer}");
+        assert!(answer.ends_with("\n\nhello"), "{answer}");
+    }
+    assert!(gateway.proxy.served()[0].figures.retries() >= 2);
+    assert_eq!(gateway.ended(Outcome::Good), 6);
+}
+
+#[tokio::test]
+async fn nobody_who_can_be_reached_is_told_by_the_last_one_tried() {
+    let gateway = Gateway::before(&[nobody().await, nobody().await], "").await;
+    let (status, retry, problem) = problem(gateway.ask(get("/")).await).await;
+    assert_eq!((status, retry), (502, None));
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        ["the instance a cannot be reached", "the instance b cannot be reached"].contains(&detail),
+        "{detail}"
+    );
+    assert_eq!(gateway.ended(Outcome::Unreachable), 1);
+}
+
+#[tokio::test]
+async fn what_may_be_done_twice_is_while_its_body_is_held() {
+    let (broken, count) = breaks_off().await;
+    let gateway = Gateway::before(&[broken, mirror().await], "").await;
+    let put = |size: usize| {
+        Request::put("/").header("host", "t").body(Full::<Bytes>::from(vec![b'x'; size])).unwrap()
+    };
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").await.0, 200);
+        let answer = text(gateway.ask(put(64 * 1024)).await).await;
+        assert_eq!(answer.len() - answer.find("\n\n").unwrap() - 2, 64 * 1024);
+    }
+    assert!(count.load(Relaxed) >= 2);
+    assert_eq!(gateway.ended(Outcome::Good), 8);
+}
+
+#[tokio::test]
+async fn what_may_not_be_done_twice_or_is_no_longer_held_is_not_sent_again() {
+    let (broken, count) = breaks_off().await;
+    let settings = "[ejection]\nfailures = 1000";
+    let gateway = Gateway::before(&[broken, mirror().await], settings).await;
+    let mut failed = 0;
+    for _ in 0..4 {
+        let answer = gateway.ask(post("/", "hello")).await;
+        failed += usize::from(answer.status() == 502);
+        // Nor without a body.
+        let answer = gateway.ask(post("/", "")).await;
+        failed += usize::from(answer.status() == 502);
+    }
+    assert_eq!((failed, count.load(Relaxed)), (4, 4));
+    let detail = loop {
+        let (status, _, problem) = match gateway.ask(post("/", "hello")).await {
+            answer if answer.status() == 502 => problem(answer).await,
+            _ => continue,
+        };
+        assert_eq!(status, 502);
+        break problem;
+    };
+    assert_eq!(detail["detail"], "the instance a broke off before it answered");
+    assert_eq!(gateway.ended(Outcome::Broken), 5);
+    assert_eq!(gateway.proxy.served()[0].figures.retries(), 0);
+}
+
+#[tokio::test]
+async fn a_large_body_is_not_held() {
+    // Reads more than is held, and breaks off.
+    let (broken, count) = counted(|mut stream| async move {
+        let mut some = vec![0; 65 * 1024];
+        let _ = stream.read_exact(&mut some).await;
+    })
+    .await;
+    let gateway = Gateway::before(&[broken, broken], "").await;
+    let body = Full::<Bytes>::from(vec![b'x'; 1 << 20]);
+    let put = Request::put("/").header("host", "t").body(body).unwrap();
+    assert_eq!(gateway.ask(put).await.status(), 502);
+    assert_eq!(count.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn so_many_instances_are_tried_and_no_more() {
+    let (broken, count) = breaks_off().await;
+    let rule = "tries = 2\n[ejection]\nfailures = 1000";
+    let gateway = Gateway::before(&[broken; 4], rule).await;
+    assert_eq!(gateway.get("/").await.0, 502);
+    assert_eq!(count.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_no_failure_of_the_instance() {
+    // Each connection carries one request, and is closed when the next one has come.
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let closes = raw_service(move |mut stream| {
+        let counter = counter.clone();
+        async move {
+            head(&mut stream).await;
+            counter.fetch_add(1, Relaxed);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            head(&mut stream).await;
+        }
+    });
+    let closes = closes.await;
+    let gateway = Gateway::before(&[closes, closes], "[ejection]\nfailures = 1").await;
+    for _ in 0..5 {
+        assert_eq!(gateway.get("/").await, (200, "ok".to_owned()));
+    }
+    assert_eq!(count.load(Relaxed), 5);
+    assert_eq!(gateway.proxy.served()[0].ejected, 0);
+
+    // What may not be done twice is not: it was sent.
+    assert_eq!(gateway.ask(post("/", "x")).await.status(), 502);
+    assert_eq!(gateway.proxy.served()[0].ejected, 0);
+}
+
+#[tokio::test]
+async fn who_does_not_answer_in_time_is_late() {
+    let (hung, count) = hangs().await;
+    let gateway = Gateway::before(&[hung, hung], "answer_timeout = \"200ms\"").await;
+    let begun = Instant::now();
+    let (status, _, problem) = problem(gateway.ask(get("/")).await).await;
+    assert_eq!(status, 504);
+    assert!(problem["detail"].as_str().unwrap().ends_with(" did not answer in time"), "{problem}");
+    assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&begun.elapsed()));
+    // The time is for all tries.
+    assert_eq!(count.load(Relaxed), 1);
+    assert_eq!(gateway.ended(Outcome::Late), 1);
+}
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_an_answer() {
+    let gateway = Gateway::before(&[mirror().await], "answer_timeout = \"500ms\"").await;
+    let mut client = gateway.connect().await;
+    client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+    for byte in b"hello" {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        client.write_all(&[*byte]).await.unwrap();
+    }
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_send_what_it_announced_is_told_and_the_instance_is_not_blamed() {
+    let rule = "answer_timeout = \"200ms\"\n[ejection]\nfailures = 1";
+    let gateway = Gateway::before(&[mirror().await, mirror().await], rule).await;
+    let mut client = gateway.connect().await;
+    client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\nhel").await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 408 "));
+    assert_eq!(gateway.proxy.served()[0].ejected, 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_stops_in_the_middle_breaks_off() {
+    let (stops, _) = counted(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await;
+    let rule = "idle_timeout = \"200ms\"\n[ejection]\nfailures = 1";
+    let gateway = Gateway::before(&[stops, stops], rule).await;
+    let response = gateway.ask(get("/")).await;
+    assert_eq!(response.status(), 200);
+    assert!(soon(response.into_body().collect()).await.is_err());
+    assert_eq!(gateway.proxy.served()[0].ejected, 1);
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_a_failure_of_the_instance() {
+    let (odd, _) = counted(|mut stream| async move {
+        stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await;
+    let gateway = Gateway::before(&[odd], "").await;
+    let (status, _, problem) = problem(gateway.ask(get("/")).await).await;
+    assert_eq!(
+        (status, problem["detail"].as_str()),
+        (502, Some("the instance a broke off before it answered"))
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_breaks_off_its_request() {
+    let (ended, heard) = tokio::sync::oneshot::channel();
+    let ended = Arc::new(std::sync::Mutex::new(Some(ended)));
+    let waits = raw_service(move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            head(&mut stream).await;
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            let _ = ended.lock().unwrap().take().unwrap().send(());
+        }
+    });
+    let gateway = Gateway::before(&[waits.await], "").await;
+    let mut client = gateway.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    while gateway.proxy.served()[0].figures.in_flight() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    soon(heard).await.unwrap();
+    while gateway.ended(Outcome::Left) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gateway.proxy.served()[0].ejected, 0);
+}
+
+/// A service whose status is what the test says, and how often it was asked.
+async fn moody(status: &Arc<AtomicU16>) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let (status, counter) = (status.clone(), count.clone());
+    let address = service(move |_| {
+        counter.fetch_add(1, Relaxed);
+        let status = status.load(Relaxed);
+        async move { Response::builder().status(status).body(Full::<Bytes>::from("moody")).unwrap() }
+    });
+    (address.await, count)
+}
+
+#[tokio::test]
+async fn who_fails_again_and_again_is_left_out_and_returns_by_one_good_answer() {
+    let status = Arc::new(AtomicU16::new(503));
+    let (moody, count) = moody(&status).await;
+    let settings = "[ejection]\nfailures = 3\nfirst = \"1s\"\nlongest = \"1s\"";
+    let gateway = Gateway::before(&[moody, named("good").await, named("good").await], settings).await;
+    let ask = || async { gateway.get("/").await };
+    for _ in 0..30 {
+        ask().await;
+    }
+    // Its answers were passed on, three of them; then it was asked no more.
+    assert_eq!(count.load(Relaxed), 3);
+    assert_eq!(gateway.proxy.served()[0].ejected, 1);
+    assert_eq!(gateway.ended(Outcome::ServerError), 3);
+
+    // One is let through when the time is over, and fails.
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    for _ in 0..30 {
+        ask().await;
+    }
+    assert_eq!(count.load(Relaxed), 4);
+
+    status.store(200, Relaxed);
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    for _ in 0..30 {
+        ask().await;
+    }
+    assert!(count.load(Relaxed) > 10, "{count:?}");
+    assert_eq!(gateway.proxy.served()[0].ejected, 0);
+}
+
+#[tokio::test]
+async fn keys_of_others_stay_where_they_are_while_one_is_out() {
+    let status = Arc::new(AtomicU16::new(200));
+    let (moody, _) = moody(&status).await;
+    let rule = "algorithm = \"url-hash\"\n[ejection]\nfailures = 2\nfirst = \"1h\"\nlongest = \"1h\"";
+    let gateway = Gateway::before(&[moody, named("b").await, named("c").await, named("d").await], rule).await;
+    let places = || async {
+        let mut places = Vec::new();
+        for number in 0..40 {
+            places.push(gateway.get(&format!("/{number}")).await.1);
+        }
+        places
+    };
+    let before = places().await;
+    status.store(503, Relaxed);
+    places().await;
+    assert_eq!(gateway.proxy.served()[0].ejected, 1);
+    let after = places().await;
+    assert!(before.contains(&"moody".to_owned()) && !after.contains(&"moody".to_owned()));
+    for (before, after) in before.iter().zip(&after) {
+        assert!(before == "moody" || before == after, "{before} {after}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_whose_instances_all_fail_is_asked_all_the_same() {
+    let status = Arc::new(AtomicU16::new(503));
+    let ((one, first), (other, second)) = (moody(&status).await, moody(&status).await);
+    let gateway =
+        Gateway::before(&[one, other], "[ejection]\nfailures = 2\nfirst = \"1h\"\nlongest = \"1h\"").await;
+    for _ in 0..40 {
+        assert_eq!(gateway.get("/").await.0, 503);
+    }
+    assert_eq!(gateway.proxy.served()[0].ejected, 1);
+    assert_eq!(first.load(Relaxed) + second.load(Relaxed), 40);
+}
+
+#[tokio::test]
+async fn another_list_is_used_and_an_instance_that_moved_is_found() {
+    let gateway = Gateway::before(&[named("a").await], "").await;
+    assert_eq!(gateway.get("/").await.1, "a");
+    gateway.lists.list("s", [instance("a", named("moved").await)]);
+    assert_eq!(gateway.until("moved").await, 200);
+}
+
+#[tokio::test]
+async fn who_is_left_out_is_asked_when_nobody_else_is_left() {
+    let status = Arc::new(AtomicU16::new(503));
+    let (moody, _) = moody(&status).await;
+    let settings = "[ejection]\nfailures = 1\nfirst = \"1h\"\nlongest = \"1h\"";
+    let gateway = Gateway::before(&[moody, named("b").await], settings).await;
+    while gateway.proxy.served()[0].ejected == 0 {
+        gateway.get("/").await;
+    }
+    status.store(200, Relaxed);
+    gateway.lists.list("s", [instance("a", moody), instance("b", nobody().await)]);
+    assert_eq!(gateway.until("moody").await, 200);
+    assert_eq!(gateway.proxy.served()[0].ejected, 1);
+}

@@ -1,0 +1,113 @@
+//! Who may ask for what.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod common;
+
+use axum::body::Body;
+use axum::http::Request;
+use common::{Answer, Gateway, TIME, data, register};
+use gateway::Guard;
+use gateway::guard::{Sites, Tokens};
+use zk_session::fake::FakeZk;
+
+const READ: &str = "Bearer read-read-read-read";
+const WRITE: &str = "bearer write-write-write-write";
+const A: &str = "/v1/services/time/instances/a";
+const BODY: &str = "{\"server_ip\":\"h\",\"server_port\":1}";
+
+fn guarded(zk: &FakeZk) -> Gateway {
+    let tokens = "read read-read-read-read\nwrite write-write-write-write";
+    let sites = Sites::new(["gateway.example".to_owned()], ["https://console.example".to_owned()]);
+    Gateway::guarded(zk, Guard { tokens: Some(Tokens::parse(tokens).unwrap()), sites })
+}
+
+async fn ask(gateway: &Gateway, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "localhost");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    gateway.send(request.body(Body::from(BODY)).unwrap()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_tokens_nobody_is_served_without_one_but_probes() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = guarded(&zk);
+    for path in [
+        "/v1/services",
+        "/v1/services/time",
+        "/v1/services/time/watch",
+        "/v1/openapi.json",
+        "/metrics",
+        "/nothing",
+    ] {
+        for (headers, kind) in [
+            (vec![], "no-token"),
+            (vec![("authorization", "Basic cmVhZA==")], "no-token"),
+            (vec![("authorization", "Bearer")], "no-token"),
+            (vec![("authorization", READ), ("authorization", READ)], "no-token"),
+            (vec![("authorization", "Bearer ")], "wrong-token"),
+            (vec![("authorization", "Bearer read-read-read-rea")], "wrong-token"),
+        ] {
+            let answer = ask(&gateway, "GET", path, &headers).await;
+            assert!(answer.header("www-authenticate").starts_with("Bearer"), "{path} {headers:?}");
+            answer.problem(401, kind).await;
+        }
+    }
+    for token in [READ, WRITE] {
+        ask(&gateway, "GET", "/v1/services/time", &[("authorization", token)]).await.is(200).await;
+        ask(&gateway, "GET", "/nothing", &[("authorization", token)])
+            .await
+            .problem(404, "unknown-path")
+            .await;
+    }
+    // Those who probe come by any name.
+    for path in ["/healthz", "/readyz"] {
+        ask(&gateway, "GET", path, &[("host", "anything")]).await.is(200).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_takes_a_token_for_writing() {
+    let zk = FakeZk::default();
+    let gateway = guarded(&zk);
+    for (method, path) in [("PUT", A), ("DELETE", A), ("PATCH", A), ("POST", &*format!("{A}/renew"))] {
+        ask(&gateway, method, path, &[]).await.problem(401, "no-token").await;
+        let answer = ask(&gateway, method, path, &[("authorization", READ)]).await;
+        assert_eq!(answer.header("www-authenticate"), "Bearer error=\"insufficient_scope\"");
+        answer.problem(403, "read-only").await;
+    }
+    assert!(zk.children(TIME).is_empty());
+    ask(&gateway, "PUT", A, &[("authorization", WRITE)]).await.is(201).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_other_sites_and_other_names_are_refused_with_and_without_tokens() {
+    let zk = FakeZk::default();
+    for gateway in [Gateway::start(&zk), guarded(&zk)] {
+        for method in ["GET", "PUT"] {
+            let rebound = [("authorization", WRITE), ("host", "evil.example")];
+            ask(&gateway, method, A, &rebound).await.problem(403, "foreign-host").await;
+        }
+        for origin in ["http://evil.example", "null"] {
+            let headers = [("authorization", WRITE), ("origin", origin)];
+            for method in ["PUT", "DELETE", "PATCH"] {
+                ask(&gateway, method, A, &headers).await.problem(403, "foreign-origin").await;
+            }
+        }
+        assert!(zk.children(TIME).is_empty());
+    }
+    let gateway = guarded(&zk);
+    for origin in ["http://gateway.example", "https://console.example"] {
+        let headers = [("authorization", WRITE), ("host", "gateway.example"), ("origin", origin)];
+        let status = ask(&gateway, "PUT", A, &headers).await.status;
+        assert!(status.is_success(), "{origin}: {status}");
+    }
+    let headers = [("authorization", WRITE), ("host", "localhost"), ("host", "localhost")];
+    ask(&gateway, "PUT", A, &headers).await.problem(400, "bad-request").await;
+}

@@ -1,0 +1,263 @@
+//! A gateway's proxy on loopback, services that answer, and clients.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of it, and a test that cannot go on says so by a panic"
+)]
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway::proxy::{Outcome, Peer, Proxy, Rules, Strict, Upstreams};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use loadbalance::{Instance, Instances, NodeData};
+use proto::ServiceName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// How long a test waits for what has to come.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, what).await.expect("it takes too long")
+}
+
+/// Lists that tests change.
+#[derive(Default)]
+pub(crate) struct Fixed {
+    lists: Mutex<HashMap<String, watch::Sender<Option<Instances>>>>,
+    masters: Mutex<HashMap<String, watch::Sender<Option<Arc<Instance>>>>>,
+}
+
+impl Fixed {
+    pub(crate) fn list(&self, service: &str, instances: impl IntoIterator<Item = Instance>) {
+        let list: Instances = instances.into_iter().map(Arc::new).collect();
+        self.lists.lock().unwrap().entry(service.to_owned()).or_default().send_replace(Some(list));
+    }
+
+    pub(crate) fn master(&self, service: &str, master: Option<Instance>) {
+        let master = master.map(Arc::new);
+        self.masters.lock().unwrap().entry(service.to_owned()).or_default().send_replace(master);
+    }
+}
+
+impl Upstreams for Fixed {
+    fn instances(&self, service: &ServiceName) -> watch::Receiver<Option<Instances>> {
+        self.lists.lock().unwrap().entry(service.to_string()).or_default().subscribe()
+    }
+
+    fn master(&self, service: &ServiceName) -> watch::Receiver<Option<Arc<Instance>>> {
+        self.masters.lock().unwrap().entry(service.to_string()).or_default().subscribe()
+    }
+}
+
+pub(crate) fn instance(id: &str, address: SocketAddr) -> Instance {
+    Instance { id: id.parse().unwrap(), data: NodeData::at(address.to_string().parse().unwrap()) }
+}
+
+/// A proxy that listens.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) proxy: Proxy,
+    pub(crate) lists: Arc<Fixed>,
+}
+
+impl Gateway {
+    pub(crate) async fn start(rules: &str) -> Self {
+        Self::over(Fixed::default(), rules).await
+    }
+
+    /// One that finds these lists when it starts.
+    pub(crate) async fn over(lists: Fixed, rules: &str) -> Self {
+        let lists = Arc::new(lists);
+        let proxy = Proxy::new(lists.clone(), Rules::read(rules).unwrap());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = proxy.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let proxy = serving.clone();
+                let peer = Arc::new(Peer::from(peer));
+                let service = service_fn(move |request| {
+                    let (proxy, peer) = (proxy.clone(), peer.clone());
+                    async move { Ok::<_, Infallible>(proxy.handle(request, &peer).await) }
+                });
+                tokio::spawn(async move {
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    let _ = server
+                        .serve_connection_with_upgrades(TokioIo::new(Strict::new(stream)), service)
+                        .await;
+                });
+            }
+        });
+        Self { address, proxy, lists }
+    }
+
+    /// One whose single service `s`, for all paths, has these instances, called `a`, `b` and so on.
+    pub(crate) async fn before(addresses: &[SocketAddr], more: &str) -> Self {
+        Self::with(addresses, &format!("[[rule]]\npath = \"/\"\nservice = \"s\"\n{more}")).await
+    }
+
+    pub(crate) async fn with(addresses: &[SocketAddr], rules: &str) -> Self {
+        let lists = Fixed::default();
+        let named = |(place, address): (usize, &SocketAddr)| {
+            instance(&char::from(b'a' + place as u8).to_string(), *address)
+        };
+        lists.list("s", addresses.iter().enumerate().map(named));
+        Self::over(lists, rules).await
+    }
+
+    /// Asks for `/` until the answer has this: balancers follow another list in tasks of their own.
+    pub(crate) async fn until(&self, text: &str) -> u16 {
+        soon(async {
+            loop {
+                let (status, answer) = self.get("/").await;
+                if answer.contains(text) {
+                    return status;
+                }
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn ended(&self, outcome: Outcome) -> u64 {
+        self.proxy.served()[0].figures.ended(outcome)
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends these bytes and reads all that comes back until the connection is closed.
+    pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes.as_ref()).await.unwrap();
+        let mut answer = Vec::new();
+        // A connection that was refused may be reset once its answer is there.
+        let _ = soon(stream.read_to_end(&mut answer)).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Asks over a connection of its own.
+    pub(crate) async fn ask<B>(&self, request: Request<B>) -> Response<Incoming>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let io = TokioIo::new(self.connect().await);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection.with_upgrades());
+        soon(sender.send_request(request)).await.unwrap()
+    }
+
+    /// Gets a path: status and body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let response = self.ask(get(path)).await;
+        (response.status().as_u16(), text(response).await)
+    }
+}
+
+pub(crate) fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(path).header("host", "test").body(Full::default()).unwrap()
+}
+
+pub(crate) fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::post(path).header("host", "test").body(Full::new(body.into())).unwrap()
+}
+
+pub(crate) async fn text(response: Response<Incoming>) -> String {
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// A service that speaks HTTP by what this function says.
+pub(crate) async fn service<F, A, B>(answer: F) -> SocketAddr
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    raw_service(move |stream| {
+        let answer = answer.clone();
+        async move {
+            let answer = service_fn(move |request| {
+                let answer = answer(request);
+                async move { Ok::<_, Infallible>(answer.await) }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            let _ = http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await;
+        }
+    })
+    .await
+}
+
+/// A service that gets whole connections.
+pub(crate) async fn raw_service<F, A>(serve: F) -> SocketAddr
+where
+    F: Fn(TcpStream) -> A + Send + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            tokio::spawn(serve(stream));
+        }
+    });
+    address
+}
+
+/// An address where nobody listens.
+pub(crate) async fn nobody() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
+}
+
+/// A service that says who it is.
+pub(crate) async fn named(name: &'static str) -> SocketAddr {
+    service(move |_| async move { Response::new(Full::from(name)) }).await
+}
+
+/// A service that says what it was asked: the line, the headers in order, and the body.
+pub(crate) async fn mirror() -> SocketAddr {
+    service(|request| async move {
+        let (parts, body) = request.into_parts();
+        let mut lines = vec![format!("{} {}", parts.method, parts.uri)];
+        let mut headers: Vec<_> = parts
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        headers.sort();
+        lines.extend(headers);
+        let body = body.collect().await.unwrap().to_bytes();
+        lines.push(format!("\n{}", String::from_utf8_lossy(&body)));
+        Response::new(Full::from(lines.join("\n")))
+    })
+    .await
+}
+
+/// Reads the head of a message.
+pub(crate) async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(soon(stream.read_u8()).await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
