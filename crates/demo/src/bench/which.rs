@@ -100,7 +100,7 @@ impl Which {
             | Self::Restart
             | Self::Outage => SIZES,
             Self::HandOver => &[3, 50],
-            Self::Memory => &[10_000, 100_000],
+            Self::Memory => &[100, 1_000, 10_000, 100_000],
             Self::Large | Self::Services | Self::Burst => &[100_000],
             // Also the changes, which are written four times, and then thrice as many: whether memory grows with them shows as well as
             // with 100,000, in a third of the time.
