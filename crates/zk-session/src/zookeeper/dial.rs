@@ -207,6 +207,11 @@ fn acl(acl: &Acl) -> Arc<[zk::Acl]> {
 
 #[cfg(feature = "tls")]
 fn tls_options(tls: &crate::options::Tls) -> Result<zk::TlsOptions, Error> {
+    // The client takes what the process has chosen, and panics where nobody chose and a program has two to choose from.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Somebody else may have chosen meanwhile.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
     let refused = |what: &'static str| {
         move |error: zk::Error| Error::Invalid(format!("{what} is unusable: {error}; PEM text is accepted"))
     };
