@@ -146,12 +146,21 @@ async fn what_was_measured_is_told_and_written_though_a_later_scenario_fails() {
         let ended = running.end().await;
         assert_eq!(ended.status.code(), Some(1));
         let page = fs::read_to_string(page).unwrap();
-        assert!(page.contains("`demo bench register` repeats it") && !page.contains("cold-start"), "{page}");
+        assert!(page.contains("`demo bench register` repeats it"), "{page}");
+        assert!(!page.contains("`demo bench cold-start`"), "{page}");
+        assert!(
+            page.contains("**Not all of it: ") && page.contains("(`cannot measure cold-start: "),
+            "{page}"
+        );
         match json {
             true => {
                 let told: Value = serde_json::from_str(&ended.lines.join("\n")).unwrap();
                 let [scenario] = &told["scenarios"].as_array().unwrap()[..] else { panic!("{told}") };
                 assert_eq!(scenario["name"], "register");
+                assert!(
+                    told["failed"].as_str().unwrap().starts_with("cannot measure cold-start: "),
+                    "{told}"
+                );
             }
             false => {
                 let verdict =

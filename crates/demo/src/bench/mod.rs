@@ -152,28 +152,32 @@ async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
         }
     }
     progress.finish();
-    let Some(error) = failed else { return tell(&args, &done).map(|()| ExitCode::SUCCESS) };
-    // What was measured before is told all the same.
+    let Some(error) = failed else { return tell(&args, &done, None).map(|()| ExitCode::SUCCESS) };
+    // What was measured before is told all the same, and that it is not all.
     if !done.is_empty()
-        && let Err(untold) = tell(&args, &done)
+        && let Err(untold) = tell(&args, &done, Some(&format!("{error:#}")))
     {
         complain(&format!("error: {untold:#}"));
     }
     Err(error)
 }
 
-/// Prints and writes what was measured.
-fn tell(args: &Args, done: &[SideBySide]) -> anyhow::Result<()> {
+/// Prints and writes what was measured, and why it is not all of what was asked for, if something failed.
+fn tell(args: &Args, done: &[SideBySide], failed: Option<&str>) -> anyhow::Result<()> {
     if args.json {
         let scenarios: Vec<_> = done.iter().map(SideBySide::json).collect();
-        let json =
-            json!({ "machine": machine::machine(), "client": machine::clients(), "scenarios": scenarios });
+        let json = json!({
+            "machine": machine::machine(),
+            "client": machine::clients(),
+            "failed": failed,
+            "scenarios": scenarios,
+        });
         print(serde_json::to_string_pretty(&json)?)?;
     } else {
         print(verdict(done))?;
     }
     if let Some(out) = &args.out {
-        let page = page::write(done, out)?;
+        let page = page::write(done, failed, out)?;
         complain(&format!("written: {}", page.display()));
     }
     Ok(())

@@ -12,9 +12,9 @@ use super::side_by_side::{SideBySide, verdict};
 
 const PAGE: &str = "zookeeper.md";
 
-/// Writes the page into a folder, and tells where it is.
-pub(crate) fn write(done: &[SideBySide], folder: &Path) -> anyhow::Result<PathBuf> {
-    let mut files = vec![(PAGE.to_owned(), page(done))];
+/// Writes the page into a folder, and tells where it is. It says at its head what failed, if it is not whole.
+pub(crate) fn write(done: &[SideBySide], failed: Option<&str>, folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut files = vec![(PAGE.to_owned(), page(done, failed))];
     files.extend(done.iter().flat_map(plots).map(|plot| (plot.file, plot.svg)));
     for (name, text) in files {
         let path = folder.join(name);
@@ -23,11 +23,16 @@ pub(crate) fn write(done: &[SideBySide], folder: &Path) -> anyhow::Result<PathBu
     Ok(folder.join(PAGE))
 }
 
-fn page(done: &[SideBySide]) -> String {
+fn page(done: &[SideBySide], failed: Option<&str>) -> String {
     let server = done.first().map_or("", SideBySide::server);
     let missed = verdict(done).replace("\n  ", "\n- ").replacen(":\n", ":\n\n", 1);
+    let incomplete = failed.map_or_else(String::new, |why| {
+        format!(
+            "**Not all of it: what is not here was not measured, because something failed** (`{why}`).\n\n"
+        )
+    });
     let mut text = format!(
-        "# Beside ZooKeeper\n\n\
+        "# Beside ZooKeeper\n\n{incomplete}\
          Written by `demo bench`; `demo bench --help` tells how to repeat one of these, on servers of yours or at other sizes. \
          Where a figure has one of the bare client, which ours stands on, and their ratio directly below it, the bare client did the same \
          work in the same round; all other figures stand alone. Absolute figures depend on the machine, which the server \
@@ -69,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_page_has_a_section_with_tables_and_plots_for_each_scenario() {
-        let page = page(&[example(), example()]);
+        let page = page(&[example(), example()], None);
         let section = "
 ## How <long>?
 
@@ -91,20 +96,21 @@ What & how.
 ![How <long>?: time](zookeeper-example-time.svg)
 ";
         assert_eq!(page.matches(section).count(), 2, "{page}");
+        assert!(!page.contains("Not all of it"), "{page}");
         assert!(page.contains("2 MISSED it:\n\n- example, 10,000 instances: "), "{page}");
     }
 
     #[test]
     fn every_plot_of_the_page_is_written() {
         let folder = tempfile::tempdir().unwrap();
-        let page = write(&[example()], folder.path()).unwrap();
+        let page = write(&[example()], None, folder.path()).unwrap();
         assert_eq!(page, folder.path().join(PAGE));
         assert!(
             fs::read_to_string(folder.path().join("zookeeper-example-time.svg"))
                 .unwrap()
                 .ends_with("</svg>\n")
         );
-        let missing = write(&[example()], &folder.path().join("missing")).unwrap_err().to_string();
+        let missing = write(&[example()], None, &folder.path().join("missing")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot write "), "{missing}");
     }
 }
