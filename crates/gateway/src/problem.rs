@@ -68,8 +68,7 @@ impl Problem {
         Self::new(status, "method-not-allowed", "the method is not accepted here", detail)
     }
 
-    pub(crate) fn unknown_service(service: &str) -> Self {
-        let detail = format_args!("nobody has registered as {service:?}");
+    pub(crate) fn unknown_service(detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown-service", "there is no such service", detail)
     }
 
@@ -86,6 +85,11 @@ impl Problem {
     /// Something else is true than the request takes for granted.
     pub(crate) fn conflict(kind: &'static str, detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::CONFLICT, kind, "somebody else has this instance", detail)
+    }
+
+    /// It was there for a moment.
+    pub(crate) fn withdrawn(detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::CONFLICT, "withdrawn", "the instance was withdrawn meanwhile", detail)
     }
 
     /// It may not come from there, or be for there.

@@ -57,9 +57,10 @@ async fn an_instance_is_registered_found_and_withdrawn() {
     );
 
     assert!(gateway.call("DELETE", A, "").await.bytes().await.is_empty());
-    // Gone before it was answered.
+    // Gone before it was answered, and found by nobody who asks next.
     assert!(zk.children(TIME).is_empty());
-    gateway.becomes(A, |answer| answer["status"] == 404).await;
+    assert!(ids(&gateway.get("/v1/services/time").await.is(200).await).is_empty());
+    gateway.get(A).await.problem(404, "unknown-instance").await;
     gateway.call("DELETE", A, "").await.problem(404, "unknown-instance").await;
     // There is only what is followed already, and is registered at once all the same.
     gateway.call("PUT", A, body(1, 15)).await.is(201).await;
@@ -124,11 +125,87 @@ async fn a_newer_process_that_takes_the_id_in_zookeeper_keeps_it() {
     timeout(LIMIT, told).await.unwrap();
     renew().await.problem(409, "replaced").await;
     gateway.call("PATCH", A, "{\"weight\":7}").await.problem(409, "replaced").await;
+    assert_eq!(gateway.get(A).await.is(200).await["ours"], false);
+    gateway.call("DELETE", A, "").await.problem(409, "replaced").await;
     sleep(Duration::from_secs(20)).await;
     assert_eq!(stored(&zk, "a").address.unwrap().port(), 2);
     // Who means it can have it.
     let back = gateway.call("PUT", A, body(3, 30)).await.is(201).await;
     assert_eq!((&back["took_over"], stored(&zk, "a").address.unwrap().port()), (&json!(false), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_took_is_not_kept_by_renewing_it() {
+    let zk = FakeZk::default();
+    let (gateway, other) = (Gateway::start(&zk), Gateway::start(&zk));
+    gateway.call("PUT", A, body(1, 30)).await.is(201).await;
+    other.call("PUT", A, body(2, 600)).await.is(201).await;
+    let over = async {
+        while gateway.app.leases().len() > 0 {
+            gateway.call("POST", &format!("{A}/renew"), "").await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(35), over).await.unwrap();
+    gateway.call("DELETE", A, "").await.problem(409, "not-ours").await;
+    assert_eq!(stored(&zk, "a").address.unwrap().port(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_is_told_whether_it_was_written() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    gateway.call("PUT", A, body(1, 600)).await.is(201).await;
+    zk.refuse(&format!("{TIME}/a"), true);
+    let second = gateway.call("PUT", A, body(2, 600)).await.is(202).await;
+    assert_eq!((&second["took_over"], &second["state"]), (&json!(true), &json!("registering")));
+    assert_eq!(stored(&zk, "a").address.unwrap().port(), 1);
+    zk.refuse(&format!("{TIME}/a"), false);
+    let written = zk.until(|_| stored(&zk, "a").address.unwrap().port() == 2);
+    timeout(LIMIT, written).await.unwrap();
+    let third = gateway.call("PUT", A, body(3, 600)).await.is(200).await;
+    assert_eq!((&third["took_over"], &third["state"]), (&json!(true), &json!("registered")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_lease_begins_when_it_is_answered() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    zk.set_reachable(false);
+    let begin = Instant::now();
+    // To find out that ZooKeeper is away takes longer than the lease lasts.
+    gateway.call("PUT", A, body(1, 1)).await.is(202).await;
+    assert_eq!(begin.elapsed(), Duration::from_secs(2));
+    advance(Duration::from_millis(900)).await;
+    gateway.call("POST", &format!("{A}/renew"), "").await.is(200).await;
+    sleep(Duration::from_millis(1_100)).await;
+    gateway.call("POST", &format!("{A}/renew"), "").await.problem(404, "unknown-instance").await;
+
+    // It begins as well when nobody waits for the answer any more.
+    assert!(timeout(Duration::from_millis(500), gateway.call("PUT", A, body(1, 1))).await.is_err());
+    assert_eq!(gateway.app.leases().len(), 1);
+    sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(gateway.app.leases().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_withdrawn_while_it_is_registered_is_told_so() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    zk.set_reachable(false);
+    let (put, delete) = tokio::join!(gateway.call("PUT", A, body(1, 30)), async {
+        sleep(Duration::from_secs(1)).await;
+        gateway.call("DELETE", A, "").await
+    });
+    assert!(delete.status.is_success(), "{}", delete.status);
+    let detail = put.problem(409, "withdrawn").await;
+    assert_eq!(detail, "it was withdrawn while it was being registered");
+    let (first, second) = tokio::join!(gateway.call("PUT", A, body(1, 30)), async {
+        sleep(Duration::from_secs(1)).await;
+        gateway.call("PUT", A, body(2, 30)).await
+    });
+    first.problem(409, "another-lease").await;
+    assert_eq!(second.is(202).await["took_over"], true);
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,15 +299,31 @@ async fn each_body_that_cannot_be_is_refused_and_changes_nothing() {
         ),
         ("{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":601}", "ttl: accepted"),
         ("{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":\"30s\"}", "ttl: accepted"),
-        ("{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":null}", ""),
+        (
+            "{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":600,\"ttl\":600}",
+            "ttl comes twice; accepted: once",
+        ),
+        (
+            "{\"server_ip\":\"h\",\"server_ip\":\"i\",\"server_port\":1}",
+            "server_ip comes twice; accepted: once",
+        ),
+        (
+            "{\"server_ip\":\"h\",\"server_port\":1,\"wieght\":3}",
+            "\"wieght\" is no field of a registration; accepted: server_ip, server_port, server_unique_code, weight, registered_at, \
+             metadata, ttl; whatever else is worth knowing goes into metadata",
+        ),
+        ("{\"server_ip\":\"h\",\"server_port\":1,\"id\":\"a\"}", "\"id\" is no field of a registration"),
+        ("{\"server_ip\":\"h\",\"server_port\":1} {}", "trailing"),
     ] {
-        let answer = gateway.call("PUT", A, body).await;
-        if detail.is_empty() {
-            continue;
-        }
-        let told = answer.problem(400, "bad-request").await;
+        let told = gateway.call("PUT", A, body).await.problem(400, "bad-request").await;
         assert!(told.contains(detail), "{body}: {told}");
-        assert_eq!(stored(&zk, "a").address.unwrap().port(), 1, "{body}");
+        assert_eq!(stored(&zk, "a").address.unwrap().to_string(), "10.0.0.1:1", "{body}");
+    }
+    // What is missing, or null, has its default.
+    for body in
+        ["{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":null}", "{\"server_ip\":\"h\",\"server_port\":1}"]
+    {
+        assert_eq!(gateway.call("PUT", A, body).await.is(200).await["ttl"], 30, "{body}");
     }
     let large = format!(
         "{{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":{{\"x\":\"{}\"}}}}",

@@ -29,7 +29,7 @@ use zk_session::State as Session;
 
 use crate::guard::Guard;
 use crate::leases::Leases;
-use crate::metrics::{Asked, Metrics};
+use crate::metrics::{Arrived, Metrics};
 use crate::{Fleet, Problem};
 
 /// What all requests share.
@@ -110,12 +110,12 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
 /// Lets pass what may be asked, and counts what was answered.
 async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, request: Request, next: Next) -> Response {
     let (app, guard) = &*shared;
-    let asked = Asked::of(&request);
+    let arrived = Arrived::of(&request);
     let mut response = match guard.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    app.metrics.answered(&asked, response.status());
+    app.metrics.answered(&arrived, response.status());
     // A browser is not to take it for anything else than it says.
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
@@ -130,12 +130,12 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pick::pick))
         .routes(routes!(watch::watch))
         .routes(routes!(
-            registering::instance,
-            registering::register,
-            registering::change,
-            registering::withdraw
+            registering::look::instance,
+            registering::register::register,
+            registering::change::change,
+            registering::withdraw::withdraw
         ))
-        .routes(routes!(registering::renew))
+        .routes(routes!(registering::renew::renew))
         .routes(routes!(openapi::openapi))
         .routes(routes!(prometheus::targets))
         .routes(routes!(prometheus::metrics))

@@ -9,7 +9,7 @@ use loadbalance::{Key, KeyKind, Name, PickError, Request};
 use proto::ServiceName;
 use tokio::time::timeout;
 
-use super::documents::{ExplainedDocument, InstanceDocument, PickDocument};
+use super::documents::{ExplainedDocument, InstanceDocument, PickDocument, Trust};
 use super::parameters::{Parameters, Service};
 use super::{App, json};
 use crate::Problem;
@@ -51,7 +51,8 @@ pub(super) async fn pick(
     let balancer = followed.balancer(algorithm);
     let document = |picked, explanation| {
         let (service, algorithm) = (service.as_str(), algorithm.as_str());
-        json(StatusCode::OK, &PickDocument { service, algorithm, picked, explanation })
+        let source = followed.now().map_or(Trust::Unknown, |now| now.view.source.into());
+        json(StatusCode::OK, &PickDocument { service, algorithm, source, picked, explanation })
     };
     if !explain {
         let mut picked = balancer.pick(&request);
@@ -60,7 +61,7 @@ pub(super) async fn pick(
             let _ = timeout(app.fleet.patience(), balancer.ready()).await;
             picked = balancer.pick(&request);
         }
-        app.metrics.picked(&service, algorithm, picked.is_ok());
+        followed.count_pick(algorithm, picked.is_ok());
         return match picked {
             Ok(picked) => Ok(document(InstanceDocument::of(&picked), None)),
             Err(error) => Err(app.nobody(&service, &error).await),
@@ -69,7 +70,7 @@ pub(super) async fn pick(
     let _ = timeout(app.fleet.patience(), balancer.ready()).await;
     let candidates = balancer.candidates();
     let explanation = balancer.explain(&request);
-    app.metrics.picked(&service, algorithm, explanation.chosen.is_some());
+    followed.count_pick(algorithm, explanation.chosen.is_some());
     let chosen = |id| candidates.iter().find(|candidate| candidate.id() == id);
     match (explanation.chosen.as_ref().and_then(chosen), &explanation.error) {
         (Some(candidate), _) => {
@@ -116,7 +117,7 @@ impl App {
     async fn nobody(&self, service: &ServiceName, error: &PickError) -> Problem {
         match error {
             PickError::Empty if self.fleet.existence(service).await == Existence::Nowhere => {
-                Problem::unknown_service(service.as_str())
+                self.nowhere(service)
             }
             PickError::NotReady | PickError::Closed => self.not_known("the instances of the service"),
             error => Problem::nobody(error),
