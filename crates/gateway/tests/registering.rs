@@ -156,14 +156,20 @@ async fn who_takes_over_is_told_whether_it_was_written() {
     let zk = FakeZk::default();
     let gateway = Gateway::start(&zk);
     gateway.call("PUT", A, body(1, 600)).await.is(201).await;
-    zk.refuse(&format!("{TIME}/a"), true);
-    let second = gateway.call("PUT", A, body(2, 600)).await.is(202).await;
-    assert_eq!((&second["took_over"], &second["state"]), (&json!(true), &json!("registering")));
-    assert_eq!(stored(&zk, "a").address.unwrap().port(), 1);
-    zk.refuse(&format!("{TIME}/a"), false);
-    let written = zk.until(|_| stored(&zk, "a").address.unwrap().port() == 2);
-    timeout(LIMIT, written).await.unwrap();
-    let third = gateway.call("PUT", A, body(3, 600)).await.is(200).await;
+    // The server hangs, so nobody can tell whether it is overwritten; or refuses it.
+    for (port, hangs) in [(2, true), (3, false)] {
+        let begin = Instant::now();
+        let fault = |on| if hangs { zk.set_mute(on) } else { zk.refuse(&format!("{TIME}/a"), on) };
+        fault(true);
+        let second = gateway.call("PUT", A, body(port, 600)).await.is(202).await;
+        assert_eq!((&second["took_over"], &second["state"]), (&json!(true), &json!("registering")));
+        assert!(begin.elapsed() >= Duration::from_secs(2));
+        assert_eq!(stored(&zk, "a").address.unwrap().port(), port - 1);
+        fault(false);
+        let written = zk.until(|_| stored(&zk, "a").address.unwrap().port() == port);
+        timeout(LIMIT, written).await.unwrap();
+    }
+    let third = gateway.call("PUT", A, body(4, 600)).await.is(200).await;
     assert_eq!((&third["took_over"], &third["state"]), (&json!(true), &json!("registered")));
 }
 

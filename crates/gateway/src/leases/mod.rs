@@ -411,7 +411,7 @@ mod tests {
             leases.register(&service, &id, data(), Duration::from_secs(1)).unwrap().begin().unwrap();
         begun.status.wait_for(|status| matches!(status, Status::Registered { .. })).await.unwrap();
         // The clock goes on, and nobody else runs before it is registered again.
-        drop(tokio::time::advance(Duration::from_secs(2)).now_or_never());
+        let _ = tokio::time::advance(Duration::from_secs(2)).now_or_never();
         let granted = leases.register(&service, &id, data(), TTL).unwrap();
         assert!(!granted.standing().took_over);
         let mut status = granted.standing().status.clone();
