@@ -141,7 +141,7 @@ async fn what_somebody_else_took_is_not_kept_by_renewing_it() {
     gateway.call("PUT", A, body(1, 30)).await.is(201).await;
     other.call("PUT", A, body(2, 600)).await.is(201).await;
     let over = async {
-        while gateway.app.leases().len() > 0 {
+        while !gateway.app.leases().is_empty() {
             gateway.call("POST", &format!("{A}/renew"), "").await;
             sleep(Duration::from_secs(1)).await;
         }
