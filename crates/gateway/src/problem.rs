@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The media type of problem details.
-const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Why a request was not served, as problem details (RFC 9457).
 #[derive(Clone, Debug)]
@@ -38,6 +38,11 @@ pub(crate) struct Details {
     status: u16,
     /// What was wrong with this request, and what is accepted.
     detail: String,
+}
+
+/// What a kind of problem is called, here and in the proxy: a name that cannot be opened, and is nobody else's.
+pub(crate) fn name(kind: impl fmt::Display) -> String {
+    format!("urn:headkeeper:problem:{kind}")
 }
 
 impl Problem {
@@ -170,7 +175,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let details = Details {
-            kind: format!("urn:headkeeper:problem:{}", self.kind),
+            kind: name(self.kind),
             title: self.title.to_owned(),
             status: self.status.as_u16(),
             detail: self.detail,
