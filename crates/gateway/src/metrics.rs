@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use zk_session::{Source, State};
 
 use crate::fleet::Followed;
+use crate::leases::ByState;
 use crate::{Fleet, Leases};
 
 /// The upper bounds of how long a request took, in seconds.
@@ -136,6 +137,11 @@ impl Collector for Now {
         ] {
             gauges(&mut encoder, name, help, value)?;
         }
+        let ByState { registered, registering, replaced } = self.leases.by_state();
+        let leases = [("registered", registered), ("registering", registering), ("replaced", replaced)];
+        let leases = leases.map(|(state, count)| ([("state", state)], whole(count)));
+        let help = "Instances that this gateway registers, by whether ZooKeeper has them";
+        gauges(&mut encoder, "leases", help, leases)?;
         picks(&mut encoder, &followed)?;
 
         let known: Vec<_> = followed.iter().filter_map(|followed| followed.now()).collect();

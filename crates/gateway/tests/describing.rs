@@ -253,6 +253,9 @@ async fn prometheus_is_told_how_the_gateway_is() {
         "headkeeper_services_followed 1",
         "headkeeper_services_without_list 0",
         "headkeeper_instances_leaving 0",
+        "headkeeper_leases{state=\"registered\"} 1",
+        "headkeeper_leases{state=\"registering\"} 0",
+        "headkeeper_leases{state=\"replaced\"} 0",
         "headkeeper_instances_registered 1",
         "headkeeper_service_instances{service=\"ti\\\"me\"} 3",
         "headkeeper_service_instances_drained{service=\"ti\\\"me\"} 1",
@@ -270,4 +273,5 @@ async fn prometheus_is_told_how_the_gateway_is() {
     gateway.becomes(service, |service| service["source"] == "stale").await;
     let text = String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
     assert!(text.contains("headkeeper_session_state{state=\"suspended\"} 1"), "{text}");
+    assert!(text.contains("headkeeper_leases{state=\"registering\"} 1"), "{text}");
 }

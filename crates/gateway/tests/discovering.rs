@@ -124,8 +124,9 @@ async fn a_service_is_there_that_has_a_directory_or_was_configured() {
     }
     zk.reset_requests();
     for path in ["", "/master", "/pick"] {
-        let detail =
-            gateway.get(&format!("/v1/services/nobody{path}")).await.problem(404, "unknown-service").await;
+        let answer = gateway.get(&format!("/v1/services/nobody{path}")).await;
+        assert_eq!(answer.header("cache-control"), "no-store", "it may be there the next time");
+        let detail = answer.problem(404, "unknown-service").await;
         assert_eq!(detail, "nobody has registered as \"nobody\"");
     }
     // Asking for what is not there sets no watch, and many ask ZooKeeper once.
@@ -343,6 +344,20 @@ async fn a_thousand_services_are_counted_in_a_few_requests() {
         assert_eq!(*count, json!({"name": format!("service-{number:03}"), "instances": instances}));
     }
     assert!(zk.requests().total() <= 15, "{:?}", zk.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_old_is_not_counted_as_the_truth() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    gateway.get("/v1/services/time").await.is(200).await;
+    zk.refuse_reads("/headkeeper/time/instances", true);
+    zk.disconnect_all();
+    gateway.becomes("/v1/services/time", |service| service["source"] == "stale").await;
+    let services =
+        gateway.becomes("/v1/services", |services| services["services"][0]["instances"].is_null()).await;
+    assert_eq!(services["source"], "live", "{services:#}");
 }
 
 #[tokio::test(start_paused = true)]

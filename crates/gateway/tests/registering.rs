@@ -269,6 +269,7 @@ async fn without_zookeeper_it_is_accepted_and_done_later() {
     let zk = FakeZk::default();
     let gateway = Gateway::start(&zk);
     gateway.call("PUT", A, body(1, 600)).await.is(201).await;
+    gateway.get(A).await.is(200).await;
     zk.stop();
     let begin = Instant::now();
     let b = "/v1/services/time/instances/b";
@@ -278,6 +279,12 @@ async fn without_zookeeper_it_is_accepted_and_done_later() {
     assert_eq!(gateway.get(b).await.is(200).await["ours"], true);
     assert_eq!(gateway.call("POST", &format!("{b}/renew"), "").await.is(200).await["state"], "registering");
     gateway.call("PATCH", b, "{\"weight\":5}").await.is(202).await;
+    // It may have been registered by somebody meanwhile: nobody can tell.
+    let c = "/v1/services/time/instances/c";
+    for method in ["GET", "DELETE", "PATCH"] {
+        let detail = gateway.call(method, c, "{\"weight\":5}").await.problem(503, "not-known-yet").await;
+        assert!(detail.contains("whether there is such an instance"), "{detail}");
+    }
     assert_eq!(gateway.call("DELETE", A, "").await.status, 202);
 
     zk.start();
@@ -320,6 +327,12 @@ async fn each_body_that_cannot_be_is_refused_and_changes_nothing() {
         ),
         ("{\"server_ip\":\"h\",\"server_port\":1,\"id\":\"a\"}", "\"id\" is no field of a registration"),
         ("{\"server_ip\":\"h\",\"server_port\":1} {}", "trailing"),
+        (
+            "{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":{\"zone\":\"a\",\"zone\":\"b\"}}",
+            "metadata: \"zone\" comes twice; accepted: once",
+        ),
+        ("{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":[]}", "metadata, an object of texts"),
+        ("{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":{\"zone\":1}}", "metadata"),
     ] {
         let told = gateway.call("PUT", A, body).await.problem(400, "bad-request").await;
         assert!(told.contains(detail), "{body}: {told}");

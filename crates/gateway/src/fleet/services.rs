@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use proto::ServiceName;
 use registry::Services;
-use zk_session::Link;
+use zk_session::{Link, Source};
 
 use super::{Answer, Fleet};
 
@@ -128,7 +128,10 @@ impl Fleet {
         let (mut counts, mut unknown) = (BTreeMap::new(), Vec::new());
         for service in services {
             let followed = self.shared.read().get(service).map(|entry| entry.followed.clone());
-            match followed.and_then(|followed| followed.now()) {
+            // A list that is not known to be the truth is no better than asking.
+            let live =
+                followed.and_then(|followed| followed.now()).filter(|now| now.view.source == Source::Live);
+            match live {
                 Some(now) => {
                     counts.insert(service.clone(), Some(now.view.entries.len()));
                 }

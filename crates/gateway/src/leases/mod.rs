@@ -76,6 +76,14 @@ impl Granted {
     }
 }
 
+/// How the instances stand that are registered here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByState {
+    pub(crate) registered: usize,
+    pub(crate) registering: usize,
+    pub(crate) replaced: usize,
+}
+
 impl Drop for Granted {
     /// Nobody waits for an answer any more. Where it has begun, it does so a moment later.
     fn drop(&mut self) {
@@ -259,6 +267,20 @@ impl Leases {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many are in ZooKeeper, are not known to be, and were taken by somebody else since.
+    pub(crate) fn by_state(&self) -> ByState {
+        let state = self.shared.lock();
+        let mut count = ByState::default();
+        for lease in state.table.all() {
+            match *lease.held.registration.status().borrow() {
+                Status::Registered { .. } => count.registered += 1,
+                Status::Registering { .. } | Status::Withdrawn => count.registering += 1,
+                Status::Replaced => count.replaced += 1,
+            }
+        }
+        count
     }
 
     /// How many are withdrawn and may still be in ZooKeeper.

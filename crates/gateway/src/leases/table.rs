@@ -54,6 +54,11 @@ impl<T> Table<T> {
         self.leases.len()
     }
 
+    /// All, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Lease<T>> {
+        self.leases.values()
+    }
+
     /// Grants a lease. One whose time has not begun is not over before it does.
     pub(super) fn grant(&mut self, key: Key, lease: Lease<T>) -> &mut Lease<T> {
         self.remove(&key);

@@ -27,7 +27,8 @@ pub(crate) struct ServicesDocument {
 pub(crate) struct ServiceCount {
     /// What it is called.
     pub(crate) name: String,
-    /// How many instances it has; null when ZooKeeper refuses to tell.
+    /// How many instances it has; null when ZooKeeper refuses to tell. Of a service that nobody follows here all nodes count, also those
+    /// that cannot be read.
     pub(crate) instances: Option<usize>,
 }
 

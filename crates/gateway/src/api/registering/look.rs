@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use proto::{InstanceId, ServiceName};
 
-use super::{listed, unknown};
+use super::listed;
 use crate::api::documents::{InstanceDocument, OneInstanceDocument, Trust};
 use crate::api::parameters::{InstanceOf, Parameters};
 use crate::api::{App, json};
@@ -30,7 +30,7 @@ use crate::{Problem, wall};
     responses(
         (status = 200, description = "the instance", body = OneInstanceDocument<'static>),
         (status = 404, description = "there is no such instance", body = Details, content_type = "application/problem+json"),
-        (status = 503, description = "there is no list yet", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "there is no list yet, or it is old and has no such instance", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn instance(
@@ -47,7 +47,7 @@ pub(crate) async fn instance(
         Err(problem) => return Err(problem),
     };
     if ours.is_none() && listed(&now, &id).is_none() {
-        return Err(unknown(&service, &id));
+        return Err(app.not_listed(&now, &id));
     }
     Ok(one(&service, Some((&now, &id)), ours.as_ref()))
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use proto::{Instance, InstanceId, NodeData, ServiceName};
 use registry::Status;
 use tokio::time::timeout;
+use zk_session::Source;
 
 use super::App;
 use super::documents::{LeaseDocument, LeaseState};
@@ -55,16 +56,22 @@ fn refusal(refused: &Refused) -> Problem {
     }
 }
 
-fn unknown(service: &ServiceName, id: &InstanceId) -> Problem {
-    Problem::unknown_instance(format_args!("{service:?} has no instance {id:?}"))
-}
-
 fn listed<'a>(now: &'a Published, id: &InstanceId) -> Option<&'a Arc<Instance>> {
     let entries = &now.view.entries;
     entries.binary_search_by(|instance| instance.id.cmp(id)).ok().and_then(|at| entries.get(at))
 }
 
 impl App {
+    /// That there is no such instance, or that nobody can tell: the list may be old.
+    fn not_listed(&self, now: &Published, id: &InstanceId) -> Problem {
+        match now.view.source {
+            Source::Live => {
+                Problem::unknown_instance(format_args!("{:?} has no instance {id:?}", now.service))
+            }
+            Source::Stale { .. } => self.not_known("whether there is such an instance"),
+        }
+    }
+
     /// Waits until an instance is listed with such data, no longer than for anything of ZooKeeper.
     async fn shows(&self, service: &ServiceName, id: &InstanceId, is: impl Fn(&NodeData) -> bool) -> bool {
         let Ok(followed) = self.fleet.follow(service) else { return false };
@@ -94,7 +101,7 @@ impl App {
                 "not-ours",
                 "it was not registered by this gateway, which changes and withdraws only what it registered",
             ),
-            Ok(_) => unknown(service, id),
+            Ok((_, now)) => self.not_listed(&now, id),
             Err(problem) => problem,
         }
     }

@@ -1,5 +1,6 @@
 //! What a program says of itself when it registers.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -88,11 +89,59 @@ impl<'de> Visitor<'de> for Names {
             seen.push(field);
             match field {
                 "ttl" => ttl = Some(map.next_value()?),
+                "metadata" => {
+                    map.next_value::<Keys>()?;
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
         Ok(Beside { ttl })
+    }
+}
+
+/// Metadata of which no key comes twice. What else may be wrong with it is told by those who read it.
+struct Keys;
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Some(pairs) = Option::<Pairs>::deserialize(deserializer)? else { return Ok(Self) };
+        let mut keys = HashSet::with_capacity(pairs.0.len());
+        match pairs.0.iter().find(|key| !keys.insert(&**key)) {
+            None => Ok(Self),
+            Some(key) => {
+                let shown: String = key.chars().take(40).collect();
+                Err(de::Error::custom(format_args!("metadata: {shown:?} comes twice; accepted: once")))
+            }
+        }
+    }
+}
+
+/// The keys of an object, in order.
+struct Pairs(Vec<String>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EachKey)
+    }
+}
+
+struct EachKey;
+
+impl<'de> Visitor<'de> for EachKey {
+    type Value = Pairs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("metadata, an object of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+        let mut keys = Vec::new();
+        while let Some(key) = map.next_key()? {
+            map.next_value::<IgnoredAny>()?;
+            keys.push(key);
+        }
+        Ok(Pairs(keys))
     }
 }
