@@ -9,11 +9,11 @@ use loadbalance::{Key, KeyKind, Name, PickError, Request};
 use proto::ServiceName;
 use tokio::time::timeout;
 
-use super::documents::{ExplainedDocument, InstanceDocument, PickDocument, Trust};
+use super::documents::{ExplainedDocument, InstanceDocument, PickDocument};
 use super::parameters::{Parameters, Service};
 use super::{App, json};
 use crate::Problem;
-use crate::fleet::{Existence, Followed};
+use crate::fleet::{Existence, Followed, Published};
 use crate::problem::Details;
 
 /// Pick an instance
@@ -47,11 +47,11 @@ pub(super) async fn pick(
     let explain = query.switch("explain")?;
     query.done(&["algorithm", "key", "explain"])?;
     let request = request(algorithm, key.as_deref())?;
-    let followed = app.can_pick(&service).await?;
+    let (followed, now) = app.can_pick(&service).await?;
     let balancer = followed.balancer(algorithm);
     let document = |picked, explanation| {
         let (service, algorithm) = (service.as_str(), algorithm.as_str());
-        let source = followed.now().map_or(Trust::Unknown, |now| now.view.source.into());
+        let source = now.view.source.into();
         json(StatusCode::OK, &PickDocument { service, algorithm, source, picked, explanation })
     };
     if !explain {
@@ -105,12 +105,14 @@ fn parsed(kind: KeyKind, key: &str) -> Result<Key<'_>, Problem> {
 
 impl App {
     /// A service whose instances can be picked from.
-    async fn can_pick(&self, service: &ServiceName) -> Result<Arc<Followed>, Problem> {
-        match self.fleet.followed(service) {
-            // Whether there is somebody, the pick will tell.
-            Some(followed) if followed.now().is_some() => Ok(followed),
-            _ => Ok(self.known(service).await?.0),
+    async fn can_pick(&self, service: &ServiceName) -> Result<(Arc<Followed>, Arc<Published>), Problem> {
+        // Whether there is somebody, the pick will tell.
+        if let Some(followed) = self.fleet.followed(service)
+            && let Some(now) = followed.now()
+        {
+            return Ok((followed, now));
         }
+        self.known(service).await
     }
 
     /// Why there was nobody.

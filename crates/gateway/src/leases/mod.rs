@@ -1,5 +1,6 @@
 //! Instances that are registered on behalf of programs without a ZooKeeper client, for as long as they are renewed.
 
+mod granted;
 mod leaving;
 mod standing;
 mod table;
@@ -14,8 +15,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::info;
 
+pub(crate) use self::granted::Granted;
 use self::leaving::{Gone, Leaving};
-pub(crate) use self::standing::{Refused, Standing, Weight};
+pub(crate) use self::standing::{ByState, Refused, Standing, Weight};
 use self::table::{Key, Lease, Table};
 
 /// So many instances at most are registered by one gateway, or on their way out.
@@ -50,45 +52,6 @@ struct Held {
     /// Its weight when it is not drained.
     weight: u32,
     place: OwnedSemaphorePermit,
-}
-
-/// An instance that was registered, and whose program was not told yet. Its time begins when this is dropped at the latest.
-pub(crate) struct Granted {
-    leases: Leases,
-    key: Key,
-    standing: Standing,
-}
-
-impl Granted {
-    /// How it stands.
-    pub(crate) fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    /// Its program is told now: it has its whole time from now on.
-    ///
-    /// # Errors
-    ///
-    /// When it is not there any more, or another one's.
-    pub(crate) fn begin(self) -> Result<Standing, Refused> {
-        let began = self.leases.begin(&self.key, &self.standing.token)?;
-        Ok(Standing { took_over: self.standing.took_over, ..began })
-    }
-}
-
-/// How the instances stand that are registered here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ByState {
-    pub(crate) registered: usize,
-    pub(crate) registering: usize,
-    pub(crate) replaced: usize,
-}
-
-impl Drop for Granted {
-    /// Nobody waits for an answer any more. Where it has begun, it does so a moment later.
-    fn drop(&mut self) {
-        let _ = self.leases.begin(&self.key, &self.standing.token);
-    }
 }
 
 impl Leases {
@@ -156,7 +119,7 @@ impl Leases {
         let lease = state.table.grant(key.clone(), Lease { token, ttl, ends: None, held });
         let standing = Standing { took_over, ..seen(lease, now) };
         drop(state);
-        Ok(Granted { leases: self.clone(), key, standing })
+        Ok(Granted::new(self.clone(), key, standing))
     }
 
     /// The time of a lease begins.

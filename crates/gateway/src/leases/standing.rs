@@ -23,6 +23,14 @@ pub(crate) struct Standing {
     pub(crate) took_over: bool,
 }
 
+/// How the instances stand that are registered here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByState {
+    pub(crate) registered: usize,
+    pub(crate) registering: usize,
+    pub(crate) replaced: usize,
+}
+
 /// What becomes of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
