@@ -108,11 +108,9 @@ impl Fleet {
         });
         tokio::spawn(let_go(Arc::downgrade(&shared), shared.options.idle));
         let fleet = Self { shared };
-        let mut all = fleet.shared.write();
         for service in &fleet.shared.configured {
-            fleet.shared.insert(&mut all, service);
+            fleet.insert(service.clone());
         }
-        drop(all);
         fleet
     }
 
@@ -167,7 +165,12 @@ impl Fleet {
         if all.len() >= most && !all.contains_key(service) {
             return Err(Full { most });
         }
-        Ok(self.shared.insert(&mut all, service))
+        Ok(self.shared.insert(&mut all, service.clone()))
+    }
+
+    /// A service, followed from now on, however many there are.
+    fn insert(&self, service: ServiceName) -> Arc<Followed> {
+        self.shared.insert(&mut self.shared.write(), service)
     }
 
     /// Follows a service no more that turned out to be none: nothing was heard of it, and nobody else has it.
@@ -212,9 +215,9 @@ impl Shared {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn insert(&self, all: &mut HashMap<ServiceName, Entry>, service: &ServiceName) -> Arc<Followed> {
+    fn insert(&self, all: &mut HashMap<ServiceName, Entry>, service: ServiceName) -> Arc<Followed> {
         let Self { registry, election, options, revisions, .. } = self;
-        let entry = all.entry(service.clone()).or_insert_with_key(|service| {
+        let entry = all.entry(service).or_insert_with_key(|service| {
             debug!(%service, "follows a service");
             let discovery = registry.follow(service);
             let observer = election.as_ref().map(|election| election.observe(service));
