@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::proxying::{
-    Gateway, get, head, instance, mirror, named, nobody, post, raw_service, service, soon, text,
+    Gateway, get, head, instance, mirror, named, nobody, pass, post, raw_service, service, soon, text,
 };
 
 /// A service that does this with each request's connection once its head is there, and how many there were.
@@ -210,13 +210,6 @@ async fn who_does_not_answer_in_time_is_late() {
     // The time is for all tries.
     assert_eq!(count.load(Relaxed), 1);
     assert_eq!(gateway.ended(Outcome::Late), 1);
-}
-
-/// Lets so much time pass for everybody here, and none for the test. Nothing may be on its way over a connection.
-async fn pass(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
 }
 
 #[tokio::test]
