@@ -4,7 +4,9 @@
 //! each however many ask, and [`api`] answers from it.
 
 pub mod api;
+mod authority;
 mod console;
+mod entity_tag;
 pub mod fleet;
 pub mod guard;
 mod leases;

@@ -14,8 +14,8 @@ use futures::StreamExt;
 use gateway::{App, Fleet, Guard, api, fleet};
 use leader::Election;
 use proto::{NodeData, Root, ServiceName};
-use registry::{Native, Registry};
-use serde_json::Value;
+use registry::{Layout, Native, Registry};
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use zk_session::Keeper;
@@ -47,11 +47,23 @@ impl Gateway {
     }
 
     pub(crate) fn with(zk: &FakeZk, configured: &[&str], options: fleet::Options) -> Self {
+        let elections = leader::Layout::Native { root: Root::default() };
+        Self::laid_out(zk, Native::default(), Some(elections), configured, options)
+    }
+
+    /// One whose services lie in ZooKeeper in this way.
+    pub(crate) fn laid_out(
+        zk: &FakeZk,
+        layout: impl Layout,
+        elections: Option<leader::Layout>,
+        configured: &[&str],
+        options: fleet::Options,
+    ) -> Self {
         let keeper = Keeper::start(zk.client());
-        let registry = Registry::new(keeper.sessions(), Native::default());
-        let election = Election::new(keeper.sessions(), Root::default());
+        let registry = Registry::new(keeper.sessions(), layout);
+        let election = elections.map(|layout| Election::with_layout(keeper.sessions(), layout));
         let configured = configured.iter().map(|name| ServiceName::parse(name).unwrap());
-        let fleet = Fleet::start(registry, Some(election), configured, options);
+        let fleet = Fleet::start(registry, election, configured, options);
         let app = App::new(fleet.clone());
         let router = api::router(app.clone(), Guard::default());
         Self { zk: zk.clone(), keeper, fleet, app, router }
@@ -164,4 +176,21 @@ pub(crate) fn register(zk: &FakeZk, service: &str, name: &str, data: &NodeData) 
 pub(crate) fn ids(service: &Value) -> Vec<&str> {
     let instances = service["instances"].as_array().unwrap_or_else(|| panic!("{service:#}"));
     instances.iter().map(|instance| instance["id"].as_str().unwrap()).collect()
+}
+
+/// What a program says that registers, with its port and the time of its lease.
+pub(crate) fn body(port: u16, ttl: u64) -> Value {
+    json!({"server_ip": "10.0.0.1", "server_port": port, "ttl": ttl, "metadata": {"zone": "b"}})
+}
+
+/// What stands in ZooKeeper of an instance of `time`.
+pub(crate) fn stored(zk: &FakeZk, name: &str) -> NodeData {
+    proto::decode(&zk.get(&format!("{TIME}/{name}")).expect("it is registered").data).unwrap()
+}
+
+/// Waits until exactly these are registered.
+pub(crate) async fn registered(zk: &FakeZk, names: &[&str]) {
+    timeout(LIMIT * 20, zk.until(|zk| zk.children(TIME) == names)).await.unwrap_or_else(|_| {
+        panic!("waited for {names:?}, there are {:?}", zk.children(TIME));
+    });
 }

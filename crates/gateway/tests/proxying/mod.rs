@@ -34,6 +34,13 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, what).await.expect("it takes too long")
 }
 
+/// Lets so much time pass for everybody here, and none for the test. Nothing may be on its way over a connection.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 /// Lists that tests change.
 #[derive(Default)]
 pub(crate) struct Fixed {
