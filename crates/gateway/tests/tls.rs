@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
-use std::fs::write;
+use std::fs::{read, write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
 use gateway::serve::{Limits, Peer, serve};
-use gateway::tls::{TlsError, acceptor};
+use gateway::tls::{Files, Tls, TlsError};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -57,7 +58,13 @@ impl Authority {
     }
 }
 
-async fn start(tls: tokio_rustls::TlsAcceptor, limits: Limits) -> SocketAddr {
+/// Reads these files.
+fn load(chain: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Tls, TlsError> {
+    let files = Files { chain: chain.into(), key: key.into(), client_ca: client_ca.map(Path::to_owned) };
+    Tls::load(files)
+}
+
+async fn start(tls: Tls, limits: Limits) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let who = async |peer: Extension<Peer>| format!("secure {}, certified {}", peer.secure, peer.certified);
@@ -107,7 +114,7 @@ async fn tls_is_spoken_and_nothing_else() {
     let authority = Authority::new();
     let (chain, key) = authority.sign("server");
     let limits = Limits { first: Duration::from_millis(500), ..Limits::default() };
-    let address = start(acceptor(&chain, &key, None).unwrap(), limits).await;
+    let address = start(load(&chain, &key, None).unwrap(), limits).await;
     let (answer, agreed) = ask(address, &authority, None, &[b"http/1.1"]).await.unwrap();
     assert!(answer.ends_with("secure true, certified false"), "{answer}");
     assert_eq!(agreed, b"http/1.1");
@@ -130,7 +137,7 @@ async fn tls_is_spoken_and_nothing_else() {
 async fn clients_are_known_by_their_certificates() {
     let authority = Authority::new();
     let (chain, key) = authority.sign("server");
-    let tls = acceptor(&chain, &key, Some(&authority.file("ca.pem"))).unwrap();
+    let tls = load(&chain, &key, Some(&authority.file("ca.pem"))).unwrap();
     let address = start(tls, Limits::default()).await;
     let known = ask(address, &authority, Some(authority.sign("client")), &[]).await.unwrap().0;
     assert!(known.ends_with("secure true, certified true"), "{known}");
@@ -139,6 +146,60 @@ async fn clients_are_known_by_their_certificates() {
     let other = Authority::new();
     let answer = ask(address, &authority, Some(other.sign("client")), &[]).await;
     assert!(answer.is_none_or(|(answer, _)| !answer.contains("200 OK")));
+}
+
+#[tokio::test]
+async fn files_are_read_again_and_wrong_ones_change_nothing() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (chain, key) = authority.sign("server");
+    let tls = load(&chain, &key, Some(&authority.file("ca.pem"))).unwrap();
+    let address = start(tls.clone(), Limits::default()).await;
+    let is_served = async |server: &Authority, client: &Authority| {
+        let answer = ask(address, server, Some(client.sign("client")), &[]).await;
+        answer.is_some_and(|(answer, _)| answer.contains("200 OK"))
+    };
+    assert!(is_served(&authority, &authority).await);
+
+    // A key that does not belong to the certificate: what was read before goes on.
+    let key_before = read(&key).unwrap();
+    write(&key, read(other.sign("server").1).unwrap()).unwrap();
+    assert!(matches!(tls.reload(), Err(TlsError::Unusable(_))));
+    assert!(is_served(&authority, &authority).await);
+
+    // All of another authority: those who knew us by the first one do not any more, and we do not know them.
+    write(&key, &key_before).unwrap();
+    for (name, path) in [("server.pem", &chain), ("server.key", &key), ("ca.pem", &authority.file("ca.pem"))]
+    {
+        let kept = authority.file(&format!("{name}.before"));
+        write(kept, read(path).unwrap()).unwrap();
+        write(path, read(other.file(name)).unwrap()).unwrap();
+    }
+    tls.reload().unwrap();
+    assert!(is_served(&other, &other).await);
+    assert!(!is_served(&other, &authority).await);
+    write(authority.file("ca.pem"), read(authority.file("ca.pem.before")).unwrap()).unwrap();
+    assert!(!is_served(&authority, &other).await);
+}
+
+#[tokio::test]
+async fn a_handshake_does_not_hold_up_the_end() {
+    let authority = Authority::new();
+    let (chain, key) = authority.sign("server");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let tls = load(&chain, &key, None).unwrap();
+    let long = Duration::from_secs(3_600);
+    let limits = Limits { first: long, finish: long, ..Limits::default() };
+    let serving = tokio::spawn(serve(listener, Some(tls), Router::new(), limits, async {
+        let _ = stopped.await;
+    }));
+    // One that is accepted and says nothing. Who comes behind it speaks TLS, so it is accepted by then.
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    ask(address, &authority, None, &[]).await.unwrap();
+    stop.send(()).unwrap();
+    assert_eq!(timeout(LIMIT, serving).await.unwrap().unwrap(), 0);
+    assert_eq!(timeout(LIMIT, silent.read(&mut [0])).await.unwrap().unwrap_or(0), 0);
 }
 
 #[test]
@@ -154,7 +215,7 @@ fn files_that_cannot_be_are_refused_by_name() {
         (&chain, &key, Some(&*nowhere), "nowhere has no certificate"),
         (&chain, &other, None, "the certificates cannot be used"),
     ] {
-        let error: TlsError = acceptor(chain, key, ca).err().unwrap();
+        let error: TlsError = load(chain, key, ca).err().unwrap();
         assert!(error.to_string().contains(told), "{told}: {error}");
     }
 }

@@ -4,6 +4,7 @@ mod asked;
 mod followed;
 mod published;
 mod revision;
+mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;

@@ -191,6 +191,11 @@ impl Rules {
         }
         services
     }
+
+    /// The first service whose master they send requests to.
+    pub fn master_of(&self) -> Option<&ServiceName> {
+        self.rules.iter().find(|rule| rule.to == To::Master).map(|rule| &rule.service)
+    }
 }
 
 impl Rule {
