@@ -155,7 +155,8 @@ async fn a_stream_that_nobody_reads_is_ended_and_the_others_go_on() {
 #[tokio::test]
 async fn a_connection_without_a_request_is_let_go_though_its_client_is_there() {
     let head = Duration::from_millis(300);
-    let (address, _drops) = start(Limits { head, unread: UNREAD, ..Limits::default() }).await;
+    let limits = Limits { first: head, head, unread: UNREAD, ..Limits::default() };
+    let (address, _drops) = start(limits).await;
     let (mut sender, connection) = http_2(address).await;
     let answer = timeout(LIMIT, sender.send_request(asking(address, "/"))).await.unwrap().unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");

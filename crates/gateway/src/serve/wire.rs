@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
@@ -27,16 +29,42 @@ impl<S> Wire<S> {
     pub(super) fn new(stream: S, unread: Duration, place: OwnedSemaphorePermit) -> Self {
         Self { stream, unread, patience: None, _place: place }
     }
+}
 
-    /// What became of writing, or that the client took nothing for too long.
-    fn judge<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+impl<S: WriteNow> Wire<S> {
+    /// What became of writing this, or that the client took nothing for too long.
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.patience = None;
             return written;
         }
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(self.unread)));
         ready!(patience.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing any more")))
+        self.patience = None;
+        match self.stream.write_now(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing any more")))
+            }
+            written => Poll::Ready(written),
+        }
+    }
+}
+
+/// Writes what there is room for at this moment.
+pub(super) trait WriteNow {
+    fn write_now(&self, buf: &[u8]) -> io::Result<usize>;
+}
+
+impl WriteNow for TcpStream {
+    /// The system tells that there is room once a third of its own buffer is free, which are megabytes. Whether a slow client took anything
+    /// at all is told by trying.
+    fn write_now(&self, buf: &[u8]) -> io::Result<usize> {
+        Ok(send(self, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 }
 
@@ -50,10 +78,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncWrite + WriteNow + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.judge(cx, written)
+        self.judge(cx, buf, written)
     }
 
     fn poll_write_vectored(
@@ -62,7 +90,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.judge(cx, written)
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        self.judge(cx, first, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -83,13 +112,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 mod tests {
     use std::sync::Arc;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::sync::Semaphore;
     use tokio::time::{Instant, advance};
 
     use super::*;
 
     const UNREAD: Duration = Duration::from_secs(60);
+
+    impl WriteNow for DuplexStream {
+        fn write_now(&self, _: &[u8]) -> io::Result<usize> {
+            // It tells at once when there is room.
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
 
     fn wire<S>(stream: S) -> (Wire<S>, Arc<Semaphore>) {
         let room = Arc::new(Semaphore::new(1));
