@@ -20,13 +20,7 @@ impl Collector for Proxied {
         let served = self.0.served();
         requests(&mut encoder, &served, self.0.unmatched())?;
         latencies(&mut encoder, &served)?;
-        let help = "How often a request was sent once more";
-        let mut family = encoder.encode_descriptor("proxy_retries", help, None, MetricType::Counter)?;
-        for service in &served {
-            let counter = ConstCounter::new(service.figures.retries());
-            counter.encode(family.encode_family(&[("service", service.service.as_str())])?)?;
-        }
-        drop(family);
+        retries(&mut encoder, &served)?;
 
         let in_flight: fn(&Served) -> i64 =
             |service| i64::try_from(service.figures.in_flight()).unwrap_or(i64::MAX);
@@ -57,6 +51,16 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, served: &[Served], unmatched: &
             let labels = [("outcome", outcome.as_str())];
             ConstCounter::new(unmatched.ended(outcome)).encode(family.encode_family(&labels)?)?;
         }
+    }
+    Ok(())
+}
+
+fn retries(encoder: &mut DescriptorEncoder<'_>, served: &[Served]) -> fmt::Result {
+    let help = "How often a request was sent once more";
+    let mut family = encoder.encode_descriptor("proxy_retries", help, None, MetricType::Counter)?;
+    for service in served {
+        let labels = [("service", service.service.as_str())];
+        ConstCounter::new(service.figures.retries()).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

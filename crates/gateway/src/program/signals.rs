@@ -46,7 +46,7 @@ impl ReadAgain {
     pub(crate) async fn requested(&mut self) {
         if self.0.recv().await.is_none() {
             // No signal will come any more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
