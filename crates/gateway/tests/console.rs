@@ -105,7 +105,8 @@ async fn requests_of_the_page_show_the_certificate_of_its_client() {
     let gateway = Gateway::start(&FakeZk::default());
     let mut modes = Vec::new();
     for (path, content) in everything(&gateway).await {
-        let found = quoted(&content, "credentials: '").into_iter().map(|mode| (path.clone(), mode.to_owned()));
+        let found =
+            quoted(&content, "credentials: '").into_iter().map(|mode| (path.clone(), mode.to_owned()));
         modes.extend(found);
         assert!(path == "/console/api.js" || !content.contains("fetch("), "{path} asks by itself");
     }

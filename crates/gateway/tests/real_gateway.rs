@@ -9,8 +9,9 @@ use std::process::Stdio;
 use program::{Gateway, PATIENCE, command};
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::time::timeout;
 use zk_local::Server;
 use zk_session::{Connect, ZooKeeper};
@@ -67,6 +68,27 @@ async fn without_zookeeper_it_starts_and_ends_all_the_same() {
     assert_eq!(gateway.call("GET", "/healthz", "").await.0, 200);
     assert_eq!(gateway.call("GET", "/readyz", "").await.0, 503);
     assert_eq!(gateway.stop(Signal::INT).await.0, Some(0));
+}
+
+#[tokio::test]
+async fn it_may_have_as_many_files_open_as_the_system_lets_it() {
+    let start = "ulimit -Sn 100 && ulimit -Hn 500 && exec \"$0\" --listen 127.0.0.1:0 --zk 127.0.0.1:9";
+    let mut shell = Command::new("bash");
+    shell.args(["-c", start, env!("CARGO_BIN_EXE_gateway")]).env_remove("RUST_LOG").kill_on_drop(true);
+    let mut gateway = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    let mut errors = BufReader::new(gateway.stderr.take().unwrap());
+    timeout(PATIENCE, async {
+        while !told.contains("fewer files may be open") {
+            assert_ne!(errors.read_line(&mut told).await.unwrap(), 0, "{told}");
+        }
+    })
+    .await
+    .unwrap();
+    assert!(told.contains("files=500 needed=4160"), "{told}");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id().unwrap())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("500"), "{files}");
 }
 
 #[tokio::test]

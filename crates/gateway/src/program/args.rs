@@ -93,9 +93,9 @@ The reverse proxy, which sends requests to whoever is registered:
   service = \"directory\"
   to = \"master\"
   END
-  gateway --listen 127.0.0.1:8480 --proxy 127.0.0.1:8080 --rules rules.toml &
+  gateway --listen 127.0.0.1:8481 --proxy 127.0.0.1:8080 --rules rules.toml &
   curl http://127.0.0.1:8080/data/7
-  kill -HUP %1             # reads the rules again; wrong ones are told, and the old ones stay
+  kill -HUP %2             # reads the rules again; wrong ones are told, and the old ones stay
 
 It serves without ZooKeeper as well, from the last lists that it knows. SIGTERM and Ctrl-C: it accepts no more, withdraws what it registered, \
 finishes what runs, and ends with 0. SIGHUP: it reads rules, tokens and certificates again.

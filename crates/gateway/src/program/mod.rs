@@ -2,6 +2,7 @@
 
 mod args;
 mod connection;
+mod files;
 mod flags;
 mod output;
 mod proxying;
@@ -57,6 +58,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
     let entrance = args.entrance()?;
     let proxying = args.proxying.read(args.connection.has_masters())?;
     log(args.verbose);
+    files::allow_all();
+    files::tell_if_few(args.connections, proxying.is_some());
     if entrance.tls.is_none()
         && entrance.guard.tokens.is_some()
         && check_exposure(args.listen, false).is_err()
