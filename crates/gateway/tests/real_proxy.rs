@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod certificates;
 mod program;
 
-use std::fs::{Permissions, set_permissions, write};
+use std::fs::{Permissions, read_to_string, set_permissions, write};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use certificates::Authority;
 use futures::{StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use leader::Election;
@@ -385,4 +387,51 @@ async fn a_request_with_two_lengths_is_refused_at_both_ports() {
             assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lengths}: {answer}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_proxy_has_tls_and_clients_of_its_own() {
+    let server = Server::start().await.unwrap();
+    let zk = server.connect_string();
+    let registrar = Registrar::at(&zk);
+    let a = Service::start("a").await;
+    let _registered = registrar.announce("web", "a", &a);
+    let (authority, other) = (Authority::new(), Authority::new());
+    let (chain, key) = authority.sign("server");
+    let ca_of = |authority: &Authority| read_to_string(authority.file("ca.pem")).unwrap();
+    let (ca, rules) = (File::with(&ca_of(&authority)), File::with(ALL_TO_WEB));
+    let files = [&chain, &key, &ca.path].map(|path| path.to_str().unwrap());
+    // Also on all addresses, for who may ask is known.
+    let flags = [
+        "--proxy",
+        "0.0.0.0:0",
+        "--rules",
+        rules.path(),
+        "--proxy-tls-cert",
+        files[0],
+        "--proxy-tls-key",
+        files[1],
+    ];
+    let gateway = Gateway::start(&zk, &[&flags[..], &["--proxy-tls-client-ca", files[2]]].concat()).await;
+    gateway.becomes("/readyz", |status, _| status == 200).await;
+    let port = gateway.proxy.rsplit(':').next().unwrap().parse().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let is_served = async |client: Option<&Authority>| {
+        let answer = certificates::ask(address, &authority, client.map(|by| by.sign("client")), &[]).await;
+        answer.is_some_and(|(answer, _)| answer.contains("200 OK") && answer.ends_with("a / for 127.0.0.1"))
+    };
+    assert!(is_served(Some(&authority)).await);
+    assert!(!is_served(None).await && !is_served(Some(&other)).await);
+    // The registry is still asked without.
+    assert_eq!(gateway.call("GET", "/healthz", "").await.0, 200);
+
+    ca.write("nothing");
+    gateway.signal(Signal::HUP);
+    gateway.tells(&["ERROR", ca.path(), "has no certificate", "those of before stay"]).await;
+    assert!(is_served(Some(&authority)).await);
+    ca.write(&ca_of(&other));
+    gateway.signal(Signal::HUP);
+    gateway.tells(&["certificates are in place"]).await;
+    assert!(is_served(Some(&other)).await && !is_served(Some(&authority)).await);
+    assert_eq!(gateway.stop(Signal::TERM).await.0, Some(0));
 }

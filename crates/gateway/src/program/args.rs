@@ -78,7 +78,8 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   curl http://127.0.0.1:8480/v1/services/time
   curl 'http://127.0.0.1:8480/v1/services/time/pick?algorithm=url-hash&key=/data/video&explain=true'
   curl -N http://127.0.0.1:8480/v1/services/time/watch
-  curl -X PUT -H 'content-type: application/json' -d '{\"server_ip\":\"127.0.0.1\",\"server_port\":8897,\"ttl\":30}' \
+  curl -X PUT -H 'content-type: application/json' \\
+       -d '{\"server_ip\":\"127.0.0.1\",\"server_port\":8897,\"ttl\":30}' \\
        http://127.0.0.1:8480/v1/services/time/instances/127.0.0.1:8897
 
 The reverse proxy, which sends requests to whoever is registered:

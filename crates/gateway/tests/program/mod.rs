@@ -49,7 +49,7 @@ impl Gateway {
         let mut next = async || soon(lines.next_line()).await.unwrap().expect("it listens");
         let address = next().await.strip_prefix("listening on http://").unwrap().to_owned();
         let proxy = match more.contains(&"--proxy") {
-            true => next().await.strip_prefix("proxying on http://").unwrap().to_owned(),
+            true => next().await.split_once("://").unwrap().1.to_owned(),
             false => String::new(),
         };
         Self { child, lines, told, address, proxy }
