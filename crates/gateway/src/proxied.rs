@@ -42,11 +42,12 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, served: &[Served], unmatched: &
     let help = "Requests by how they ended; without a service those that no rule is for, or that were refused before one was looked for";
     let mut family = encoder.encode_descriptor("proxy_requests", help, None, MetricType::Counter)?;
     for outcome in Outcome::ALL {
-        for service in served {
+        // Without a rule there is no service.
+        for service in served.iter().filter(|_| outcome != Outcome::NoRule) {
             let labels = [("service", service.service.as_str()), ("outcome", outcome.as_str())];
             ConstCounter::new(service.figures.ended(outcome)).encode(family.encode_family(&labels)?)?;
         }
-        // Of the others there are none without a service.
+        // Of others there are none without a service.
         if matches!(outcome, Outcome::Refused | Outcome::NoRule) {
             let labels = [("outcome", outcome.as_str())];
             ConstCounter::new(unmatched.ended(outcome)).encode(family.encode_family(&labels)?)?;
