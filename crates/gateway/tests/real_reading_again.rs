@@ -10,7 +10,7 @@ use std::fs::read_to_string;
 use std::net::SocketAddr;
 
 use certificates::Authority;
-use program::{Gateway, ask, send};
+use program::{Gateway, ask, send, soon};
 use rustix::process::Signal;
 use services::{ALL_TO_WEB, File, Registrar, Service, proxy};
 use zk_local::Server;
@@ -93,14 +93,13 @@ async fn the_proxy_has_tls_and_clients_of_its_own() {
         files[1],
     ];
     let gateway = Gateway::start(&zk, &[&flags[..], &["--proxy-tls-client-ca", files[2]]].concat()).await;
-    gateway.becomes("/readyz", |status, _| status == 200).await;
     let port = gateway.proxy.rsplit(':').next().unwrap().parse().unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let is_served = async |client: Option<&Authority>| {
         let answer = certificates::ask(address, &authority, client.map(|by| by.sign("client")), &[]).await;
         answer.is_some_and(|(answer, _)| answer.contains("200 OK") && answer.ends_with("a / for 127.0.0.1"))
     };
-    assert!(is_served(Some(&authority)).await);
+    soon(async { while !is_served(Some(&authority)).await {} }).await;
     assert!(!is_served(None).await && !is_served(Some(&other)).await);
     // The registry is still asked without.
     assert_eq!(gateway.call("GET", "/healthz", "").await.0, 200);

@@ -78,6 +78,13 @@ impl Gateway {
         }
     }
 
+    /// The value of a metric, by its name and labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let (_, metrics) = self.call("GET", "/metrics", "").await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{name} is not in\n{metrics}")).parse().unwrap()
+    }
+
     /// Asks the proxy for this path until the answer is as wished.
     pub(crate) async fn proxies(&self, path: &str, wished: impl Fn(u16, &str) -> bool) -> String {
         let reached = async {
