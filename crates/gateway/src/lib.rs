@@ -5,7 +5,9 @@
 //! lists. [`serve`] listens for both.
 
 pub mod api;
+mod authority;
 mod console;
+mod entity_tag;
 pub mod fleet;
 pub mod guard;
 mod leases;

@@ -2,25 +2,25 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::MatchedPath;
 use axum::http::{Method, Request, StatusCode};
-use loadbalance::Name;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use proto::ServiceName;
 use tokio::time::Instant;
 use zk_session::{Source, State};
 
+use crate::fleet::Followed;
+use crate::leases::ByState;
 use crate::{Fleet, Leases};
 
 /// The upper bounds of how long a request took, in seconds.
@@ -33,7 +33,6 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<[Label; 3], Counter>,
     took: Family<[Label; 1], Histogram, fn() -> Histogram>,
-    picks: Family<[Label; 3], Counter>,
 }
 
 impl Metrics {
@@ -44,10 +43,8 @@ impl Metrics {
         let took: Family<_, _, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(BOUNDS));
         let help = "How long it took until an answer began, of those that do not wait for news";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, took.clone());
-        let picks = Family::default();
-        registry.register("picks", "Picks that were asked for", picks.clone());
         registry.register_collector(Box::new(Now { fleet, leases }));
-        Self { registry: Mutex::new(registry), requests, took, picks }
+        Self { registry: Mutex::new(registry), requests, took }
     }
 
     /// Asks this one as well, whenever Prometheus asks.
@@ -56,29 +53,18 @@ impl Metrics {
     }
 
     /// A request was answered that began then.
-    pub(crate) fn answered(&self, asked: &Asked, status: StatusCode) {
-        let path = asked.path();
+    pub(crate) fn answered(&self, arrived: &Arrived, status: StatusCode) {
+        let path = arrived.path();
         self.requests
             .get_or_create(&[
-                ("method", Cow::Borrowed(asked.method)),
+                ("method", Cow::Borrowed(arrived.method)),
                 ("path", path.clone()),
                 ("status", status.as_u16().to_string().into()),
             ])
             .inc();
-        if !asked.waits {
-            self.took.get_or_create(&[("path", path)]).observe(asked.begun.elapsed().as_secs_f64());
+        if !arrived.waits {
+            self.took.get_or_create(&[("path", path)]).observe(arrived.begun.elapsed().as_secs_f64());
         }
-    }
-
-    /// Somebody asked for an instance.
-    pub(crate) fn picked(&self, service: &ServiceName, algorithm: Name, found: bool) {
-        self.picks
-            .get_or_create(&[
-                ("service", service.as_str().to_owned().into()),
-                ("algorithm", algorithm.as_str().into()),
-                ("outcome", if found { "picked" } else { "nobody" }.into()),
-            ])
-            .inc();
     }
 
     /// All of it, as text in the format of OpenMetrics.
@@ -96,7 +82,7 @@ impl fmt::Debug for Metrics {
 }
 
 /// What is to be known of a request once it is answered.
-pub(crate) struct Asked {
+pub(crate) struct Arrived {
     begun: Instant,
     method: &'static str,
     path: Option<MatchedPath>,
@@ -104,7 +90,7 @@ pub(crate) struct Asked {
     waits: bool,
 }
 
-impl Asked {
+impl Arrived {
     pub(crate) fn of<B>(request: &Request<B>) -> Self {
         let known = [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::DELETE];
         let name = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"];
@@ -143,11 +129,28 @@ impl Collector for Now {
         for (name, help, value) in [
             one("services_followed", "Services that are followed", followed.len()),
             one("instances_registered", "Instances that this gateway registers", self.leases.len()),
+            one(
+                "instances_leaving",
+                "Instances that are withdrawn, and may still be in ZooKeeper",
+                self.leases.leaving(),
+            ),
         ] {
             gauges(&mut encoder, name, help, value)?;
         }
+        let ByState { registered, registering, replaced } = self.leases.by_state();
+        let leases = [("registered", registered), ("registering", registering), ("replaced", replaced)];
+        let leases = leases.map(|(state, count)| ([("state", state)], whole(count)));
+        let help = "Instances that this gateway registers, by whether ZooKeeper has them";
+        gauges(&mut encoder, "leases", help, leases)?;
+        picks(&mut encoder, &followed)?;
 
         let known: Vec<_> = followed.iter().filter_map(|followed| followed.now()).collect();
+        let (name, help, missing) = one(
+            "services_without_list",
+            "Services that are followed and have no list yet",
+            followed.len() - known.len(),
+        );
+        gauges(&mut encoder, name, help, missing)?;
         let instances =
             known.iter().map(|now| ([("service", now.service.as_str())], whole(now.view.entries.len())));
         gauges(&mut encoder, "service_instances", "Instances of a service that is followed", instances)?;
@@ -166,6 +169,27 @@ impl Collector for Now {
         });
         gauges(&mut encoder, "service_instances_drained", "Instances with a weight of 0", drained)
     }
+}
+
+/// Counted by those that are followed, so that nothing is told of others.
+fn picks(encoder: &mut DescriptorEncoder<'_>, followed: &[Arc<Followed>]) -> fmt::Result {
+    let mut family =
+        encoder.encode_descriptor("picks", "Picks that were asked for", None, MetricType::Counter)?;
+    for followed in followed {
+        for (algorithm, picks) in followed.picks() {
+            for (outcome, count) in [("picked", picks.picked()), ("nobody", picks.nobody())] {
+                if count > 0 {
+                    let labels = [
+                        ("service", followed.service().as_str()),
+                        ("algorithm", algorithm.as_str()),
+                        ("outcome", outcome),
+                    ];
+                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn whole(value: usize) -> i64 {

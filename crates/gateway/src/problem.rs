@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The media type of problem details.
-const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Why a request was not served, as problem details (RFC 9457).
 #[derive(Clone, Debug)]
@@ -40,6 +40,11 @@ pub(crate) struct Details {
     detail: String,
 }
 
+/// What a kind of problem is called, here and in the proxy: a name that cannot be opened, and is nobody else's.
+pub(crate) fn name(kind: impl fmt::Display) -> String {
+    format!("urn:headkeeper:problem:{kind}")
+}
+
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl fmt::Display) -> Self {
         Self { status, kind, title, detail: detail.to_string(), retry_after: None, challenge: None }
@@ -68,8 +73,7 @@ impl Problem {
         Self::new(status, "method-not-allowed", "the method is not accepted here", detail)
     }
 
-    pub(crate) fn unknown_service(service: &str) -> Self {
-        let detail = format_args!("nobody has registered as {service:?}");
+    pub(crate) fn unknown_service(detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown-service", "there is no such service", detail)
     }
 
@@ -86,6 +90,11 @@ impl Problem {
     /// Something else is true than the request takes for granted.
     pub(crate) fn conflict(kind: &'static str, detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::CONFLICT, kind, "somebody else has this instance", detail)
+    }
+
+    /// It was there for a moment.
+    pub(crate) fn withdrawn(detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::CONFLICT, "withdrawn", "the instance was withdrawn meanwhile", detail)
     }
 
     /// It may not come from there, or be for there.
@@ -166,7 +175,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let details = Details {
-            kind: format!("urn:headkeeper:problem:{}", self.kind),
+            kind: name(self.kind),
             title: self.title.to_owned(),
             status: self.status.as_u16(),
             detail: self.detail,

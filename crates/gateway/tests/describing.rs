@@ -4,8 +4,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use axum::http::Method;
 use common::{Gateway, data, register};
+use gateway::fleet::Options;
 use serde_json::{Value, json};
 use zk_session::fake::FakeZk;
 
@@ -180,6 +183,51 @@ async fn prometheus_is_told_what_to_scrape() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_cannot_be_read_does_not_keep_prometheus_from_the_others() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1).with_metadata("my zone", "b").with_metadata("my_zone", "c"));
+    register(&zk, "secret", "b", &data(2));
+    zk.refuse_reads("/headkeeper/secret", true);
+    let targets =
+        async |gateway: &Gateway, query: &str| gateway.get(&format!("/v1/prometheus/targets{query}")).await;
+    for configured in [&[][..], &["time", "secret"]] {
+        let gateway = Gateway::with(&zk, configured, Options::default());
+        for query in ["", "?service=time&service=secret", "?service=time&service=time"] {
+            let groups = targets(&gateway, query).await.is(200).await;
+            assert_eq!(groups.as_array().unwrap().len(), 1, "{query}: {groups:#}");
+            let labels = &groups[0]["labels"];
+            assert_eq!(labels["__meta_headkeeper_metadata_my_zone"], "c");
+            assert_eq!(labels["__meta_headkeeper_metadata_my_zone_2"], "b");
+        }
+        let detail = targets(&gateway, "?service=secret").await.problem(503, "not-known-yet").await;
+        assert!(detail.contains("cannot be followed"), "{detail}");
+        let text = String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
+        assert!(text.contains("\nheadkeeper_services_without_list 1\n"), "{text}");
+    }
+
+    // A list that is only late is waited for: without it Prometheus would let its targets go.
+    register(&zk, "video", "c", &data(3));
+    zk.hold_reads("/headkeeper/video/instances", true);
+    let gateway = Gateway::with(&zk, &["time", "video"], Options::default());
+    targets(&gateway, "").await.problem(503, "not-known-yet").await;
+    zk.hold_reads("/headkeeper/video/instances", false);
+    assert_eq!(targets(&gateway, "").await.is(200).await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_tell_of_services_that_are_followed_alone() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::with(&zk, &[], Options { idle: Duration::from_secs(60), ..Options::default() });
+    let text = async || String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
+    gateway.get("/v1/services/time/pick").await.is(200).await;
+    assert!(text().await.contains("headkeeper_picks_total{service=\"time\""));
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let told = text().await;
+    assert!(told.contains("headkeeper_services_followed 0") && !told.contains("service=\"time\""), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn prometheus_is_told_how_the_gateway_is() {
     let zk = FakeZk::default();
     register(&zk, "ti\"me", "a", &data(1));
@@ -203,6 +251,11 @@ async fn prometheus_is_told_how_the_gateway_is() {
         "headkeeper_session_state{state=\"connected\"} 1",
         "headkeeper_session_state{state=\"suspended\"} 0",
         "headkeeper_services_followed 1",
+        "headkeeper_services_without_list 0",
+        "headkeeper_instances_leaving 0",
+        "headkeeper_leases{state=\"registered\"} 1",
+        "headkeeper_leases{state=\"registering\"} 0",
+        "headkeeper_leases{state=\"replaced\"} 0",
         "headkeeper_instances_registered 1",
         "headkeeper_service_instances{service=\"ti\\\"me\"} 3",
         "headkeeper_service_instances_drained{service=\"ti\\\"me\"} 1",
@@ -220,4 +273,5 @@ async fn prometheus_is_told_how_the_gateway_is() {
     gateway.becomes(service, |service| service["source"] == "stale").await;
     let text = String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
     assert!(text.contains("headkeeper_session_state{state=\"suspended\"} 1"), "{text}");
+    assert!(text.contains("headkeeper_leases{state=\"registering\"} 1"), "{text}");
 }

@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Gateway, LIMIT, TIME, data, ids, register};
+use futures::future::join_all;
 use gateway::fleet::Options;
 use serde_json::json;
 use tokio::time::{Instant, advance, timeout};
@@ -123,8 +124,9 @@ async fn a_service_is_there_that_has_a_directory_or_was_configured() {
     }
     zk.reset_requests();
     for path in ["", "/master", "/pick"] {
-        let detail =
-            gateway.get(&format!("/v1/services/nobody{path}")).await.problem(404, "unknown-service").await;
+        let answer = gateway.get(&format!("/v1/services/nobody{path}")).await;
+        assert_eq!(answer.header("cache-control"), "no-store", "it may be there the next time");
+        let detail = answer.problem(404, "unknown-service").await;
         assert_eq!(detail, "nobody has registered as \"nobody\"");
     }
     // Asking for what is not there sets no watch, and many ask ZooKeeper once.
@@ -243,7 +245,8 @@ async fn the_last_known_list_stays_and_says_since_when_it_is_old() {
     assert!(stale["stale_since"].as_u64().unwrap() > 1_700_000_000_000);
     assert_eq!((ids(&stale), &stale["master_source"]), (vec!["a"], &json!("stale")));
     assert!(stale["revision"].as_u64() > live["revision"].as_u64(), "it is another state");
-    gateway.get("/v1/services/time/pick").await.is(200).await;
+    let pick = gateway.get("/v1/services/time/pick").await.is(200).await;
+    assert_eq!(pick["source"], "stale", "whoever gets it is told that it may be gone");
     advance(Duration::from_secs(2)).await;
     let services = gateway.get("/v1/services").await.is(200).await;
     assert_eq!(
@@ -303,11 +306,58 @@ async fn services_are_listed_with_their_counts_and_many_ask_once() {
         services["services"],
         json!([{"name": "configured", "instances": 0}, {"name": "space", "instances": 1}, {"name": "time", "instances": 2}])
     );
+    advance(Duration::from_secs(1)).await;
     zk.reset_requests();
+    let answers = join_all((0..50).map(|_| gateway.get("/v1/services"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    // One for the names, with a sync before it, and those that count what is not followed: the first one alone.
+    assert_eq!((zk.requests().lists, zk.requests().syncs), (1, 1), "{:?}", zk.requests());
+    assert!(zk.requests().reads() <= 3, "{:?}", zk.requests());
     for _ in 0..50 {
         gateway.get("/v1/services").await.is(200).await;
     }
-    assert_eq!(zk.requests().total(), 0);
+    assert!(zk.requests().total() <= 4, "{:?}", zk.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_services_are_counted_in_a_few_requests() {
+    let zk = FakeZk::default();
+    let owner = zk.stranger();
+    for number in 0..1_000 {
+        for id in 0..number % 3 {
+            let path = format!("/headkeeper/service-{number:03}/instances/{id}");
+            zk.put_ephemeral(&path, proto::encode(&data(1)).unwrap(), owner);
+        }
+        zk.put(&format!("/headkeeper/service-{number:03}/instances"), "");
+    }
+    // What is refused holds up nobody else.
+    zk.refuse_reads("/headkeeper/service-002/instances", true);
+    let gateway = Gateway::start(&zk);
+    gateway.get("/v1/services/service-001").await.is(200).await;
+    zk.reset_requests();
+    advance(Duration::from_secs(1)).await;
+    let services = gateway.get("/v1/services").await.is(200).await;
+    let counts = services["services"].as_array().unwrap();
+    assert_eq!(counts.len(), 1_000);
+    for (number, count) in counts.iter().enumerate() {
+        let instances = (number != 2).then_some(number % 3);
+        assert_eq!(*count, json!({"name": format!("service-{number:03}"), "instances": instances}));
+    }
+    assert!(zk.requests().total() <= 15, "{:?}", zk.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_old_is_not_counted_as_the_truth() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    gateway.get("/v1/services/time").await.is(200).await;
+    zk.refuse_reads("/headkeeper/time/instances", true);
+    zk.disconnect_all();
+    gateway.becomes("/v1/services/time", |service| service["source"] == "stale").await;
+    let services =
+        gateway.becomes("/v1/services", |services| services["services"][0]["instances"].is_null()).await;
+    assert_eq!(services["source"], "live", "{services:#}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,7 +397,7 @@ async fn picks_go_by_their_algorithm_and_explain_themselves() {
         let chosen: Vec<_> =
             answer["explanation"].as_array().unwrap().iter().filter(|it| it["verdict"] == "chosen").collect();
         assert_eq!((chosen.len(), &chosen[0]["id"]), (1, &answer["picked"]["id"]), "{algorithm}");
-        assert_eq!(answer["algorithm"], algorithm.as_str());
+        assert_eq!((&answer["algorithm"], &answer["source"]), (&json!(algorithm.as_str()), &json!("live")));
         assert_eq!(answer["explanation"][2]["verdict"], "drained");
     }
     zk.remove(&format!("{TIME}/a"));
@@ -366,6 +416,8 @@ async fn a_service_that_nobody_asks_for_is_let_go() {
     let options = Options { idle: Duration::from_secs(60), most: 2, ..Options::default() };
     let gateway = Gateway::with(&zk, &["kept"], options);
     gateway.get("/v1/services/time").await.is(200).await;
+    register(&zk, "third", "a", &data(1));
+    advance(Duration::from_secs(1)).await;
     let detail = gateway.get("/v1/services/third/watch").await.problem(503, "too-many").await;
     assert_eq!(detail, "2 services are followed already, and no more may be");
 

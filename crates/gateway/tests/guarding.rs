@@ -111,3 +111,37 @@ async fn pages_of_other_sites_and_other_names_are_refused_with_and_without_token
     let headers = [("authorization", WRITE), ("host", "localhost"), ("host", "localhost")];
     ask(&gateway, "PUT", A, &headers).await.problem(400, "bad-request").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_another_site_reads_nothing_and_has_nothing_followed() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    for gateway in [Gateway::start(&zk), guarded(&zk)] {
+        for path in
+            ["/v1/services", "/v1/services/time", "/v1/services/time/watch", "/v1/openapi.json", "/metrics"]
+        {
+            for header in [
+                ("origin", "http://evil.example"),
+                ("origin", "null"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-site", "same-site"),
+            ] {
+                let headers = [("authorization", READ), header];
+                ask(&gateway, "GET", path, &headers).await.problem(403, "foreign-origin").await;
+            }
+        }
+        assert!(gateway.fleet.all_followed().is_empty());
+        // Our own page, an address that somebody typed, and what is no browser.
+        for headers in [vec![("sec-fetch-site", "same-origin")], vec![("sec-fetch-site", "none")], vec![]] {
+            let headers = [&headers[..], &[("authorization", READ)]].concat();
+            ask(&gateway, "GET", "/v1/services", &headers).await.is(200).await;
+        }
+        // A link leads to the console, which is nobody's secret.
+        let link = [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        assert_eq!(ask(&gateway, "GET", "/", &link).await.status, 200);
+    }
+}

@@ -145,7 +145,7 @@ async fn why_something_is_refused_is_told_as_a_problem() {
     assert!(head.contains("\r\ncontent-type: application/problem+json\r\n"), "{head}");
     let problem: serde_json::Value = serde_json::from_str(body).unwrap();
     let expected = serde_json::json!({
-        "type": "about:blank", "title": "Bad Request", "status": 400, "detail": "the path has a segment \".\" or \"..\"",
+        "type": "urn:headkeeper:problem:proxy-refused", "title": "Bad Request", "status": 400, "detail": "the path has a segment \".\" or \"..\"",
     });
     assert_eq!(problem, expected);
 }

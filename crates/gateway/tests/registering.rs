@@ -57,9 +57,10 @@ async fn an_instance_is_registered_found_and_withdrawn() {
     );
 
     assert!(gateway.call("DELETE", A, "").await.bytes().await.is_empty());
-    // Gone before it was answered.
+    // Gone before it was answered, and found by nobody who asks next.
     assert!(zk.children(TIME).is_empty());
-    gateway.becomes(A, |answer| answer["status"] == 404).await;
+    assert!(ids(&gateway.get("/v1/services/time").await.is(200).await).is_empty());
+    gateway.get(A).await.problem(404, "unknown-instance").await;
     gateway.call("DELETE", A, "").await.problem(404, "unknown-instance").await;
     // There is only what is followed already, and is registered at once all the same.
     gateway.call("PUT", A, body(1, 15)).await.is(201).await;
@@ -124,11 +125,93 @@ async fn a_newer_process_that_takes_the_id_in_zookeeper_keeps_it() {
     timeout(LIMIT, told).await.unwrap();
     renew().await.problem(409, "replaced").await;
     gateway.call("PATCH", A, "{\"weight\":7}").await.problem(409, "replaced").await;
+    assert_eq!(gateway.get(A).await.is(200).await["ours"], false);
+    gateway.call("DELETE", A, "").await.problem(409, "replaced").await;
     sleep(Duration::from_secs(20)).await;
     assert_eq!(stored(&zk, "a").address.unwrap().port(), 2);
     // Who means it can have it.
     let back = gateway.call("PUT", A, body(3, 30)).await.is(201).await;
     assert_eq!((&back["took_over"], stored(&zk, "a").address.unwrap().port()), (&json!(false), 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_took_is_not_kept_by_renewing_it() {
+    let zk = FakeZk::default();
+    let (gateway, other) = (Gateway::start(&zk), Gateway::start(&zk));
+    gateway.call("PUT", A, body(1, 30)).await.is(201).await;
+    other.call("PUT", A, body(2, 600)).await.is(201).await;
+    let over = async {
+        while !gateway.app.leases().is_empty() {
+            gateway.call("POST", &format!("{A}/renew"), "").await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(35), over).await.unwrap();
+    gateway.call("DELETE", A, "").await.problem(409, "not-ours").await;
+    assert_eq!(stored(&zk, "a").address.unwrap().port(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_is_told_whether_it_was_written() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    gateway.call("PUT", A, body(1, 600)).await.is(201).await;
+    // The server hangs, so nobody can tell whether it is overwritten; or refuses it.
+    for (port, hangs) in [(2, true), (3, false)] {
+        let begin = Instant::now();
+        let fault = |on| if hangs { zk.set_mute(on) } else { zk.refuse(&format!("{TIME}/a"), on) };
+        fault(true);
+        let second = gateway.call("PUT", A, body(port, 600)).await.is(202).await;
+        assert_eq!((&second["took_over"], &second["state"]), (&json!(true), &json!("registering")));
+        assert!(begin.elapsed() >= Duration::from_secs(2));
+        assert_eq!(stored(&zk, "a").address.unwrap().port(), port - 1);
+        fault(false);
+        let written = zk.until(|_| stored(&zk, "a").address.unwrap().port() == port);
+        timeout(LIMIT, written).await.unwrap();
+    }
+    let third = gateway.call("PUT", A, body(4, 600)).await.is(200).await;
+    assert_eq!((&third["took_over"], &third["state"]), (&json!(true), &json!("registered")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_lease_begins_when_it_is_answered() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    zk.set_reachable(false);
+    let begin = Instant::now();
+    // To find out that ZooKeeper is away takes longer than the lease lasts.
+    gateway.call("PUT", A, body(1, 1)).await.is(202).await;
+    assert_eq!(begin.elapsed(), Duration::from_secs(2));
+    advance(Duration::from_millis(900)).await;
+    gateway.call("POST", &format!("{A}/renew"), "").await.is(200).await;
+    sleep(Duration::from_millis(1_100)).await;
+    gateway.call("POST", &format!("{A}/renew"), "").await.problem(404, "unknown-instance").await;
+
+    // It begins as well when nobody waits for the answer any more.
+    assert!(timeout(Duration::from_millis(500), gateway.call("PUT", A, body(1, 1))).await.is_err());
+    assert_eq!(gateway.app.leases().len(), 1);
+    sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(gateway.app.leases().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_withdrawn_while_it_is_registered_is_told_so() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    zk.set_reachable(false);
+    let (put, delete) = tokio::join!(gateway.call("PUT", A, body(1, 30)), async {
+        sleep(Duration::from_secs(1)).await;
+        gateway.call("DELETE", A, "").await
+    });
+    assert!(delete.status.is_success(), "{}", delete.status);
+    let detail = put.problem(409, "withdrawn").await;
+    assert_eq!(detail, "it was withdrawn while it was being registered");
+    let (first, second) = tokio::join!(gateway.call("PUT", A, body(1, 30)), async {
+        sleep(Duration::from_secs(1)).await;
+        gateway.call("PUT", A, body(2, 30)).await
+    });
+    first.problem(409, "another-lease").await;
+    assert_eq!(second.is(202).await["took_over"], true);
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,6 +269,7 @@ async fn without_zookeeper_it_is_accepted_and_done_later() {
     let zk = FakeZk::default();
     let gateway = Gateway::start(&zk);
     gateway.call("PUT", A, body(1, 600)).await.is(201).await;
+    gateway.get(A).await.is(200).await;
     zk.stop();
     let begin = Instant::now();
     let b = "/v1/services/time/instances/b";
@@ -195,6 +279,12 @@ async fn without_zookeeper_it_is_accepted_and_done_later() {
     assert_eq!(gateway.get(b).await.is(200).await["ours"], true);
     assert_eq!(gateway.call("POST", &format!("{b}/renew"), "").await.is(200).await["state"], "registering");
     gateway.call("PATCH", b, "{\"weight\":5}").await.is(202).await;
+    // It may have been registered by somebody meanwhile: nobody can tell.
+    let c = "/v1/services/time/instances/c";
+    for method in ["GET", "DELETE", "PATCH"] {
+        let detail = gateway.call(method, c, "{\"weight\":5}").await.problem(503, "not-known-yet").await;
+        assert!(detail.contains("whether there is such an instance"), "{detail}");
+    }
     assert_eq!(gateway.call("DELETE", A, "").await.status, 202);
 
     zk.start();
@@ -222,15 +312,37 @@ async fn each_body_that_cannot_be_is_refused_and_changes_nothing() {
         ),
         ("{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":601}", "ttl: accepted"),
         ("{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":\"30s\"}", "ttl: accepted"),
-        ("{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":null}", ""),
+        (
+            "{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":600,\"ttl\":600}",
+            "ttl comes twice; accepted: once",
+        ),
+        (
+            "{\"server_ip\":\"h\",\"server_ip\":\"i\",\"server_port\":1}",
+            "server_ip comes twice; accepted: once",
+        ),
+        (
+            "{\"server_ip\":\"h\",\"server_port\":1,\"wieght\":3}",
+            "\"wieght\" is no field of a registration; accepted: server_ip, server_port, server_unique_code, weight, registered_at, \
+             metadata, ttl; whatever else is worth knowing goes into metadata",
+        ),
+        ("{\"server_ip\":\"h\",\"server_port\":1,\"id\":\"a\"}", "\"id\" is no field of a registration"),
+        ("{\"server_ip\":\"h\",\"server_port\":1} {}", "trailing"),
+        (
+            "{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":{\"zone\":\"a\",\"zone\":\"b\"}}",
+            "metadata: \"zone\" comes twice; accepted: once",
+        ),
+        ("{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":[]}", "metadata, an object of texts"),
+        ("{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":{\"zone\":1}}", "metadata"),
     ] {
-        let answer = gateway.call("PUT", A, body).await;
-        if detail.is_empty() {
-            continue;
-        }
-        let told = answer.problem(400, "bad-request").await;
+        let told = gateway.call("PUT", A, body).await.problem(400, "bad-request").await;
         assert!(told.contains(detail), "{body}: {told}");
-        assert_eq!(stored(&zk, "a").address.unwrap().port(), 1, "{body}");
+        assert_eq!(stored(&zk, "a").address.unwrap().to_string(), "10.0.0.1:1", "{body}");
+    }
+    // What is missing, or null, has its default.
+    for body in
+        ["{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":null}", "{\"server_ip\":\"h\",\"server_port\":1}"]
+    {
+        assert_eq!(gateway.call("PUT", A, body).await.is(200).await["ttl"], 30, "{body}");
     }
     let large = format!(
         "{{\"server_ip\":\"h\",\"server_port\":1,\"metadata\":{{\"x\":\"{}\"}}}}",

@@ -1,11 +1,14 @@
 //! Services as they change, as server-sent events.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 mod common;
 
 use std::time::Duration;
 
 use common::{Gateway, data, ids, register};
-use tokio::time::Instant;
+use gateway::fleet::Options;
+use tokio::time::{Instant, advance, timeout};
 use zk_session::fake::FakeZk;
 
 const WATCH: &str = "/v1/services/time/watch";
@@ -56,12 +59,70 @@ async fn a_stream_that_is_resumed_tells_only_what_is_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_can_be_watched_before_it_is_there() {
+async fn a_service_that_was_configured_can_be_watched_before_it_is_there_and_after_it_went() {
     let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
+    let gateway = Gateway::with(&zk, &["time"], Options::default());
     let mut stream = gateway.get(WATCH).await;
     assert!(ids(&stream.event().await.1).is_empty());
     register(&zk, "time", "a", &data(1));
+    assert_eq!(ids(&stream.event().await.1), ["a"]);
+    zk.remove("/headkeeper/time");
+    assert!(ids(&stream.event().await.1).is_empty());
+    register(&zk, "time", "b", &data(1));
+    assert_eq!(ids(&stream.event().await.1), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_somebody_invents_is_refused_and_costs_nothing() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::with(&zk, &[], Options { most: 2, ..Options::default() });
+    gateway.get("/v1/services").await.is(200).await;
+    zk.reset_requests();
+    for number in 0..10 {
+        let path = format!("/v1/services/invented-{number}/watch");
+        let detail = gateway.get(&path).await.problem(404, "unknown-service").await;
+        assert_eq!(detail, format!("nobody has registered as \"invented-{number}\""));
+    }
+    assert_eq!((zk.requests().total(), gateway.fleet.all_followed().len()), (0, 0));
+    gateway.get(WATCH).await.event().await;
+
+    // One that comes is found as soon as by the other paths.
+    register(&zk, "new", "a", &data(1));
+    gateway.becomes("/v1/services/new", |service| service["status"] != 404).await;
+    assert_eq!(ids(&gateway.get("/v1/services/new/watch").await.event().await.1), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_zookeeper_is_away_names_that_nobody_knows_take_no_room() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    register(&zk, "video", "a", &data(1));
+    let gateway = Gateway::with(&zk, &[], Options { most: 2, ..Options::default() });
+    gateway.get(WATCH).await.event().await;
+    zk.stop();
+    // What ZooKeeper said is good enough for a second.
+    advance(Duration::from_secs(1)).await;
+    let asked = (0..20).map(async |number| {
+        let path = ["", "/watch", "/pick", "/master"][number % 4];
+        let answer = gateway.get(&format!("/v1/services/invented-{number}{path}")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after").is_empty()), (503, false));
+    });
+    for asked in asked {
+        asked.await;
+    }
+    // Also when those who ask do not wait for an answer.
+    for number in 0..20 {
+        let path = format!("/v1/services/invented-{number}");
+        assert!(timeout(Duration::from_millis(10), gateway.get(&path)).await.is_err());
+    }
+    let followed: Vec<_> =
+        gateway.fleet.all_followed().iter().map(|followed| followed.service().to_string()).collect();
+    assert_eq!(followed, ["time"]);
+    // Of what was there when it was last heard of there will be news.
+    let mut stream = gateway.get("/v1/services/video/watch").await;
+    assert_eq!(stream.next().await.unwrap(), "retry: 1000\n\n");
+    zk.start();
     assert_eq!(ids(&stream.event().await.1), ["a"]);
 }
 

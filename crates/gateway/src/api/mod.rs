@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -29,7 +29,7 @@ use zk_session::State as Session;
 
 use crate::guard::Guard;
 use crate::leases::Leases;
-use crate::metrics::{Asked, Metrics};
+use crate::metrics::{Arrived, Metrics};
 use crate::proxied::Proxied;
 use crate::proxy::Proxy;
 use crate::{Fleet, Problem};
@@ -127,14 +127,17 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
 /// Lets pass what may be asked, and counts what was answered.
 async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, request: Request, next: Next) -> Response {
     let (app, guard) = &*shared;
-    let asked = Asked::of(&request);
+    let arrived = Arrived::of(&request);
     let mut response = match guard.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    app.metrics.answered(&asked, response.status());
+    app.metrics.answered(&arrived, response.status());
     // A browser is not to take it for anything else than it says.
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What is true now, also that there is no such thing, nobody is to be told later.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -147,12 +150,12 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pick::pick))
         .routes(routes!(watch::watch))
         .routes(routes!(
-            registering::instance,
-            registering::register,
-            registering::change,
-            registering::withdraw
+            registering::look::instance,
+            registering::register::register,
+            registering::change::change,
+            registering::withdraw::withdraw
         ))
-        .routes(routes!(registering::renew))
+        .routes(routes!(registering::renew::renew))
         .routes(routes!(openapi::openapi))
         .routes(routes!(prometheus::targets))
         .routes(routes!(prometheus::metrics))

@@ -13,7 +13,7 @@ use super::documents::{ExplainedDocument, InstanceDocument, PickDocument};
 use super::parameters::{Parameters, Service};
 use super::{App, json};
 use crate::Problem;
-use crate::fleet::{Existence, Followed};
+use crate::fleet::{Existence, Followed, Published};
 use crate::problem::Details;
 
 /// Pick an instance
@@ -47,11 +47,12 @@ pub(super) async fn pick(
     let explain = query.switch("explain")?;
     query.done(&["algorithm", "key", "explain"])?;
     let request = request(algorithm, key.as_deref())?;
-    let followed = app.can_pick(&service).await?;
+    let (followed, now) = app.can_pick(&service).await?;
     let balancer = followed.balancer(algorithm);
     let document = |picked, explanation| {
         let (service, algorithm) = (service.as_str(), algorithm.as_str());
-        json(StatusCode::OK, &PickDocument { service, algorithm, picked, explanation })
+        let source = now.view.source.into();
+        json(StatusCode::OK, &PickDocument { service, algorithm, source, picked, explanation })
     };
     if !explain {
         let mut picked = balancer.pick(&request);
@@ -60,7 +61,7 @@ pub(super) async fn pick(
             let _ = timeout(app.fleet.patience(), balancer.ready()).await;
             picked = balancer.pick(&request);
         }
-        app.metrics.picked(&service, algorithm, picked.is_ok());
+        followed.count_pick(algorithm, picked.is_ok());
         return match picked {
             Ok(picked) => Ok(document(InstanceDocument::of(&picked), None)),
             Err(error) => Err(app.nobody(&service, &error).await),
@@ -69,7 +70,7 @@ pub(super) async fn pick(
     let _ = timeout(app.fleet.patience(), balancer.ready()).await;
     let candidates = balancer.candidates();
     let explanation = balancer.explain(&request);
-    app.metrics.picked(&service, algorithm, explanation.chosen.is_some());
+    followed.count_pick(algorithm, explanation.chosen.is_some());
     let chosen = |id| candidates.iter().find(|candidate| candidate.id() == id);
     match (explanation.chosen.as_ref().and_then(chosen), &explanation.error) {
         (Some(candidate), _) => {
@@ -104,19 +105,21 @@ fn parsed(kind: KeyKind, key: &str) -> Result<Key<'_>, Problem> {
 
 impl App {
     /// A service whose instances can be picked from.
-    async fn can_pick(&self, service: &ServiceName) -> Result<Arc<Followed>, Problem> {
-        match self.fleet.followed(service) {
-            // Whether there is somebody, the pick will tell.
-            Some(followed) if followed.now().is_some() => Ok(followed),
-            _ => Ok(self.known(service).await?.0),
+    async fn can_pick(&self, service: &ServiceName) -> Result<(Arc<Followed>, Arc<Published>), Problem> {
+        // Whether there is somebody, the pick will tell.
+        if let Some(followed) = self.fleet.followed(service)
+            && let Some(now) = followed.now()
+        {
+            return Ok((followed, now));
         }
+        self.known(service).await
     }
 
     /// Why there was nobody.
     async fn nobody(&self, service: &ServiceName, error: &PickError) -> Problem {
         match error {
             PickError::Empty if self.fleet.existence(service).await == Existence::Nowhere => {
-                Problem::unknown_service(service.as_str())
+                self.nowhere(service)
             }
             PickError::NotReady | PickError::Closed => self.not_known("the instances of the service"),
             error => Problem::nobody(error),

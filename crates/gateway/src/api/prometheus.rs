@@ -1,14 +1,15 @@
 //! For Prometheus: what to scrape, and what to scrape here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::future::try_join_all;
-use proto::{Instance, ServiceName};
+use futures::future::join_all;
+use proto::{Instance, Metadata, ServiceName};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,7 +25,9 @@ const OPEN_METRICS: HeaderValue =
 /// What Prometheus is to scrape
 ///
 /// In the format of its HTTP service discovery: one group for each instance that has an address. Of the services that are asked for, else of
-/// those that the gateway was started with, else of all. When a list is missing there is no answer, and Prometheus goes on with what it has.
+/// those that the gateway was started with, else of all. While a list is not known yet there is no answer, and Prometheus goes on with what it
+/// has. A service that ZooKeeper refuses to tell of, or that went meanwhile, is left out and holds nobody up: `headkeeper_services_without_list`
+/// counts those, and the log tells why. When nothing is left there is no answer either.
 #[utoipa::path(
     get,
     path = "/v1/prometheus/targets",
@@ -43,18 +46,40 @@ pub(super) async fn targets(State(app): State<Arc<App>>, mut query: Parameters) 
     let parse = |name: &String| {
         ServiceName::parse(name).map_err(|refusal| Problem::bad_request(format_args!("service: {refusal}")))
     };
-    let mut services = asked.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let mut services = asked.iter().map(parse).collect::<Result<BTreeSet<_>, _>>()?;
+    // Who asks for one by its name is told that there is none; of all there are, one may have gone meanwhile.
+    let is_asked = !services.is_empty();
     if services.is_empty() {
-        services = app.fleet.configured().iter().cloned().collect();
+        services = app.fleet.configured().clone();
     }
     if services.is_empty() {
         let all = app.fleet.names().await.filter(|names| names.stale_since.is_none());
         let all = all.ok_or_else(|| app.not_known("which services there are"))?;
-        services = all.value.iter().cloned().collect();
+        services = (*all.value).clone();
     }
-    let known = try_join_all(services.iter().map(|service| app.known(service))).await?;
-    let groups: Vec<_> = known.iter().flat_map(|(_, now)| groups(now)).collect();
-    Ok(json(StatusCode::OK, &groups))
+    let known = join_all(services.iter().map(|service| app.known(service))).await;
+    let (mut all, mut left_out) = (Vec::new(), None);
+    for (service, known) in services.iter().zip(known) {
+        match known {
+            Ok((_, now)) => all.push(now),
+            Err(problem) if problem.status() == StatusCode::NOT_FOUND && is_asked => return Err(problem),
+            Err(problem) if problem.status() == StatusCode::NOT_FOUND || app.is_refused(service) => {
+                left_out = Some(problem);
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    match left_out {
+        Some(problem) if all.is_empty() && problem.status() != StatusCode::NOT_FOUND => Err(problem),
+        _ => Ok(json(StatusCode::OK, &all.iter().flat_map(|now| groups(now)).collect::<Vec<_>>())),
+    }
+}
+
+impl App {
+    /// Whether ZooKeeper refuses to tell of a service, which no waiting will change.
+    fn is_refused(&self, service: &ServiceName) -> bool {
+        self.fleet.followed(service).is_some_and(|followed| followed.problem().is_some())
+    }
 }
 
 /// A target, and what is known of it.
@@ -63,7 +88,8 @@ pub(super) struct Group {
     /// Its address.
     targets: [String; 1],
     /// What Prometheus may make labels of: `__meta_headkeeper_service`, `_id`, `_weight`, `_unique_code`, `_master`, and `_metadata_…` for
-    /// each entry of the metadata.
+    /// each entry of the metadata, with `_` for what may not stand in a label. Of several keys that are the same then, one that stands so
+    /// in the metadata has the label, and the others, in their order, have a number behind it, as in `_metadata_my_zone_2`.
     labels: BTreeMap<String, String>,
 }
 
@@ -85,10 +111,23 @@ fn group(service: &ServiceName, instance: &Instance, master: Option<&str>) -> Op
     if let Some(code) = &data.unique_code {
         label("unique_code", code);
     }
-    for (key, value) in data.metadata.iter() {
-        label(&format!("metadata_{}", as_label(key)), value);
+    for (name, value) in metadata_labels(&data.metadata) {
+        label(&format!("metadata_{name}"), value);
     }
     Some(Group { targets: [address.to_string()], labels })
+}
+
+/// The names of labels, one for each entry: none is lost because two keys would have the same.
+fn metadata_labels(metadata: &Metadata) -> BTreeMap<String, &str> {
+    let (exact, others): (Vec<_>, Vec<_>) = metadata.iter().partition(|(key, _)| as_label(key) == *key);
+    let mut labels: BTreeMap<_, _> = exact.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    for (key, value) in others {
+        let plain = as_label(key);
+        let numbered = (2_usize..).map(|number| format!("{plain}_{number}"));
+        let free = iter::once(plain.clone()).chain(numbered).find(|name| !labels.contains_key(name));
+        labels.extend(free.map(|name| (name, value)));
+    }
+    labels
 }
 
 /// What of a key may stand in the name of a label.
@@ -109,5 +148,34 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     match app.metrics.text() {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_entry_of_the_metadata_has_a_label_of_its_own() {
+        let metadata = Metadata::from([
+            ("my zone", "a"),
+            ("my-zone", "b"),
+            ("my_zone", "c"),
+            ("my_zone_2", "d"),
+            ("rack", "e"),
+            ("größe", "f"),
+            ("gr.. e", "g"),
+        ]);
+        let labels = metadata_labels(&metadata);
+        let expected = [
+            ("gr__e", "f"),
+            ("gr___e", "g"),
+            ("my_zone", "c"),
+            ("my_zone_2", "d"),
+            ("my_zone_3", "a"),
+            ("my_zone_4", "b"),
+            ("rack", "e"),
+        ];
+        assert_eq!(labels, expected.map(|(name, value)| (name.to_owned(), value)).into());
     }
 }

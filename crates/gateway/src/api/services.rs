@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use proto::ServiceName;
@@ -16,7 +16,7 @@ use super::parameters::{Parameters, Service};
 use super::{App, json};
 use crate::fleet::{Existence, Followed, Leading, Published, is_revision};
 use crate::problem::Details;
-use crate::{Problem, wall};
+use crate::{Problem, entity_tag, wall};
 
 /// The longest that a blocking query waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -52,7 +52,8 @@ pub(super) async fn services(State(app): State<Arc<App>>, query: Parameters) -> 
 /// A service
 ///
 /// Its instances and its master, as last heard of from ZooKeeper. A service is there when it has a directory in ZooKeeper, when somebody
-/// is registered, or when the gateway was started with its name; others are 404, for up to a second longer than they should be.
+/// is registered, or when the gateway was started with its name; others are 404, for up to a second longer than they should be. While
+/// ZooKeeper is away nobody can tell: what is not known is 503, and not 404.
 ///
 /// With `wait` and `revision` the answer waits until the revision is another one; when the time is over, the same state is given again.
 #[utoipa::path(
@@ -102,8 +103,8 @@ pub(super) async fn service(
 
 /// The state of a service, or that it is known already.
 fn state(now: &Published, headers: &HeaderMap) -> Response {
-    let mut tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
-    let known = tags.any(|tags| now.revision.is_among(tags));
+    let tag = now.revision.etag();
+    let known = entity_tag::is_known(headers, &tag);
     let mut response = match known {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => Body::from(now.document()).into_response(),
@@ -112,7 +113,7 @@ fn state(now: &Published, headers: &HeaderMap) -> Response {
     if !known {
         headers.insert(CONTENT_TYPE, JSON);
     }
-    headers.insert(ETAG, now.revision.etag());
+    headers.insert(ETAG, tag);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
@@ -157,20 +158,52 @@ impl App {
         &self,
         service: &ServiceName,
     ) -> Result<(Arc<Followed>, Arc<Published>), Problem> {
-        if let Some(followed) = self.fleet.followed(service)
-            && let Some(now) = followed.now()
-            && !now.view.entries.is_empty()
-        {
-            return Ok((followed, now));
+        if let Some(known) = self.populated(service) {
+            return Ok(known);
         }
         // Asked before it is followed: a watch is not to be had by inventing names.
-        if self.fleet.existence(service).await == Existence::Nowhere {
-            return Err(Problem::unknown_service(service.as_str()));
-        }
-        let followed = self.fleet.follow(service).map_err(Problem::too_many)?;
+        let (_sought, followed) = match self.fleet.existence(service).await {
+            Existence::Nowhere => return Err(self.nowhere(service)),
+            Existence::There => (None, self.fleet.follow(service).map_err(Problem::too_many)?),
+            Existence::Unknown => {
+                let (sought, followed) = self.fleet.seek(service).map_err(Problem::too_many)?;
+                (Some(sought), followed)
+            }
+        };
         match followed.ready(self.fleet.patience()).await {
             Some(now) => Ok((followed, now)),
             None => Err(self.not_known_because(&followed)),
+        }
+    }
+
+    /// A service that is there, followed from now on, whether or not anything is known of it yet.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or nobody can tell and nothing is heard of it in time.
+    pub(super) async fn there(&self, service: &ServiceName) -> Result<Arc<Followed>, Problem> {
+        if let Some((followed, _)) = self.populated(service) {
+            return Ok(followed);
+        }
+        match self.fleet.existence(service).await {
+            Existence::Nowhere => Err(self.nowhere(service)),
+            Existence::There => self.fleet.follow(service).map_err(Problem::too_many),
+            Existence::Unknown => Ok(self.known(service).await?.0),
+        }
+    }
+
+    /// A service that is followed already and has instances, so that there is no need to ask whether it is there.
+    fn populated(&self, service: &ServiceName) -> Option<(Arc<Followed>, Arc<Published>)> {
+        let followed = self.fleet.followed(service)?;
+        let now = followed.now().filter(|now| !now.view.entries.is_empty())?;
+        Some((followed, now))
+    }
+
+    /// That there is no such service.
+    pub(super) fn nowhere(&self, service: &ServiceName) -> Problem {
+        match self.fleet.check_layout(service) {
+            Ok(()) => Problem::unknown_service(format_args!("nobody has registered as {service:?}")),
+            Err(elsewhere) => Problem::unknown_service(elsewhere),
         }
     }
 

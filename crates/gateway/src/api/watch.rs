@@ -35,7 +35,10 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// Server-sent events. Each is the whole service, as `GET /v1/services/{service}` has it, so none that was missed is missed for long;
 /// fast ones may be skipped. The id is the revision: with `Last-Event-ID` the state that was seen last is not sent again. Every 15 s without
-/// news there is a comment. A service that is not there yet is followed all the same: it is one without instances.
+/// news there is a comment.
+///
+/// As for `GET /v1/services/{service}`, a service that is not there is 404: whoever waits for one that is to come asks again, or starts the gateway
+/// with its name, which makes it one without instances. A stream that is open stays open when the last instance goes, and tells when one comes.
 #[utoipa::path(
     get,
     path = "/v1/services/{service}/watch",
@@ -47,7 +50,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
     responses(
         (status = 200, description = "the service whenever it changes", body = String, content_type = "text/event-stream"),
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
-        (status = 503, description = "too many services are followed", body = Details, content_type = "application/problem+json"),
+        (status = 404, description = "there is no such service", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "too many services are followed, or nobody can tell whether it is there, or the gateway ends", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn watch(
@@ -60,7 +64,7 @@ pub(super) async fn watch(
     if app.is_closing() {
         return Err(Problem::closing());
     }
-    let followed = app.fleet.follow(&service).map_err(Problem::too_many)?;
+    let followed = app.there(&service).await?;
     let seen = headers.get(LAST_EVENT_ID).and_then(|seen| seen.to_str().ok()).map(str::to_owned);
     let events = Events { published: followed.published(), seen, app, _followed: followed, begun: false };
     let headers = [

@@ -2,13 +2,14 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use twox_hash::XxHash3_64;
+
+use crate::entity_tag;
 
 /// What the page may do: show and run what is ours, and ask the gateway that it came from. Nothing that instances say about themselves
 /// can become a part of it, since no text is ever taken for HTML: browsers that know `trusted-types` refuse that even if we forget.
@@ -43,13 +44,7 @@ impl Asset {
     /// The file, or that the browser has it already.
     pub(super) fn answer(&self, asked: &HeaderMap) -> Response {
         let tag = self.tag();
-        let known = asked
-            .get_all(IF_NONE_MATCH)
-            .iter()
-            .filter_map(|tags| tags.to_str().ok())
-            .flat_map(|tags| tags.split(','))
-            .map(str::trim)
-            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);
+        let known = entity_tag::is_known(asked, &tag);
         let mut response = match known {
             true => StatusCode::NOT_MODIFIED.into_response(),
             false => Body::from(Bytes::from_static(self.content)).into_response(),
@@ -58,7 +53,7 @@ impl Asset {
         if !known {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
         }
-        headers.insert(ETAG, HeaderValue::from_str(&tag).expect("digits in quotes may stand in a header"));
+        headers.insert(ETAG, tag);
         // Kept, and asked for each time: after an update nobody has half of the old console.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -70,7 +65,8 @@ impl Asset {
     }
 
     /// The same for the same content, in whichever gateway.
-    fn tag(&self) -> String {
-        format!("\"{:016x}\"", XxHash3_64::oneshot(self.content))
+    fn tag(&self) -> HeaderValue {
+        let tag = format!("\"{:016x}\"", XxHash3_64::oneshot(self.content));
+        HeaderValue::from_str(&tag).expect("digits in quotes may stand in a header")
     }
 }

@@ -1,10 +1,10 @@
 //! Answers that many ask for at the same time are asked for once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 /// For how long an answer is good enough, and how long nobody asks again after there was none.
 const FRESH: Duration = Duration::from_secs(1);
@@ -12,20 +12,35 @@ const FRESH: Duration = Duration::from_secs(1);
 /// An answer of ZooKeeper, and how old it is.
 #[derive(Debug)]
 pub(super) struct Asked<T> {
-    last: Mutex<Last<T>>,
+    known: Arc<Mutex<Known<T>>>,
 }
 
 #[derive(Debug)]
-struct Last<T> {
+struct Known<T> {
     answer: Option<Arc<T>>,
+    /// When the last question ended, answered or not; `None` as well when something has changed since it was asked.
     tried: Option<Instant>,
     /// Since when there was no answer.
     silent: Option<Instant>,
+    /// Closed when the question that is under way has ended.
+    under_way: Option<watch::Receiver<()>>,
+    /// The number of the last question; they are numbered from 1.
+    last: u64,
+    /// The number of the last question whose end was taken note of.
+    ended: u64,
+    /// What was asked before this one may not show what has changed since.
+    first_valid: u64,
 }
 
 impl<T> Default for Asked<T> {
     fn default() -> Self {
-        Self { last: Mutex::new(Last { answer: None, tried: None, silent: None }) }
+        Self { known: Arc::default() }
+    }
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self { answer: None, tried: None, silent: None, under_way: None, last: 0, ended: 0, first_valid: 0 }
     }
 }
 
@@ -38,55 +53,137 @@ pub struct Answer<T> {
     pub stale_since: Option<Instant>,
 }
 
-impl<T> Asked<T> {
-    /// What was answered is not good enough any more: something has changed.
-    pub(super) async fn forget(&self) {
-        self.last.lock().await.tried = None;
+impl<T: Send + Sync + 'static> Asked<T> {
+    /// What was answered is not good enough any more, nor what was only asked: something has changed.
+    pub(super) fn forget(&self) {
+        let mut known = lock(&self.known);
+        known.tried = None;
+        known.under_way = None;
+        known.first_valid = known.last + 1;
     }
 
-    /// The answer, asked for unless it was a moment ago; `None` when there never was one.
+    /// The answer, asked for unless it was a moment ago; `None` when there never was one. Takes no longer than `patience`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time: what was asked is asked in a task of its own, for all who come meanwhile.
     pub(super) async fn get<E>(
         &self,
         patience: Duration,
-        ask: impl Future<Output = Result<T, E>>,
+        ask: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Option<Answer<T>> {
-        // Those who come meanwhile wait for the same answer.
-        let mut last = self.last.lock().await;
-        if last.tried.is_none_or(|tried| tried.elapsed() >= FRESH) {
-            let begun = Instant::now();
-            match timeout(patience, ask).await {
-                Ok(Ok(value)) => (last.answer, last.silent) = (Some(Arc::new(value)), None),
-                Ok(Err(_)) | Err(_) => last.silent = last.silent.or(Some(begun)),
+        let mut under_way = {
+            let mut known = lock(&self.known);
+            if known.is_fresh() {
+                return known.told();
             }
-            last.tried = Some(Instant::now());
-        }
-        last.answer.clone().map(|value| Answer { value, stale_since: last.silent })
+            match known.under_way() {
+                Some(under_way) => under_way,
+                None => self.begin(&mut known, patience, ask),
+            }
+        };
+        // Nothing is ever sent: it is closed when the question has ended.
+        let _ = under_way.changed().await;
+        lock(&self.known).told()
     }
+
+    fn begin<E>(
+        &self,
+        known: &mut Known<T>,
+        patience: Duration,
+        ask: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> watch::Receiver<()> {
+        let (ended, under_way) = watch::channel(());
+        known.last += 1;
+        known.under_way = Some(under_way.clone());
+        let (number, begun, all) = (known.last, Instant::now(), self.known.clone());
+        tokio::spawn(async move {
+            let outcome = timeout_at(begun + patience, ask).await;
+            let answer = outcome.ok().and_then(Result::ok);
+            lock(&all).end(number, begun, answer);
+            drop(ended);
+        });
+        under_way
+    }
+}
+
+impl<T> Known<T> {
+    fn is_fresh(&self) -> bool {
+        self.tried.is_some_and(|tried| tried.elapsed() < FRESH)
+    }
+
+    /// The question that is under way; one whose task has ended is not.
+    fn under_way(&self) -> Option<watch::Receiver<()>> {
+        self.under_way.clone().filter(|under_way| under_way.has_changed().is_ok())
+    }
+
+    fn told(&self) -> Option<Answer<T>> {
+        let value = self.answer.clone()?;
+        Some(Answer { value, stale_since: self.silent })
+    }
+
+    /// Takes note of how a question ended, unless one that was asked later has ended already.
+    fn end(&mut self, number: u64, begun: Instant, answer: Option<T>) {
+        if number < self.ended {
+            return;
+        }
+        self.ended = number;
+        match answer {
+            Some(answer) => (self.answer, self.silent) = (Some(Arc::new(answer)), None),
+            None => self.silent = self.silent.or(Some(begun)),
+        }
+        if number >= self.first_valid {
+            self.tried = Some(Instant::now());
+        }
+    }
+}
+
+fn lock<T>(known: &Mutex<Known<T>>) -> MutexGuard<'_, Known<T>> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::future::{pending, ready};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-    use tokio::time::advance;
+    use futures::FutureExt;
+    use futures::future::join_all;
+    use tokio::sync::oneshot;
+    use tokio::time::{advance, sleep};
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
+    /// Counts how often ZooKeeper is asked, and answers with that after a while.
+    #[derive(Clone, Default)]
+    struct Count(Arc<AtomicU32>);
+
+    impl Count {
+        async fn ask(self) -> Result<u32, ()> {
+            let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+            sleep(Duration::from_millis(100)).await;
+            Ok(count)
+        }
+
+        fn asked(&self) -> u32 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_asked_for_once_and_kept_while_there_is_no_other() {
-        let (asked, count) = (Asked::default(), Cell::new(0));
-        let good = async || {
-            count.set(count.get() + 1);
-            Ok::<_, ()>(count.get())
-        };
+        let (asked, count) = (Asked::default(), Count::default());
         for _ in 0..3 {
-            assert_eq!(*asked.get(PATIENCE, good()).await.unwrap().value, 1);
+            assert_eq!(*asked.get(PATIENCE, count.clone().ask()).await.unwrap().value, 1);
         }
         advance(FRESH).await;
-        let again = asked.get(PATIENCE, good()).await.unwrap();
+        let again = asked.get(PATIENCE, count.clone().ask()).await.unwrap();
         assert_eq!((*again.value, again.stale_since), (2, None));
 
         advance(FRESH).await;
@@ -102,5 +199,66 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_never_answered_is_not_known() {
         assert!(Asked::<u8>::default().get(PATIENCE, ready(Err::<u8, _>(()))).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_ask_at_the_same_time_get_one_answer() {
+        let (asked, count) = (Asked::default(), Count::default());
+        let answers = join_all((0..50).map(|_| asked.get(PATIENCE, count.clone().ask()))).await;
+        assert!(answers.into_iter().all(|answer| *answer.unwrap().value == 1));
+        assert_eq!(count.asked(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_takes_no_answer_away() {
+        let (asked, count) = (Asked::default(), Count::default());
+        for _ in 0..10 {
+            // Each has asked, and is gone before there is an answer.
+            assert!(asked.get(PATIENCE, count.clone().ask()).now_or_never().is_none());
+        }
+        assert_eq!(*asked.get(PATIENCE, count.clone().ask()).await.unwrap().value, 1);
+        assert_eq!(count.asked(), 1);
+        // Nor is it forgotten that there was none.
+        advance(FRESH).await;
+        let since = Instant::now();
+        assert!(asked.get(PATIENCE, pending::<Result<_, ()>>()).now_or_never().is_none());
+        sleep(PATIENCE + Duration::from_millis(1)).await;
+        let stale = asked.get(PATIENCE, pending::<Result<_, ()>>()).now_or_never().unwrap().unwrap();
+        assert_eq!(stale.stale_since, Some(since));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_late_waits_no_longer_than_who_asked() {
+        let asked = Arc::new(Asked::<u8>::default());
+        let begin = Instant::now();
+        assert!(asked.get(PATIENCE, pending::<Result<_, ()>>()).now_or_never().is_none());
+        advance(PATIENCE / 2).await;
+        assert!(asked.get(PATIENCE, pending::<Result<_, ()>>()).await.is_none());
+        assert_eq!(begin.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_before_a_change_is_no_answer_to_who_asks_after_it() {
+        let asked = Asked::default();
+        let (answer, answered) = oneshot::channel();
+        let before = asked.get(PATIENCE, answered);
+        let mut before = std::pin::pin!(before);
+        assert!((&mut before).now_or_never().is_none());
+        asked.forget();
+        assert_eq!(*asked.get(PATIENCE, ready(Ok::<_, ()>("new"))).await.unwrap().value, "new");
+        // The older answer comes in later, and is not taken for the newer.
+        answer.send("old").unwrap();
+        assert_eq!(*before.await.unwrap().value, "new");
+        assert_eq!(*asked.get(PATIENCE, ready(Ok::<_, ()>("newer"))).await.unwrap().value, "new");
+
+        // Nor is it good enough when it comes in before anybody has asked anew.
+        advance(FRESH).await;
+        let (answer, answered) = oneshot::channel();
+        let mut before = std::pin::pin!(asked.get(PATIENCE, answered));
+        assert!((&mut before).now_or_never().is_none());
+        asked.forget();
+        answer.send("old").unwrap();
+        assert_eq!(*before.await.unwrap().value, "old");
+        assert_eq!(*asked.get(PATIENCE, ready(Ok::<_, ()>("new"))).await.unwrap().value, "new");
     }
 }

@@ -1,5 +1,6 @@
 //! One service that is followed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,6 +29,26 @@ pub struct Followed {
     roles: bool,
     /// One for each algorithm, so that turns go on from one pick to the next.
     balancers: [OnceLock<Balancer>; Name::ALL.len()],
+    picks: [Picks; Name::ALL.len()],
+}
+
+/// How many picks were asked for, and what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Picks {
+    picked: AtomicU64,
+    nobody: AtomicU64,
+}
+
+impl Picks {
+    /// How many got an instance.
+    pub(crate) fn picked(&self) -> u64 {
+        self.picked.load(Ordering::Relaxed)
+    }
+
+    /// How many got none.
+    pub(crate) fn nobody(&self) -> u64 {
+        self.nobody.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
@@ -59,7 +80,15 @@ impl Followed {
             revisions,
         };
         let task = tokio::spawn(publishing.run()).abort_handle();
-        Self { service, discovery, channels, task, roles, balancers: Default::default() }
+        Self {
+            service,
+            discovery,
+            channels,
+            task,
+            roles,
+            balancers: Default::default(),
+            picks: Default::default(),
+        }
     }
 
     /// Which service.
@@ -108,12 +137,23 @@ impl Followed {
 
     /// What picks by this algorithm.
     pub fn balancer(&self, algorithm: Name) -> &Balancer {
-        let index = Name::ALL.iter().position(|name| *name == algorithm).unwrap_or(0);
-        self.balancers[index].get_or_init(|| {
+        self.balancers[place(algorithm)].get_or_init(|| {
             let lists = self.discovery.instances();
             let lists = if self.roles { Roles::follow_for_requests(lists) } else { lists };
             Balancer::follow(lists, algorithm.algorithm())
         })
+    }
+
+    /// Counts a pick by this algorithm.
+    pub(crate) fn count_pick(&self, algorithm: Name, found: bool) {
+        let Picks { picked, nobody } = &self.picks[place(algorithm)];
+        let count = if found { picked } else { nobody };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The picks by each algorithm, since it is followed.
+    pub(crate) fn picks(&self) -> impl Iterator<Item = (Name, &Picks)> {
+        Name::ALL.into_iter().zip(&self.picks)
     }
 
     /// Whether somebody has a channel of it.
@@ -121,6 +161,10 @@ impl Followed {
         let Channels { published, lists, master } = &*self.channels;
         published.receiver_count() + lists.receiver_count() + master.receiver_count() > 0
     }
+}
+
+fn place(algorithm: Name) -> usize {
+    Name::ALL.iter().position(|name| *name == algorithm).expect("all algorithms are among all")
 }
 
 impl Drop for Followed {

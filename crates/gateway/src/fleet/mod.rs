@@ -4,15 +4,16 @@ mod asked;
 mod followed;
 mod published;
 mod revision;
+mod services;
+mod sought;
 mod upstreams;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use leader::Election;
 use proto::ServiceName;
 use registry::Registry;
@@ -26,9 +27,7 @@ pub use self::published::{Leading, Published};
 pub use self::revision::Revision;
 use self::revision::Revisions;
 pub(crate) use self::revision::is_revision;
-
-/// How many nodes are asked about at the same time, to count instances.
-const AT_ONCE: usize = 32;
+pub use self::services::{Counts, Elsewhere, Existence};
 
 /// How a [`Fleet`] follows.
 #[derive(Clone, Debug)]
@@ -67,7 +66,7 @@ struct Shared {
     /// What moments are counted from.
     start: Instant,
     names: Asked<BTreeSet<ServiceName>>,
-    counts: Asked<BTreeMap<ServiceName, usize>>,
+    counts: Asked<Counts>,
 }
 
 struct Entry {
@@ -81,17 +80,6 @@ struct Entry {
 #[error("{most} services are followed already, and no more may be")]
 pub struct Full {
     most: usize,
-}
-
-/// Whether a service exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existence {
-    /// It has a directory, or was configured.
-    There,
-    /// It has none.
-    Nowhere,
-    /// ZooKeeper could not be asked.
-    Unknown,
 }
 
 impl Fleet {
@@ -174,24 +162,31 @@ impl Fleet {
             return Ok(followed);
         }
         let most = self.shared.options.most;
-        if self.shared.read().len() >= most {
+        let mut all = self.shared.write();
+        if all.len() >= most && !all.contains_key(service) {
             return Err(Full { most });
         }
-        Ok(self.insert(service.clone()))
+        Ok(self.shared.insert(&mut all, service.clone()))
     }
 
+    /// A service, followed from now on, however many there are.
     fn insert(&self, service: ServiceName) -> Arc<Followed> {
-        let Shared { registry, election, options, revisions, .. } = &*self.shared;
+        self.shared.insert(&mut self.shared.write(), service)
+    }
+
+    /// Follows a service no more that turned out to be none: nothing was heard of it, and nobody else has it.
+    fn let_go(&self, followed: Arc<Followed>) {
         let mut all = self.shared.write();
-        let entry = all.entry(service).or_insert_with_key(|service| {
-            debug!(%service, "follows a service");
-            let discovery = registry.follow(service);
-            let observer = election.as_ref().map(|election| election.observe(service));
-            let followed = Followed::start(discovery, observer, options.roles, revisions.clone());
-            Entry { followed: Arc::new(followed), asked: AtomicU64::new(0) }
-        });
-        entry.asked.store(self.shared.millis(), Ordering::Relaxed);
-        entry.followed.clone()
+        let service = followed.service().clone();
+        // Inside the lock, so that of several who let it go at the same time the last one sees that it is.
+        drop(followed);
+        let is_needed = |entry: &Entry| {
+            let Entry { followed, .. } = entry;
+            followed.now().is_some() || Arc::strong_count(followed) > 1 || followed.has_listeners()
+        };
+        if !self.shared.configured.contains(&service) && !all.get(&service).is_none_or(is_needed) {
+            all.remove(&service);
+        }
     }
 
     /// All that are followed now, in the order of their names.
@@ -199,88 +194,6 @@ impl Fleet {
         let mut all: Vec<_> = self.shared.read().values().map(|entry| entry.followed.clone()).collect();
         all.sort_by(|a, b| a.service().cmp(b.service()));
         all
-    }
-
-    /// Whether a service has a directory, or was configured.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped at any time.
-    pub async fn existence(&self, service: &ServiceName) -> Existence {
-        if self.shared.configured.contains(service) {
-            return Existence::There;
-        }
-        match self.names().await {
-            Some(names) if names.value.contains(service) => Existence::There,
-            Some(Answer { stale_since: None, .. }) => Existence::Nowhere,
-            Some(_) | None => Existence::Unknown,
-        }
-    }
-
-    /// The names of all services, asked for at most once a second; `None` when ZooKeeper never told them.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped at any time.
-    pub async fn names(&self) -> Option<Answer<BTreeSet<ServiceName>>> {
-        let ask = async {
-            let names = self.shared.registry.services().await?;
-            Ok::<_, registry::Error>(
-                names.into_iter().chain(self.shared.configured.iter().cloned()).collect(),
-            )
-        };
-        self.shared.names.get(self.shared.options.patience, ask).await
-    }
-
-    /// Asks anew, the next time, which services there are: one may have come.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped at any time.
-    pub(crate) async fn forget_names(&self) {
-        self.shared.names.forget().await;
-        self.shared.counts.forget().await;
-    }
-
-    /// How many instances each service has, asked for at most once a second; `None` when ZooKeeper never told.
-    ///
-    /// # Cancel safety
-    ///
-    /// May be dropped at any time.
-    pub async fn counts(&self) -> Option<Answer<BTreeMap<ServiceName, usize>>> {
-        let names = self.names().await?;
-        let known = |service: &ServiceName| {
-            let followed = self.shared.read().get(service).map(|entry| entry.followed.clone());
-            followed.and_then(|followed| followed.now()).map(|now| now.view.entries.len())
-        };
-        let ask = async {
-            let names: Vec<ServiceName> = names.value.iter().cloned().collect();
-            let counted = names.into_iter().map(|service| async move {
-                let count = match known(&service) {
-                    Some(count) => count,
-                    None => self.count(&service).await?,
-                };
-                Ok::<_, registry::Error>((service, count))
-            });
-            stream::iter(counted).buffer_unordered(AT_ONCE).try_collect().await
-        };
-        let mut counts = self.shared.counts.get(self.shared.options.patience, ask).await?;
-        counts.stale_since = counts.stale_since.or(names.stale_since);
-        Some(counts)
-    }
-
-    /// How many nodes are in the directory of a service.
-    async fn count(&self, service: &ServiceName) -> Result<usize, registry::Error> {
-        let directory = &self.shared.registry.layout().directory(service);
-        let asked = self.shared.registry.sessions().each(|link| async move {
-            match link.exists(directory).await {
-                Err(error @ zk_session::Error::Interrupted) => Err(error),
-                // Asking again would not change what was refused.
-                answer => Ok(answer),
-            }
-        });
-        let there = asked.await.ok_or(registry::Error::Closed)??;
-        Ok(there.map_or(0, |stat| stat.children))
     }
 }
 
@@ -301,6 +214,19 @@ impl Shared {
 
     fn millis(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn insert(&self, all: &mut HashMap<ServiceName, Entry>, service: ServiceName) -> Arc<Followed> {
+        let Self { registry, election, options, revisions, .. } = self;
+        let entry = all.entry(service).or_insert_with_key(|service| {
+            debug!(%service, "follows a service");
+            let discovery = registry.follow(service);
+            let observer = election.as_ref().map(|election| election.observe(service));
+            let followed = Followed::start(discovery, observer, options.roles, revisions.clone());
+            Entry { followed: Arc::new(followed), asked: AtomicU64::new(0) }
+        });
+        entry.asked.store(self.millis(), Ordering::Relaxed);
+        entry.followed.clone()
     }
 
     /// Lets those go that nobody has and nobody asked for in a while.

@@ -62,18 +62,6 @@ impl Revision {
             None => text.parse() == Ok(self.number),
         }
     }
-
-    /// Whether `If-None-Match` has this one.
-    pub(crate) fn is_among(&self, tags: &str) -> bool {
-        tags.split(',').map(str::trim).any(|tag| {
-            let tag = tag.strip_prefix("W/").unwrap_or(tag);
-            tag == "*"
-                || tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).is_some_and(|tag| {
-                    // Whole: a number alone is no tag of ours.
-                    tag.contains('-') && self.is(tag)
-                })
-        })
-    }
 }
 
 impl fmt::Display for Revision {
@@ -109,25 +97,6 @@ mod tests {
         assert!(is_revision(&first.to_string()) && is_revision("1"));
         for none in ["", "-1", "1-", "x", "1.0", "abc-1", "0123456789abcdeg-1"] {
             assert!(!is_revision(none) && !first.is(none), "{none}");
-        }
-    }
-
-    #[test]
-    fn entity_tags_are_compared_whole() {
-        let revisions = Revisions::default();
-        let (one, two) = (revisions.next(), revisions.next());
-        let tag = |revision: &Revision| revision.etag().to_str().unwrap().to_owned();
-        for (tags, matches) in [
-            (tag(&one), true),
-            (format!("W/{}", tag(&one)), true),
-            (format!("\"x\", {} , {}", tag(&two), tag(&one)), true),
-            ("*".to_owned(), true),
-            (tag(&two), false),
-            ("\"1\"".to_owned(), false),
-            (one.to_string(), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(one.is_among(&tags), matches, "{tags}");
         }
     }
 }

@@ -55,14 +55,12 @@ impl Guard {
         }
         let (uri, headers) = (request.uri(), request.headers());
         let authority = self.sites.host(uri, headers).map_err(|foreign| refusal(&foreign))?;
+        self.sites.origin(authority, headers).map_err(|foreign| refusal(&foreign))?;
+        let Some(tokens) = &self.tokens else { return Ok(()) };
         let needed = match *request.method() {
             Method::GET | Method::HEAD => Right::Read,
             _ => Right::Write,
         };
-        if needed == Right::Write {
-            self.sites.origin(&authority, headers).map_err(|foreign| refusal(&foreign))?;
-        }
-        let Some(tokens) = &self.tokens else { return Ok(()) };
         let shown = bearer(headers).ok_or_else(Problem::no_token)?;
         match tokens.right_of(shown) {
             None => Err(Problem::wrong_token()),
@@ -74,7 +72,7 @@ impl Guard {
 
 fn refusal(foreign: &Foreign) -> Problem {
     match foreign {
-        Foreign::NoHost(_) => Problem::bad_request(foreign),
+        Foreign::Unclear(_) | Foreign::NoHost => Problem::bad_request(foreign),
         Foreign::Host(_) => Problem::foreign("foreign-host", foreign),
         Foreign::Origin(_) => Problem::foreign("foreign-origin", foreign),
     }

@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::uri::Authority;
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::authority::{self, Authority, Unclear};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -13,7 +14,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub struct Sites {
     /// Names besides `localhost`.
     hosts: Vec<String>,
-    /// Origins whose pages may write, besides our own.
+    /// Origins whose pages may ask, besides our own.
     origins: Vec<String>,
 }
 
@@ -22,14 +23,17 @@ pub struct Sites {
 pub(super) enum Foreign {
     /// It cannot be told what it is for.
     #[error("there has to be one host: {0}")]
-    NoHost(&'static str),
+    Unclear(#[from] Unclear),
+    /// It does not say what it is for.
+    #[error("there has to be one host: there is none")]
+    NoHost,
     /// It is for a site that we are not.
     #[error(
         "this gateway is not known as {0:?}; accepted: an IP address, localhost, and names given by --host"
     )]
     Host(String),
     /// It comes from a page of another site.
-    #[error("a page of {0:?} may not write here; accepted: no Origin, our own, and those given by --origin")]
+    #[error("a page of {0:?} may not ask here; accepted: no Origin, our own, and those given by --origin")]
     Origin(String),
 }
 
@@ -46,8 +50,8 @@ impl Sites {
     /// What a request is for, if that is us.
     ///
     /// A name that somebody else lets point here is not: his page could then use the gateway as if it were his. An address is no name.
-    pub(super) fn host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Foreign> {
-        let authority = authority(uri, headers)?;
+    pub(super) fn host<'r>(&self, uri: &'r Uri, headers: &'r HeaderMap) -> Result<Authority<'r>, Foreign> {
+        let authority = authority::of(uri, headers)?.ok_or(Foreign::NoHost)?;
         let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
         let known = address.parse::<IpAddr>().is_ok()
@@ -57,8 +61,12 @@ impl Sites {
         if known { Ok(authority) } else { Err(Foreign::Host(shown(&host))) }
     }
 
-    /// Whether a page that sends this may write. What is no browser says nothing of where it comes from.
-    pub(super) fn origin(&self, authority: &Authority, headers: &HeaderMap) -> Result<(), Foreign> {
+    /// Whether what sends this may ask: a page of ours, of a site that was named, or no page at all. What is no browser says nothing of where
+    /// it comes from; a browser does, for addresses of its own machine and over TLS, and where somebody typed an address it says `none`.
+    ///
+    /// Reading is refused as well: what a page of another site may not see it may still ask for, and streams and lists that nobody else
+    /// asked for cost us something.
+    pub(super) fn origin(&self, authority: Authority<'_>, headers: &HeaderMap) -> Result<(), Foreign> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else {
             let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
@@ -77,40 +85,14 @@ impl Sites {
     }
 }
 
-/// What a request is for: in HTTP/2 that stands in its URI, in HTTP/1.1 in a header, and where both are there they agree.
-fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Foreign> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Foreign::NoHost("there are several"));
-    }
-    let host = match host {
-        None => None,
-        Some(host) => {
-            let authority = Authority::try_from(host.as_bytes()).ok();
-            Some(authority.ok_or(Foreign::NoHost("the header cannot be read"))?)
-        }
-    };
-    let authority = match (uri.authority(), host) {
-        (Some(target), Some(host)) if *target != host => {
-            return Err(Foreign::NoHost("the header says another one than the target"));
-        }
-        (Some(target), _) => target.clone(),
-        (None, Some(host)) => host,
-        (None, None) => return Err(Foreign::NoHost("there is none")),
-    };
-    match authority.as_str().contains('@') {
-        true => Err(Foreign::NoHost("a user does not belong there")),
-        false => Ok(authority),
-    }
-}
-
 fn shown(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::HOST;
+
     use super::*;
 
     fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -159,9 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_writes_to_its_own_site_alone() {
+    fn a_page_asks_its_own_site_alone() {
         let sites = Sites::new([], ["https://console.example".to_owned()]);
-        let us = Authority::from_static("localhost:8480");
+        let uri = Uri::from_static("http://localhost:8480");
+        let none = HeaderMap::new();
+        let us = authority::of(&uri, &none).unwrap().unwrap();
         for ours in [
             headers(&[]),
             headers(&[("origin", "http://localhost:8480")]),
@@ -170,7 +154,7 @@ mod tests {
             headers(&[("sec-fetch-site", "same-origin")]),
             headers(&[("sec-fetch-site", "none")]),
         ] {
-            assert_eq!(sites.origin(&us, &ours), Ok(()), "{ours:?}");
+            assert_eq!(sites.origin(us, &ours), Ok(()), "{ours:?}");
         }
         for foreign in [
             headers(&[("origin", "http://evil.example")]),
@@ -182,7 +166,7 @@ mod tests {
             headers(&[("sec-fetch-site", "cross-site")]),
             headers(&[("sec-fetch-site", "same-site")]),
         ] {
-            assert!(sites.origin(&us, &foreign).is_err(), "{foreign:?}");
+            assert!(sites.origin(us, &foreign).is_err(), "{foreign:?}");
         }
     }
 }

@@ -1,21 +1,26 @@
 //! Instances that are registered on behalf of programs without a ZooKeeper client, for as long as they are renewed.
 
+mod granted;
+mod leaving;
+mod standing;
 mod table;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use futures::future::join_all;
 use proto::{InstanceId, NodeData, ServiceName};
 use registry::{Registration, Registry, Status};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::info;
 
-use self::table::{Lease, Missing, Table};
+pub(crate) use self::granted::Granted;
+use self::leaving::{Gone, Leaving};
+pub(crate) use self::standing::{ByState, Refused, Standing, Weight};
+use self::table::{Key, Lease, Table};
 
-/// So many instances at most are registered by one gateway.
+/// So many instances at most are registered by one gateway, or on their way out.
 const MOST: usize = 20_000;
 
 /// Keeps the nodes of instances whose programs renew them. Clones are the same.
@@ -29,6 +34,11 @@ struct Shared {
     state: Mutex<State>,
     /// The next end may be another one.
     changed: Arc<Notify>,
+    leaving: Leaving,
+    /// How many more there may be. Each has its place from when it is registered until nothing of it is left, so that what is registered
+    /// and withdrawn again and again while ZooKeeper is away does not pile up.
+    places: Arc<Semaphore>,
+    most: usize,
 }
 
 #[derive(Default)]
@@ -41,60 +51,7 @@ struct Held {
     registration: Registration,
     /// Its weight when it is not drained.
     weight: u32,
-}
-
-/// An instance that is registered here, at one moment.
-#[derive(Clone, Debug)]
-pub(crate) struct Standing {
-    pub(crate) token: Box<str>,
-    pub(crate) ttl: Duration,
-    pub(crate) ends: Instant,
-    pub(crate) data: NodeData,
-    pub(crate) status: watch::Receiver<Status>,
-    /// Whether another program had registered it here before, and may still believe that it has.
-    pub(crate) took_over: bool,
-}
-
-/// Why something was not done.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum Refused {
-    /// It is not registered here. Register it again.
-    #[error("it is not registered by this gateway, or was not renewed in time: register it again")]
-    Unknown,
-    /// Another program has registered the same id here since.
-    #[error("another program has registered the same id since, and has another lease")]
-    Another,
-    /// Somebody else has registered the same id in ZooKeeper since.
-    #[error("a newer process has registered the same id in ZooKeeper since")]
-    Replaced,
-    /// It cannot be stored.
-    #[error("{0}")]
-    Invalid(Arc<str>),
-    /// There are as many as may be.
-    #[error("{MOST} instances are registered by this gateway, and no more may be")]
-    Full,
-    /// We are about to end.
-    #[error("this gateway is being stopped")]
-    Closed,
-}
-
-impl From<registry::Error> for Refused {
-    fn from(error: registry::Error) -> Self {
-        match error {
-            registry::Error::Invalid(what) => Self::Invalid(what),
-            registry::Error::Replaced => Self::Replaced,
-            _ => Self::Closed,
-        }
-    }
-}
-
-impl From<Missing> for Refused {
-    fn from(missing: Missing) -> Self {
-        match missing {
-            Missing::Unknown => Self::Unknown,
-            Missing::Another => Self::Another,
-        }
-    }
+    place: OwnedSemaphorePermit,
 }
 
 impl Leases {
@@ -104,19 +61,31 @@ impl Leases {
     ///
     /// Outside a tokio runtime.
     pub fn start(registry: Registry) -> Self {
-        let shared = Arc::new(Shared { registry, state: Mutex::default(), changed: Arc::default() });
+        Self::with_room(registry, MOST)
+    }
+
+    fn with_room(registry: Registry, most: usize) -> Self {
+        let shared = Arc::new(Shared {
+            registry,
+            state: Mutex::default(),
+            changed: Arc::default(),
+            leaving: Leaving::default(),
+            places: Arc::new(Semaphore::new(most)),
+            most,
+        });
         tokio::spawn(end_in_time(Arc::downgrade(&shared), shared.changed.clone()));
         Self { shared }
     }
 
-    /// Registers an instance until it is not renewed for `ttl`. Whoever had registered it here before has it no more.
+    /// Registers an instance until it is not renewed for `ttl`, counted from when that is answered. Whoever had registered it here before
+    /// has it no more.
     pub(crate) fn register(
         &self,
         service: &ServiceName,
         id: &InstanceId,
         data: NodeData,
         ttl: Duration,
-    ) -> Result<Standing, Refused> {
+    ) -> Result<Granted, Refused> {
         let key = (service.clone(), id.clone());
         let now = Instant::now();
         let mut state = self.shared.lock();
@@ -126,32 +95,47 @@ impl Leases {
         let weight = data.weight;
         // What is there is changed: taken away and announced again, it would not be there in between.
         let took_over = match state.table.find(&key, None, now) {
-            Ok(lease) if is_alive(&lease.held.registration) => {
+            Ok(lease) if judge(lease).is_ok() => {
                 lease.held.registration.update(|before| *before = data.clone())?;
                 true
             }
             _ => false,
         };
-        let before = state.table.take(&key, None, now).ok();
-        let registration = match before.filter(|_| took_over) {
-            Some(lease) => lease.held.registration,
-            None if state.table.len() >= MOST => return Err(Refused::Full),
-            // One that was replaced was let go above.
-            None => self.shared.registry.announce_as(service, id.clone(), data)?,
+        let held = match state.table.remove(&key) {
+            Some(before) if took_over => Held { weight, ..before.held },
+            before => {
+                // It was replaced, or is over and was not swept away yet.
+                if let Some(before) = before {
+                    self.shared.leave(before.held);
+                }
+                let most = self.shared.most;
+                let place = self.shared.places.clone().try_acquire_owned();
+                let place = place.map_err(|_| Refused::Full { most })?;
+                let registration = self.shared.registry.announce_as(service, id.clone(), data)?;
+                Held { registration, weight, place }
+            }
         };
         let token = format!("{:032x}", rand::random::<u128>()).into_boxed_str();
-        let standing = Standing {
-            token: token.clone(),
-            ttl,
-            ends: now + ttl,
-            data: registration.data(),
-            status: registration.status(),
-            took_over,
-        };
-        state.table.grant(key, token, ttl, now, Held { registration, weight });
+        let lease = state.table.grant(key.clone(), Lease { token, ttl, ends: None, held });
+        let standing = Standing { took_over, ..seen(lease, now) };
         drop(state);
+        Ok(Granted::new(self.clone(), key, standing))
+    }
+
+    /// The time of a lease begins.
+    fn begin(&self, key: &Key, token: &str) -> Result<Standing, Refused> {
+        let now = Instant::now();
+        let mut state = self.shared.lock();
+        let closed = state.closed;
+        let missing = |refused: Refused| match refused {
+            _ if closed => Refused::Closed,
+            Refused::Unknown => Refused::Withdrawn,
+            refused => refused,
+        };
+        let lease = state.table.begin(key, token, now).map_err(|missed| missing(missed.into()))?;
         self.shared.changed.notify_one();
-        Ok(standing)
+        judge(lease)?;
+        Ok(seen(lease, now))
     }
 
     /// Keeps an instance registered for its whole time again.
@@ -161,17 +145,21 @@ impl Leases {
         id: &InstanceId,
         token: Option<&str>,
     ) -> Result<Standing, Refused> {
+        let (key, now) = ((service.clone(), id.clone()), Instant::now());
         let mut state = self.shared.lock();
+        // One that somebody else has by now is not kept any longer by it.
+        judge(state.table.find(&key, token, now)?)?;
         // Nothing ends earlier by that, so the task needs not know.
-        let lease = state.table.renew(&(service.clone(), id.clone()), token, Instant::now())?;
-        standing(lease)
+        let lease = state.table.renew(&key, token, now)?;
+        Ok(seen(lease, now))
     }
 
-    /// How an instance stands that is registered here.
+    /// How an instance stands that is registered here, unless somebody else has it by now.
     pub(crate) fn look(&self, service: &ServiceName, id: &InstanceId) -> Option<Standing> {
+        let now = Instant::now();
         let mut state = self.shared.lock();
-        let lease = state.table.find(&(service.clone(), id.clone()), None, Instant::now()).ok()?;
-        Some(seen(lease))
+        let lease = state.table.find(&(service.clone(), id.clone()), None, now).ok()?;
+        judge(lease).is_ok().then(|| seen(lease, now))
     }
 
     /// Changes the weight of an instance.
@@ -182,24 +170,25 @@ impl Leases {
         token: Option<&str>,
         change: Weight,
     ) -> Result<Standing, Refused> {
+        let now = Instant::now();
         let mut state = self.shared.lock();
-        let lease = state.table.find(&(service.clone(), id.clone()), token, Instant::now())?;
-        let held = &mut lease.held;
-        let (weight, undrained) = match change {
-            Weight::Is(weight) => (weight, weight),
-            Weight::Drained => (0, held.weight),
-            // One that came with a weight of 0 gets what instances have that say nothing about it.
-            Weight::Undrained => match held.weight {
-                0 => (NodeData::DEFAULT_WEIGHT, NodeData::DEFAULT_WEIGHT),
-                weight => (weight, weight),
-            },
-        };
-        held.registration.set_weight(weight)?;
-        held.weight = undrained;
-        standing(lease)
+        let lease = state.table.find(&(service.clone(), id.clone()), token, now)?;
+        judge(lease)?;
+        let (weight, undrained) = change.after(lease.held.weight);
+        lease.held.registration.set_weight(weight)?;
+        lease.held.weight = undrained;
+        Ok(seen(lease, now))
     }
 
     /// Takes an instance away. Its node goes, connected or not; wait for that no longer than `patience`. Gives whether it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or its node is somebody else's: that one stays.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the withdrawal goes on.
     pub(crate) async fn withdraw(
         &self,
         service: &ServiceName,
@@ -207,12 +196,17 @@ impl Leases {
         token: Option<&str>,
         patience: Duration,
     ) -> Result<bool, Refused> {
-        let lease = {
-            let mut state = self.shared.lock();
-            state.table.take(&(service.clone(), id.clone()), token, Instant::now())?
-        };
+        let lease = self.shared.lock().table.take(&(service.clone(), id.clone()), token, Instant::now())?;
+        let judged = judge(&lease);
+        let gone = self.shared.leave(lease.held);
+        judged?;
         info!(%service, %id, "withdrawn");
-        Ok(timeout(patience, lease.held.registration.withdraw()).await.is_ok())
+        match timeout(patience, gone).await {
+            Ok(Ok(Gone::Replaced)) => Err(Refused::Replaced),
+            // Nobody is left to tell when the process ends.
+            Ok(Ok(Gone::Deleted) | Err(_)) => Ok(true),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Takes everything away and accepts nothing more. Gives how many nodes are not known to be gone when the time is over.
@@ -222,8 +216,10 @@ impl Leases {
             state.closed = true;
             state.table.drain()
         };
-        let leaving = all.into_iter().map(|lease| timeout(patience, lease.held.registration.withdraw()));
-        join_all(leaving).await.into_iter().filter(Result::is_err).count()
+        for lease in all {
+            self.shared.leave(lease.held);
+        }
+        self.shared.leaving.all_gone(patience).await
     }
 
     /// How many instances are registered here.
@@ -235,53 +231,65 @@ impl Leases {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// How many are in ZooKeeper, are not known to be, and were taken by somebody else since.
+    pub(crate) fn by_state(&self) -> ByState {
+        let state = self.shared.lock();
+        let mut count = ByState::default();
+        for lease in state.table.all() {
+            match *lease.held.registration.status().borrow() {
+                Status::Registered { .. } => count.registered += 1,
+                Status::Registering { .. } | Status::Withdrawn => count.registering += 1,
+                Status::Replaced => count.replaced += 1,
+            }
+        }
+        count
+    }
+
+    /// How many are withdrawn and may still be in ZooKeeper.
+    pub fn leaving(&self) -> usize {
+        self.shared.leaving.count()
+    }
 }
 
-/// What becomes of a weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weight {
-    /// It is this one.
-    Is(u32),
-    /// It is 0, and the one before is remembered.
-    Drained,
-    /// It is what it was before.
-    Undrained,
-}
-
-fn seen(lease: &Lease<Held>) -> Standing {
+fn seen(lease: &Lease<Held>, now: Instant) -> Standing {
     let registration = &lease.held.registration;
     Standing {
         token: lease.token.clone(),
         ttl: lease.ttl,
-        ends: lease.ends,
+        ends: lease.ends.unwrap_or(now + lease.ttl),
         data: registration.data(),
         status: registration.status(),
         took_over: false,
     }
 }
 
-/// How one stands that nobody has taken the place of.
-fn standing(lease: &Lease<Held>) -> Result<Standing, Refused> {
-    match is_alive(&lease.held.registration) {
-        true => Ok(seen(lease)),
-        false => Err(Refused::Replaced),
+/// Whether an instance is still its program's.
+fn judge(lease: &Lease<Held>) -> Result<(), Refused> {
+    match *lease.held.registration.status().borrow() {
+        Status::Replaced => Err(Refused::Replaced),
+        Status::Withdrawn => Err(Refused::Closed),
+        Status::Registering { .. } | Status::Registered { .. } => Ok(()),
     }
-}
-
-fn is_alive(registration: &Registration) -> bool {
-    !matches!(*registration.status().borrow(), Status::Replaced | Status::Withdrawn)
 }
 
 async fn end_in_time(shared: Weak<Shared>, changed: Arc<Notify>) {
     loop {
-        let (over, next) = {
+        let next = {
             let Some(shared) = shared.upgrade() else { return };
-            let mut state = shared.lock();
-            (state.table.expire(Instant::now()), state.table.next_end())
+            let (over, next) = {
+                let mut state = shared.lock();
+                (state.table.expire(Instant::now()), state.table.next_end())
+            };
+            for ((service, id), lease) in over {
+                // Whose node is somebody else's has nothing to be taken away.
+                if judge(&lease).is_ok() {
+                    info!(%service, %id, ttl_s = lease.ttl.as_secs(), "not renewed in time: withdrawn");
+                }
+                shared.leave(lease.held);
+            }
+            next
         };
-        for ((service, id), lease) in over {
-            info!(%service, %id, ttl_s = lease.ttl.as_secs(), "not renewed in time: withdrawn");
-        }
         match next {
             Some(next) => tokio::select! {
                 () = changed.notified() => {}
@@ -303,10 +311,96 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn leave(&self, held: Held) -> oneshot::Receiver<Gone> {
+        self.leaving.leave(held.registration, held.place)
+    }
 }
 
 impl fmt::Debug for Leases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leases").field("instances", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use proto::Address;
+    use registry::Native;
+    use zk_session::Keeper;
+    use zk_session::fake::FakeZk;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(600);
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn data() -> NodeData {
+        NodeData::at(Address::new("h", 1).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_its_way_out_has_its_place_until_it_is_gone() {
+        let zk = FakeZk::default();
+        let keeper = Keeper::start(zk.client());
+        let leases = Leases::with_room(Registry::new(keeper.sessions(), Native::default()), 3);
+        let service = ServiceName::parse("time").unwrap();
+        let register = |id: &str| {
+            let id = InstanceId::parse(id).unwrap();
+            leases.register(&service, &id, data(), TTL).map(|granted| granted.standing().status.clone())
+        };
+        let withdraw = async |id: &str| {
+            let id = InstanceId::parse(id).unwrap();
+            leases.withdraw(&service, &id, None, PATIENCE).await.unwrap()
+        };
+        let mut status = register("there").unwrap();
+        status.wait_for(|status| matches!(status, Status::Registered { .. })).await.unwrap();
+
+        zk.stop();
+        assert!(!withdraw("there").await);
+        for _ in 0..2 {
+            // One id again and again: each waits for the end of the one before.
+            register("never").unwrap();
+            withdraw("never").await;
+        }
+        assert_eq!(leases.len(), 0);
+        assert!(matches!(register("fourth"), Err(Refused::Full { most: 3 })));
+        assert!(leases.leaving() >= 1);
+
+        zk.start();
+        let free = async {
+            while leases.shared.places.available_permits() < 3 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(TTL, free).await.unwrap();
+        assert_eq!((leases.leaving(), zk.children("/headkeeper/time/instances").len()), (0, 0));
+        // One that is not renewed leaves, too.
+        for id in ["a", "b", "c"] {
+            register(id).unwrap();
+        }
+        assert!(matches!(register("d"), Err(Refused::Full { .. })));
+        tokio::time::sleep(TTL + PATIENCE).await;
+        assert!(register("d").is_ok());
+        assert_eq!(leases.close(PATIENCE).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_over_and_not_swept_away_yet_is_no_obstacle() {
+        let zk = FakeZk::default();
+        let keeper = Keeper::start(zk.client());
+        let leases = Leases::start(Registry::new(keeper.sessions(), Native::default()));
+        let (service, id) = (ServiceName::parse("time").unwrap(), InstanceId::parse("a").unwrap());
+        let mut begun =
+            leases.register(&service, &id, data(), Duration::from_secs(1)).unwrap().begin().unwrap();
+        begun.status.wait_for(|status| matches!(status, Status::Registered { .. })).await.unwrap();
+        // The clock goes on, and nobody else runs before it is registered again.
+        let _ = tokio::time::advance(Duration::from_secs(2)).now_or_never();
+        let granted = leases.register(&service, &id, data(), TTL).unwrap();
+        assert!(!granted.standing().took_over);
+        let mut status = granted.standing().status.clone();
+        status.wait_for(|status| matches!(status, Status::Registered { .. })).await.unwrap();
+        assert_eq!(leases.len(), 1);
     }
 }

@@ -1,7 +1,5 @@
 //! What is refused before anything is looked for.
 
-use std::net::Ipv6Addr;
-
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
@@ -9,6 +7,7 @@ use hyper::{Method, StatusCode, Version};
 
 use super::headers::{has_token, is_circling, tokens};
 use super::problem::Problem;
+use crate::authority;
 
 /// Refuses what others could understand in another way than we do, and what is not done here; puts the host, as it was asked
 /// for, in its header.
@@ -54,47 +53,16 @@ fn check_length(parts: &Parts, body: &Incoming) -> Result<(), Problem> {
 }
 
 fn check_host(parts: &mut Parts) -> Result<(), Problem> {
-    let mut hosts = parts.headers.get_all(HOST).into_iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Problem::refused("there are several hosts"));
-    }
-    let text = match host.map(HeaderValue::to_str) {
-        Some(Ok(host)) => Some(host),
-        Some(Err(_)) => return Err(Problem::refused("the host is none")),
-        None => None,
-    };
-    let Some(authority) = parts.uri.authority() else {
-        return match text {
-            Some(host) if is_host(host) => Ok(()),
-            Some(_) => Err(Problem::refused("the host is none")),
-            None if parts.version < Version::HTTP_11 => Ok(()),
-            None => Err(Problem::refused("there is no host")),
-        };
-    };
-    let authority = authority.as_str();
-    if !is_host(authority) || text.is_some_and(|host| !host.eq_ignore_ascii_case(authority)) {
-        return Err(Problem::refused("the host and the target's are not the same"));
-    }
-    if text.is_none() {
-        let host = HeaderValue::from_str(authority).map_err(|_| Problem::refused("the host is none"))?;
-        parts.headers.insert(HOST, host);
-    }
-    Ok(())
-}
-
-/// A host, perhaps with a port, and nobody's name before it.
-fn is_host(text: &str) -> bool {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let (is_host, rest) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
-        None => {
-            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (!name.is_empty() && name.bytes().all(is_name), rest)
+    let host = match authority::of(&parts.uri, &parts.headers) {
+        Ok(Some(host)) => {
+            HeaderValue::from_str(host.as_str()).map_err(|_| Problem::refused("the host is none"))?
         }
+        Ok(None) if parts.version < Version::HTTP_11 => return Ok(()),
+        Ok(None) => return Err(Problem::refused("there is no host")),
+        Err(unclear) => return Err(Problem::refused(unclear.to_string())),
     };
-    let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|it| it.is_ascii_digit());
-    is_host && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    parts.headers.entry(HOST).or_insert(host);
+    Ok(())
 }
 
 /// Whether the request asks to go on as a WebSocket. Other protocols are not passed on: what `h2c` would carry, no rule sees.
@@ -105,24 +73,4 @@ pub(super) fn asks_for_websocket(parts: &Parts, body: &Incoming) -> bool {
         && body.is_end_stream()
         && has_token(&parts.headers, &CONNECTION, "upgrade")
         && has_token(&parts.headers, &UPGRADE, "websocket")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_host;
-
-    #[test]
-    fn a_host_is_a_name_or_an_address_perhaps_with_a_port() {
-        for host in
-            ["a", "shop.example", "a:80", "192.0.2.7:8080", "[::1]", "[2001:db8::1]:443", "a_b.c-d~", "a:"]
-        {
-            assert!(is_host(host), "{host}");
-        }
-        for text in [
-            "", ":80", "a b", "a/b", "me@a", "a:x", "a:123456", "[::1", "[x]", "[]", "[::1]80", "::1", "a\"",
-            "a,b", "a;b", "[::1]:x",
-        ] {
-            assert!(!is_host(text), "{text}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::body::Body;
 use super::figures::Outcome;
+use crate::problem::{self, PROBLEM_JSON};
 
 /// Why a request is answered here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(super) struct Problem {
 #[derive(Serialize)]
 struct Details<'p> {
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: &'p str,
     title: &'p str,
     status: u16,
     detail: &'p str,
@@ -84,14 +85,15 @@ impl Problem {
     /// The answer.
     pub(super) fn response(self) -> Response<Body> {
         let title = self.status.canonical_reason().unwrap_or_default();
-        let details =
-            Details { kind: "about:blank", title, status: self.status.as_u16(), detail: &self.detail };
+        // As those of the API are called, and told apart from them.
+        let kind = problem::name(format_args!("proxy-{}", self.outcome.as_str().replace('_', "-")));
+        let details = Details { kind: &kind, title, status: self.status.as_u16(), detail: &self.detail };
         // Texts and a number are always written.
         let json = serde_json::to_vec(&details).map(Bytes::from).unwrap_or_default();
         let mut response = Response::new(Body::whole(json));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
         if self.retry {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

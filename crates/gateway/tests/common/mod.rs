@@ -14,7 +14,7 @@ use futures::StreamExt;
 use gateway::{App, Fleet, Guard, api, fleet};
 use leader::Election;
 use proto::{NodeData, Root, ServiceName};
-use registry::{Native, Registry};
+use registry::{Layout, Native, Registry};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
@@ -47,11 +47,23 @@ impl Gateway {
     }
 
     pub(crate) fn with(zk: &FakeZk, configured: &[&str], options: fleet::Options) -> Self {
+        let elections = leader::Layout::Native { root: Root::default() };
+        Self::laid_out(zk, Native::default(), Some(elections), configured, options)
+    }
+
+    /// One whose services lie in ZooKeeper in this way.
+    pub(crate) fn laid_out(
+        zk: &FakeZk,
+        layout: impl Layout,
+        elections: Option<leader::Layout>,
+        configured: &[&str],
+        options: fleet::Options,
+    ) -> Self {
         let keeper = Keeper::start(zk.client());
-        let registry = Registry::new(keeper.sessions(), Native::default());
-        let election = Election::new(keeper.sessions(), Root::default());
+        let registry = Registry::new(keeper.sessions(), layout);
+        let election = elections.map(|layout| Election::with_layout(keeper.sessions(), layout));
         let configured = configured.iter().map(|name| ServiceName::parse(name).unwrap());
-        let fleet = Fleet::start(registry, Some(election), configured, options);
+        let fleet = Fleet::start(registry, election, configured, options);
         let app = App::new(fleet.clone());
         let router = api::router(app.clone(), Guard::default());
         Self { zk: zk.clone(), keeper, fleet, app, router }

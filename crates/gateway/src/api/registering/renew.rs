@@ -1,0 +1,43 @@
+//! Renews an instance.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::{lease, refusal};
+use crate::Problem;
+use crate::api::documents::LeaseDocument;
+use crate::api::parameters::{InstanceOf, Parameters};
+use crate::api::{App, json};
+use crate::problem::Details;
+
+/// Renew an instance
+///
+/// It stays registered for its whole time again. 404 means: register it again.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{service}/instances/{id}/renew",
+    tag = "registration",
+    params(
+        ("service" = String, Path, description = "the name of the service"),
+        ("id" = String, Path, description = "the id of the instance"),
+        ("lease" = Option<String>, Query, description = "the lease: then what another program registered since is not renewed"),
+    ),
+    responses(
+        (status = 200, description = "it is renewed", body = LeaseDocument),
+        (status = 404, description = "it is not registered here, or was not renewed in time", body = Details, content_type = "application/problem+json"),
+        (status = 409, description = "somebody else has registered the id since", body = Details, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn renew(
+    State(app): State<Arc<App>>,
+    InstanceOf(service, id): InstanceOf,
+    mut query: Parameters,
+) -> Result<Response, Problem> {
+    let token = query.one("lease")?;
+    query.done(&["lease"])?;
+    let standing = app.leases.renew(&service, &id, token.as_deref()).map_err(|refused| refusal(&refused))?;
+    Ok(json(StatusCode::OK, &lease(&service, &id, &standing)))
+}

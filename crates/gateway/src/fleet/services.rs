@@ -1,0 +1,166 @@
+//! Which services there are, and how many instances each has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::join_all;
+use proto::ServiceName;
+use registry::Services;
+use zk_session::{Link, Source};
+
+use super::{Answer, Fleet};
+
+/// How many instances each service has; `None` where ZooKeeper refuses to tell.
+pub type Counts = BTreeMap<ServiceName, Option<usize>>;
+
+/// Whether a service exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// It has a directory, or was configured.
+    There,
+    /// It has none.
+    Nowhere,
+    /// ZooKeeper could not be asked.
+    Unknown,
+}
+
+/// The layout has one service, and it is another one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the flat layout has one service, and {service:?} is not what it is called here; accepted: {}", accepted(.only))]
+pub struct Elsewhere {
+    service: ServiceName,
+    only: BTreeSet<ServiceName>,
+}
+
+fn accepted(only: &BTreeSet<ServiceName>) -> String {
+    match only.is_empty() {
+        true => "none, for its directory has no name for a service; --service gives it one".to_owned(),
+        false => only.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "),
+    }
+}
+
+impl Fleet {
+    /// Whether a service has a directory, or was configured.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn existence(&self, service: &ServiceName) -> Existence {
+        if self.shared.configured.contains(service) {
+            return Existence::There;
+        }
+        if self.check_layout(service).is_err() {
+            return Existence::Nowhere;
+        }
+        match self.names().await {
+            Some(names) if names.value.contains(service) => Existence::There,
+            Some(Answer { stale_since: None, .. }) => Existence::Nowhere,
+            Some(_) | None => Existence::Unknown,
+        }
+    }
+
+    /// Refuses a service that this layout cannot have. The flat one has one, which is called as the gateway was told, else as its directory.
+    ///
+    /// # Errors
+    ///
+    /// When the layout has one service, and this is another name.
+    pub fn check_layout(&self, service: &ServiceName) -> Result<(), Elsewhere> {
+        match self.single() {
+            Some(only) if !only.contains(service) => Err(Elsewhere { service: service.clone(), only }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the service is called, where the layout has one; perhaps in several ways.
+    fn single(&self) -> Option<BTreeSet<ServiceName>> {
+        let Services::Single { name, .. } = self.shared.registry.layout().services() else { return None };
+        let configured = &self.shared.configured;
+        Some(if configured.is_empty() { name.into_iter().collect() } else { configured.clone() })
+    }
+
+    /// The names of all services, asked for at most once a second; `None` when ZooKeeper never told them.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn names(&self) -> Option<Answer<BTreeSet<ServiceName>>> {
+        let fleet = self.clone();
+        let ask = async move {
+            let there = fleet.shared.registry.services().await?;
+            let names = match fleet.single() {
+                Some(only) if !fleet.shared.configured.is_empty() => only,
+                _ => there.into_iter().chain(fleet.shared.configured.iter().cloned()).collect(),
+            };
+            Ok::<_, registry::Error>(names)
+        };
+        self.shared.names.get(self.shared.options.patience, ask).await
+    }
+
+    /// Asks anew, the next time, which services there are: one may have come.
+    pub(crate) fn forget_names(&self) {
+        self.shared.names.forget();
+        self.shared.counts.forget();
+    }
+
+    /// How many instances each service has, asked for at most once a second; `None` when ZooKeeper never told.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn counts(&self) -> Option<Answer<Counts>> {
+        let names = self.names().await?;
+        let (fleet, all) = (self.clone(), names.value.clone());
+        let ask = async move { fleet.count(&all).await };
+        let mut counts = self.shared.counts.get(self.shared.options.patience, ask).await?;
+        counts.stale_since = counts.stale_since.or(names.stale_since);
+        Some(counts)
+    }
+
+    /// Counts what is followed here, and asks for the rest in a few requests.
+    async fn count(&self, services: &BTreeSet<ServiceName>) -> Result<Counts, registry::Error> {
+        let (mut counts, mut unknown) = (BTreeMap::new(), Vec::new());
+        for service in services {
+            let followed = self.shared.read().get(service).map(|entry| entry.followed.clone());
+            // A list that is not known to be the truth is no better than asking.
+            let live =
+                followed.and_then(|followed| followed.now()).filter(|now| now.view.source == Source::Live);
+            match live {
+                Some(now) => {
+                    counts.insert(service.clone(), Some(now.view.entries.len()));
+                }
+                None => unknown.push((service, self.shared.registry.layout().directory(service))),
+            }
+        }
+        let unknown = &unknown;
+        let asked = self.shared.registry.sessions().each(|link| async move {
+            let asked = join_all(unknown.iter().map(|(_, directory)| children(&link, directory))).await;
+            asked.into_iter().collect::<Result<Vec<_>, _>>()
+        });
+        let asked = asked.await.ok_or(registry::Error::Closed)?;
+        counts.extend(unknown.iter().zip(asked).map(|((service, _), count)| ((*service).clone(), count)));
+        Ok(counts)
+    }
+}
+
+/// How many nodes are in a directory; `None` when that is refused, which asking again would not change.
+async fn children(link: &Link, directory: &str) -> Result<Option<usize>, zk_session::Error> {
+    let count = match link.get_soon(directory).await {
+        // Who may not read it may ask whether it is there, and is told how many are in it.
+        Err(zk_session::Error::Rejected { .. }) => {
+            link.exists(directory).await.map(|stat| stat.map(|it| it.children))
+        }
+        node => node.map(|node| node.map(|node| node.stat.children)),
+    };
+    match count {
+        Ok(count) => Ok(Some(count.unwrap_or(0))),
+        Err(error @ zk_session::Error::Interrupted) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
