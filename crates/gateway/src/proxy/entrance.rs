@@ -18,8 +18,10 @@ use super::admission::check;
 use super::body::Body;
 use super::exchange::Exchange;
 use super::figures::{Figures, Outcome};
-use super::headers::{Peer, client};
+use super::forwarded::client;
+use super::outgoing::Outgoing;
 use super::path::Path;
+use super::peer::Peer;
 use super::problem::Problem;
 use super::routes::{Route, Routes};
 use super::rules::{Rules, RulesError};
@@ -153,7 +155,8 @@ impl Proxy {
         let client = client(&parts.headers, peer.address(), trusted);
         let key = route.key(&path, uri.query(), &parts.headers, client);
         let target = target(route, &path, &uri);
-        let exchange = Exchange::new((&routes, route), begun, parts, body, peer, target);
+        let outgoing = Outgoing::new(parts, body, peer, trusted, target);
+        let exchange = Exchange { routes: &routes, route, begun, outgoing };
         let (outcome, response) = match exchange.run(&key, &self.shared.tunnels_over).await {
             Ok(response) => (Outcome::of(response.status()), response),
             Err(problem) => (problem.outcome, problem.response()),

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) proxy: Proxy,
     pub(crate) lists: Arc<Fixed>,
+    /// Each connection holds it, one that became a tunnel, too.
+    pub(crate) held: Arc<()>,
 }
 
 impl Gateway {
@@ -85,13 +88,14 @@ impl Gateway {
         let proxy = Proxy::new(lists.clone(), Rules::read(rules).unwrap());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = proxy.clone();
+        let (serving, held) = (proxy.clone(), Arc::new(()));
+        let holding = held.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
                 let proxy = serving.clone();
-                let peer = Arc::new(Peer::from(peer));
+                let peer = Arc::new(Peer::from(peer).holding(holding.clone()));
                 let service = service_fn(move |request| {
                     let (proxy, peer) = (proxy.clone(), peer.clone());
                     async move { Ok::<_, Infallible>(proxy.handle(request, &peer).await) }
@@ -104,7 +108,7 @@ impl Gateway {
                 });
             }
         });
-        Self { address, proxy, lists }
+        Self { address, proxy, lists, held }
     }
 
     /// One whose single service `s`, for all paths, has these instances, called `a`, `b` and so on.
@@ -132,6 +136,17 @@ impl Gateway {
             }
         })
         .await
+    }
+
+    /// Waits until so many connections are held.
+    pub(crate) async fn holds(&self, connections: usize) {
+        // The test has one, and the listener.
+        soon(async {
+            while Arc::strong_count(&self.held) != connections + 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     pub(crate) fn ended(&self, outcome: Outcome) -> u64 {
@@ -222,6 +237,34 @@ where
         }
     });
     address
+}
+
+/// A service that does this with each request's connection once its head is there, and how many there were.
+pub(crate) async fn counted<F, A>(then: F) -> (SocketAddr, Arc<AtomicUsize>)
+where
+    F: Fn(TcpStream) -> A + Clone + Send + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let address = raw_service(move |mut stream| {
+        let (counter, then) = (counter.clone(), then.clone());
+        async move {
+            head(&mut stream).await;
+            counter.fetch_add(1, Relaxed);
+            then(stream).await;
+        }
+    });
+    (address.await, count)
+}
+
+/// One that never answers.
+pub(crate) async fn hangs() -> (SocketAddr, Arc<AtomicUsize>) {
+    counted(|mut stream| async move {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await
 }
 
 /// An address where nobody listens.

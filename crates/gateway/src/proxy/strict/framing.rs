@@ -174,12 +174,13 @@ impl Head {
     /// The name of a line is whole. Whether with it there are two lengths.
     fn named(&mut self) -> bool {
         self.in_size = self.is(b"content-length");
+        let had_size = self.in_size && self.size.is_some();
         if self.in_size {
             self.size = Some(0);
         }
         self.is_encoded |= self.is(b"transfer-encoding");
         self.asks_for_upgrade |= self.is(b"upgrade");
-        self.is_encoded && self.size.is_some()
+        had_size || (self.is_encoded && self.size.is_some())
     }
 
     fn add_digits(&mut self, bytes: &[u8]) {
@@ -221,6 +222,7 @@ mod tests {
             format!("{CHUNKED}0\r\n\r\n{LENGTH}twelve bytes{BOTH}"),
             format!("PRI / HTTP/1.1\r\n\r\n{BOTH}"),
             format!("PRI *\r\n\r\n{BOTH}"),
+            "POST / HTTP/1.1\r\ncontent-length: 3\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc".to_owned(),
         ];
         for request in found {
             for cut in 0..=request.len() {

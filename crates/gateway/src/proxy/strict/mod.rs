@@ -10,11 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::framing::Framing;
 
-/// A client's connection on which a request with both `Content-Length` and `Transfer-Encoding` is refused.
+/// A client's connection on which a request with both `Content-Length` and `Transfer-Encoding` is refused, or with two of the former.
 ///
 /// The server takes the encoding, forgets the length and closes the connection after the answer (RFC 9112, 6.1), so nothing can
 /// be smuggled through it; but such a request is no accident, and whoever stood before us may have taken the length. As the
-/// server does not show that there were both, what comes in is looked at here. The second of both headers is made unreadable,
+/// server does not show that there were two, what comes in is looked at here. The second of both headers is made unreadable,
 /// which the server answers as it answers all that it cannot read: 400, and the connection is closed.
 ///
 /// Nothing is held back, copied or buffered. HTTP/2, and what a connection is upgraded to, are left alone.
