@@ -63,7 +63,7 @@ async fn a_websocket_goes_through_and_each_way_ends_in_its_own_time() {
 }
 
 #[tokio::test]
-async fn a_tunnel_holds_what_its_connection_held_until_it_ends() {
+async fn a_tunnel_keeps_the_stream_of_its_connection_and_what_that_holds_until_it_ends() {
     let gateway = Gateway::before(&[repeats().await], "").await;
     gateway.holds(0).await;
     let mut client = gateway.connect().await;
@@ -71,7 +71,7 @@ async fn a_tunnel_holds_what_its_connection_held_until_it_ends() {
     head(&mut client).await;
     client.write_all(b"x").await.unwrap();
     assert_eq!(soon(client.read_u8()).await.unwrap(), b'x');
-    // For the server the connection is over.
+    // For the server the connection is over, and all the same it counts.
     gateway.holds(1).await;
     client.shutdown().await.unwrap();
     assert!(soon(client.read_u8()).await.is_err());

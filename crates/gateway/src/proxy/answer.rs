@@ -11,7 +11,6 @@ use super::body::{Body, Ending};
 use super::connections::Connection;
 use super::headers::{add_via, has_token, kept_for, remove_hop_by_hop};
 use super::length::{Unclear, clarify};
-use super::outgoing::Upgrade;
 use super::problem::Problem;
 use super::routes::{Route, Routes};
 use super::sending::Received;
@@ -62,14 +61,14 @@ impl Answer {
     pub(super) fn tunnel(
         self,
         route: &Route,
-        upgrade: Option<Upgrade>,
+        upgrade: Option<OnUpgrade>,
         over: &watch::Sender<bool>,
     ) -> Result<Response<Body>, Problem> {
         let Self { response, mut connection, mut chosen } = self;
         let (mut parts, _) = response.into_parts();
         let agreed = has_token(&parts.headers, &UPGRADE, "websocket");
         let instance = parts.extensions.remove::<OnUpgrade>();
-        let (Some(Upgrade { client, held }), Some(instance), true) = (upgrade, instance, agreed) else {
+        let (Some(client), Some(instance), true) = (upgrade, instance, agreed) else {
             // Nobody asked for that.
             let problem = Problem::broken(chosen.id());
             chosen.failed();
@@ -77,7 +76,7 @@ impl Answer {
         };
         chosen.answered();
         connection.leave_to_task();
-        let tunnel = Tunnel { client, instance, connection, chosen, idle: route.rule.limits.tunnel, held };
+        let tunnel = Tunnel { client, instance, connection, chosen, idle: route.rule.limits.tunnel };
         tokio::spawn(tunnel.run(over.subscribe()));
         clean(&mut parts);
         parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -1,8 +1,5 @@
 //! A request as instances get it, as often as it is sent.
 
-use std::any::Any;
-use std::sync::Arc;
-
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request::Parts;
@@ -25,22 +22,14 @@ pub(super) struct Outgoing {
     pub(super) upload: Option<Received>,
     expects: bool,
     /// The client's side of a WebSocket.
-    pub(super) upgrade: Option<Upgrade>,
-}
-
-/// A client's connection that may become a tunnel.
-pub(super) struct Upgrade {
-    pub(super) client: OnUpgrade,
-    /// What is to be held as long as that connection lasts.
-    pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) upgrade: Option<OnUpgrade>,
 }
 
 impl Outgoing {
     /// Makes of a request what an instance gets.
     pub(super) fn new(mut parts: Parts, body: Incoming, peer: &Peer, trusted: &Trusted, target: Uri) -> Self {
-        let client =
+        let upgrade =
             if asks_for_websocket(&parts, &body) { parts.extensions.remove::<OnUpgrade>() } else { None };
-        let upgrade = client.map(|client| Upgrade { client, held: peer.held() });
         let is_idempotent = parts.method.is_idempotent();
         let mut headers = parts.headers;
         let expects =

@@ -1,6 +1,5 @@
 //! A connection that is no longer HTTP: both ways are copied.
 
-use std::any::Any;
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
@@ -28,8 +27,6 @@ pub(super) struct Tunnel {
     pub(super) chosen: Chosen,
     /// For how long nothing may come, either way.
     pub(super) idle: Duration,
-    /// What is to be held as long as this lasts.
-    pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// When something last came or went over a connection.
@@ -45,7 +42,7 @@ struct Noting<S> {
 impl Tunnel {
     /// Copies both ways until both have ended, each in its own time, one breaks, nothing comes for too long, or tunnels are to end.
     pub(super) async fn run(self, mut over: watch::Receiver<bool>) {
-        let Self { client, instance, connection, chosen, idle, held } = self;
+        let Self { client, instance, connection, chosen, idle } = self;
         let moved = Moved(Arc::new(Mutex::new(Instant::now())));
         let copied = async {
             let mut instance = TokioIo::new(instance.await?);
@@ -69,7 +66,6 @@ impl Tunnel {
             () = ends => {}
         }
         chosen.succeeded();
-        drop(held);
     }
 }
 

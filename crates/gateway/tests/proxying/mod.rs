@@ -6,6 +6,8 @@
     reason = "each test file uses a part of it, and a test that cannot go on says so by a panic"
 )]
 
+mod holding;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,6 +29,8 @@ use proto::ServiceName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use self::holding::Holding;
 
 /// How long a test waits for what has to come.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -73,8 +77,8 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) proxy: Proxy,
     pub(crate) lists: Arc<Fixed>,
-    /// Each connection holds it, one that became a tunnel, too.
-    pub(crate) held: Arc<()>,
+    /// The stream of each connection holds it.
+    held: Arc<()>,
 }
 
 impl Gateway {
@@ -94,8 +98,8 @@ impl Gateway {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let proxy = serving.clone();
-                let peer = Arc::new(Peer::from(peer).holding(holding.clone()));
+                let (proxy, held) = (serving.clone(), holding.clone());
+                let peer = Arc::new(Peer::from(peer));
                 let service = service_fn(move |request| {
                     let (proxy, peer) = (proxy.clone(), peer.clone());
                     async move { Ok::<_, Infallible>(proxy.handle(request, &peer).await) }
@@ -103,7 +107,10 @@ impl Gateway {
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
                     let _ = server
-                        .serve_connection_with_upgrades(TokioIo::new(Strict::new(stream)), service)
+                        .serve_connection_with_upgrades(
+                            TokioIo::new(Strict::new(Holding { stream, _held: held })),
+                            service,
+                        )
                         .await;
                 });
             }
