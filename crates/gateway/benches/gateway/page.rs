@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 
 use crate::figures::{Limit, judged, median, shown};
 use crate::load::{Load, Measured};
+use crate::peers::nginx_program;
 use crate::picking::{self, Round};
 use crate::streams::Streams;
 
@@ -81,7 +83,7 @@ fn machine() -> String {
 
 /// The version of nginx, as it says.
 fn nginx() -> anyhow::Result<String> {
-    let output = std::process::Command::new("nginx").arg("-v").output().context("cannot start nginx")?;
+    let output = Command::new(nginx_program()).arg("-v").output().context("cannot start nginx")?;
     let said = String::from_utf8_lossy(&output.stderr);
     Ok(said.trim().trim_start_matches("nginx version: ").to_owned())
 }

@@ -72,6 +72,12 @@ pub(crate) fn start(role: Role, service: Option<SocketAddr>) -> anyhow::Result<P
     Ok(Peer { name, address: line.trim().parse()?, process: Some(process), _folder: None })
 }
 
+/// Debian has it where not everybody looks for programs.
+pub(crate) fn nginx_program() -> &'static str {
+    let debians = "/usr/sbin/nginx";
+    if fs::exists(debians).unwrap_or(false) { debians } else { "nginx" }
+}
+
 fn nginx(service: SocketAddr) -> anyhow::Result<Peer> {
     let folder = TempDir::new()?;
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
@@ -104,7 +110,7 @@ fn nginx(service: SocketAddr) -> anyhow::Result<Peer> {
     let file = folder.path().join("nginx.conf");
     fs::write(&file, settings)?;
     let mut command = Command::new("taskset");
-    command.args(["-c", PROXY, "nginx", "-c"]).arg(&file).arg("-p").arg(folder.path());
+    command.args(["-c", PROXY, nginx_program(), "-c"]).arg(&file).arg("-p").arg(folder.path());
     let process = command.spawn().context("cannot start nginx: make bench-gateway installs it")?;
     let peer = Peer { name: "nginx", address, process: Some(process), _folder: Some(folder) };
     for _ in 0..100 {

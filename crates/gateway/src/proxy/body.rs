@@ -131,7 +131,7 @@ impl Passing {
                 {
                     ending.whole();
                 }
-                self.given = Some(Instant::now());
+                self.given = self.ending.is_some().then(Instant::now);
                 Poll::Ready(Some(Ok(clean(frame))))
             }
             Some(Err(error)) => {

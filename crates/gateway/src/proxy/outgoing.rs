@@ -13,6 +13,9 @@ use super::peer::Peer;
 use super::rules::Trusted;
 use super::sending::{Received, Sending};
 
+/// How many headers are added at most: who asked, in four ways, the way here, and what is for the next hop.
+const MOST_ADDED: usize = 8;
+
 /// A request with what is needed to send it, as often as that takes.
 pub(super) struct Outgoing {
     method: Method,
@@ -32,6 +35,8 @@ impl Outgoing {
             if asks_for_websocket(&parts, &body) { parts.extensions.remove::<OnUpgrade>() } else { None };
         let is_idempotent = parts.method.is_idempotent();
         let mut headers = parts.headers;
+        // At once for all that is added below: a map that grows one by one is hashed anew each time.
+        headers.reserve(MOST_ADDED);
         let expects =
             headers.remove(EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let takes_trailers = takes_trailers(&headers);
