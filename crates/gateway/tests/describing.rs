@@ -20,6 +20,10 @@ async fn each_path_that_is_documented_is_served_by_the_methods_that_are() {
     let gateway = Gateway::start(&zk);
     let document = gateway.get("/v1/openapi.json").await.is(200).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    // What is refused because it is not known, tools know beforehand.
+    for body in ["Registration", "Change"] {
+        assert_eq!(document["components"]["schemas"][body]["additionalProperties"], false, "{body}");
+    }
     for (path, item) in document["paths"].as_object().unwrap() {
         let path = path.replace("{service}", "time").replace("{id}", "a");
         for method in ["GET", "PUT", "POST", "PATCH", "DELETE"] {

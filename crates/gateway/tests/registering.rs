@@ -8,27 +8,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use common::{Gateway, LIMIT, TIME, data, ids, register};
-use serde_json::{Value, json};
-use tokio::time::{Instant, advance, sleep, timeout};
+use common::{Gateway, TIME, body, data, ids, register, registered, stored};
+use serde_json::json;
+use tokio::time::Instant;
 use zk_session::fake::FakeZk;
 
 const A: &str = "/v1/services/time/instances/a";
-
-fn body(port: u16, ttl: u64) -> Value {
-    json!({"server_ip": "10.0.0.1", "server_port": port, "ttl": ttl, "metadata": {"zone": "b"}})
-}
-
-fn stored(zk: &FakeZk, name: &str) -> proto::NodeData {
-    proto::decode(&zk.get(&format!("{TIME}/{name}")).expect("it is registered").data).unwrap()
-}
-
-/// Waits until exactly these are registered.
-async fn registered(zk: &FakeZk, names: &[&str]) {
-    timeout(LIMIT * 20, zk.until(|zk| zk.children(TIME) == names)).await.unwrap_or_else(|_| {
-        panic!("waited for {names:?}, there are {:?}", zk.children(TIME));
-    });
-}
 
 #[tokio::test(start_paused = true)]
 async fn an_instance_is_registered_found_and_withdrawn() {
@@ -65,153 +50,6 @@ async fn an_instance_is_registered_found_and_withdrawn() {
     // There is only what is followed already, and is registered at once all the same.
     gateway.call("PUT", A, body(1, 15)).await.is(201).await;
     assert_eq!(ids(&gateway.get("/v1/services/time").await.is(200).await), ["a"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_not_renewed_in_time_is_gone_and_has_to_be_registered_again() {
-    let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
-    let begin = Instant::now();
-    let lease = gateway.call("PUT", A, body(1, 10)).await.is(201).await;
-    for _ in 0..10 {
-        sleep(Duration::from_secs(9)).await;
-        let renewed = gateway.call("POST", &format!("{A}/renew"), "").await.is(200).await;
-        assert_eq!((&renewed["lease"], &renewed["state"]), (&lease["lease"], &json!("registered")));
-    }
-    assert_eq!(zk.children(TIME), ["a"]);
-    registered(&zk, &[]).await;
-    let lasted = begin.elapsed();
-    assert!(lasted >= Duration::from_secs(100) && lasted < Duration::from_secs(102), "{lasted:?}");
-    let detail = gateway.call("POST", &format!("{A}/renew"), "").await.problem(404, "unknown-instance").await;
-    assert!(detail.ends_with("register it again"), "{detail}");
-    gateway.call("PUT", A, body(1, 10)).await.is(201).await;
-    registered(&zk, &["a"]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_registers_an_id_last_has_it_and_both_are_told() {
-    let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
-    let first = gateway.call("PUT", A, body(1, 30)).await.is(201).await;
-    let node = zk.get(&format!("{TIME}/a")).unwrap().stat.czxid;
-    let second = gateway.call("PUT", A, body(2, 30)).await.is(200).await;
-    assert_eq!(second["took_over"], true);
-    assert_ne!(first["lease"], second["lease"]);
-    assert_eq!(stored(&zk, "a").address.unwrap().port(), 2, "written before it was answered");
-    assert_eq!(zk.get(&format!("{TIME}/a")).unwrap().stat.czxid, node, "it was there all the time");
-
-    let with = |lease: &Value| format!("lease={}", lease["lease"].as_str().unwrap());
-    for (method, path, body) in [("POST", "/renew", ""), ("DELETE", "", ""), ("PATCH", "", "{\"weight\":7}")]
-    {
-        let path = format!("{A}{path}?{}", with(&first));
-        gateway.call(method, &path, body).await.problem(409, "another-lease").await;
-    }
-    gateway.call("POST", &format!("{A}/renew?{}", with(&second)), "").await.is(200).await;
-    assert_eq!(gateway.call("DELETE", &format!("{A}?{}", with(&second)), "").await.status, 204);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_newer_process_that_takes_the_id_in_zookeeper_keeps_it() {
-    let zk = FakeZk::default();
-    let (gateway, other) = (Gateway::start(&zk), Gateway::start(&zk));
-    gateway.call("PUT", A, body(1, 30)).await.is(201).await;
-    other.call("PUT", A, body(2, 30)).await.is(201).await;
-    let renew = async || gateway.call("POST", &format!("{A}/renew"), "").await;
-    let told = async {
-        while renew().await.status == 200 {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(LIMIT, told).await.unwrap();
-    renew().await.problem(409, "replaced").await;
-    gateway.call("PATCH", A, "{\"weight\":7}").await.problem(409, "replaced").await;
-    assert_eq!(gateway.get(A).await.is(200).await["ours"], false);
-    gateway.call("DELETE", A, "").await.problem(409, "replaced").await;
-    sleep(Duration::from_secs(20)).await;
-    assert_eq!(stored(&zk, "a").address.unwrap().port(), 2);
-    // Who means it can have it.
-    let back = gateway.call("PUT", A, body(3, 30)).await.is(201).await;
-    assert_eq!((&back["took_over"], stored(&zk, "a").address.unwrap().port()), (&json!(false), 3));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_somebody_else_took_is_not_kept_by_renewing_it() {
-    let zk = FakeZk::default();
-    let (gateway, other) = (Gateway::start(&zk), Gateway::start(&zk));
-    gateway.call("PUT", A, body(1, 30)).await.is(201).await;
-    other.call("PUT", A, body(2, 600)).await.is(201).await;
-    let over = async {
-        while !gateway.app.leases().is_empty() {
-            gateway.call("POST", &format!("{A}/renew"), "").await;
-            sleep(Duration::from_secs(1)).await;
-        }
-    };
-    timeout(Duration::from_secs(35), over).await.unwrap();
-    gateway.call("DELETE", A, "").await.problem(409, "not-ours").await;
-    assert_eq!(stored(&zk, "a").address.unwrap().port(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_takes_over_is_told_whether_it_was_written() {
-    let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
-    gateway.call("PUT", A, body(1, 600)).await.is(201).await;
-    // The server hangs, so nobody can tell whether it is overwritten; or refuses it.
-    for (port, hangs) in [(2, true), (3, false)] {
-        let begin = Instant::now();
-        let fault = |on| if hangs { zk.set_mute(on) } else { zk.refuse(&format!("{TIME}/a"), on) };
-        fault(true);
-        let second = gateway.call("PUT", A, body(port, 600)).await.is(202).await;
-        assert_eq!((&second["took_over"], &second["state"]), (&json!(true), &json!("registering")));
-        assert!(begin.elapsed() >= Duration::from_secs(2));
-        assert_eq!(stored(&zk, "a").address.unwrap().port(), port - 1);
-        fault(false);
-        let written = zk.until(|_| stored(&zk, "a").address.unwrap().port() == port);
-        timeout(LIMIT, written).await.unwrap();
-    }
-    let third = gateway.call("PUT", A, body(4, 600)).await.is(200).await;
-    assert_eq!((&third["took_over"], &third["state"]), (&json!(true), &json!("registered")));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_time_of_a_lease_begins_when_it_is_answered() {
-    let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
-    zk.set_reachable(false);
-    let begin = Instant::now();
-    // To find out that ZooKeeper is away takes longer than the lease lasts.
-    gateway.call("PUT", A, body(1, 1)).await.is(202).await;
-    assert_eq!(begin.elapsed(), Duration::from_secs(2));
-    advance(Duration::from_millis(900)).await;
-    gateway.call("POST", &format!("{A}/renew"), "").await.is(200).await;
-    sleep(Duration::from_millis(1_100)).await;
-    gateway.call("POST", &format!("{A}/renew"), "").await.problem(404, "unknown-instance").await;
-
-    // It begins as well when nobody waits for the answer any more.
-    assert!(timeout(Duration::from_millis(500), gateway.call("PUT", A, body(1, 1))).await.is_err());
-    assert_eq!(gateway.app.leases().len(), 1);
-    sleep(Duration::from_millis(1_100)).await;
-    assert_eq!(gateway.app.leases().len(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_withdrawn_while_it_is_registered_is_told_so() {
-    let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
-    zk.set_reachable(false);
-    let (put, delete) = tokio::join!(gateway.call("PUT", A, body(1, 30)), async {
-        sleep(Duration::from_secs(1)).await;
-        gateway.call("DELETE", A, "").await
-    });
-    assert!(delete.status.is_success(), "{}", delete.status);
-    let detail = put.problem(409, "withdrawn").await;
-    assert_eq!(detail, "it was withdrawn while it was being registered");
-    let (first, second) = tokio::join!(gateway.call("PUT", A, body(1, 30)), async {
-        sleep(Duration::from_secs(1)).await;
-        gateway.call("PUT", A, body(2, 30)).await
-    });
-    first.problem(409, "another-lease").await;
-    assert_eq!(second.is(202).await["took_over"], true);
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,30 +201,4 @@ async fn each_body_that_cannot_be_is_refused_and_changes_nothing() {
     let never =
         Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
     gateway.send(slow.body(never).unwrap()).await.problem(408, "too-slow").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_end_takes_everything_away_and_accepts_nothing_more() {
-    let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
-    for name in ["a", "b", "c"] {
-        gateway.call("PUT", &format!("/v1/services/time/instances/{name}"), body(1, 600)).await.is(201).await;
-    }
-    assert_eq!(gateway.app.leases().len(), 3);
-    assert_eq!(gateway.app.leases().close(LIMIT).await, 0);
-    assert!(zk.children(TIME).is_empty());
-    gateway.call("PUT", A, body(1, 600)).await.problem(503, "closing").await;
-    gateway.call("POST", &format!("{A}/renew"), "").await.problem(404, "unknown-instance").await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_end_without_zookeeper_does_not_wait_for_it() {
-    let zk = FakeZk::default();
-    let gateway = Gateway::start(&zk);
-    gateway.call("PUT", A, body(1, 600)).await.is(201).await;
-    zk.stop();
-    let begin = Instant::now();
-    assert_eq!(gateway.app.leases().close(Duration::from_secs(1)).await, 1);
-    assert_eq!(begin.elapsed(), Duration::from_secs(1));
-    advance(Duration::from_secs(1)).await;
 }

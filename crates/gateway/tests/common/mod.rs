@@ -15,7 +15,7 @@ use gateway::{App, Fleet, Guard, api, fleet};
 use leader::Election;
 use proto::{NodeData, Root, ServiceName};
 use registry::{Layout, Native, Registry};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use zk_session::Keeper;
@@ -176,4 +176,21 @@ pub(crate) fn register(zk: &FakeZk, service: &str, name: &str, data: &NodeData) 
 pub(crate) fn ids(service: &Value) -> Vec<&str> {
     let instances = service["instances"].as_array().unwrap_or_else(|| panic!("{service:#}"));
     instances.iter().map(|instance| instance["id"].as_str().unwrap()).collect()
+}
+
+/// What a program says that registers, with its port and the time of its lease.
+pub(crate) fn body(port: u16, ttl: u64) -> Value {
+    json!({"server_ip": "10.0.0.1", "server_port": port, "ttl": ttl, "metadata": {"zone": "b"}})
+}
+
+/// What stands in ZooKeeper of an instance of `time`.
+pub(crate) fn stored(zk: &FakeZk, name: &str) -> NodeData {
+    proto::decode(&zk.get(&format!("{TIME}/{name}")).expect("it is registered").data).unwrap()
+}
+
+/// Waits until exactly these are registered.
+pub(crate) async fn registered(zk: &FakeZk, names: &[&str]) {
+    timeout(LIMIT * 20, zk.until(|zk| zk.children(TIME) == names)).await.unwrap_or_else(|_| {
+        panic!("waited for {names:?}, there are {:?}", zk.children(TIME));
+    });
 }
