@@ -1,10 +1,10 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-legacy test unit check chaos bench bench-zk fuzz audit
+.PHONY: help demo demo-legacy test unit check chaos bench bench-zk bench-gateway fuzz audit
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
 	@scripts/setup.sh compiler
@@ -42,6 +42,10 @@ bench: ## what a pick costs beside floors and peers, written to docs/bench/pick.
 bench-zk: ## what is done on a real ZooKeeper, beside the bare client, written to docs/bench/zookeeper.md (QUICK=1: faster, docs stay as they are)
 	@scripts/setup.sh compiler zookeeper
 	cargo run --release -p demo -- bench $(if $(QUICK),--rounds 1,--out docs/bench)
+
+bench-gateway: ## the gateway's proxy beside nginx, a pick over HTTP, and a thousand streams of events, written to docs/bench/gateway.md (QUICK=1: faster, docs stay as they are)
+	@scripts/setup.sh compiler zookeeper nginx
+	cargo bench -p gateway --bench gateway -- $(if $(QUICK),--quick,--out docs/bench)
 
 fuzz: ## foreign bytes for every decoder, a minute each (SECONDS=600: ten; TARGETS=json: that one alone)
 	@scripts/setup.sh compiler c++

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium. Says nothing when it is; on
+# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx. Says nothing when it is; on
 # Debian, as root, installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
@@ -51,8 +51,13 @@ for need in "$@"; do
         command -v chromedriver >/dev/null || packages+=(chromium-driver)
         [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || packages+=(fonts-dejavu-core)
         ;;
+    nginx)
+        # What the bench of the gateway measures its proxy beside, and what asks both. It starts its own.
+        command -v nginx >/dev/null || [[ -x /usr/sbin/nginx ]] || packages+=(nginx-light)
+        command -v wrk >/dev/null || packages+=(wrk)
+        ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx" >&2
         exit 2
         ;;
     esac
@@ -71,9 +76,9 @@ apt=(apt-get --quiet=2 --option DPkg::Lock::Timeout=900)
 "${apt[@]}" update >&2 || echo "the lists of packages could not be brought up to date" >&2
 
 # Debian starts a service as soon as it is installed, and a broker or whatever else comes with these is to listen only when a test
-# says so. 101 is the policy's "no"; a policy that is there already is somebody's own.
+# or a bench says so. 101 is the policy's "no"; a policy that is there already is somebody's own.
 policy=/usr/sbin/policy-rc.d
-if [[ " ${packages[*]} " == *" mosquitto "* && ! -e $policy ]]; then
+if [[ " ${packages[*]} " =~ " mosquitto "|" nginx-light " && ! -e $policy ]]; then
     trap 'rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"

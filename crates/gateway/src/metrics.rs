@@ -192,11 +192,12 @@ fn picks(encoder: &mut DescriptorEncoder<'_>, followed: &[Arc<Followed>]) -> fmt
     Ok(())
 }
 
-fn whole(value: usize) -> i64 {
+pub(crate) fn whole(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn gauges<'a, V, const N: usize>(
+/// A gauge that has a value for each of these labels.
+pub(crate) fn gauges<'a, V, const N: usize>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -101,6 +101,20 @@ async fn a_browser_is_told_to_be_strict_with_each_of_them() {
 }
 
 #[tokio::test]
+async fn requests_of_the_page_show_the_certificate_of_its_client() {
+    let gateway = Gateway::start(&FakeZk::default());
+    let mut modes = Vec::new();
+    for (path, content) in everything(&gateway).await {
+        let found =
+            quoted(&content, "credentials: '").into_iter().map(|mode| (path.clone(), mode.to_owned()));
+        modes.extend(found);
+        assert!(path == "/console/api.js" || !content.contains("fetch("), "{path} asks by itself");
+    }
+    // To omit credentials leaves out certificates of clients, and to include them shows them to others.
+    assert_eq!(modes, [("/console/api.js".to_owned(), "same-origin".to_owned())]);
+}
+
+#[tokio::test]
 async fn what_a_browser_has_already_is_not_sent_again() {
     let zk = FakeZk::default();
     let (gateway, another) = (Gateway::start(&zk), Gateway::start(&zk));

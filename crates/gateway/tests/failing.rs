@@ -1,11 +1,11 @@
-//! Instances that fail: what is tried again, who is left out, and what a client is told.
+//! Instances that fail: what is tried again, and what a client is told.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
 
 mod proxying;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,44 +14,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::proxying::{
-    Gateway, get, head, instance, mirror, named, nobody, pass, post, raw_service, service, soon, text,
+    Gateway, counted, get, hangs, head, instance, mirror, named, nobody, pass, post, raw_service, soon, text,
 };
-
-/// A service that does this with each request's connection once its head is there, and how many there were.
-async fn counted<F, A>(then: F) -> (std::net::SocketAddr, Arc<AtomicUsize>)
-where
-    F: Fn(TcpStream) -> A + Clone + Send + 'static,
-    A: Future<Output = ()> + Send + 'static,
-{
-    let count = Arc::new(AtomicUsize::new(0));
-    let counter = count.clone();
-    let address = raw_service(move |mut stream| {
-        let (counter, then) = (counter.clone(), then.clone());
-        async move {
-            head(&mut stream).await;
-            counter.fetch_add(1, Relaxed);
-            then(stream).await;
-        }
-    });
-    (address.await, count)
-}
 
 /// One that breaks off without an answer.
 async fn breaks_off() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     counted(|stream| async move { drop(stream) }).await
-}
-
-/// One that never answers.
-async fn hangs() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
-    counted(|mut stream| async move {
-        let mut rest = Vec::new();
-        let _ = stream.read_to_end(&mut rest).await;
-    })
-    .await
 }
 
 /// What the client is told, and whether it is told when to come again.
@@ -172,33 +143,6 @@ async fn so_many_instances_are_tried_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_idle_is_no_failure_of_the_instance() {
-    // Each connection carries one request, and is closed when the next one has come.
-    let count = Arc::new(AtomicUsize::new(0));
-    let counter = count.clone();
-    let closes = raw_service(move |mut stream| {
-        let counter = counter.clone();
-        async move {
-            head(&mut stream).await;
-            counter.fetch_add(1, Relaxed);
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
-            head(&mut stream).await;
-        }
-    });
-    let closes = closes.await;
-    let gateway = Gateway::before(&[closes, closes], "[ejection]\nfailures = 1").await;
-    for _ in 0..5 {
-        assert_eq!(gateway.get("/").await, (200, "ok".to_owned()));
-    }
-    assert_eq!(count.load(Relaxed), 5);
-    assert_eq!(gateway.proxy.served()[0].ejected, 0);
-
-    // What may not be done twice is not: it was sent.
-    assert_eq!(gateway.ask(post("/", "x")).await.status(), 502);
-    assert_eq!(gateway.proxy.served()[0].ejected, 0);
-}
-
-#[tokio::test]
 async fn who_does_not_answer_in_time_is_late() {
     let (hung, count) = hangs().await;
     let gateway = Gateway::before(&[hung, hung], "answer_timeout = \"200ms\"").await;
@@ -235,16 +179,6 @@ async fn an_upload_may_take_longer_than_an_answer() {
         pass(Duration::from_secs(4)).await;
     }
     assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
-}
-
-#[tokio::test]
-async fn a_client_that_does_not_send_what_it_announced_is_told_and_the_instance_is_not_blamed() {
-    let rule = "answer_timeout = \"200ms\"\n[ejection]\nfailures = 1";
-    let gateway = Gateway::before(&[mirror().await, mirror().await], rule).await;
-    let mut client = gateway.connect().await;
-    client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\nhel").await.unwrap();
-    assert!(head(&mut client).await.starts_with("HTTP/1.1 408 "));
-    assert_eq!(gateway.proxy.served()[0].ejected, 0);
 }
 
 #[tokio::test]
@@ -306,105 +240,10 @@ async fn a_client_that_leaves_breaks_off_its_request() {
     assert_eq!(gateway.proxy.served()[0].ejected, 0);
 }
 
-/// A service whose status is what the test says, and how often it was asked.
-async fn moody(status: &Arc<AtomicU16>) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
-    let count = Arc::new(AtomicUsize::new(0));
-    let (status, counter) = (status.clone(), count.clone());
-    let address = service(move |_| {
-        counter.fetch_add(1, Relaxed);
-        let status = status.load(Relaxed);
-        async move { Response::builder().status(status).body(Full::<Bytes>::from("moody")).unwrap() }
-    });
-    (address.await, count)
-}
-
-#[tokio::test]
-async fn who_fails_again_and_again_is_left_out_and_returns_by_one_good_answer() {
-    let status = Arc::new(AtomicU16::new(503));
-    let (moody, count) = moody(&status).await;
-    let settings = "[ejection]\nfailures = 3\nfirst = \"1s\"\nlongest = \"1s\"";
-    let gateway = Gateway::before(&[moody, named("good").await, named("good").await], settings).await;
-    let ask = || async { gateway.get("/").await };
-    for _ in 0..30 {
-        ask().await;
-    }
-    // Its answers were passed on, three of them; then it was asked no more.
-    assert_eq!(count.load(Relaxed), 3);
-    assert_eq!(gateway.proxy.served()[0].ejected, 1);
-    assert_eq!(gateway.ended(Outcome::ServerError), 3);
-
-    // One is let through when the time is over, and fails.
-    pass(Duration::from_millis(1_050)).await;
-    for _ in 0..30 {
-        ask().await;
-    }
-    assert_eq!(count.load(Relaxed), 4);
-
-    status.store(200, Relaxed);
-    pass(Duration::from_millis(1_050)).await;
-    for _ in 0..30 {
-        ask().await;
-    }
-    assert!(count.load(Relaxed) > 10, "{count:?}");
-    assert_eq!(gateway.proxy.served()[0].ejected, 0);
-}
-
-#[tokio::test]
-async fn keys_of_others_stay_where_they_are_while_one_is_out() {
-    let status = Arc::new(AtomicU16::new(200));
-    let (moody, _) = moody(&status).await;
-    let rule = "algorithm = \"url-hash\"\n[ejection]\nfailures = 2\nfirst = \"1h\"\nlongest = \"1h\"";
-    let gateway = Gateway::before(&[moody, named("b").await, named("c").await, named("d").await], rule).await;
-    let places = || async {
-        let mut places = Vec::new();
-        for number in 0..40 {
-            places.push(gateway.get(&format!("/{number}")).await.1);
-        }
-        places
-    };
-    let before = places().await;
-    status.store(503, Relaxed);
-    places().await;
-    assert_eq!(gateway.proxy.served()[0].ejected, 1);
-    let after = places().await;
-    assert!(before.contains(&"moody".to_owned()) && !after.contains(&"moody".to_owned()));
-    for (before, after) in before.iter().zip(&after) {
-        assert!(before == "moody" || before == after, "{before} {after}");
-    }
-}
-
-#[tokio::test]
-async fn a_service_whose_instances_all_fail_is_asked_all_the_same() {
-    let status = Arc::new(AtomicU16::new(503));
-    let ((one, first), (other, second)) = (moody(&status).await, moody(&status).await);
-    let gateway =
-        Gateway::before(&[one, other], "[ejection]\nfailures = 2\nfirst = \"1h\"\nlongest = \"1h\"").await;
-    for _ in 0..40 {
-        assert_eq!(gateway.get("/").await.0, 503);
-    }
-    assert_eq!(gateway.proxy.served()[0].ejected, 1);
-    assert_eq!(first.load(Relaxed) + second.load(Relaxed), 40);
-}
-
 #[tokio::test]
 async fn another_list_is_used_and_an_instance_that_moved_is_found() {
     let gateway = Gateway::before(&[named("a").await], "").await;
     assert_eq!(gateway.get("/").await.1, "a");
     gateway.lists.list("s", [instance("a", named("moved").await)]);
     assert_eq!(gateway.until("moved").await, 200);
-}
-
-#[tokio::test]
-async fn who_is_left_out_is_asked_when_nobody_else_is_left() {
-    let status = Arc::new(AtomicU16::new(503));
-    let (moody, _) = moody(&status).await;
-    let settings = "[ejection]\nfailures = 1\nfirst = \"1h\"\nlongest = \"1h\"";
-    let gateway = Gateway::before(&[moody, named("b").await], settings).await;
-    while gateway.proxy.served()[0].ejected == 0 {
-        gateway.get("/").await;
-    }
-    status.store(200, Relaxed);
-    gateway.lists.list("s", [instance("a", moody), instance("b", nobody().await)]);
-    assert_eq!(gateway.until("moody").await, 200);
-    assert_eq!(gateway.proxy.served()[0].ejected, 1);
 }

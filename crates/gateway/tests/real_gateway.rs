@@ -2,94 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
-use std::process::Stdio;
-use std::time::Duration;
+mod program;
 
-use rustix::process::{Pid, Signal, kill_process};
+use std::process::Stdio;
+
+use program::{Gateway, PATIENCE, command};
+use rustix::process::Signal;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::{sleep, timeout};
+use tokio::process::Command;
+use tokio::time::timeout;
 use zk_local::Server;
 use zk_session::{Connect, ZooKeeper};
-
-/// How long anything may take: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Gateway {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    address: String,
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-    command.args(arguments).env_remove("ZK_CONNECT").env_remove("RUST_LOG").kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
-    command
-}
-
-impl Gateway {
-    async fn start(zk: &str, more: &[&str]) -> Self {
-        let flags = ["--listen", "127.0.0.1:0", "--zk", zk, "--session-ms", "2000"];
-        let mut child = command(&[&flags, more].concat()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-        let address = line.strip_prefix("listening on http://").unwrap().to_owned();
-        Self { child, lines, address }
-    }
-
-    /// The status and the body of an answer.
-    async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let answer = async {
-            let mut stream = TcpStream::connect(&self.address).await.unwrap();
-            let length = body.len();
-            let head = format!(
-                "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n",
-                self.address
-            );
-            stream.write_all((head + body).as_bytes()).await.unwrap();
-            let mut text = String::new();
-            stream.read_to_string(&mut text).await.unwrap();
-            let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-        };
-        timeout(PATIENCE, answer).await.unwrap()
-    }
-
-    async fn becomes(&self, path: &str, wished: impl Fn(u16, &Value) -> bool) -> Value {
-        let reached = async {
-            loop {
-                let (status, body) = self.call("GET", path, "").await;
-                if let Ok(json) = serde_json::from_str(&body)
-                    && wished(status, &json)
-                {
-                    return json;
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        match timeout(PATIENCE, reached).await {
-            Ok(json) => json,
-            Err(_) => panic!("waited in vain: {:?}", self.call("GET", path, "").await),
-        }
-    }
-
-    /// Asks it to stop. Gives what it ended with and what it said.
-    async fn stop(mut self, signal: Signal) -> (Option<i32>, Vec<String>) {
-        let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-        let ended = async {
-            let mut said = Vec::new();
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                said.push(line);
-            }
-            (self.child.wait().await.unwrap().code(), said)
-        };
-        timeout(PATIENCE, ended).await.unwrap()
-    }
-}
 
 #[tokio::test]
 async fn it_serves_from_the_start_and_from_memory_and_ends_in_order() {
@@ -146,6 +71,27 @@ async fn without_zookeeper_it_starts_and_ends_all_the_same() {
 }
 
 #[tokio::test]
+async fn it_may_have_as_many_files_open_as_the_system_lets_it() {
+    let start = "ulimit -Sn 100 && ulimit -Hn 500 && exec \"$0\" --listen 127.0.0.1:0 --zk 127.0.0.1:9";
+    let mut shell = Command::new("bash");
+    shell.args(["-c", start, env!("CARGO_BIN_EXE_gateway")]).env_remove("RUST_LOG").kill_on_drop(true);
+    let mut gateway = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    let mut errors = BufReader::new(gateway.stderr.take().unwrap());
+    timeout(PATIENCE, async {
+        while !told.contains("fewer files may be open") {
+            assert_ne!(errors.read_line(&mut told).await.unwrap(), 0, "{told}");
+        }
+    })
+    .await
+    .unwrap();
+    assert!(told.contains("files=500 needed=4160"), "{told}");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id().unwrap())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("500"), "{files}");
+}
+
+#[tokio::test]
 async fn flags_that_cannot_be_are_refused_with_the_reason() {
     for (flags, reason) in [
         (vec!["--listen", "nowhere"], "accepted: an IP address and a port"),
@@ -159,6 +105,38 @@ async fn flags_that_cannot_be_are_refused_with_the_reason() {
         (vec!["--tls-client-ca", "/nowhere"], "--tls-cert"),
         (vec!["--tokens", "/nowhere"], "--tokens: /nowhere cannot be read: No such file"),
         (vec!["--finish", "10"], "accepted: a time from 0s to 1h"),
+        (vec!["--proxy", "127.0.0.1:0"], "--rules <FILE>"),
+        (vec!["--rules", "/nowhere"], "--proxy <IP:PORT>"),
+        (vec!["--proxy-public"], "--proxy <IP:PORT>"),
+        (vec!["--proxy", "127.0.0.1:0", "--rules", "/nowhere"], "--rules: /nowhere: No such file"),
+        (
+            vec!["--proxy", "0.0.0.0:0", "--rules", "/nowhere"],
+            "--proxy: on 0.0.0.0:0 everybody who reaches it could send requests",
+        ),
+        (vec!["--proxy", "[::]:0", "--rules", "/nowhere"], "or --proxy-public where that is meant"),
+        (
+            vec!["--proxy", "0.0.0.0:0", "--rules", "/nowhere", "--proxy-public"],
+            "--rules: /nowhere: No such file",
+        ),
+        (
+            vec!["--proxy", "127.0.0.1:0", "--rules", "/nowhere", "--proxy-tls-cert", "/x"],
+            "--proxy-tls-key <FILE>",
+        ),
+        (
+            vec![
+                "--proxy",
+                "0.0.0.0:0",
+                "--rules",
+                "/x",
+                "--proxy-tls-cert",
+                "/x",
+                "--proxy-tls-key",
+                "/x",
+                "--proxy-tls-client-ca",
+                "/nowhere",
+            ],
+            "TLS of the proxy: /nowhere has no",
+        ),
     ] {
         let output = command(&flags).stderr(Stdio::piped()).output();
         let output = timeout(PATIENCE, output).await.unwrap().unwrap();

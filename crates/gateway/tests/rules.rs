@@ -102,6 +102,7 @@ fn everything_that_can_be_said_is_read() {
         connect_timeout = "250ms"
         answer_timeout = "1m 30s"
         idle_timeout = "24h"
+        tunnel_timeout = "10m"
         tries = 1
 
         [[rule]]
@@ -203,7 +204,7 @@ fn what_is_wrong_is_told_with_its_line_its_field_and_what_is_accepted() {
             &format!("{path}retries = 2"),
             6,
             "retries",
-            "there is no such field; accepted: path, regex, service, to, algorithm, hash, strip_prefix, connect_timeout, answer_timeout, idle_timeout, tries",
+            "there is no such field; accepted: path, regex, service, to, algorithm, hash, strip_prefix, connect_timeout, answer_timeout, idle_timeout, tunnel_timeout, tries",
         ),
     ];
     for (lines, line, field, problem) in cases {

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::Extension;
 use axum::http::{Request, Version};
 use axum::routing::get;
-use gateway::serve::{Limits, Peer, serve};
+use gateway::serve::{Limits, Peer, Serve, serve};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -36,8 +36,6 @@ struct Serving {
 
 impl Serving {
     async fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (here, goes) = (begun.clone(), go.clone());
         let slow = async move || {
@@ -46,9 +44,16 @@ impl Serving {
             "slow"
         };
         let who = async |peer: Extension<Peer>| format!("{} {}", peer.address, peer.secure);
-        let router = Router::new().route("/", get(who)).route("/slow", get(slow));
+        let router = Router::new().route("/", get(who).post(who)).route("/slow", get(slow));
+        Self::serving(router, (begun, go), limits).await
+    }
+
+    /// Serves anything.
+    async fn serving(service: impl Serve, (begun, go): (Arc<Notify>, Arc<Notify>), limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, None, router, limits, async {
+        let task = tokio::spawn(serve(listener, None, service, limits, async {
             let _ = stopped.await;
         }));
         Self { address, begun, go, stop: Some(stop), task }
@@ -155,6 +160,7 @@ async fn conflicting_lengths_are_refused() {
     let serving = Serving::start(Limits::default()).await;
     for lengths in [
         "content-length: 1\r\ncontent-length: 2\r\n",
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
         "content-length: 1, 2\r\n",
         "content-length: -1\r\n",
         "content-length: +1\r\n",
@@ -166,9 +172,34 @@ async fn conflicting_lengths_are_refused() {
         send(&mut stream, &format!("POST / HTTP/1.1\r\nhost: localhost\r\n{lengths}\r\n0\r\n\r\n{HELLO}"))
             .await;
         let told = rest(&mut stream).await;
-        assert!(!told.contains(" 200 "), "{lengths:?}: {told}");
+        assert!(told.starts_with("HTTP/1.1 400 "), "{lengths:?}: {told}");
         assert_eq!(told.matches("HTTP/1.1").count(), 1, "{lengths:?}: {told}");
     }
+}
+
+#[tokio::test]
+async fn one_length_is_accepted() {
+    let serving = Serving::start(Limits::default()).await;
+    for body in
+        ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
+    {
+        let mut stream = serving.connect().await;
+        send(&mut stream, &format!("POST / HTTP/1.1\r\nhost: localhost\r\n{body}{HELLO}")).await;
+        for _ in 0..2 {
+            assert!(answer(&mut stream, " false").await.starts_with("HTTP/1.1 200 OK\r\n"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_closes_its_side_still_gets_its_answer() {
+    let serving = Serving::start(Limits::default()).await;
+    let mut stream = serving.connect().await;
+    send(&mut stream, "GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    stream.shutdown().await.unwrap();
+    timeout(LIMIT, serving.begun.notified()).await.unwrap();
+    serving.go.notify_one();
+    assert!(rest(&mut stream).await.ends_with("slow"));
 }
 
 #[tokio::test]

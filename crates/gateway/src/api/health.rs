@@ -26,7 +26,8 @@ pub(super) async fn healthz() -> Response {
 
 /// Whether it is of use
 ///
-/// It is when it has a list for each service that it was started with, live or the last that was known, and is not being stopped.
+/// It is when it has a list for each service that it was started with or that a rule of the proxy names, live or the last that was known, and
+/// is not being stopped.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -42,7 +43,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
     }
     let mut services = Vec::new();
     let mut missing = Vec::new();
-    for service in app.fleet.configured() {
+    let mut needed = app.fleet.configured().clone();
+    needed.extend(app.proxy.get().iter().flat_map(|proxy| proxy.served()).map(|served| served.service));
+    for service in &needed {
         match app.fleet.followed(service).and_then(|followed| followed.now()) {
             Some(now) => {
                 let source = Trust::from(now.view.source);

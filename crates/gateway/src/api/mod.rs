@@ -12,7 +12,7 @@ mod services;
 mod watch;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -30,6 +30,8 @@ use zk_session::State as Session;
 use crate::guard::Guard;
 use crate::leases::Leases;
 use crate::metrics::{Arrived, Metrics};
+use crate::proxied::Proxied;
+use crate::proxy::Proxy;
 use crate::{Fleet, Problem};
 
 /// What all requests share.
@@ -38,6 +40,8 @@ pub struct App {
     pub(crate) fleet: Fleet,
     pub(crate) leases: Leases,
     pub(crate) metrics: Metrics,
+    /// What is told of it, if there is one.
+    pub(crate) proxy: OnceLock<Proxy>,
     closing: channel::Sender<bool>,
 }
 
@@ -50,7 +54,20 @@ impl App {
     pub fn new(fleet: Fleet) -> Arc<Self> {
         let leases = Leases::start(fleet.registry().clone());
         let metrics = Metrics::new(fleet.clone(), leases.clone());
-        Arc::new(Self { fleet, leases, metrics, closing: channel::Sender::new(false) })
+        Arc::new(Self {
+            fleet,
+            leases,
+            metrics,
+            proxy: OnceLock::new(),
+            closing: channel::Sender::new(false),
+        })
+    }
+
+    /// Tells of this proxy, too: in its metrics, and whether it has what it needs. Of the first one that is given.
+    pub fn tell_of(&self, proxy: Proxy) {
+        if self.proxy.set(proxy.clone()).is_ok() {
+            self.metrics.collect(Box::new(Proxied(proxy)));
+        }
     }
 
     /// What is counted here, and what else Prometheus is told.

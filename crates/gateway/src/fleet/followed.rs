@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use leader::Observer;
 use loadbalance::{Balancer, Name};
-use proto::{InstanceId, ServiceName};
+use proto::{Instance, InstanceId, ServiceName};
 use registry::{Discovery, Instances, Roles, View};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -56,7 +56,7 @@ pub(super) struct Channels {
     published: watch::Sender<Option<Arc<Published>>>,
     /// For the proxy, which is told of nothing but the instances.
     lists: watch::Sender<Option<Instances>>,
-    master: watch::Sender<Option<InstanceId>>,
+    master: watch::Sender<Option<Arc<Instance>>>,
 }
 
 impl Followed {
@@ -125,8 +125,8 @@ impl Followed {
         self.channels.lists.subscribe()
     }
 
-    /// The id of whoever leads.
-    pub fn master(&self) -> watch::Receiver<Option<InstanceId>> {
+    /// Whoever leads: its id, and what it says about itself. `None` before that is known, while nobody does, and while that cannot be read.
+    pub fn master(&self) -> watch::Receiver<Option<Arc<Instance>>> {
         self.channels.master.subscribe()
     }
 
@@ -223,8 +223,17 @@ impl Publishing {
             }
             news
         });
-        let master = leading.master().and_then(|master| InstanceId::parse(&master.id).ok());
-        self.channels.master.send_if_modified(|now| std::mem::replace(now, master.clone()) != master);
+        let master = leading.master().and_then(|master| {
+            let id = InstanceId::parse(&master.id).ok()?;
+            Some(Arc::new(Instance { id, data: master.data.clone().ok()? }))
+        });
+        self.channels.master.send_if_modified(|now| {
+            let news = *now != master;
+            if news {
+                *now = master;
+            }
+            news
+        });
     }
 
     fn publish(&self, view: View, leading: Leading) {

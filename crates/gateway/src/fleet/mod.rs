@@ -6,6 +6,7 @@ mod published;
 mod revision;
 mod services;
 mod sought;
+mod upstreams;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

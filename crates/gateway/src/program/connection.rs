@@ -99,6 +99,11 @@ impl Connection {
         Some(Election::with_layout(sessions, layout))
     }
 
+    /// Whether somebody can be the master.
+    pub(crate) fn has_masters(&self) -> bool {
+        self.layout != Layout::Flat
+    }
+
     /// Whether whoever is the master takes no requests that others may answer.
     pub(crate) fn has_roles(&self) -> bool {
         self.layout == Layout::MasterNormal

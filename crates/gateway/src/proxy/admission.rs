@@ -33,7 +33,7 @@ fn check_length(parts: &Parts, body: &Incoming) -> Result<(), Problem> {
     if headers.contains_key(TRANSFER_ENCODING) {
         // Other encodings would be lost, for they are for one hop.
         let mut encodings = tokens(headers, &TRANSFER_ENCODING);
-        let is_chunked = encodings.next().is_some_and(|it| it.eq_ignore_ascii_case("chunked"));
+        let is_chunked = encodings.next().is_some_and(|it| it.eq_ignore_ascii_case(b"chunked"));
         if !is_chunked || encodings.next().is_some() {
             let detail = "a transfer encoding other than chunked is not known here";
             return Err(Problem::refused_with(StatusCode::NOT_IMPLEMENTED, detail));

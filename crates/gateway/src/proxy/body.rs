@@ -10,8 +10,12 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connections::Connection;
+use super::headers::clean_trailers;
 use super::sending::Received;
 use super::service::{Chosen, Service};
+
+/// How long a client may let an instance wait before an answer that breaks off is no failure of the instance any more.
+const HELD_BACK: Duration = Duration::from_secs(1);
 
 /// Why a body breaks off.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -36,6 +40,10 @@ struct Passing {
     idle: Duration,
     /// Until when, while it does.
     patience: Option<Pin<Box<Sleep>>>,
+    /// When the client was given something, and did not come for more yet.
+    given: Option<Instant>,
+    /// Whether the client let the instance wait.
+    held_back: bool,
     ending: Option<Ending>,
 }
 
@@ -64,7 +72,14 @@ impl Body {
             ending.whole();
             return Self(Kind::Whole(None));
         }
-        Self(Kind::Passing(Box::new(Passing { incoming, idle, patience: None, ending: Some(ending) })))
+        Self(Kind::Passing(Box::new(Passing {
+            incoming,
+            idle,
+            patience: None,
+            given: None,
+            held_back: false,
+            ending: Some(ending),
+        })))
     }
 }
 
@@ -99,6 +114,7 @@ impl hyper::body::Body for Body {
 
 impl Passing {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.held_back |= self.given.take().is_some_and(|given| given.elapsed() > HELD_BACK);
         let Poll::Ready(frame) = self.poll_incoming(cx) else {
             ready!(self.poll_patience(cx));
             if let Some(ending) = self.ending.take() {
@@ -115,10 +131,14 @@ impl Passing {
                 {
                     ending.whole();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                self.given = self.ending.is_some().then(Instant::now);
+                Poll::Ready(Some(Ok(clean(frame))))
             }
             Some(Err(error)) => {
-                if let Some(ending) = self.ending.take() {
+                // One that was held back may have had enough of that.
+                if let Some(ending) = self.ending.take()
+                    && !self.held_back
+                {
                     ending.broken();
                 }
                 Poll::Ready(Some(Err(error.into())))
@@ -148,6 +168,14 @@ impl Passing {
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.idle)));
         patience.as_mut().poll(cx)
+    }
+}
+
+/// Trailers go on without what they may not have.
+fn clean(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_data() {
+        Ok(data) => Frame::data(data),
+        Err(frame) => Frame::trailers(clean_trailers(frame.into_trailers().unwrap_or_default())),
     }
 }
 

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -14,11 +16,12 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use proto::Address;
+use proto::{Address, ServiceName};
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::sending::Sending;
 
@@ -28,9 +31,28 @@ const MOST_IDLE: usize = 256;
 /// For how long at most.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
+/// How much sooner than it says an instance closes a connection we take it for closed.
+const BEFORE_CLOSED: Duration = Duration::from_secs(1);
+
 /// The connections of a service that nobody uses right now.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<HashMap<Address, Vec<(Connection, Instant)>>>);
+pub(super) struct Connections {
+    idle: Mutex<HashMap<Address, Vec<(Connection, Instant)>>>,
+    /// Whether it was told lately that there is no room.
+    told: AtomicBool,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoConnection {
+    #[error("the instance cannot be reached")]
+    Failed(#[source] io::Error),
+    #[error("the instance was not reached in time")]
+    Late,
+    /// No instance could be reached now, so that says nothing of this one.
+    #[error("there is no room for one more connection")]
+    NoRoom(#[source] io::Error),
+}
 
 /// A connection to an instance. Dropped, it is closed at once.
 ///
@@ -38,8 +60,10 @@ pub(super) struct Connections(Mutex<HashMap<Address, Vec<(Connection, Instant)>>
 /// of a client is one task and not two that wake each other.
 pub(super) struct Connection {
     sender: SendRequest<Sending>,
-    address: Address,
+    pub(super) address: Address,
     driver: Driver,
+    /// For how long the instance says that it keeps it while nobody uses it.
+    pub(super) kept_for: Option<Duration>,
     /// Whether it carried a request before: then the instance may have closed it, and we not know yet.
     pub(super) is_used: bool,
 }
@@ -64,9 +88,10 @@ type Answer = Result<Response<Incoming>, TrySendError<Request<Sending>>>;
 impl Connections {
     /// One that is kept, the last that was used.
     pub(super) fn take(&self, address: &Address) -> Option<Connection> {
+        let now = Instant::now();
         loop {
-            let (mut connection, _) = self.lock().get_mut(address)?.pop()?;
-            if connection.is_idle() {
+            let (mut connection, until) = self.lock().get_mut(address)?.pop()?;
+            if now < until && connection.is_idle() {
                 return Some(connection);
             }
         }
@@ -79,14 +104,18 @@ impl Connections {
         if connection.is_over() {
             return;
         }
-        let now = Instant::now();
+        let longest = connection.longest_idle();
+        if longest.is_zero() {
+            return;
+        }
+        let until = Instant::now() + longest;
         let mut idle = self.lock();
         let kept = match idle.get_mut(&connection.address) {
             Some(kept) => kept,
             None => idle.entry(connection.address.clone()).or_default(),
         };
         if kept.len() < MOST_IDLE {
-            kept.push((connection, now));
+            kept.push((connection, until));
         }
     }
 
@@ -94,11 +123,17 @@ impl Connections {
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         self.lock().retain(|_, kept| {
-            kept.retain_mut(|(connection, since)| {
-                now.duration_since(*since) < LONGEST_IDLE && connection.is_idle()
-            });
+            kept.retain_mut(|(connection, until)| now < *until && connection.is_idle());
             !kept.is_empty()
         });
+        self.told.store(false, Relaxed);
+    }
+
+    /// Tells whoever can make room that there is none, once until connections are looked through again.
+    pub(super) fn tell(&self, service: &ServiceName, error: &io::Error) {
+        if !self.told.swap(true, Relaxed) {
+            warn!(%service, error = error as &dyn Error, "no room for one more connection to an instance");
+        }
     }
 
     /// How many are kept.
@@ -107,7 +142,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Address, Vec<(Connection, Instant)>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,15 +151,26 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When that is refused, or takes too long.
-    pub(super) async fn open(address: &Address, limit: Duration) -> io::Result<Self> {
+    /// When that is refused, takes too long, or there is no room here for one more.
+    pub(super) async fn open(address: &Address, limit: Duration) -> Result<Self, NoConnection> {
         let connect = TcpStream::connect((address.host(), address.port()));
-        let stream = timeout(limit, connect).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let stream = timeout(limit, connect).await.map_err(|_| NoConnection::Late)??;
         stream.set_nodelay(true)?;
         let (sender, wire) =
             http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let driver = Driver::Holder(Box::pin(wire.with_upgrades()));
-        Ok(Self { sender, address: address.clone(), driver, is_used: false })
+        Ok(Self { sender, address: address.clone(), driver, kept_for: None, is_used: false })
+    }
+
+    /// It carries no other request after this one.
+    pub(super) fn is_last_use(&mut self) {
+        self.kept_for = Some(Duration::ZERO);
+    }
+
+    /// For how long it is kept while nobody uses it: not as long as the instance does, or a request could meet its end.
+    fn longest_idle(&self) -> Duration {
+        let sooner = |kept: Duration| kept - BEFORE_CLOSED.min(kept / 2);
+        self.kept_for.map_or(LONGEST_IDLE, |kept| sooner(kept).min(LONGEST_IDLE))
     }
 
     /// Sends a request. The connection has to be polled for it to move, and the answer with what [`poll`](Self::poll) gives.
@@ -171,6 +217,16 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        let no_room = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+        match Errno::from_io_error(&error) {
+            Some(errno) if no_room.contains(&errno) => Self::NoRoom(error),
+            _ => Self::Failed(error),
+        }
     }
 }
 

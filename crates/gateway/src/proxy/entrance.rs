@@ -18,8 +18,10 @@ use super::admission::check;
 use super::body::Body;
 use super::exchange::Exchange;
 use super::figures::{Figures, Outcome};
-use super::headers::{Peer, client};
+use super::forwarded::client;
+use super::outgoing::Outgoing;
 use super::path::Path;
+use super::peer::Peer;
 use super::problem::Problem;
 use super::routes::{Route, Routes};
 use super::rules::{Rules, RulesError};
@@ -126,7 +128,8 @@ impl Proxy {
     /// Answers a request: with what an instance answers, or why there is no such answer.
     ///
     /// The connection has to be served with upgrades for WebSockets to work, and through [`Strict`](super::Strict), which refuses
-    /// what has two lengths.
+    /// what has two lengths. A tunnel keeps the stream of its connection until it ends, and with it what that stream holds: the place
+    /// that a connection takes among so many, say.
     ///
     /// # Cancel safety
     ///
@@ -153,7 +156,8 @@ impl Proxy {
         let client = client(&parts.headers, peer.address(), trusted);
         let key = route.key(&path, uri.query(), &parts.headers, client);
         let target = target(route, &path, &uri);
-        let exchange = Exchange::new((&routes, route), begun, parts, body, peer, target);
+        let outgoing = Outgoing::new(parts, body, peer, trusted, target);
+        let exchange = Exchange { routes: &routes, route, begun, outgoing };
         let (outcome, response) = match exchange.run(&key, &self.shared.tunnels_over).await {
             Ok(response) => (Outcome::of(response.status()), response),
             Err(problem) => (problem.outcome, problem.response()),

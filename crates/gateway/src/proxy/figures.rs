@@ -28,6 +28,8 @@ pub enum Outcome {
     Nobody,
     /// No instance could be reached: 502.
     Unreachable,
+    /// There is no room here for one more connection to an instance, for want of files, ports or memory: 503.
+    NoRoom,
     /// An instance did not answer in time: 504.
     Late,
     /// An instance broke off before it answered, or answered what is no HTTP: 502.
@@ -38,7 +40,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Good,
         Self::ClientError,
         Self::ServerError,
@@ -47,6 +49,7 @@ impl Outcome {
         Self::NoRule,
         Self::Nobody,
         Self::Unreachable,
+        Self::NoRoom,
         Self::Late,
         Self::Broken,
         Self::Left,
@@ -63,6 +66,7 @@ impl Outcome {
             Self::NoRule => "no_rule",
             Self::Nobody => "nobody",
             Self::Unreachable => "unreachable",
+            Self::NoRoom => "no_room",
             Self::Late => "late",
             Self::Broken => "broken",
             Self::Left => "left",

@@ -1,66 +1,23 @@
-//! Which headers go on, and what is said about who sent them.
+//! Which headers go on, and which do not.
 
-use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use bytes::BytesMut;
 use hyper::Version;
-use hyper::header::{CONNECTION, Entry, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, VIA};
+use hyper::header::{CONNECTION, COOKIE, Entry, HeaderMap, HeaderName, HeaderValue, TE, VIA};
 
-use super::rules::Trusted;
-
-/// Who sends requests over a connection, and how. Made once for each connection, for what is said about it is written down once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    address: IpAddr,
-    is_tls: bool,
-    /// The address alone.
-    named: HeaderValue,
-    /// `for=` and the address, as `Forwarded` wants it.
-    forwarded: Box<str>,
-}
-
-impl Peer {
-    /// The other end of a connection, and whether that is encrypted.
-    pub fn new(address: SocketAddr, is_tls: bool) -> Self {
-        let address = address.ip().to_canonical();
-        let named = address.to_string();
-        let forwarded = match address {
-            IpAddr::V4(_) => format!("for={named}"),
-            IpAddr::V6(_) => format!("for=\"[{named}]\""),
-        };
-        let named = HeaderValue::try_from(named).expect("an address is fit for a header");
-        Self { address, is_tls, named, forwarded: forwarded.into() }
-    }
-
-    /// Its address; one of IPv4 within IPv6 is one of IPv4.
-    pub fn address(&self) -> IpAddr {
-        self.address
-    }
-
-    fn proto(&self) -> &'static str {
-        if self.is_tls { "https" } else { "http" }
-    }
-}
-
-impl From<SocketAddr> for Peer {
-    /// A peer on a plain connection.
-    fn from(address: SocketAddr) -> Self {
-        Self::new(address, false)
-    }
-}
+use super::forwarded::is_claim;
 
 /// What the gateway is called where proxies name themselves.
-const PSEUDONYM: &str = "headkeeper";
+const PSEUDONYM: &[u8] = b"headkeeper";
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// Whether it is meant for the next one alone, be it named by `Connection` or not.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
+            | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"
@@ -71,83 +28,72 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
+/// Whether it is meant for everybody on the way, whoever names it in `Connection`: by that, nobody takes away from others the
+/// host, the length, or who asked.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "host" | "content-length" | "via") || is_claim(name)
+}
+
 /// Removes what is meant for us alone, also what `Connection` names.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(is_hop_by_hop) {
         return;
     }
     let mut names: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
-    names.extend(tokens(headers, &CONNECTION).filter_map(|name| name.parse().ok()));
+    let named = tokens(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name).ok());
+    names.extend(named.filter(|name| !is_end_to_end(name)));
     for name in names {
         headers.remove(name);
     }
 }
 
+/// Leaves of trailers what may come behind a body: nothing that says where the body ends, where the message goes, or who sent it.
+pub(super) fn clean_trailers(mut trailers: HeaderMap) -> HeaderMap {
+    let is_too_late = |name: &&HeaderName| is_hop_by_hop(name) || is_end_to_end(name);
+    let names: Vec<_> = trailers.keys().filter(is_too_late).cloned().collect();
+    for name in names {
+        trailers.remove(name);
+    }
+    trailers
+}
+
+/// For how long whoever sent this says that it keeps a connection which nobody uses.
+pub(super) fn kept_for(headers: &HeaderMap) -> Option<Duration> {
+    if !headers.contains_key(KEEP_ALIVE) {
+        return None;
+    }
+    let parts = tokens(headers, &KEEP_ALIVE).filter_map(|part| str::from_utf8(part).ok());
+    let mut timeouts = parts.filter_map(|part| part.split_once('=')).filter(|(name, _)| *name == "timeout");
+    timeouts.find_map(|(_, seconds)| seconds.parse().ok()).map(Duration::from_secs)
+}
+
 /// The parts of a header that is a list, over all of its lines.
-pub(super) fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+pub(super) fn tokens<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'h [u8]> + use<'h> {
+    let lines = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    let parts = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    parts.map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
 /// Whether such a list has this, in capitals or not.
 pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers.contains_key(name) && tokens(headers, name).any(|it| it.eq_ignore_ascii_case(token))
+    headers.contains_key(name) && tokens(headers, name).any(|it| it.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// Whether whoever asks takes trailers.
 pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
-    headers.contains_key(TE)
-        && tokens(headers, &TE)
-            .any(|it| it.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case("trailers")))
+    let is_trailers = |token: &[u8]| {
+        let name = token.split(|byte| *byte == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"trailers")
+    };
+    headers.contains_key(TE) && tokens(headers, &TE).any(is_trailers)
 }
 
 /// Whether this passed here so often that it goes in a circle.
 pub(super) fn is_circling(headers: &HeaderMap) -> bool {
     headers.contains_key(VIA) && tokens(headers, &VIA).filter(|it| it.ends_with(PSEUDONYM)).count() >= 8
-}
-
-/// Whose request it is: the peer's, or whoever a trusted peer says. Of several proxies each believes the one before it.
-pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &Trusted) -> IpAddr {
-    let peer = peer.to_canonical();
-    if !trusted.contains(peer) {
-        return peer;
-    }
-    let named: Vec<_> = tokens(headers, &X_FORWARDED_FOR).map(str::parse::<IpAddr>).collect();
-    let mut client = peer;
-    for named in named.into_iter().rev() {
-        let Ok(named) = named else { break };
-        client = named.to_canonical();
-        if !trusted.contains(client) {
-            break;
-        }
-    }
-    client
-}
-
-/// Says who asked, for what host and how. What an untrusted peer says about that is removed.
-pub(super) fn add_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &Trusted) {
-    if !trusted.contains(peer.address) {
-        remove_claims(headers);
-    }
-    append(headers, X_FORWARDED_FOR, peer.named.clone());
-    let host = headers.get(HOST).cloned();
-    let mut forwarded = BytesMut::with_capacity(128);
-    forwarded.extend_from_slice(peer.forwarded.as_bytes());
-    if let Some(host) = &host {
-        for part in [b";host=\"", host.as_bytes(), b"\""] {
-            forwarded.extend_from_slice(part);
-        }
-    }
-    forwarded.extend_from_slice(b";proto=");
-    forwarded.extend_from_slice(peer.proto().as_bytes());
-    // An address and a host that was let in are fit for it.
-    if let Ok(forwarded) = HeaderValue::from_maybe_shared(forwarded.freeze()) {
-        append(headers, FORWARDED, forwarded);
-    }
-    if let Some(host) = host {
-        headers.entry(X_FORWARDED_HOST).or_insert(host);
-    }
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(peer.proto()));
 }
 
 /// Says that this passed here, over a message of this version.
@@ -161,50 +107,40 @@ pub(super) fn add_via(headers: &mut HeaderMap, version: Version) {
 }
 
 /// Puts something behind what a list has, in one line.
-fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+pub(super) fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
     match headers.entry(name) {
         Entry::Vacant(entry) => _ = entry.insert(value),
         Entry::Occupied(mut entry) => {
-            let lines = entry.iter().chain([&value]).map(|line| line.as_bytes().trim_ascii());
-            let all: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-            // Values that were there are fit for a header.
-            if let Ok(value) = HeaderValue::from_bytes(&all.join(&b", "[..])) {
+            if let Some(value) = joined(entry.iter().chain([&value]), b", ") {
                 entry.insert(value);
             }
         }
     }
 }
 
-/// Removes what only proxies may say, also by the names that some servers take for the same: with `_` for `-`.
-fn remove_claims(headers: &mut HeaderMap) {
-    let claims = |name: &&HeaderName| {
-        let first = name.as_str().as_bytes()[0];
-        matches!(first, b'x' | b'f') && is_claim(name.as_str().as_bytes())
-    };
-    if headers.keys().any(|name| claims(&name)) {
-        let names: Vec<_> = headers.keys().filter(claims).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
+/// Makes one line of several cookies, as HTTP/2 may send them (RFC 9113, 8.2.3): many servers look at the first alone.
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    if let Entry::Occupied(mut entry) = headers.entry(COOKIE)
+        && entry.iter().nth(1).is_some()
+        && let Some(value) = joined(entry.iter(), b"; ")
+    {
+        entry.insert(value);
     }
 }
 
-fn is_claim(name: &[u8]) -> bool {
-    let is = |name: &[u8], other: &[u8]| {
-        let same = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
-        name.len() == other.len() && name.iter().zip(other).all(same)
-    };
-    let prefix = b"x-forwarded-";
-    is(name, b"forwarded")
-        || is(name, b"x-real-ip")
-        || name.get(..prefix.len()).is_some_and(|it| is(it, prefix))
+/// All lines of a header in one.
+fn joined<'h>(lines: impl Iterator<Item = &'h HeaderValue>, between: &[u8]) -> Option<HeaderValue> {
+    let lines: Vec<_> =
+        lines.map(|line| line.as_bytes().trim_ascii()).filter(|line| !line.is_empty()).collect();
+    // Values that were there are fit for a header.
+    HeaderValue::from_bytes(&lines.join(between)).ok()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+    pub(in crate::proxy) fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         let line =
             |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
         let mut headers = HeaderMap::new();
@@ -212,10 +148,6 @@ mod tests {
             headers.append(name, value);
         }
         headers
-    }
-
-    fn trusted() -> Trusted {
-        Trusted(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()])
     }
 
     #[test]
@@ -229,6 +161,7 @@ mod tests {
             ("te", "trailers"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
+            ("http2-settings", "x"),
             ("x-secret", "1"),
             ("x-other", "1"),
             ("x-kept", "1"),
@@ -241,70 +174,66 @@ mod tests {
         assert_eq!(left, ["content-length", "trailer", "x-kept"]);
     }
 
-    fn forwarded(lines: &[(&'static str, &str)], address: &str) -> HeaderMap {
-        let mut map = headers(lines);
-        let address = SocketAddr::new(address.parse().unwrap(), 5000);
-        add_forwarded(&mut map, &address.into(), &trusted());
-        map
+    #[test]
+    fn what_everybody_is_to_see_is_not_removed_by_naming_it() {
+        let names = "host, Content-Length, via, X-Forwarded-For, forwarded, x-real-ip, cookie";
+        let mut map = headers(&[
+            ("connection", names),
+            ("host", "a"),
+            ("content-length", "5"),
+            ("via", "1.1 p"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-real-ip", "10.0.0.1"),
+            ("cookie", "a=b"),
+        ]);
+        // A line that is not ASCII is one all the same.
+        let odd = HeaderValue::from_bytes(b"x-secret, \xff").unwrap();
+        map.append(CONNECTION, odd);
+        map.insert("x-secret", HeaderValue::from_static("1"));
+        remove_hop_by_hop(&mut map);
+        let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "forwarded", "host", "via", "x-forwarded-for", "x-real-ip"]);
     }
 
     #[test]
-    fn who_asked_is_said_and_what_a_stranger_claims_is_not() {
-        let claims = [
-            ("host", "shop.example"),
+    fn trailers_say_nothing_that_had_to_be_said_before() {
+        let trailers = clean_trailers(headers(&[
+            ("x-sum", "1"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("host", "a"),
+            ("connection", "x-sum"),
             ("x-forwarded-for", "1.2.3.4"),
-            ("x-forwarded-for", "5.6.7.8"),
-            ("x_forwarded_for", "1.2.3.4"),
-            ("x-forwarded-host", "other"),
-            ("x-forwarded-proto", "https"),
-            ("x-forwarded-port", "1"),
-            ("x-real-ip", "1.2.3.4"),
-            ("forwarded", "for=1.2.3.4"),
-            ("x-forward", "kept"),
-        ];
-        let map = forwarded(&claims, "192.0.2.7");
-        assert_eq!(map["x-forwarded-for"], "192.0.2.7");
-        assert_eq!(map["x-forwarded-host"], "shop.example");
-        assert_eq!(map["x-forwarded-proto"], "http");
-        assert_eq!(map["forwarded"], "for=192.0.2.7;host=\"shop.example\";proto=http");
-        assert!(!map.contains_key("x-forwarded-port") && !map.contains_key("x-real-ip"));
-        assert!(!map.contains_key("x_forwarded_for") && map.contains_key("x-forward"));
+        ]));
+        assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-sum"]);
     }
 
     #[test]
-    fn a_trusted_peer_is_believed_and_named_behind_what_it_says() {
-        let said = [
-            ("host", "inner"),
-            ("x-forwarded-for", "1.2.3.4, 10.9.9.9"),
-            ("x-forwarded-host", "shop.example"),
-            ("x-forwarded-proto", "https"),
-            ("forwarded", "for=1.2.3.4"),
-        ];
-        let map = forwarded(&said, "::ffff:10.0.0.1");
-        assert_eq!(map["x-forwarded-for"], "1.2.3.4, 10.9.9.9, 10.0.0.1");
-        assert_eq!(map["x-forwarded-host"], "shop.example");
-        assert_eq!(map["x-forwarded-proto"], "https");
-        assert_eq!(map["forwarded"], "for=1.2.3.4, for=10.0.0.1;host=\"inner\";proto=http");
-        let map = forwarded(&[], "2001:db8::1");
-        assert_eq!(map["forwarded"], "for=\"[2001:db8::1]\";proto=http");
-        assert_eq!(map["x-forwarded-for"], "2001:db8::1");
-    }
-
-    #[test]
-    fn the_client_is_the_last_one_that_nobody_trusts() {
-        for (named, peer, whose) in [
-            ("1.2.3.4", "192.0.2.7", "192.0.2.7"),
-            ("1.2.3.4", "10.0.0.1", "1.2.3.4"),
-            ("6.6.6.6, 1.2.3.4, 10.2.2.2", "10.0.0.1", "1.2.3.4"),
-            ("10.3.3.3, 10.2.2.2", "10.0.0.1", "10.3.3.3"),
-            ("1.2.3.4, unknown", "10.0.0.1", "10.0.0.1"),
-            ("1.2.3.4, unknown, 10.2.2.2", "10.0.0.1", "10.2.2.2"),
-            ("", "10.0.0.1", "10.0.0.1"),
+    fn it_is_heard_for_how_long_connections_are_kept() {
+        for (said, seconds) in [
+            ("timeout=5", Some(5)),
+            ("max=7, timeout=15", Some(15)),
+            ("timeout=", None),
+            ("timeout=-1", None),
+            ("max=7", None),
+            ("", None),
         ] {
-            let map = headers(&[("x-forwarded-for", named)]);
-            let client = client(&map, peer.parse().unwrap(), &trusted());
-            assert_eq!(client.to_string(), whose, "{named} by {peer}");
+            let kept = kept_for(&headers(&[("keep-alive", said)]));
+            assert_eq!(kept, seconds.map(Duration::from_secs), "{said}");
         }
+        assert_eq!(kept_for(&headers(&[])), None);
+    }
+
+    #[test]
+    fn cookies_in_several_lines_become_one() {
+        let mut map = headers(&[("cookie", "a=1"), ("cookie", "b=2; c=3"), ("cookie", "")]);
+        join_cookies(&mut map);
+        assert_eq!(map.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+        let mut none = headers(&[]);
+        join_cookies(&mut none);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! A reverse proxy: rules say to which service a request goes, and a balancer to which instance.
 
 mod admission;
+mod answer;
 mod body;
 mod connections;
 mod ejection;
 mod entrance;
 mod exchange;
 mod figures;
+mod forwarded;
 mod headers;
+mod length;
+mod outgoing;
 pub mod path;
+mod peer;
 mod problem;
 mod retry;
 mod routes;
@@ -22,7 +27,7 @@ mod upstreams;
 pub use self::body::{Body, BoxError};
 pub use self::entrance::{Proxy, Served};
 pub use self::figures::{BOUNDS, Figures, Latencies, Outcome};
-pub use self::headers::Peer;
+pub use self::peer::Peer;
 pub use self::rules::{Rules, RulesError};
 pub use self::strict::Strict;
 pub use self::upstreams::Upstreams;

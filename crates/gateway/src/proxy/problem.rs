@@ -61,6 +61,18 @@ impl Problem {
         )
     }
 
+    /// There are no files, ports or memory for one more connection, which may pass.
+    pub(super) fn no_room() -> Self {
+        let detail = "there is no room here for one more connection to an instance";
+        Self { retry: true, ..Self::new(Outcome::NoRoom, StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    /// Nobody can tell where the answer ends.
+    pub(super) fn unclear(id: &InstanceId) -> Self {
+        let detail = format!("the length of the answer of the instance {id} is unclear");
+        Self::new(Outcome::Broken, StatusCode::BAD_GATEWAY, detail)
+    }
+
     pub(super) fn broken(id: &InstanceId) -> Self {
         let detail = format!("the instance {id} broke off before it answered");
         Self::new(Outcome::Broken, StatusCode::BAD_GATEWAY, detail)

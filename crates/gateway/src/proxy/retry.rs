@@ -5,15 +5,22 @@
 pub(super) enum Failure {
     /// There was no connection.
     Unreachable,
+    /// There was no room here for one more connection.
+    NoRoom,
     /// The connection ended, or what came is no HTTP.
     Broken {
         /// Whether the instance may have seen a part of the request.
         sent: bool,
         /// Whether the connection had been used before: the instance may have closed it while it was idle.
         used: bool,
+        /// Whether the client's body was waited for: the instance may have had enough of that.
+        waited: bool,
     },
     /// No answer came in time.
-    Late,
+    Late {
+        /// Whether no other instance took a part of that time.
+        had_all_time: bool,
+    },
     /// The body did not come from the client.
     Client,
 }
@@ -51,16 +58,16 @@ pub(super) fn next(failure: Failure, allowed: Allowed) -> Next {
     match failure {
         Failure::Unreachable => Next { try_again: elsewhere(true), blames_instance: true },
         // No try of another instance: this one did nothing wrong, and a new connection will tell.
-        Failure::Broken { sent, used: true } => {
+        Failure::Broken { sent, used: true, .. } => {
             let again = is_whole && (!sent || is_idempotent);
             Next { try_again: again.then_some(Where::Here), blames_instance: false }
         }
-        Failure::Broken { sent, used: false } => {
-            Next { try_again: elsewhere(!sent || is_idempotent), blames_instance: true }
+        Failure::Broken { sent, used: false, waited } => {
+            Next { try_again: elsewhere(!sent || is_idempotent), blames_instance: !waited }
         }
         // The time that is over was for all tries.
-        Failure::Late => Next { try_again: None, blames_instance: true },
-        Failure::Client => Next { try_again: None, blames_instance: false },
+        Failure::Late { had_all_time } => Next { try_again: None, blames_instance: had_all_time },
+        Failure::Client | Failure::NoRoom => Next { try_again: None, blames_instance: false },
     }
 }
 
@@ -70,11 +77,12 @@ mod tests {
 
     #[test]
     fn only_what_was_not_sent_or_may_be_done_twice_is_sent_again() {
-        use Failure::{Broken, Client, Late, Unreachable};
+        use Failure::{Broken, Client, Late, NoRoom, Unreachable};
 
         let (here, elsewhere) = (Some(Where::Here), Some(Where::Elsewhere));
-        let fresh = |sent| Broken { sent, used: false };
-        let used = |sent| Broken { sent, used: true };
+        let fresh = |sent| Broken { sent, used: false, waited: false };
+        let waited = |sent| Broken { sent, used: false, waited: true };
+        let used = |sent| Broken { sent, used: true, waited: false };
         // failure, idempotent, whole, another try: where, whose failure
         let cases = [
             (Unreachable, false, true, true, elsewhere, true),
@@ -92,7 +100,11 @@ mod tests {
             (used(true), true, true, true, here, false),
             (used(true), true, true, false, here, false),
             (used(true), true, false, true, None, false),
-            (Late, true, true, true, None, true),
+            (waited(true), true, true, true, elsewhere, false),
+            (waited(true), false, true, true, None, false),
+            (Late { had_all_time: true }, true, true, true, None, true),
+            (Late { had_all_time: false }, true, true, true, None, false),
+            (NoRoom, true, true, true, None, false),
             (Client, true, true, true, None, false),
         ];
         for (failure, is_idempotent, is_whole, another_try, try_again, blames_instance) in cases {

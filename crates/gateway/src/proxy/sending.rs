@@ -12,6 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::BoxError;
+use super::headers::clean_trailers;
 
 /// How much of a body is held at most, for another try.
 pub(super) const MOST_HELD: u64 = 64 * 1024;
@@ -82,11 +83,18 @@ pub(super) struct Progress {
     /// Whether all was taken.
     pub(super) is_done: bool,
     /// Whether more was asked for that did not come.
-    pub(super) waits_for_client: bool,
+    waits_for_client: bool,
     /// Whether the client broke off.
     pub(super) is_broken: bool,
     /// Whether it can be sent once more.
     pub(super) is_whole: bool,
+}
+
+impl Progress {
+    /// Whether it is the client who keeps everybody waiting.
+    pub(super) fn is_client_late(&self) -> bool {
+        self.waits_for_client && !self.is_done
+    }
 }
 
 impl Received {
@@ -186,7 +194,7 @@ impl Source {
             }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => Part::Data(data),
-                Err(frame) => Part::Trailers(frame.into_trailers().unwrap_or_default()),
+                Err(frame) => Part::Trailers(clean_trailers(frame.into_trailers().unwrap_or_default())),
             },
         };
         self.is_done = self.incoming.is_end_stream();

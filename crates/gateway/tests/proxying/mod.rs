@@ -6,10 +6,13 @@
     reason = "each test file uses a part of it, and a test that cannot go on says so by a panic"
 )]
 
+mod holding;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ use proto::ServiceName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use self::holding::Holding;
 
 /// How long a test waits for what has to come.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -79,6 +84,8 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) proxy: Proxy,
     pub(crate) lists: Arc<Fixed>,
+    /// The stream of each connection holds it.
+    held: Arc<()>,
 }
 
 impl Gateway {
@@ -92,12 +99,13 @@ impl Gateway {
         let proxy = Proxy::new(lists.clone(), Rules::read(rules).unwrap());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = proxy.clone();
+        let (serving, held) = (proxy.clone(), Arc::new(()));
+        let holding = held.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let proxy = serving.clone();
+                let (proxy, held) = (serving.clone(), holding.clone());
                 let peer = Arc::new(Peer::from(peer));
                 let service = service_fn(move |request| {
                     let (proxy, peer) = (proxy.clone(), peer.clone());
@@ -106,12 +114,15 @@ impl Gateway {
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
                     let _ = server
-                        .serve_connection_with_upgrades(TokioIo::new(Strict::new(stream)), service)
+                        .serve_connection_with_upgrades(
+                            TokioIo::new(Strict::new(Holding { stream, _held: held })),
+                            service,
+                        )
                         .await;
                 });
             }
         });
-        Self { address, proxy, lists }
+        Self { address, proxy, lists, held }
     }
 
     /// One whose single service `s`, for all paths, has these instances, called `a`, `b` and so on.
@@ -139,6 +150,17 @@ impl Gateway {
             }
         })
         .await
+    }
+
+    /// Waits until so many connections are held.
+    pub(crate) async fn holds(&self, connections: usize) {
+        // The test has one, and the listener.
+        soon(async {
+            while Arc::strong_count(&self.held) != connections + 2 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     pub(crate) fn ended(&self, outcome: Outcome) -> u64 {
@@ -229,6 +251,34 @@ where
         }
     });
     address
+}
+
+/// A service that does this with each request's connection once its head is there, and how many there were.
+pub(crate) async fn counted<F, A>(then: F) -> (SocketAddr, Arc<AtomicUsize>)
+where
+    F: Fn(TcpStream) -> A + Clone + Send + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let address = raw_service(move |mut stream| {
+        let (counter, then) = (counter.clone(), then.clone());
+        async move {
+            head(&mut stream).await;
+            counter.fetch_add(1, Relaxed);
+            then(stream).await;
+        }
+    });
+    (address.await, count)
+}
+
+/// One that never answers.
+pub(crate) async fn hangs() -> (SocketAddr, Arc<AtomicUsize>) {
+    counted(|mut stream| async move {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await
 }
 
 /// An address where nobody listens.

@@ -43,7 +43,8 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal } =
       body: body === undefined ? undefined : JSON.stringify(body),
       signal,
       cache: 'no-store',
-      credentials: 'omit',
+      // A certificate of the client is a credential, too: without it a gateway that asks for one could not be asked from its own page.
+      credentials: 'same-origin',
       redirect: 'error',
     });
     if (response.ok) return response;

@@ -3,20 +3,24 @@
 //! Passive: only what became of requests counts. Who is out stays in the list that balancers pick from and is passed over, so
 //! that nobody else's keys move; once its time is over one request is let through, and decides.
 
-mod health;
+mod attempt;
+mod patient;
+mod ward;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use loadbalance::Instances;
+use loadbalance::{Instance, Instances};
 use proto::{InstanceId, ServiceName};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::health::{Admission, Change, Ward};
+pub(super) use self::attempt::Attempt;
+use self::patient::{Admission, Change};
+use self::ward::Ward;
 use super::rules::Settings;
 
 /// Who of a service is out.
@@ -35,7 +39,7 @@ struct Known {
     lists: watch::Receiver<Option<Instances>>,
     /// Whether the last list was seen, and no other one will come.
     over: bool,
-    /// How many of the list may get requests.
+    /// How many of the list requests can go to.
     listed: usize,
     avoided: Arc<HashSet<InstanceId>>,
     /// When others are to be avoided, if nothing happens before.
@@ -50,7 +54,7 @@ impl Ejection {
         lists: watch::Receiver<Option<Instances>>,
         settings: Settings,
     ) -> Self {
-        let listed = takes_requests(lists.borrow().as_ref());
+        let listed = reachable(lists.borrow().as_ref()).count();
         let known = Known {
             settings,
             ward: Ward::default(),
@@ -163,67 +167,36 @@ impl Known {
         self.over = is_over;
         let Self { ward, lists, listed, settings, .. } = self;
         let list = lists.borrow_and_update();
-        *listed = takes_requests(list.as_ref());
+        *listed = reachable(list.as_ref()).count();
         if !ward.is_empty() {
-            let all = list.iter().flat_map(|list| list.iter());
-            let ids: HashSet<_> = all.map(|it| &it.id).collect();
+            let ids: HashSet<_> = reachable(list.as_ref()).map(|it| &it.id).collect();
             ward.listed(*listed, |id| ids.contains(id), settings);
         }
         true
     }
 }
 
-fn takes_requests(list: Option<&Instances>) -> usize {
-    list.map_or(0, |list| list.iter().filter(|instance| instance.data.weight > 0).count())
-}
-
-/// A request under way to an instance. Dropped without another word, it tells nothing of the instance.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    ejection: Arc<Ejection>,
-    id: InstanceId,
-    is_probe: bool,
-}
-
-impl Attempt {
-    /// The head of a good answer is there. That is enough for a probe: its body may take for ever.
-    pub(super) fn answered(&mut self) {
-        if std::mem::take(&mut self.is_probe) {
-            self.ejection.succeeded(&self.id, true);
-        }
-    }
-
-    /// The answer came to its end.
-    pub(super) fn succeeded(mut self) {
-        self.ejection.succeeded(&self.id, std::mem::take(&mut self.is_probe));
-    }
-
-    /// The instance could not be reached, did not answer, or its answer was a failure or broke off.
-    pub(super) fn failed(mut self) {
-        self.ejection.failed(&self.id, std::mem::take(&mut self.is_probe));
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.is_probe {
-            self.ejection.undecided(&self.id);
-        }
-    }
+/// Those of a list that requests can go to. Of others nobody knows whether they are well: they do not make up for who is out.
+fn reachable(list: Option<&Instances>) -> impl Iterator<Item = &Arc<Instance>> {
+    let all = list.into_iter().flat_map(|list| list.iter());
+    all.filter(|instance| instance.data.weight > 0 && instance.data.address.is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use loadbalance::{Instance, NodeData};
+    use loadbalance::NodeData;
     use tokio::time::advance;
 
     use super::*;
 
     fn list(ids: &[&str]) -> Option<Instances> {
-        let instance =
-            |id: &&str| Arc::new(Instance { id: id.parse().unwrap(), data: NodeData::behind_broker("x") });
+        let at = |id: &str| match id.strip_prefix("behind-a-broker-") {
+            None => NodeData::at("127.0.0.1:80".parse().unwrap()),
+            Some(_) => NodeData::behind_broker("x"),
+        };
+        let instance = |id: &&str| Arc::new(Instance { id: id.parse().unwrap(), data: at(id) });
         Some(ids.iter().map(instance).collect())
     }
 
@@ -294,6 +267,21 @@ mod tests {
         // Half of one is nobody.
         lists.send_replace(list(&["b"]));
         assert!(avoided(&ejection).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_reached_from_here_makes_up_for_nobody_who_is_out() {
+        let (lists, ejection) = of(&["a", "b", "behind-a-broker-1", "behind-a-broker-2"]);
+        for name in ["a", "b"] {
+            fail(&ejection, name);
+            fail(&ejection, name);
+        }
+        assert_eq!(avoided(&ejection), ["a"]);
+        lists.send_replace(list(&["a", "b", "c", "d"]));
+        fail(&ejection, "b");
+        assert_eq!(avoided(&ejection), ["a", "b"]);
+        lists.send_replace(list(&["a", "b", "c", "behind-a-broker-1"]));
+        assert_eq!(avoided(&ejection).len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -86,6 +86,7 @@ fn rule(mut fields: Fields<'_, '_>, faults: &mut Vec<Fault>) -> Option<Rule> {
         connect: fields.read("connect_timeout", time).unwrap_or(usual.connect),
         answer: fields.read("answer_timeout", time).unwrap_or(usual.answer),
         idle: fields.read("idle_timeout", time).unwrap_or(usual.idle),
+        tunnel: fields.read("tunnel_timeout", time).unwrap_or(usual.tunnel),
         tries: fields.read("tries", |value| number(value, 1..=10)).unwrap_or(usual.tries),
     };
     let wrong = fields.finish();

@@ -110,6 +110,8 @@ pub(super) struct Limits {
     pub(super) answer: Duration,
     /// Between two parts of the answer's body.
     pub(super) idle: Duration,
+    /// While nothing comes through a tunnel, either way.
+    pub(super) tunnel: Duration,
     /// With how many instances.
     pub(super) tries: u32,
 }
@@ -117,7 +119,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(2), answer: seconds(30), idle: seconds(60), tries: 3 }
+        Self { connect: seconds(2), answer: seconds(30), idle: seconds(60), tunnel: seconds(3600), tries: 3 }
     }
 }
 
@@ -190,6 +192,11 @@ impl Rules {
             }
         }
         services
+    }
+
+    /// The first service whose master they send requests to.
+    pub fn master_of(&self) -> Option<&ServiceName> {
+        self.rules.iter().find(|rule| rule.to == To::Master).map(|rule| &rule.service)
     }
 }
 

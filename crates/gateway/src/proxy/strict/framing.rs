@@ -1,78 +1,8 @@
-//! Requests with two lengths are refused before the server chooses one of them.
-
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// A client's connection on which a request with both `Content-Length` and `Transfer-Encoding` is refused.
-///
-/// The server takes the encoding, forgets the length and closes the connection after the answer (RFC 9112, 6.1), so nothing can
-/// be smuggled through it; but such a request is no accident, and whoever stood before us may have taken the length. As the
-/// server does not show that there were both, what comes in is looked at here. The second of both headers is made unreadable,
-/// which the server answers as it answers all that it cannot read: 400, and the connection is closed.
-///
-/// Nothing is held back, copied or buffered. HTTP/2, and what a connection is upgraded to, are left alone.
-#[derive(Debug)]
-pub struct Strict<S> {
-    stream: S,
-    framing: Framing,
-}
-
-impl<S> Strict<S> {
-    /// Looks at what comes in on this connection, from its first byte on.
-    pub fn new(stream: S) -> Self {
-        Self { stream, framing: Framing::default() }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.framing.look(&mut buf.filled_mut()[before..]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.framing.answer(buf);
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if let Some(first) = bufs.first() {
-            self.framing.answer(first);
-        }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
+//! Where the heads in a stream of requests are, and whether one of them has two lengths.
 
 /// Where in a stream of requests we are.
 #[derive(Debug, Default)]
-struct Framing {
+pub(super) struct Framing {
     place: Place,
     head: Head,
     /// A request asked for another protocol, and was not answered yet.
@@ -116,7 +46,8 @@ struct Head {
 const LONGEST: usize = b"transfer-encoding".len();
 
 impl Framing {
-    fn look(&mut self, mut bytes: &mut [u8]) {
+    /// Looks at what came in, and makes unreadable what is to be refused.
+    pub(super) fn look(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() && self.place != Place::Elsewhere {
             let seen = self.step(bytes);
             bytes = &mut bytes[seen..];
@@ -221,7 +152,7 @@ impl Framing {
     }
 
     /// The beginning of something that is sent.
-    fn answer(&mut self, bytes: &[u8]) {
+    pub(super) fn answer(&mut self, bytes: &[u8]) {
         if self.may_upgrade && bytes.starts_with(b"HTTP/1.1 101 ") {
             self.place = Place::Elsewhere;
         }
@@ -243,12 +174,13 @@ impl Head {
     /// The name of a line is whole. Whether with it there are two lengths.
     fn named(&mut self) -> bool {
         self.in_size = self.is(b"content-length");
+        let had_size = self.in_size && self.size.is_some();
         if self.in_size {
             self.size = Some(0);
         }
         self.is_encoded |= self.is(b"transfer-encoding");
         self.asks_for_upgrade |= self.is(b"upgrade");
-        self.is_encoded && self.size.is_some()
+        had_size || (self.is_encoded && self.size.is_some())
     }
 
     fn add_digits(&mut self, bytes: &[u8]) {
@@ -290,6 +222,7 @@ mod tests {
             format!("{CHUNKED}0\r\n\r\n{LENGTH}twelve bytes{BOTH}"),
             format!("PRI / HTTP/1.1\r\n\r\n{BOTH}"),
             format!("PRI *\r\n\r\n{BOTH}"),
+            "POST / HTTP/1.1\r\ncontent-length: 3\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc".to_owned(),
         ];
         for request in found {
             for cut in 0..=request.len() {

@@ -1,4 +1,4 @@
-//! Being asked to stop.
+//! What is asked of the process by signals.
 
 use std::io;
 
@@ -25,6 +25,28 @@ impl Stop {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
+        }
+    }
+}
+
+/// SIGHUP, which asks to read files again and ends nothing, from the moment that this is made.
+#[derive(Debug)]
+pub(crate) struct ReadAgain(Signal);
+
+impl ReadAgain {
+    pub(crate) fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits until somebody asks. Who asked several times meanwhile asked once.
+    ///
+    /// # Cancel safety
+    ///
+    /// No request is lost when this is dropped before it is ready.
+    pub(crate) async fn requested(&mut self) {
+        if self.0.recv().await.is_none() {
+            // No signal will come any more.
+            std::future::pending::<()>().await;
         }
     }
 }

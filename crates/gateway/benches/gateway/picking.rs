@@ -1,4 +1,4 @@
-//! What a pick over HTTP costs beside a handler of axum that returns the same bytes: `cargo bench -p gateway --bench pick_over_http`.
+//! What a pick over HTTP costs beside a handler of axum that returns the same bytes.
 //!
 //! One worker serves, another thread asks on kept connections, and rounds of the two are interleaved, so that what else the machine does
 //! falls on both.
@@ -23,14 +23,16 @@ use tokio::time::{Instant, sleep};
 use zk_session::Keeper;
 use zk_session::fake::FakeZk;
 
-const INSTANCES: u16 = 100;
-const CONNECTIONS: usize = 32;
-const ROUNDS: usize = 9;
-const ROUND: Duration = Duration::from_millis(1_500);
+pub(crate) const INSTANCES: u16 = 100;
+pub(crate) const CONNECTIONS: usize = 32;
 
 const PICK: &str = "/v1/services/time/pick?algorithm=round-robin";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Requests a second of one round: picks, and answers of the constant.
+pub(crate) type Round = (f64, f64);
+
+/// Measures picks and the constant in turn.
+pub(crate) fn measure(rounds: usize, time: Duration) -> anyhow::Result<Vec<Round>> {
     let (told, addresses) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -41,27 +43,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let (pick, constant) = addresses.recv()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut ratios = Vec::new();
-    println!("{INSTANCES} instances, {CONNECTIONS} connections, requests a second:");
-    for round in 0..=ROUNDS {
-        let (picks, constants) = (runtime.block_on(ask(pick))?, runtime.block_on(ask(constant))?);
+    let mut measured = Vec::new();
+    for round in 0..=rounds {
+        let both = (runtime.block_on(ask(pick, time))?, runtime.block_on(ask(constant, time))?);
         // The first warms up.
         if round > 0 {
-            println!(
-                "  round {round}: pick {picks:>8.0}   constant {constants:>8.0}   {:.2} x",
-                constants / picks
-            );
-            ratios.push(constants / picks);
+            measured.push(both);
         }
     }
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "a pick takes {:.2} x what a constant takes (median; {:.2} to {:.2})",
-        ratios[ROUNDS / 2],
-        ratios[0],
-        ratios[ROUNDS - 1]
-    );
-    Ok(())
+    Ok(measured)
 }
 
 /// Where a gateway listens, and where a constant is.
@@ -112,7 +102,7 @@ async fn once(address: SocketAddr) -> String {
 }
 
 /// How many requests a second are answered.
-async fn ask(address: SocketAddr) -> std::io::Result<f64> {
+async fn ask(address: SocketAddr, time: Duration) -> std::io::Result<f64> {
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let begin = Instant::now();
     let mut asking = Vec::new();
@@ -135,7 +125,7 @@ async fn ask(address: SocketAddr) -> std::io::Result<f64> {
             Ok(())
         }));
     }
-    sleep(ROUND).await;
+    sleep(time).await;
     over.store(true, Ordering::Relaxed);
     let took = begin.elapsed();
     let count = answered.load(Ordering::Relaxed);

@@ -41,7 +41,7 @@ impl Load {
             .arg(format!("-d{}s", time.as_secs()))
             .arg(format!("http://{}{}", peer.address, self.path))
             .output()
-            .context("cannot start wrk: apt-get install wrk")?;
+            .context("cannot start wrk: make bench-gateway installs it")?;
         let processor = peer.processor_time()? - before;
         let text = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "wrk: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,0 +1,115 @@
+//! A request as instances get it, as often as it is sent.
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, StatusCode, Uri};
+
+use super::admission::asks_for_websocket;
+use super::forwarded::add_forwarded;
+use super::headers::{add_via, join_cookies, remove_hop_by_hop, takes_trailers};
+use super::peer::Peer;
+use super::rules::Trusted;
+use super::sending::{Received, Sending};
+
+/// How many headers are added at most: who asked, in four ways, the way here, and what is for the next hop.
+const MOST_ADDED: usize = 8;
+
+/// A request with what is needed to send it, as often as that takes.
+pub(super) struct Outgoing {
+    method: Method,
+    target: Uri,
+    /// `None` while they are on their way and no other try would be allowed.
+    headers: Option<HeaderMap>,
+    pub(super) upload: Option<Received>,
+    expects: bool,
+    /// The client's side of a WebSocket.
+    pub(super) upgrade: Option<OnUpgrade>,
+}
+
+impl Outgoing {
+    /// Makes of a request what an instance gets.
+    pub(super) fn new(mut parts: Parts, body: Incoming, peer: &Peer, trusted: &Trusted, target: Uri) -> Self {
+        let upgrade =
+            if asks_for_websocket(&parts, &body) { parts.extensions.remove::<OnUpgrade>() } else { None };
+        let is_idempotent = parts.method.is_idempotent();
+        let mut headers = parts.headers;
+        // At once for all that is added below: a map that grows one by one is hashed anew each time.
+        headers.reserve(MOST_ADDED);
+        let expects =
+            headers.remove(EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let takes_trailers = takes_trailers(&headers);
+        remove_hop_by_hop(&mut headers);
+        join_cookies(&mut headers);
+        if takes_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.append(CONNECTION, HeaderValue::from_static("te"));
+        }
+        if upgrade.is_some() {
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        let has_body = !body.is_end_stream();
+        let expects = expects && has_body;
+        if expects {
+            headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        if has_body && body.size_hint().exact().is_none() {
+            // Of GET and HEAD, the client would leave out a body without it.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        add_forwarded(&mut headers, peer, trusted);
+        add_via(&mut headers, parts.version);
+        Self {
+            method: parts.method,
+            target,
+            headers: Some(headers),
+            upload: has_body.then(|| Received::new(body, is_idempotent, expects)),
+            expects,
+            upgrade,
+        }
+    }
+
+    /// Whether it may be done twice (RFC 9110, 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    /// Whether its whole body can be sent once more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.upload.as_ref().is_none_or(|upload| upload.progress().is_whole)
+    }
+
+    /// The request for one try.
+    pub(super) fn request(&mut self, address: &proto::Address) -> Request<Sending> {
+        let headers = if self.is_idempotent() { self.headers.clone() } else { self.headers.take() };
+        let body = self.upload.as_ref().map_or(Sending::Nothing, |upload| Sending::Upload(upload.send()));
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        // There are headers as long as another try is allowed.
+        *request.headers_mut() = headers.unwrap_or_default();
+        if !request.headers().contains_key(HOST)
+            && let Ok(host) = HeaderValue::try_from(address.to_string())
+        {
+            // Clients of HTTP/1.0 need not say for whom it is.
+            request.headers_mut().insert(HOST, host);
+        }
+        if self.expects
+            && let Some(upload) = self.upload.clone()
+        {
+            hyper::ext::on_informational(&mut request, move |informed| {
+                if informed.status() == StatusCode::CONTINUE {
+                    upload.is_wanted();
+                }
+            });
+        }
+        request
+    }
+
+    /// A request that was not sent comes back.
+    pub(super) fn returned(&mut self, request: Request<Sending>) {
+        self.headers.get_or_insert(request.into_parts().0.headers);
+    }
+}

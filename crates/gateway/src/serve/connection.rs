@@ -1,0 +1,214 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use rustix::net::sockopt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::pin;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use super::streams::{Standing, Streams, Watched};
+use super::wire::Wire;
+use super::{Limits, Peer, Phase, Serve};
+use crate::proxy::Strict;
+use crate::tls::Tls;
+
+/// What all connections share.
+pub(super) struct Shared<S> {
+    pub(super) tls: Option<Tls>,
+    pub(super) limits: Limits,
+    pub(super) service: S,
+}
+
+/// One connection.
+pub(super) struct Connection<S> {
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+/// What is to be done about a connection that may be idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Look again then.
+    Wait(Instant),
+    /// The server looks after it by itself.
+    LeaveAlone,
+    /// It has been idle for too long: finish it.
+    Finish,
+    /// It is over, whatever is still on its way.
+    Close,
+}
+
+impl<S: Serve> Connection<S> {
+    pub(super) async fn run(mut self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
+        tune(&stream);
+        let stream = Wire::new(stream, self.shared.limits.unread, place);
+        let Some(tls) = &self.shared.tls else {
+            let peer = Peer { address, secure: false, certified: false };
+            return self.speak(stream, peer).await;
+        };
+        let agreed = timeout(self.shared.limits.first, tls.accept(stream));
+        let agreed = tokio::select! {
+            agreed = agreed => agreed,
+            // Nothing was asked yet that would have to be finished.
+            _ = next(&mut self.phase, Phase::Serving) => return,
+        };
+        match agreed {
+            Ok(Ok(stream)) => {
+                let certified = stream.get_ref().1.peer_certificates().is_some();
+                let peer = Peer { address, secure: true, certified };
+                self.speak(stream, peer).await;
+            }
+            Ok(Err(error)) => debug!(%error, peer = %address, "a client speaks no TLS that we do"),
+            Err(_) => debug!(peer = %address, "a client did not come to speak TLS in time"),
+        }
+    }
+
+    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let limits = self.shared.limits.clone();
+        let asked = Arc::new(AtomicBool::new(false));
+        let streams = Streams::new(limits.unread);
+        let answer = {
+            let (asked, client) = (asked.clone(), self.shared.service.meet(peer));
+            let answering = Arc::new((self.shared.clone(), client));
+            service_fn(move |request| {
+                asked.store(true, Ordering::Relaxed);
+                let answering = answering.clone();
+                async move {
+                    let (shared, client) = &*answering;
+                    let response = shared.service.serve(request, client.clone()).await;
+                    Ok::<_, Infallible>(response.map(Watched::new))
+                }
+            })
+        };
+        let builder = builder(&limits, streams.clone());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(Strict::new(stream)), answer);
+        let look = sleep(limits.first);
+        pin!(connection, look);
+        let (mut looks, mut finishes, mut phase) = (true, false, Phase::Serving);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        debug!(%error, peer = %peer.address, "a connection ended");
+                    }
+                    return;
+                }
+                // Also while it is not clear yet which version of HTTP is spoken, which nothing else bounds.
+                () = look.as_mut(), if looks => {
+                    let standing = if asked.load(Ordering::Relaxed) { Some(streams.standing()) } else { None };
+                    match judge(standing, finishes, limits.head, Instant::now()) {
+                        Verdict::Wait(until) => look.as_mut().reset(until),
+                        Verdict::LeaveAlone => looks = false,
+                        Verdict::Finish => {
+                            finishes = true;
+                            connection.as_mut().graceful_shutdown();
+                            look.as_mut().reset(Instant::now() + limits.unread);
+                        }
+                        Verdict::Close => return,
+                    }
+                }
+                new = next(&mut self.phase, phase) => {
+                    phase = new;
+                    match phase {
+                        Phase::Serving => {}
+                        Phase::Finishing => connection.as_mut().graceful_shutdown(),
+                        Phase::Cut => return,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What to do about a connection that was asked for nothing yet (`None`), or stands so.
+fn judge(standing: Option<Standing>, finishes: bool, head: Duration, now: Instant) -> Verdict {
+    match standing {
+        None => Verdict::Close,
+        Some(Standing::NoStreams) => Verdict::LeaveAlone,
+        Some(Standing::Busy) => Verdict::Wait(now + head),
+        Some(Standing::Idle(_)) if finishes => Verdict::Close,
+        Some(Standing::Idle(since)) if since + head > now => Verdict::Wait(since + head),
+        Some(Standing::Idle(_)) => Verdict::Finish,
+    }
+}
+
+/// The phase, once it is another one than this.
+async fn next(phases: &mut watch::Receiver<Phase>, now: Phase) -> Phase {
+    // Whoever serves is gone: so is what was served.
+    phases.wait_for(|phase| *phase != now).await.map_or(Phase::Cut, |phase| *phase)
+}
+
+fn builder(limits: &Limits, streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_headers(limits.headers)
+        .max_buf_size(limits.head_bytes.max(8 * 1024))
+        // A client that has said all gets its answer, also when it closes its side.
+        .half_close(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.head_bytes.try_into().unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.streams)
+        .keep_alive_interval(limits.head / 2)
+        .keep_alive_timeout(limits.head / 2);
+    builder
+}
+
+/// How long a connection may be silent before the client's machine is asked whether it is still there.
+const SILENT: Duration = Duration::from_secs(60);
+
+/// How long it has to answer before it is asked again.
+const ASKED_EVERY: Duration = Duration::from_secs(15);
+
+/// So many times it is asked.
+const ASKED: u32 = 4;
+
+fn tune(stream: &TcpStream) {
+    // Answers are small, and waited for. And a client whose machine is gone says nothing of that: without being asked for, a tunnel to
+    // it would stay for ever. What cannot be set changes nothing else.
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, SILENT);
+    let _ = sockopt::set_tcp_keepintvl(stream, ASKED_EVERY);
+    let _ = sockopt::set_tcp_keepcnt(stream, ASKED);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_for_too_long_is_let_go() {
+        const HEAD: Duration = Duration::from_secs(60);
+
+        let start = Instant::now();
+        let now = start + Duration::from_secs(100);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (standing, finishes, verdict) in [
+            (None, false, Verdict::Close),
+            (Some(Standing::NoStreams), false, Verdict::LeaveAlone),
+            (Some(Standing::Busy), false, Verdict::Wait(at(160))),
+            (Some(Standing::Busy), true, Verdict::Wait(at(160))),
+            (Some(Standing::Idle(at(41))), false, Verdict::Wait(at(101))),
+            (Some(Standing::Idle(at(40))), false, Verdict::Finish),
+            (Some(Standing::Idle(at(40))), true, Verdict::Close),
+        ] {
+            assert_eq!(judge(standing, finishes, HEAD, now), verdict, "{standing:?} {finishes}");
+        }
+    }
+}

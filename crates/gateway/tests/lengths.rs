@@ -1,0 +1,129 @@
+//! Answers of which it is not clear where they end, and what comes behind one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod proxying;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use gateway::proxy::Outcome;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use tokio::io::AsyncWriteExt;
+
+use self::proxying::{Gateway, get, head, raw_service, soon, text};
+
+/// A service that answers each request with these bytes, and how many connections there were.
+async fn answers(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let address = raw_service(move |mut stream| {
+        counter.fetch_add(1, Relaxed);
+        async move {
+            loop {
+                head(&mut stream).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (address.await, count)
+}
+
+#[tokio::test]
+async fn an_answer_with_a_length_and_an_encoding_ends_where_its_encoding_says() {
+    for heads in [
+        "transfer-encoding: chunked\r\ncontent-length: 3",
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "content-length: 300\r\nTransfer-Encoding: Chunked",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{heads}\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
+        let (odd, count) = answers(answer.leak()).await;
+        let gateway = Gateway::before(&[odd], "").await;
+        for _ in 0..2 {
+            let answer = gateway.ask(get("/")).await;
+            assert!(!answer.headers().contains_key("content-length"), "{heads}");
+            assert_eq!(text(answer).await, "hello world", "{heads}");
+        }
+        // Whoever sends that is not trusted with another request on the same connection.
+        assert_eq!(count.load(Relaxed), 2, "{heads}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_could_end_in_two_places_is_refused() {
+    for heads in [
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: 5, 6",
+        "content-length: +5",
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{heads}\r\n\r\nhello");
+        let (odd, _) = answers(answer.leak()).await;
+        let gateway = Gateway::before(&[odd], "").await;
+        assert_eq!(gateway.get("/").await.0, 502, "{heads}");
+        // Nor is the head of one.
+        let request = Request::head("/").header("host", "t").body(Full::<bytes::Bytes>::default()).unwrap();
+        assert_eq!(gateway.ask(request).await.status(), 502, "{heads}");
+        assert_eq!(gateway.ended(Outcome::Broken), 2, "{heads}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_was_said_twice_is_said_once() {
+    let (twice, _) =
+        answers("HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\ncontent-length: 5\r\n\r\nhello").await;
+    let gateway = Gateway::before(&[twice], "").await;
+    let answer = gateway.ask(get("/")).await;
+    assert_eq!(answer.headers().get_all("content-length").iter().collect::<Vec<_>>(), ["5"]);
+    assert_eq!(text(answer).await, "hello");
+}
+
+#[tokio::test]
+async fn what_comes_behind_an_answer_is_not_the_next_one() {
+    let behind = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok\
+                  HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison";
+    let without = "HTTP/1.1 204 No Content\r\ncontent-length: 6\r\n\r\npoison";
+    for answer in [behind, without] {
+        let (odd, _) = answers(answer).await;
+        let gateway = Gateway::before(&[odd], "").await;
+        for _ in 0..5 {
+            let (_, text) = gateway.get("/").await;
+            assert!(text.is_empty() || text == "ok", "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_not_used_any_more_when_the_instance_is_about_to_close_it() {
+    for (said, kept) in [("timeout=0", 0), ("timeout=60", 1), ("max=3", 1)] {
+        let answer = format!("HTTP/1.1 200 OK\r\nkeep-alive: {said}\r\ncontent-length: 2\r\n\r\nok");
+        let (keeps, _) = answers(answer.leak()).await;
+        let gateway = Gateway::before(&[keeps], "").await;
+        assert_eq!(gateway.get("/").await.1, "ok");
+        assert_eq!(gateway.proxy.served()[0].idle_connections, kept, "{said}");
+    }
+    let (keeps, count) =
+        answers("HTTP/1.1 200 OK\r\nkeep-alive: timeout=1\r\ncontent-length: 2\r\n\r\nok").await;
+    let gateway = Gateway::before(&[keeps], "").await;
+    gateway.get("/").await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    gateway.get("/").await;
+    assert_eq!(count.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_head_of_an_answer_that_never_ends_is_no_answer() {
+    let endless = raw_service(|mut stream| async move {
+        head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        while stream.write_all(&[b'x'; 4_096]).await.is_ok() {}
+    });
+    let gateway = Gateway::before(&[endless.await], "").await;
+    let answer = soon(gateway.ask(get("/"))).await;
+    assert_eq!(answer.status(), 502);
+    drop(answer.into_body().collect().await);
+}
