@@ -45,7 +45,7 @@ bench-zk: ## what is done on a real ZooKeeper, beside the bare client, written t
 
 bench-gateway: ## the gateway's proxy beside nginx, a pick over HTTP, and a thousand streams of events, written to docs/bench/gateway.md (QUICK=1: faster, docs stay as they are)
 	@scripts/setup.sh compiler zookeeper nginx
-	cargo bench -p gateway --bench gateway -- $(if $(QUICK),--quick,--out docs/bench)
+	cargo bench -p gateway --bench gateway -- $(if $(QUICK),--quick,--out "$(CURDIR)/docs/bench")
 
 fuzz: ## foreign bytes for every decoder, a minute each (SECONDS=600: ten; TARGETS=json: that one alone)
 	@scripts/setup.sh compiler c++

@@ -15,12 +15,14 @@ use tokio::time::Instant;
 
 use self::proxying::{Gateway, head, raw_service, service, soon};
 
+const AGREES: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+
 /// A service that makes a tunnel of each connection, and repeats what it hears until the client has ended.
 async fn repeats() -> std::net::SocketAddr {
     raw_service(|mut stream| async move {
         head(&mut stream).await;
-        let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-        stream.write_all(answer).await.unwrap();
+        stream.write_all(AGREES).await.unwrap();
         let (mut read, mut write) = stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
     })
@@ -93,21 +95,40 @@ async fn tunnels_end_when_they_are_to() {
 
 #[tokio::test]
 async fn a_tunnel_ends_once_nothing_came_through_it_for_too_long() {
-    let gateway = Gateway::before(&[repeats().await], "tunnel_timeout = \"500ms\"").await;
-    let mut client = gateway.connect().await;
-    client.write_all(UPGRADE).await.unwrap();
-    head(&mut client).await;
-    let begun = Instant::now();
-    let mut last = begun;
-    while begun.elapsed() < Duration::from_millis(900) {
-        client.write_all(b"x").await.unwrap();
-        soon(client.read_u8()).await.unwrap();
-        last = Instant::now();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let silent = raw_service(|mut stream| async move {
+        head(&mut stream).await;
+        stream.write_all(AGREES).await.unwrap();
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    });
+    let talks = raw_service(|mut stream| async move {
+        head(&mut stream).await;
+        stream.write_all(AGREES).await.unwrap();
+        for _ in 0..9 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.write_all(b"x").await.unwrap();
+        }
+        let _ = stream.read_u8().await;
+    });
+    // What goes one way alone, either way, keeps it as well.
+    for (service, writes) in [(silent.await, true), (talks.await, false)] {
+        let gateway = Gateway::before(&[service], "tunnel_timeout = \"500ms\"").await;
+        let mut client = gateway.connect().await;
+        client.write_all(UPGRADE).await.unwrap();
+        head(&mut client).await;
+        let mut last = Instant::now();
+        for _ in 0..9 {
+            if writes {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                client.write_all(b"x").await.unwrap();
+            } else {
+                soon(client.read_u8()).await.unwrap();
+            }
+            last = Instant::now();
+        }
+        assert!(soon(client.read_u8()).await.is_err());
+        assert!(last.elapsed() >= Duration::from_millis(450), "{writes} {:?}", last.elapsed());
+        gateway.holds(0).await;
     }
-    assert!(soon(client.read_u8()).await.is_err());
-    assert!(last.elapsed() >= Duration::from_millis(450), "{:?}", last.elapsed());
-    gateway.holds(0).await;
 }
 
 #[tokio::test]

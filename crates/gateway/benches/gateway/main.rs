@@ -70,6 +70,7 @@ fn main() -> anyhow::Result<()> {
         return roles::play(role, args.service);
     }
     let is_wanted = |what| args.what.is_empty() || args.what.contains(&what);
+    let load = page::load()?;
     let mut sections = Vec::new();
     let mut tell = |section: page::Section| {
         println!("{}\n", section.text());
@@ -91,6 +92,6 @@ fn main() -> anyhow::Result<()> {
         tell(page::streams(&streams::measure(rounds)?));
     }
     let Some(folder) = args.out else { return Ok(()) };
-    println!("{}", page::write(&sections, &folder)?.display());
+    println!("{}", page::write(&sections, &load, &folder)?.display());
     Ok(())
 }

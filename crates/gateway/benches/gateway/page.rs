@@ -53,22 +53,30 @@ impl Section {
     }
 }
 
-/// Writes the page into a folder, and tells where it is.
-pub(crate) fn write(sections: &[Section], folder: &Path) -> anyhow::Result<PathBuf> {
+/// Writes the page into a folder, and tells where it is. `before` is the [`load`] when the bench began.
+pub(crate) fn write(sections: &[Section], before: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let sections: String = sections.iter().map(Section::markdown).collect();
     let page = format!(
         "# The gateway\n\n\
          Written by `make bench-gateway`; `cargo bench -p gateway --bench gateway -- --help` tells how to repeat one of these. Absolute figures \
          depend on the machine, and on what else it does: judged are ratios within one round, and counts. Shown is the median of all rounds, \
          with the least and the most; a round before them is not counted. What misses its limit stands out.\n\n\
-         - Machine: {}\n- Beside: {}\n{sections}",
+         - Machine: {}\n- Its load, over a minute: {before} before the first round, {} after the last; a machine that does nothing else begins with less than 1\n\
+         - Beside: {}\n{sections}",
         machine(),
+        load()?,
         nginx()?,
     );
     fs::create_dir_all(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
     let path = folder.join("gateway.md");
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+/// How many wanted a processor during the last minute.
+pub(crate) fn load() -> anyhow::Result<String> {
+    let text = fs::read_to_string("/proc/loadavg").context("cannot read the load of the machine")?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 /// The processor, the kernel and the number of cores.
