@@ -1,0 +1,153 @@
+//! A service as a gateway tells it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use list::Block;
+use proto::{Instance, InstanceId, NodeData, ServiceName};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use zk_session::BadNode;
+
+use super::problem::shortened;
+use crate::Instances;
+
+/// How many entries are put into a block.
+const PER_BLOCK: usize = 128;
+
+/// A service as a gateway told it.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) entries: Instances,
+    pub(super) bad: Arc<[BadNode]>,
+    pub(super) trust: Trust,
+}
+
+/// How far the gateway trusts its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    Live,
+    /// It is not known to be the truth, since a time in Unix milliseconds if that was told.
+    Stale(Option<u64>),
+}
+
+/// Reads what a gateway tells of a service. What is in the list already is taken from there.
+///
+/// One instance that cannot be used is told of, and the others are served.
+pub(super) fn read(json: &[u8], service: &ServiceName, before: Option<&Instances>) -> Result<Told, String> {
+    let document: Document<'_> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    if document.service != service.as_str() {
+        return Err(format!("it is of the service {:?}, asked for was {service:?}", document.service));
+    }
+    let mut bad: Vec<_> = document.unusable.into_iter().map(|it| unusable(it.path, &it.reason)).collect();
+    let mut entries = Vec::with_capacity(document.instances.len());
+    for (place, json) in document.instances.into_iter().enumerate() {
+        match instance(json.get()) {
+            Ok(instance) => entries.push(instance),
+            Err(reason) => bad.push(unusable(format!("{service}/instances[{place}]"), &reason)),
+        }
+    }
+    // As it should be; whoever looks for one relies on it.
+    entries.sort_by(|a: &Instance, b| a.id.cmp(&b.id));
+    entries.dedup_by(|again, first| {
+        let twice = again.id == first.id;
+        if twice {
+            bad.push(unusable(format!("{service}/{}", again.id), "it is there twice"));
+        }
+        twice
+    });
+    bad.sort_by(|a, b| a.path.cmp(&b.path));
+    let trust = match document.source {
+        Source::Live => Trust::Live,
+        Source::Other => Trust::Stale(document.stale_since),
+    };
+    Ok(Told { entries: shared(entries, before), bad: bad.into(), trust })
+}
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    service: String,
+    source: Source,
+    stale_since: Option<u64>,
+    #[serde(borrow)]
+    instances: Vec<&'a RawValue>,
+    #[serde(default)]
+    unusable: Vec<Unusable>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Source {
+    Live,
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Unusable {
+    path: String,
+    reason: String,
+}
+
+fn unusable(path: String, reason: &str) -> BadNode {
+    // A gateway does not tell of transactions.
+    BadNode { path, reason: shortened(reason).as_ref().to_owned(), czxid: 0, mzxid: 0 }
+}
+
+fn instance(json: &str) -> Result<Instance, String> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+
+    let Named { id } = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    let id = InstanceId::parse(&id).map_err(|error| error.to_string())?;
+    let data = NodeData::from_json(json).map_err(|error| format!("{id}: {error}"))?;
+    Ok(Instance { id, data })
+}
+
+/// The list of these instances, which are in the order of their ids, with whatever it can share with the one before.
+fn shared(entries: Vec<Instance>, before: Option<&Instances>) -> Instances {
+    let Some(before) = before else { return entries.into_iter().map(Arc::new).collect() };
+    let mut known = before.iter().peekable();
+    let entry = |instance: Instance| {
+        while known.next_if(|known| known.id < instance.id).is_some() {}
+        match known.peek() {
+            Some(known) if ***known == instance => (*known).clone(),
+            _ => Arc::new(instance),
+        }
+    };
+    let entries: Vec<_> = entries.into_iter().map(entry).collect();
+    let list = in_known_blocks(&entries, before);
+    // Blocks that lost most of their entries are worth less than they cost.
+    if list.blocks().len() > 2 * entries.len().div_ceil(PER_BLOCK) { entries.into() } else { list }
+}
+
+fn in_known_blocks(entries: &[Arc<Instance>], before: &Instances) -> Instances {
+    let first = |block: &&Block<Instance>| block.first().map(Arc::as_ptr);
+    let known: HashMap<_, _> = before.blocks().map(|block| (first(&block), block)).collect();
+    let (mut blocks, mut open, mut rest) = (Vec::<Block<Instance>>::new(), 0, entries);
+    let close = |blocks: &mut Vec<Block<Instance>>, open: &[Arc<Instance>]| {
+        blocks.extend(open.chunks(PER_BLOCK).map(Block::from));
+    };
+    let mut at = 0;
+    while let Some(entry) = rest.first() {
+        let same = |block: &&&Block<Instance>| {
+            rest.get(..block.len())
+                .is_some_and(|run| run.iter().map(Arc::as_ptr).eq(block.iter().map(Arc::as_ptr)))
+        };
+        let step = match known.get(&Some(Arc::as_ptr(entry))).filter(same) {
+            Some(block) => {
+                close(&mut blocks, &entries[open..at]);
+                blocks.push((*block).clone());
+                open = at + block.len();
+                block.len()
+            }
+            None => 1,
+        };
+        at += step;
+        rest = &rest[step..];
+    }
+    close(&mut blocks, &entries[open..]);
+    Instances::from_blocks(blocks)
+}
