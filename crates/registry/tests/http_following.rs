@@ -147,6 +147,61 @@ async fn a_gateway_without_a_list_is_told_of_and_left() {
 }
 
 #[tokio::test]
+async fn a_list_may_take_longer_than_an_answer_while_it_comes() {
+    let script = Script::start().await;
+    let answer = Duration::from_millis(300);
+    let discovery = script.builder().answer_within(answer).build().unwrap().follow(&time());
+    let mut stream = script.next().await;
+    stream.begin("a-1").await;
+    let event = format!("id: a-1\ndata: {}\n\n", service(&[1, 2]));
+    for piece in event.as_bytes().chunks(event.len().div_ceil(5)) {
+        stream.say(std::str::from_utf8(piece).unwrap()).await;
+        assert!(script.is_left_alone(answer / 2).await, "it is on its way");
+    }
+    lists(&discovery, &[1, 2]).await;
+}
+
+#[tokio::test]
+async fn a_gateway_whose_stream_broke_is_asked_first_and_then_the_others() {
+    let scripts = [Script::start().await, Script::start().await];
+    let addresses = scripts.each_ref().map(Script::address).join(",");
+    let discovery = Gateways::builder(&addresses).build().unwrap().follow(&time());
+    let (which, mut stream) = tokio::select! {
+        stream = scripts[0].next() => (0, stream),
+        stream = scripts[1].next() => (1, stream),
+    };
+    stream.begin("a-1").await;
+    stream.event("a-1", &service(&[1])).await;
+    lists(&discovery, &[1]).await;
+    drop(stream);
+    // It may still be there, and tells what is new alone.
+    let again = scripts[which].next().await;
+    assert!(again.request.contains("last-event-id: a-1\r\n"));
+    drop(again);
+    scripts[1 - which].next().await;
+}
+
+#[tokio::test]
+async fn a_list_that_is_stale_at_the_gateway_is_so_here_since_then() {
+    let script = Script::start().await;
+    let discovery = script.builder().build().unwrap().follow(&time());
+    let mut stream = script.next().await;
+    stream.begin("a-1").await;
+    let before = std::time::UNIX_EPOCH.elapsed().unwrap() - Duration::from_secs(30);
+    let stale = format!("\"stale\",\"stale_since\":{}", before.as_millis());
+    let document = with_instances("live", "").replace("\"live\",\"master\"", &format!("{stale},\"master\""));
+    stream.event("a-1", &document).await;
+    let Source::Stale { since } = is_stale(&discovery, true).await.source else { unreachable!() };
+    let age = since.elapsed();
+    assert!(age > Duration::from_secs(29) && age < Duration::from_secs(50), "{age:?}");
+    // What is said to be stale in a way that nobody knows yet, is.
+    stream.event("a-2", &with_instances("live", "")).await;
+    is_stale(&discovery, false).await;
+    stream.event("a-3", &with_instances("doubtful", "")).await;
+    is_stale(&discovery, true).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_used_harms_nothing() {
     let huge = service(&(1..=200).collect::<Vec<_>>());
     let other = service(&[]).replace("\"time\"", "\"bank\"");
