@@ -175,7 +175,9 @@ async fn a_gateway_whose_stream_broke_is_asked_first_and_then_the_others() {
     lists(&discovery, &[1]).await;
     drop(stream);
     // It may still be there, and tells what is new alone.
+    let begin = Instant::now();
     let again = scripts[which].next().await;
+    assert!(begin.elapsed() < Duration::from_secs(3), "nobody else was asked and waited for");
     assert!(again.request.contains("last-event-id: a-1\r\n"));
     drop(again);
     scripts[1 - which].next().await;
@@ -198,7 +200,60 @@ async fn a_list_that_is_stale_at_the_gateway_is_so_here_since_then() {
     stream.event("a-2", &with_instances("live", "")).await;
     is_stale(&discovery, false).await;
     stream.event("a-3", &with_instances("doubtful", "")).await;
+    let since = is_stale(&discovery, true).await.source;
+    // And since it was so for the first time.
+    stream.event("a-4", &service(&[1]).replace("live", "stale")).await;
+    lists(&discovery, &[1]).await;
+    assert_eq!(is_stale(&discovery, true).await.source, since);
+}
+
+#[tokio::test]
+async fn a_gateway_that_lost_zookeeper_is_left_for_one_that_has_it() {
+    let scripts = [Script::start().await, Script::start().await];
+    let addresses = scripts.each_ref().map(Script::address).join(",");
+    let patience = Duration::from_millis(400);
+    let gateways = Gateways::builder(&addresses).answer_within(patience).build().unwrap();
+    let discovery = gateways.follow(&time());
+    let (which, mut stream) = tokio::select! {
+        stream = scripts[0].next() => (0, stream),
+        stream = scripts[1].next() => (1, stream),
+    };
+    stream.begin("a-1").await;
+    stream.event("a-1", &service(&[1])).await;
+    lists(&discovery, &[1]).await;
+    assert!(scripts[1 - which].is_left_alone(2 * patience).await, "it has what there is");
+    let begin = Instant::now();
+    stream.event("a-2", &service(&[1]).replace("live", "stale")).await;
     is_stale(&discovery, true).await;
+    let mut other = scripts[1 - which].next().await;
+    assert!(begin.elapsed() >= patience, "it may have it again in a moment");
+    stream.closed().await;
+    let problem = discovery.problem().borrow().clone().unwrap();
+    assert!(matches!(problem, Problem::Waiting { .. }), "{problem}");
+    // That one has no better list, and is borne for longer.
+    other.begin("b-1").await;
+    other.event("b-1", &service(&[1]).replace("live", "stale")).await;
+    let begin = Instant::now();
+    let mut first = scripts[which].next().await;
+    assert!(begin.elapsed() >= 2 * patience);
+    first.begin("a-3").await;
+    first.event("a-3", &service(&[1, 2])).await;
+    lists(&discovery, &[1, 2]).await;
+    is_stale(&discovery, false).await;
+}
+
+#[tokio::test]
+async fn the_only_gateway_is_kept_also_without_zookeeper() {
+    let script = Script::start().await;
+    let patience = Duration::from_millis(200);
+    let discovery = script.builder().answer_within(patience).build().unwrap().follow(&time());
+    let mut stream = script.next().await;
+    stream.begin("a-1").await;
+    stream.event("a-1", &service(&[1]).replace("live", "stale")).await;
+    is_stale(&discovery, true).await;
+    assert!(script.is_left_alone(4 * patience).await);
+    stream.event("a-2", &service(&[2])).await;
+    lists(&discovery, &[2]).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -139,9 +139,16 @@ impl Answer {
         }
 
         let (gateway, status) = (self.gateway.clone(), self.status);
+        let seconds = self.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
         let reason = status.canonical_reason().unwrap_or("no reason").to_owned();
         let details = self.bytes().await.ok().and_then(|body| serde_json::from_slice::<Details>(&body).ok());
-        Problem::refused(&gateway, status.as_u16(), &details.map_or(reason, |details| details.detail))
+        Problem::refused(
+            &gateway,
+            status.as_u16(),
+            &details.map_or(reason, |details| details.detail),
+            retry_after,
+        )
     }
 }
 

@@ -14,6 +14,7 @@ use super::events::{Event, Reader};
 use super::exchange::Answer;
 use super::gateways::Shared;
 use super::path;
+use super::patience::Patience;
 use super::problem::Problem;
 use super::published::{Publisher, Vouch};
 use super::turn::Turn;
@@ -25,7 +26,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Follows until it is dropped: one stream after the other, each from whichever gateway has one.
 pub(super) async fn follow(shared: Arc<Shared>, publisher: Publisher) -> Infallible {
     let mut turn = Turn::begin(shared.gateways.len());
-    let mut following = Following { shared: &shared, publisher: &publisher, seen: None };
+    let mut following =
+        Following { shared: &shared, publisher: &publisher, seen: None, patience: Patience::new(&shared) };
     loop {
         let ended = following.one_stream(turn.gateway()).await;
         publisher.report(&ended.problem);
@@ -37,6 +39,7 @@ struct Following<'a> {
     shared: &'a Shared,
     publisher: &'a Publisher,
     seen: Option<Seen>,
+    patience: Patience,
 }
 
 /// The last event that could be used.
@@ -83,13 +86,20 @@ impl Following<'_> {
             }
             _ => false,
         };
+        self.patience.begins(self.seen.as_ref().filter(|_| is_current).map(|seen| seen.source));
         debug!(service = %publisher.service, %gateway, resumed = is_current, "following");
         let mut reader = Reader::new(self.shared.event_bytes);
         loop {
             let has_begun = is_current || reader.is_amid();
             let until =
                 if has_begun { vouch.heard + self.shared.silence } else { begun + self.shared.answer };
+            let leave_at = self.patience.ends();
+            let until = leave_at.map_or(until, |leave| leave.min(until));
             let bytes = timeout_at(until, answer.next()).await.map_err(|_| match has_begun {
+                _ if leave_at.is_some_and(|leave| leave <= Instant::now()) => {
+                    self.patience.ended();
+                    Problem::waiting(&gateway, "its list is stale, and another gateway may know more")
+                }
                 true => {
                     Problem::interrupted(&gateway, &format!("nothing came for {:?}", self.shared.silence))
                 }
@@ -148,6 +158,7 @@ impl Following<'_> {
             Trust::Stale(since) => Source::Stale { since: self.stale_since(since) },
         };
         publisher.send(told, source);
+        self.patience.told(source);
         self.seen = Some(Seen { id, source });
         Ok(())
     }

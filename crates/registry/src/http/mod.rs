@@ -33,6 +33,7 @@ mod exchange;
 mod following;
 mod gateways;
 mod path;
+mod patience;
 mod problem;
 mod published;
 mod registration;

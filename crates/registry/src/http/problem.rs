@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most characters of what a gateway says that are passed on.
 const MAX_SHOWN: usize = 300;
@@ -38,6 +39,8 @@ pub enum Problem {
         status: u16,
         /// What it says about that.
         detail: Arc<str>,
+        /// After how long it wants to be asked again, if it says so.
+        retry_after: Option<Duration>,
     },
 
     /// It answers, and not as a gateway does: is it another program, or an event that is too large?
@@ -80,8 +83,21 @@ impl Problem {
         Self::Interrupted { gateway: gateway.clone(), what: shortened(what) }
     }
 
-    pub(super) fn refused(gateway: &Arc<str>, status: u16, detail: &str) -> Self {
-        Self::Refused { gateway: gateway.clone(), status, detail: shortened(detail) }
+    pub(super) fn refused(
+        gateway: &Arc<str>,
+        status: u16,
+        detail: &str,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        Self::Refused { gateway: gateway.clone(), status, detail: shortened(detail), retry_after }
+    }
+
+    /// After how long the gateway wants to be asked again, if it says so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 
     pub(super) fn unusable(gateway: &Arc<str>, what: &str) -> Self {

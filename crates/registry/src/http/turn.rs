@@ -37,10 +37,13 @@ impl Turn {
         if !may_resume {
             self.next = (self.next + 1) % self.count;
         }
-        match problem.kind() {
+        let delay = match problem.kind() {
             Kind::Lost => self.lost.next_delay(),
             Kind::Refused => self.refused.next_delay(),
-        }
+        };
+        // Another gateway need not wait for this one.
+        let asked_for = problem.retry_after().filter(|_| self.count == 1).unwrap_or_default();
+        delay.max(asked_for.min(REFUSED_MOST))
     }
 }
 
@@ -54,7 +57,7 @@ mod tests {
     async fn gateways_are_asked_in_turn_and_less_often_where_they_refuse() {
         let gateway: Arc<str> = "http://h:1".into();
         let lost = Problem::interrupted(&gateway, "it ended");
-        let refused = Problem::refused(&gateway, 401, "no token");
+        let refused = Problem::refused(&gateway, 401, "no token", None);
         let mut turn = Turn::begin(3);
         let first = turn.gateway();
         let asked: Vec<_> = (0..6)
@@ -71,5 +74,10 @@ mod tests {
         let (lost, refused) = delays[11];
         assert!(lost >= Duration::from_millis(400) && lost <= Duration::from_millis(800), "{lost:?}");
         assert!(refused >= Duration::from_millis(2_500) && refused <= REFUSED_MOST, "{refused:?}");
+
+        let full = |seconds| Problem::refused(&gateway, 503, "full", Some(Duration::from_secs(seconds)));
+        assert_eq!(Turn::begin(1).after(&full(3), false), Duration::from_secs(3));
+        assert_eq!(Turn::begin(1).after(&full(1_000_000), false), REFUSED_MOST);
+        assert!(Turn::begin(2).after(&full(3), false) < Duration::from_secs(1), "there is another one");
     }
 }
