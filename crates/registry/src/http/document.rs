@@ -151,3 +151,55 @@ fn in_known_blocks(entries: &[Arc<Instance>], before: &Instances) -> Instances {
     close(&mut blocks, &entries[open..]);
     Instances::from_blocks(blocks)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::btree_map;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json(instances: impl IntoIterator<Item = (u16, u32)>) -> String {
+        let instance = |(port, weight)| {
+            format!(r#"{{"id":"h-{port:05}","server_ip":"h","server_port":{port},"weight":{weight}}}"#)
+        };
+        let instances: Vec<_> = instances.into_iter().map(instance).collect();
+        format!(r#"{{"service":"time","source":"live","instances":[{}]}}"#, instances.join(","))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_list_says_what_was_told_and_shares_what_did_not_change(
+            states in prop::collection::vec(btree_map(1..600_u16, 0..2_u32, 0..600), 2..6),
+        ) {
+            let service = ServiceName::parse("time").unwrap();
+            let mut before: Option<Instances> = None;
+            for state in states {
+                let told = read(json(state.clone()).as_bytes(), &service, before.as_ref()).unwrap();
+                let said = told.entries.iter().map(|it| (it.data.address.as_ref().unwrap().port(), it.data.weight));
+                prop_assert!(said.eq(state));
+                prop_assert!(told.bad.is_empty());
+                for entry in &told.entries {
+                    let same = before.iter().flat_map(|list| list.iter()).find(|other| *other == entry);
+                    prop_assert!(same.is_none_or(|same| Arc::ptr_eq(same, entry)));
+                }
+                prop_assert!(told.entries.blocks().len() <= 2 * told.entries.len().div_ceil(PER_BLOCK));
+                before = Some(told.entries);
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_told_again_is_the_same_and_one_change_costs_one_block() {
+        let service = ServiceName::parse("time").unwrap();
+        let all = |changed: u16| (1..=10_000).map(move |port| (port, u32::from(port == changed)));
+        let first = read(json(all(0)).as_bytes(), &service, None).unwrap().entries;
+        let again = read(json(all(0)).as_bytes(), &service, Some(&first)).unwrap().entries;
+        assert!(first.is_same(&again) && first.not_shared_with(&again).next().is_none());
+        let changed = read(json(all(5_000)).as_bytes(), &service, Some(&first)).unwrap().entries;
+        assert!(changed.not_shared_with(&first).count() <= PER_BLOCK);
+        assert_eq!(crate::changes_between(&first, &changed).len(), 1);
+    }
+}
