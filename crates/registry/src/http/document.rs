@@ -202,4 +202,21 @@ mod tests {
         assert!(changed.not_shared_with(&first).count() <= PER_BLOCK);
         assert_eq!(crate::changes_between(&first, &changed).len(), 1);
     }
+
+    #[test]
+    fn blocks_of_which_little_is_left_are_put_together() {
+        let service = ServiceName::parse("time").unwrap();
+        let block = |port: &u16| (port - 1) as usize / PER_BLOCK;
+        let is_first = |port: &u16| (port - 1) as usize % PER_BLOCK == 0;
+        let all: Vec<u16> = (1..=1_280).collect();
+        let fewer = all.iter().copied().filter(|port| block(port) % 2 == 0 || is_first(port));
+        let few = all.iter().copied().filter(|port| block(port) % 2 == 1 && is_first(port));
+        let mut list: Option<Instances> = None;
+        for state in [all.clone(), fewer.collect(), few.collect()] {
+            let told = json(state.into_iter().map(|port| (port, 1)));
+            list = Some(read(told.as_bytes(), &service, list.as_ref()).unwrap().entries);
+        }
+        let list = list.unwrap();
+        assert_eq!((list.len(), list.blocks().len()), (5, 1));
+    }
 }
