@@ -206,8 +206,8 @@ mod tests {
     #[test]
     fn blocks_of_which_little_is_left_are_put_together() {
         let service = ServiceName::parse("time").unwrap();
-        let block = |port: &u16| (port - 1) as usize / PER_BLOCK;
-        let is_first = |port: &u16| (port - 1) as usize % PER_BLOCK == 0;
+        let block = |port: &u16| usize::from(port - 1) / PER_BLOCK;
+        let is_first = |port: &u16| usize::from(port - 1).is_multiple_of(PER_BLOCK);
         let all: Vec<u16> = (1..=1_280).collect();
         let fewer = all.iter().copied().filter(|port| block(port) % 2 == 0 || is_first(port));
         let few = all.iter().copied().filter(|port| block(port) % 2 == 1 && is_first(port));
