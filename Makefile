@@ -6,8 +6,9 @@
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
-demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
+demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C, with a console in the browser)
 	@scripts/setup.sh compiler
+	$(if $(KEEP),@cargo build -p gateway)
 	@cargo run -p demo -- tour $(if $(KEEP),--keep)
 
 demo-legacy: ## the old Go systems, each with ours beside it: time servers, masters, cluster join, message broker; ends by itself in some seconds, installs what is missing

@@ -1,6 +1,6 @@
 //! Any text as a connect string. The modules are compiled in: what they make of it is not public.
 #![no_main]
-#![allow(dead_code)]
+#![allow(dead_code, unexpected_cfgs)]
 
 #[path = "../../crates/zk-session/src/error.rs"]
 mod error;

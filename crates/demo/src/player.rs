@@ -1,6 +1,6 @@
 //! Processes of this program that a command starts, none of which outlives it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -29,14 +29,27 @@ pub(crate) struct Player {
 impl Player {
     /// Starts this program with other arguments, on this ZooKeeper.
     pub(crate) fn start(connection: &Connection, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_other(&this_program()?, connection, arguments)
+    }
+
+    /// The same with another program that takes these flags.
+    pub(crate) fn start_other(
+        program: &Path,
+        connection: &Connection,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let millis = connection.session_ms.to_string();
         let zookeeper = ["--zk", &connection.zk, "--session-ms", &millis];
-        Self::start_alone(&[arguments, &zookeeper].concat(), connection.verbose > 0)
+        Self::spawn(program, &[arguments, &zookeeper].concat(), connection.verbose > 0)
     }
 
     /// The same for a command that needs no ZooKeeper. What it logs is seen where `verbose`, but for errors.
     pub(crate) fn start_alone(arguments: &[&str], verbose: bool) -> anyhow::Result<Self> {
-        let mut command = Command::from(mortal(&this_program()?));
+        Self::spawn(&this_program()?, arguments, verbose)
+    }
+
+    fn spawn(program: &Path, arguments: &[&str], verbose: bool) -> anyhow::Result<Self> {
+        let mut command = Command::from(mortal(program));
         command.args(arguments);
         if !verbose && std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "error");

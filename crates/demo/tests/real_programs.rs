@@ -566,6 +566,76 @@ async fn a_tour_goes_on_when_its_program_is_built_again() {
     assert!(!program.exists() && said.iter().any(|line| line.contains("started it again")), "{said:?}");
 }
 
+/// The program of the gateway beside the one of the demo; built where nobody did yet.
+async fn gateway() -> std::path::PathBuf {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_demo")).with_file_name("gateway");
+    if !program.exists() {
+        let target = program.ancestors().nth(2).unwrap();
+        let mut cargo = tokio::process::Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "-p", "gateway", "--target-dir"]).arg(target);
+        assert!(timeout(PATIENCE * 20, cargo.status()).await.unwrap().unwrap().success());
+    }
+    program
+}
+
+#[tokio::test]
+async fn a_tour_that_stays_up_ends_with_a_console_and_takes_it_along() {
+    let _alone = ONE_TOUR.lock().await;
+    gateway().await;
+    let zk = Zk::start().await;
+    // Somebody has the usual port: we, or who made it impossible for us.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:8480");
+    let mut tour =
+        Running::start(demo(["tour", "--keep", "--session-ms", "2000", "--zk", &zk.server.connect_string()]));
+    let line = tour.line(|line| line.contains("all of it in a browser: ")).await;
+    let (_, address) = line.split_once("http://").unwrap();
+    let address = address.trim_end_matches('/').to_owned();
+    assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":8480"), "{line}");
+    let get = async |path: String| {
+        let mut stream = tokio::net::TcpStream::connect(&address).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await?;
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let page = timeout(PATIENCE, get("/".to_owned())).await.unwrap().unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<html"), "{page}");
+    let truth = zk.truth().await;
+    let service = truth.session.children("/headkeeper").await.unwrap().pop().unwrap();
+    let shown = async {
+        loop {
+            let answer = get(format!("/v1/services/{service}")).await.unwrap();
+            if answer.matches("\"server_port\"").count() >= 3 {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, shown).await.expect("the three servers are shown");
+    tour.signal(Signal::INT);
+    let ended = tour.end().await;
+    assert!(ended.status.success());
+    assert!(get("/".to_owned()).await.is_err(), "nobody is there any more");
+}
+
+#[tokio::test]
+async fn a_tour_without_a_gateway_beside_it_says_so_and_stays_up() {
+    let _alone = ONE_TOUR.lock().await;
+    let zk = Zk::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("demo");
+    std::fs::copy(env!("CARGO_BIN_EXE_demo"), &program).unwrap();
+    let mut command = tokio::process::Command::new(&program);
+    command.args(["tour", "--keep", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
+    command.stdout(Stdio::piped()).kill_on_drop(true);
+    let mut tour = Running::start(command);
+    let line = tour.line(|line| line.contains("no console: ")).await;
+    assert!(line.contains("cargo build -p gateway"), "{line}");
+    tour.signal(Signal::INT);
+    assert!(tour.end().await.status.success());
+}
+
 #[tokio::test]
 async fn a_tour_whose_progress_nobody_reads_goes_on() {
     let _alone = ONE_TOUR.lock().await;

@@ -44,6 +44,7 @@ async fn a_stream_that_is_resumed_tells_only_what_is_new() {
     let (seen, _) = gateway.get(WATCH).await.event().await;
 
     let mut same = gateway.get_with(WATCH, ("last-event-id", &seen)).await;
+    assert_eq!(same.header("etag"), format!("\"{seen}\""), "whoever has seen this knows that it is still so");
     assert_eq!(same.next().await.unwrap(), "retry: 1000\n\n");
     let begin = Instant::now();
     assert_eq!(same.next().await.unwrap(), ": still here\n\n");
@@ -54,6 +55,7 @@ async fn a_stream_that_is_resumed_tells_only_what_is_new() {
     // What is over, or what another gateway told, is told anew.
     for seen in [&*seen, "0123456789abcdef-1", "nonsense", ""] {
         let mut stream = gateway.get_with(WATCH, ("last-event-id", seen)).await;
+        assert_ne!(stream.header("etag"), format!("\"{seen}\""));
         assert_eq!(ids(&stream.event().await.1), ["a", "b"]);
     }
 }
@@ -63,6 +65,7 @@ async fn a_service_that_was_configured_can_be_watched_before_it_is_there_and_aft
     let zk = FakeZk::default();
     let gateway = Gateway::with(&zk, &["time"], Options::default());
     let mut stream = gateway.get(WATCH).await;
+    assert_eq!(stream.header("etag"), "", "there is no state yet");
     assert!(ids(&stream.event().await.1).is_empty());
     register(&zk, "time", "a", &data(1));
     assert_eq!(ids(&stream.event().await.1), ["a"]);

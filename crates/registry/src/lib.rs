@@ -45,10 +45,13 @@
 mod changes;
 mod discovery;
 mod error;
+#[cfg(feature = "http")]
+pub mod http;
 mod layout;
 mod registration;
 mod registry;
 mod roles;
+mod wall;
 
 pub use list::List;
 pub use proto::{Instance, InstanceId, Metadata, NodeData, ServiceName};

@@ -1,12 +1,12 @@
 //! The way in: announces instances, follows and lists services.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use proto::{InstanceId, NodeData, ServiceName};
 use zk_session::{Link, Name, Options, Presence, Sessions, Spec};
 
 use crate::layout::Services;
+use crate::wall::unix_millis;
 use crate::{Discovery, Error, Layout, Registration};
 
 /// Announces instances and follows services, on the sessions of one [`Keeper`](zk_session::Keeper).
@@ -200,15 +200,6 @@ struct Prepared {
     data: NodeData,
     spec: Spec,
     path: String,
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "for people and slow start to read; nothing is decided by it here"
-)]
-fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

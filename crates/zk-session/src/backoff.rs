@@ -30,7 +30,7 @@ impl Backoff {
     }
 
     /// The next delay. What was calm for longer than twice the cap since the last one starts over with a short delay.
-    pub(crate) fn next(&mut self) -> Duration {
+    pub fn next_delay(&mut self) -> Duration {
         self.next_at_most(self.most)
     }
 
@@ -82,10 +82,10 @@ mod tests {
     async fn a_calm_time_starts_the_delays_over() {
         let mut backoff = Backoff::default();
         for _ in 0..5 {
-            backoff.next();
+            backoff.next_delay();
         }
-        assert!(backoff.next() >= Duration::from_millis(400));
+        assert!(backoff.next_delay() >= Duration::from_millis(400));
         tokio::time::advance(Duration::from_secs(4)).await;
-        assert!(backoff.next() <= Duration::from_millis(50));
+        assert!(backoff.next_delay() <= Duration::from_millis(50));
     }
 }

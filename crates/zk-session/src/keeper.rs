@@ -208,7 +208,7 @@ impl Keeping {
     fn pause(&mut self) -> Duration {
         match &self.hurry {
             Some(hurry) if Instant::now() < hurry.until => self.backoff.next_at_most(hurry.pause),
-            _ => self.backoff.next(),
+            _ => self.backoff.next_delay(),
         }
     }
 

@@ -5,8 +5,8 @@
 //! are ready made: a [`Presence`] is an ephemeral node that this process wants to exist; a [`Directory`] is the children of
 //! a node, kept equal to the truth and published as whole lists.
 //!
-//! [`ZooKeeper`] connects to real servers; `fake` is an in-memory one with faults, for tests (feature `fake`).
-//! Features `tls` and `sasl` add what their names say.
+//! `ZooKeeper` connects to real servers (feature `zookeeper`, on unless it is switched off); `fake` is an in-memory one with faults,
+//! for tests (feature `fake`). Features `tls` and `sasl` add what their names say.
 //!
 //! # Examples
 //!
@@ -63,8 +63,10 @@ mod given_up;
 mod keeper;
 mod keeping;
 mod lease;
+#[cfg(any(feature = "fake", feature = "zookeeper"))]
 mod limits;
 mod link;
+#[cfg(feature = "zookeeper")]
 mod options;
 mod path;
 mod presence;
@@ -72,12 +74,14 @@ mod publisher;
 mod renewing;
 mod roll;
 mod rows;
+#[cfg(feature = "zookeeper")]
 mod servers;
 mod session;
 mod settle;
 mod standing;
 mod unread;
 mod view;
+#[cfg(feature = "zookeeper")]
 mod zookeeper;
 
 pub use list::List;
@@ -91,6 +95,7 @@ pub use crate::lease::{Lease, Renewal};
 pub use crate::link::Link;
 #[cfg(feature = "tls")]
 pub use crate::options::Tls;
+#[cfg(feature = "zookeeper")]
 pub use crate::options::{Acl, Builder, Reader};
 pub use crate::presence::{Held, Name, Presence, Spec, Status};
 pub use crate::renewing::Grant;
@@ -99,4 +104,5 @@ pub use crate::session::{
     READ_BATCH, Session, SessionId, Stat, What,
 };
 pub use crate::view::{BadNode, Entries, Source, View};
+#[cfg(feature = "zookeeper")]
 pub use crate::zookeeper::ZooKeeper;

@@ -103,7 +103,7 @@ impl Link {
         };
         debug!(error = &error as &dyn std::error::Error, "will be tried again");
         tokio::select! {
-            () = sleep(backoff.next()) => {}
+            () = sleep(backoff.next_delay()) => {}
             () = self.ended() => {}
         }
         None

@@ -33,6 +33,7 @@ pub(crate) fn check(path: &str) -> Result<(), Error> {
 }
 
 /// As [`check`], for a node that is to be made or deleted, which the root cannot be.
+#[cfg(any(feature = "fake", feature = "zookeeper"))]
 pub(crate) fn check_node(path: &str) -> Result<(), Error> {
     match path {
         "/" => Err(Error::Invalid("the root can be neither made nor deleted".to_owned())),
@@ -41,6 +42,7 @@ pub(crate) fn check_node(path: &str) -> Result<(), Error> {
 }
 
 /// As [`check`], for a node that gets a sequence behind its path, which may therefore end with '/'.
+#[cfg(any(feature = "fake", feature = "zookeeper"))]
 pub(crate) fn check_prefix(path: &str) -> Result<(), Error> {
     match path.strip_suffix('/') {
         Some("") => Ok(()),

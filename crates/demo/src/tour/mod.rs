@@ -1,6 +1,7 @@
 //! All of it in half a minute: servers, clients, algorithms, who leads, a death and a return, as separate processes.
 
 mod cast;
+mod console;
 mod shares;
 mod stage;
 mod story;
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 4_000, allow_negative_numbers = true, value_parser = number::<u64>(1_000..=20_000))]
     session_ms: u64,
 
-    /// Stay up at the end, until Ctrl-C
+    /// Stay up at the end, until Ctrl-C, with the console of a gateway to look at where its program is beside this one
     #[arg(long)]
     keep: bool,
 

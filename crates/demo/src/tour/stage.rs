@@ -14,6 +14,7 @@ use zk_session::{Keeper, State};
 
 use super::TICK;
 use super::cast::{self, Host};
+use super::console::Console;
 use crate::connection::{Connection, problem};
 use crate::ending;
 use crate::output::print;
@@ -25,6 +26,7 @@ pub(super) struct Stage {
     pub(super) service: ServiceName,
     pub(super) hosts: Vec<Host>,
     client: Option<Player>,
+    pub(super) console: Option<Console>,
     /// What the client said so far.
     pub(super) requests: Vec<Request>,
     pub(super) staying: bool,
@@ -75,6 +77,7 @@ impl Stage {
             service,
             hosts: Vec::new(),
             client: None,
+            console: None,
             requests: Vec::new(),
             staying: false,
             begun: Instant::now(),
@@ -204,6 +207,7 @@ impl Stage {
     /// Stops everything, the servers first: they have something to take away.
     pub(super) async fn clear(mut self) -> anyhow::Result<()> {
         let players = self.hosts.iter_mut().map(|host| &mut host.player).chain(&mut self.client);
+        let players = players.chain(self.console.as_mut().map(|console| &mut console.player));
         let stopped = player::stop_all(players).await;
         ending::close(self.keeper).await;
         if let Some(server) = self.server {

@@ -7,6 +7,7 @@ use leader::Term;
 use tokio::time::Instant;
 
 use super::cast::Host;
+use super::console::{self, Console};
 use super::shares;
 use super::stage::{Request, Stage};
 use crate::output::shown;
@@ -234,6 +235,7 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
     }
     let pids: Vec<_> = stage.hosts.iter().filter_map(|host| host.player.pid()).collect();
     stage.say(&format!("the servers are the processes {pids:?}: kill one and see"))?;
+    show_console(stage).await?;
     let (mut listed, mut master) = (stage.listed(), stage.master());
     loop {
         stage.next().await;
@@ -251,6 +253,25 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
             );
             stage.say(&who)?;
         }
+    }
+}
+
+/// Whoever built this program alone has no gateway, and is told how to get one.
+async fn show_console(stage: &mut Stage) -> anyhow::Result<()> {
+    let program = console::program()?;
+    if !program.exists() {
+        let missing = program.display();
+        return stage.say(&format!("no console: there is no {missing} (cargo build -p gateway makes it)"));
+    }
+    let (connection, service) = (stage.connection.clone(), stage.service.clone());
+    match stage.meanwhile(Console::start(&program, &connection, &service)).await {
+        Ok(console) => {
+            stage.say(&format!("all of it in a browser: {}", console.address))?;
+            stage.console = Some(console);
+            Ok(())
+        }
+        // Everything else is up, and can be played with.
+        Err(error) => stage.say(&format!("no console: {error:#}")),
     }
 }
 

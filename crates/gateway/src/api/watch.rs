@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -34,8 +34,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Follow a service
 ///
 /// Server-sent events. Each is the whole service, as `GET /v1/services/{service}` has it, so none that was missed is missed for long;
-/// fast ones may be skipped. The id is the revision: with `Last-Event-ID` the state that was seen last is not sent again. Every 15 s without
-/// news there is a comment.
+/// fast ones may be skipped. The id is the revision: with `Last-Event-ID` the state that was seen last is not sent again, and the entity tag
+/// tells whether that is the state now. Every 15 s without news there is a comment.
 ///
 /// As for `GET /v1/services/{service}`, a service that is not there is 404: whoever waits for one that is to come asks again, or starts the gateway
 /// with its name, which makes it one without instances. A stream that is open stays open when the last instance goes, and tells when one comes.
@@ -48,7 +48,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
         ("Last-Event-ID" = Option<String>, Header, description = "the id of the event that was seen last"),
     ),
     responses(
-        (status = 200, description = "the service whenever it changes", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "the service whenever it changes", body = String, content_type = "text/event-stream",
+            headers(("etag" = String, description = "the revision of the state when the stream began, unless there was none"))),
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "there is no such service", body = Details, content_type = "application/problem+json"),
         (status = 503, description = "too many services are followed, or nobody can tell whether it is there, or the gateway ends", body = Details, content_type = "application/problem+json"),
@@ -66,14 +67,20 @@ pub(super) async fn watch(
     }
     let followed = app.there(&service).await?;
     let seen = headers.get(LAST_EVENT_ID).and_then(|seen| seen.to_str().ok()).map(str::to_owned);
-    let events = Events { published: followed.published(), seen, app, _followed: followed, begun: false };
+    let published = followed.published();
+    let now = published.borrow().as_ref().map(|now| now.revision.etag());
+    let events = Events { published, seen, app, _followed: followed, begun: false };
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         // nginx would hold events back.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(events.stream())).into_response())
+    let mut response = (headers, Body::from_stream(events.stream())).into_response();
+    if let Some(now) = now {
+        response.headers_mut().insert(ETAG, now);
+    }
+    Ok(response)
 }
 
 /// What one stream has sent, and sends next.

@@ -151,7 +151,7 @@ impl Keeping {
                     if self.settled.as_ref() == Some(&data) {
                         // Somebody else writes into our node. One who does it again and again gets no answer at once.
                         tokio::select! {
-                            () = sleep(self.rewrites.next()) => {}
+                            () = sleep(self.rewrites.next_delay()) => {}
                             _ = self.wants.changed() => continue,
                         }
                     }

@@ -1,0 +1,310 @@
+//! The client of `registry` over HTTP, beside the one of ZooKeeper, on gateways that are served on real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod serving_it;
+
+use std::time::Duration;
+
+use gateway::Guard;
+use gateway::guard::Tokens;
+use loadbalance::{Balancer, Request, RoundRobin};
+use registry::http::{Discovery, Gateways, Problem, Status, Tls};
+use registry::{Instances, Native, Registry, Source, View};
+use serving_it::{LIMIT, Served, becomes, data, list, register, time};
+use tokio::time::{Instant, sleep, timeout};
+use zk_local::{Direction, Proxy};
+use zk_session::Keeper;
+use zk_session::fake::FakeZk;
+
+const WRITE: &str = "write-write-write-write";
+
+async fn is_stale(discovery: &Discovery, stale: bool) -> View {
+    let is_so =
+        |view: &Option<View>| view.as_ref().is_some_and(|view| (view.source != Source::Live) == stale);
+    becomes(&mut discovery.view(), is_so).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_balancer_works_on_it_as_on_zookeeper_itself() {
+    let zk = FakeZk::default();
+    register(&zk, "a", &data(1));
+    register(&zk, "b", &data(2).with_weight(3).with_metadata("zone", "ü"));
+    let gateway = Served::start(&zk).await;
+    let gateways = Gateways::builder(&gateway.url()).build().unwrap();
+    let discovery = gateways.follow(&time());
+    let keeper = Keeper::start(zk.client());
+    let direct = Registry::new(keeper.sessions(), Native::default()).follow(&time());
+    assert_eq!(list(&discovery, &["a", "b"]).await, direct.ready().await.unwrap());
+
+    let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
+    timeout(LIMIT, balancer.ready()).await.unwrap().unwrap();
+    let mut picked: Vec<_> =
+        (0..4).map(|_| balancer.pick(&Request::default()).unwrap().id.to_string()).collect();
+    picked.sort();
+    assert_eq!(picked, ["a", "a", "b", "b"]);
+    register(&zk, "c", &data(3));
+    zk.remove("/headkeeper/time/instances/a");
+    list(&discovery, &["b", "c"]).await;
+    let follows = async {
+        while balancer.pick(&Request::default()).unwrap().id.as_str() != "c" {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, follows).await.unwrap();
+    zk.put("/headkeeper/time/instances/d", "nonsense");
+    let view =
+        becomes(&mut discovery.view(), |view| view.as_ref().is_some_and(|view| !view.bad.is_empty())).await;
+    assert_eq!(view.unwrap().bad[0].path, "/headkeeper/time/instances/d");
+    keeper.close().await;
+}
+
+#[tokio::test]
+async fn what_the_gateway_is_not_sure_of_nobody_is() {
+    let zk = FakeZk::with_timeout(Duration::from_secs(2));
+    register(&zk, "a", &data(1));
+    let gateway = Served::start(&zk).await;
+    let discovery = Gateways::builder(&gateway.url()).build().unwrap().follow(&time());
+    list(&discovery, &["a"]).await;
+    let before = Instant::now();
+    zk.stop();
+    let view = is_stale(&discovery, true).await;
+    assert!(
+        matches!(view.source, Source::Stale { since } if since + Duration::from_secs(1) > before && since <= Instant::now())
+    );
+    assert_eq!(view.entries.len(), 1);
+    assert!(discovery.problem().borrow().is_none(), "the gateway is there");
+    zk.start();
+    is_stale(&discovery, false).await;
+}
+
+#[tokio::test]
+async fn a_network_that_breaks_costs_nothing_but_time() {
+    let zk = FakeZk::default();
+    register(&zk, "a", &data(1));
+    let gateway = Served::start(&zk).await;
+    let proxy = Proxy::start(gateway.address).await.unwrap();
+    let gateways = Gateways::builder(&format!("http://{}", proxy.address()));
+    let silence = Duration::from_millis(500);
+    let discovery = gateways.silence(silence).answer_within(silence).build().unwrap().follow(&time());
+    list(&discovery, &["a"]).await;
+    let mut lists = discovery.instances();
+    lists.mark_unchanged();
+
+    // Cut: it is resumed, and not even told anew.
+    proxy.cut();
+    is_stale(&discovery, true).await;
+    is_stale(&discovery, false).await;
+    assert!(!lists.has_changed().unwrap());
+
+    // Gone: what happens meanwhile is known when it is back.
+    proxy.refuse(true);
+    proxy.cut();
+    assert_eq!(is_stale(&discovery, true).await.entries.len(), 1);
+    register(&zk, "b", &data(2));
+    zk.remove("/headkeeper/time/instances/a");
+    becomes(&mut discovery.problem(), Option::is_some).await;
+    assert!(!lists.has_changed().unwrap(), "nothing was emptied");
+    proxy.refuse(false);
+    let back = Instant::now();
+    list(&discovery, &["b"]).await;
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
+    is_stale(&discovery, false).await;
+
+    // Silent: found out by that alone.
+    proxy.stall(Direction::ToClient);
+    is_stale(&discovery, true).await;
+    register(&zk, "c", &data(3));
+    proxy.flow();
+    list(&discovery, &["b", "c"]).await;
+}
+
+#[tokio::test]
+async fn another_gateway_takes_over() {
+    let zk = FakeZk::default();
+    register(&zk, "a", &data(1));
+    let (one, two) = (Served::start(&zk).await, Served::start(&zk).await);
+    let gateways = Gateways::builder(&format!("{},{}", one.url(), two.url())).build().unwrap();
+    let all: Vec<_> = (0..8).map(|_| gateways.follow(&time())).collect();
+    for discovery in &all {
+        list(discovery, &["a"]).await;
+    }
+    one.stop().await;
+    register(&zk, "b", &data(2));
+    for discovery in &all {
+        list(discovery, &["a", "b"]).await;
+        is_stale(discovery, false).await;
+    }
+    two.stop().await;
+    for discovery in &all {
+        assert_eq!(is_stale(discovery, true).await.entries.len(), 2);
+        let problem = becomes(&mut discovery.problem(), Option::is_some).await.unwrap();
+        assert!(!matches!(problem, Problem::Refused { .. } | Problem::Unusable { .. }), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_shown_and_a_wrong_one_is_told_of() {
+    let zk = FakeZk::default();
+    register(&zk, "a", &data(1));
+    let tokens = Tokens::parse(&format!("write {WRITE}\nread read-read-read-read")).unwrap();
+    let gateway = Served::guarded(&zk, Guard { tokens: Some(tokens), ..Guard::default() }).await;
+    for (token, told) in [(None, "401"), (Some("wrong-wrong-wrong-wrong"), "none that this gateway accepts")]
+    {
+        let builder = Gateways::builder(&gateway.url());
+        let gateways = token.map_or(builder.clone(), |token| builder.token(token)).build().unwrap();
+        let discovery = gateways.follow(&time());
+        let problem = becomes(&mut discovery.problem(), Option::is_some).await.unwrap();
+        assert!(problem.to_string().contains(told), "{problem}");
+    }
+    let read = Gateways::builder(&gateway.url()).token("read-read-read-read").build().unwrap();
+    list(&read.follow(&time()), &["a"]).await;
+    let refused = read.announce_as(&time(), "b".parse().unwrap(), data(2)).unwrap();
+    let is_told = |status: &Status| {
+        matches!(status, Status::Registering { problem: Some(Problem::Refused { status: 403, .. }) })
+    };
+    becomes(&mut refused.status(), is_told).await;
+    let write = Gateways::builder(&gateway.url()).token(WRITE).build().unwrap();
+    let here = write.announce_as(&time(), "c".parse().unwrap(), data(3)).unwrap();
+    timeout(LIMIT, here.registered()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_whom_we_trust_alone() {
+    let zk = FakeZk::default();
+    register(&zk, "a", &data(1));
+    let (gateway, authority) = Served::with_tls(&zk).await;
+    let url = format!("https://localhost:{}", gateway.address.port());
+    let trusting = |ca_pem: String| {
+        Gateways::builder(&url).tls(Tls { ca_pem, identity: Some(authority.sign()) }).build().unwrap()
+    };
+    list(&trusting(authority.pem()).follow(&time()), &["a"]).await;
+    // Of the same name, but nobody we know.
+    let stranger = serving_it::Authority::new().pem();
+    for gateways in [
+        trusting(stranger),
+        Gateways::builder(&url).tls(Tls { ca_pem: authority.pem(), identity: None }).build().unwrap(),
+        Gateways::builder(&url.replace("https", "http")).build().unwrap(),
+    ] {
+        let discovery = gateways.follow(&time());
+        becomes(&mut discovery.problem(), Option::is_some).await;
+        assert!(discovery.view().borrow().is_none());
+    }
+}
+
+fn stored(zk: &FakeZk, name: &str) -> Option<proto::NodeData> {
+    zk.get(&format!("/headkeeper/time/instances/{name}")).map(|node| proto::decode(&node.data).unwrap())
+}
+
+async fn until(zk: &FakeZk, reached: impl Fn(&FakeZk) -> bool) {
+    timeout(LIMIT, zk.until(reached)).await.expect("it becomes so in time");
+}
+
+#[tokio::test]
+async fn an_instance_is_registered_renewed_changed_and_withdrawn() {
+    let zk = FakeZk::default();
+    let gateway = Served::start(&zk).await;
+    let ttl = Duration::from_secs(1);
+    let gateways = Gateways::builder(&gateway.url()).ttl(ttl).build().unwrap();
+    let here = gateways.announce(&time(), data(7).with_metadata("zone", "b")).unwrap();
+    timeout(LIMIT, here.registered()).await.unwrap().unwrap();
+    let id = here.id().to_string();
+    assert_eq!(stored(&zk, &id), Some(here.data()));
+    let owner = zk.owner(&format!("/headkeeper/time/instances/{id}"));
+
+    // For longer than the time to live, which has to pass for that.
+    let begin = Instant::now();
+    while begin.elapsed() < 3 * ttl {
+        assert!(stored(&zk, &id).is_some());
+        sleep(ttl / 20).await;
+    }
+    here.set_weight(5).unwrap();
+    until(&zk, |zk| stored(zk, &id).is_some_and(|data| data.weight == 5)).await;
+    assert!(here.update(|data| data.address = None).is_err(), "it would be nobody");
+    here.update(|data| data.registered_at = 1).unwrap();
+    assert_eq!(stored(&zk, &id), Some(here.data()));
+    assert_eq!(zk.owner(&format!("/headkeeper/time/instances/{id}")), owner);
+    let mut status = here.status();
+    timeout(LIMIT, here.withdraw()).await.unwrap();
+    assert_eq!(stored(&zk, &id), None);
+    assert!(matches!(*status.borrow_and_update(), Status::Withdrawn));
+
+    // Dropped: in the background.
+    let there = gateways.announce(&time(), data(8)).unwrap();
+    timeout(LIMIT, there.registered()).await.unwrap().unwrap();
+    let id = there.id().to_string();
+    drop(there);
+    until(&zk, |zk| stored(zk, &id).is_none()).await;
+}
+
+#[tokio::test]
+async fn what_a_gateway_forgot_is_registered_again_and_elsewhere() {
+    let zk = FakeZk::default();
+    let (one, two) = (Served::start(&zk).await, Served::start(&zk).await);
+    let proxy = Proxy::start(one.address).await.unwrap();
+    let gateways = Gateways::builder(&format!("http://{}", proxy.address()))
+        .ttl(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let here = gateways.announce_as(&time(), "a".parse().unwrap(), data(1)).unwrap();
+    timeout(LIMIT, here.registered()).await.unwrap().unwrap();
+    // Another one behind the same address knows nothing of it.
+    proxy.set_upstream(two.address);
+    one.stop().await;
+    until(&zk, |zk| stored(zk, "a").is_none()).await;
+    until(&zk, |zk| stored(zk, "a").is_some()).await;
+    assert_eq!(stored(&zk, "a"), Some(here.data()), "since when it is registered included");
+
+    // Unreachable for longer than the time to live; told, and back.
+    proxy.refuse(true);
+    becomes(&mut here.status(), |status| matches!(status, Status::Registering { problem: Some(_) })).await;
+    until(&zk, |zk| stored(zk, "a").is_none()).await;
+    here.set_weight(9).unwrap();
+    proxy.refuse(false);
+    until(&zk, |zk| stored(zk, "a").is_some_and(|data| data.weight == 9)).await;
+
+    // Nobody is there to be told: it is over when its time is.
+    proxy.refuse(true);
+    timeout(LIMIT, here.withdraw()).await.unwrap();
+    until(&zk, |zk| stored(zk, "a").is_none()).await;
+}
+
+#[tokio::test]
+async fn the_newest_of_an_id_has_it() {
+    let zk = FakeZk::default();
+    let (one, two) = (Served::start(&zk).await, Served::start(&zk).await);
+    let announce = |gateway: &Served, port| {
+        let gateways = Gateways::builder(&gateway.url()).ttl(Duration::from_secs(1)).build().unwrap();
+        gateways.announce_as(&time(), "a".parse().unwrap(), data(port)).unwrap()
+    };
+    let first = announce(&one, 1);
+    timeout(LIMIT, first.registered()).await.unwrap().unwrap();
+    // With the same gateway, and with another one.
+    let second = announce(&one, 2);
+    becomes(&mut first.status(), |status| matches!(status, Status::Replaced)).await;
+    assert!(matches!(first.set_weight(3), Err(registry::Error::Replaced)));
+    let third = announce(&two, 3);
+    becomes(&mut second.status(), |status| matches!(status, Status::Replaced)).await;
+    for replaced in [first, second] {
+        timeout(LIMIT, replaced.withdraw()).await.unwrap();
+    }
+    assert_eq!(stored(&zk, "a"), Some(third.data()));
+}
+
+#[tokio::test]
+async fn without_zookeeper_it_is_said_and_made_up_for() {
+    let zk = FakeZk::with_timeout(Duration::from_secs(2));
+    zk.stop();
+    let gateway = Served::start(&zk).await;
+    let gateways = Gateways::builder(&gateway.url()).answer_within(Duration::from_secs(4)).build().unwrap();
+    let here = gateways.announce_as(&time(), "a".parse().unwrap(), data(1)).unwrap();
+    let is_waiting =
+        |status: &Status| matches!(status, Status::Registering { problem: Some(Problem::Waiting { .. }) });
+    becomes(&mut here.status(), is_waiting).await;
+    let discovery = gateways.follow(&time());
+    becomes(&mut discovery.problem(), |it| matches!(it, Some(Problem::Waiting { .. }))).await;
+    zk.start();
+    timeout(LIMIT, here.registered()).await.unwrap().unwrap();
+    let found: Instances = list(&discovery, &["a"]).await;
+    assert_eq!(found[0].data, here.data());
+}

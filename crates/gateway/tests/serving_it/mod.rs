@@ -1,0 +1,149 @@
+//! Gateways on real sockets, on a ZooKeeper that is a fake.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::serve::{Limits, serve};
+use gateway::tls::{Files, Tls};
+use gateway::{App, Fleet, Guard, api, fleet};
+use leader::Election;
+use proto::{NodeData, Root, ServiceName};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use registry::http::Discovery;
+use registry::{Instances, Native, Registry};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use zk_session::Keeper;
+use zk_session::fake::FakeZk;
+
+/// No state is waited for longer than this.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// A gateway that is served.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    app: Arc<App>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<usize>,
+    keeper: Keeper,
+}
+
+impl Served {
+    pub(crate) async fn start(zk: &FakeZk) -> Self {
+        Self::guarded(zk, Guard::default()).await
+    }
+
+    pub(crate) async fn guarded(zk: &FakeZk, guard: Guard) -> Self {
+        Self::serve(zk, guard, None).await
+    }
+
+    /// One that speaks TLS and wants to know its clients, and who signs for both.
+    pub(crate) async fn with_tls(zk: &FakeZk) -> (Self, Authority) {
+        let authority = Authority::new();
+        let (chain, key) = authority.sign();
+        let file = |name: &str, text: String| -> PathBuf {
+            let path = authority.folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let tls = Tls::load(Files {
+            chain: file("server.pem", chain),
+            key: file("server.key", key),
+            client_ca: Some(file("ca.pem", authority.pem())),
+        });
+        (Self::serve(zk, Guard::default(), Some(tls.unwrap())).await, authority)
+    }
+
+    async fn serve(zk: &FakeZk, guard: Guard, tls: Option<Tls>) -> Self {
+        let keeper = Keeper::start(zk.client());
+        let registry = Registry::new(keeper.sessions(), Native::default());
+        let election = Election::new(keeper.sessions(), Root::default());
+        let app = App::new(Fleet::start(registry, Some(election), [], fleet::Options::default()));
+        let router = api::router(app.clone(), guard);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, tls, router, Limits::default(), async {
+            let _ = stopped.await;
+        }));
+        Self { address, app, stop, task, keeper }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops it as its program does.
+    pub(crate) async fn stop(self) {
+        self.app.close();
+        let _ = self.stop.send(());
+        let ended = async {
+            self.app.leases().close(LIMIT).await;
+            self.task.await.unwrap();
+            self.keeper.close().await;
+        };
+        timeout(LIMIT, ended).await.unwrap();
+    }
+}
+
+/// Signs certificates.
+pub(crate) struct Authority {
+    folder: TempDir,
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { folder: TempDir::new().unwrap(), pem, issuer: Issuer::new(params, key) }
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.pem.clone()
+    }
+
+    /// A certificate for `localhost`, and its key.
+    pub(crate) fn sign(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+pub(crate) fn time() -> ServiceName {
+    ServiceName::parse("time").unwrap()
+}
+
+pub(crate) fn data(port: u16) -> NodeData {
+    NodeData::at(proto::Address::new("127.0.0.1", port).unwrap())
+}
+
+/// Registers by somebody else.
+pub(crate) fn register(zk: &FakeZk, name: &str, data: &NodeData) {
+    let path = format!("/headkeeper/time/instances/{name}");
+    zk.put_ephemeral(&path, proto::encode(data).unwrap(), zk.stranger());
+}
+
+/// Waits until a list has exactly these ids.
+pub(crate) async fn list(discovery: &Discovery, expected: &[&str]) -> Instances {
+    let is_it = |list: &Option<Instances>| {
+        list.as_ref().is_some_and(|list| list.iter().map(|it| it.id.as_str()).eq(expected.iter().copied()))
+    };
+    becomes(&mut discovery.instances(), is_it).await.unwrap()
+}
+
+/// Waits for a state, and gives it.
+pub(crate) async fn becomes<T: Clone>(rx: &mut watch::Receiver<T>, wished: impl FnMut(&T) -> bool) -> T {
+    timeout(LIMIT, rx.wait_for(wished)).await.expect("it becomes so in time").unwrap().clone()
+}

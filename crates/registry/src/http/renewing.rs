@@ -1,0 +1,256 @@
+//! The task that keeps an instance registered with a gateway.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proto::{InstanceId, NodeData, ServiceName};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::{debug, info, warn};
+
+use super::exchange::Answer;
+use super::gateways::Shared;
+use super::path;
+use super::problem::Problem;
+use super::registration::Status;
+use super::turn::Turn;
+
+/// How soon a gateway is asked again that waits for ZooKeeper.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Registers and renews until nobody wants that any more, and withdraws then.
+pub(super) async fn keep(
+    shared: Arc<Shared>,
+    service: ServiceName,
+    id: InstanceId,
+    mut wanted: watch::Receiver<NodeData>,
+    status: watch::Sender<Status>,
+) {
+    let path = path::of_instance(&service, &id);
+    let turn = Turn::begin(shared.gateways.len());
+    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, is_doubtful: false };
+    info!(%service, %id, "registering over HTTP");
+    let end = keeping.while_wanted(&mut wanted, &status).await;
+    if end == End::Unwanted {
+        keeping.withdraw().await;
+        info!(%service, %id, "withdrawn");
+    } else {
+        warn!(%service, %id, "a newer process with the same id has taken the place of this instance");
+    }
+    status.send_replace(if end == End::Unwanted { Status::Withdrawn } else { Status::Replaced });
+}
+
+struct Keeping<'a> {
+    shared: &'a Shared,
+    path: String,
+    turn: Turn,
+    lease: Option<Lease>,
+    /// A registering of ours may still be done, and would then replace a later one of ours.
+    is_doubtful: bool,
+}
+
+/// What a gateway keeps for us.
+struct Lease {
+    gateway: usize,
+    token: String,
+    data: NodeData,
+    /// When its last renewal was asked for.
+    renewed: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Unwanted,
+    Replaced,
+}
+
+/// Why a step came to nothing.
+enum Trouble {
+    /// The gateway knows nothing of it, or not any more.
+    Unknown,
+    /// Somebody else has it.
+    Taken,
+    Other(Problem),
+}
+
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
+    }
+}
+
+/// What a gateway tells of a lease.
+#[derive(Deserialize)]
+struct Document {
+    lease: String,
+    state: State,
+    problem: Option<String>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Registered,
+    #[serde(other)]
+    Other,
+}
+
+impl Keeping<'_> {
+    async fn while_wanted(
+        &mut self,
+        wanted: &mut watch::Receiver<NodeData>,
+        status: &watch::Sender<Status>,
+    ) -> End {
+        let mut last_problem = None;
+        loop {
+            if wanted.has_changed().is_err() {
+                return End::Unwanted;
+            }
+            let data = wanted.borrow_and_update().clone();
+            let asked = Instant::now();
+            match self.step(data).await {
+                Ok(now) => {
+                    let is_registered = matches!(now, Status::Registered { .. });
+                    let pause =
+                        if is_registered { self.shared.ttl / 3 } else { SOON.min(self.shared.ttl / 3) };
+                    last_problem = None;
+                    tell(status, now);
+                    tokio::select! {
+                        () = sleep_until(asked + pause) => {}
+                        // Said at once, or nobody wants it.
+                        _ = wanted.changed() => {}
+                    }
+                }
+                Err(Trouble::Unknown) => self.lease = None,
+                Err(Trouble::Taken) if std::mem::take(&mut self.is_doubtful) => self.lease = None,
+                Err(Trouble::Taken) => return End::Replaced,
+                Err(Trouble::Other(problem)) => {
+                    let pause = self.turn.after(&problem, false);
+                    self.log(&problem, last_problem.replace(problem.kind()) == Some(problem.kind()));
+                    tell(status, Status::Registering { problem: Some(problem) });
+                    tokio::select! {
+                        () = sleep(pause) => {}
+                        () = unwanted(wanted) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Renews what is kept as it should be; registers it otherwise.
+    async fn step(&mut self, data: NodeData) -> Result<Status, Trouble> {
+        let which = self.turn.gateway();
+        let asked = Instant::now();
+        let kept = self.lease.as_ref().filter(|lease| lease.gateway == which && lease.data == data);
+        let answer = match kept {
+            Some(lease) => self.ask(which, Method::POST, "/renew", Some(&lease.token), None).await?,
+            None => {
+                let mut body = serde_json::to_value(&data).unwrap_or_default();
+                if let Some(body) = body.as_object_mut() {
+                    body.insert("ttl".to_owned(), self.shared.ttl.as_secs().into());
+                }
+                let sent = self.ask(which, Method::PUT, "", None, Some(body.to_string())).await;
+                // What was sent and not answered may be done yet.
+                self.is_doubtful |= matches!(sent, Err(Problem::Interrupted { .. }));
+                sent?
+            }
+        };
+        let is_renewal = kept.is_some();
+        match answer.status {
+            StatusCode::NOT_FOUND if is_renewal => return Err(Trouble::Unknown),
+            StatusCode::CONFLICT => return Err(Trouble::Taken),
+            status if status.is_success() => {}
+            _ => return Err(answer.refused().await.into()),
+        }
+        let gateway = answer.gateway.clone();
+        let told = answer.bytes().await.inspect_err(|_| self.is_doubtful |= !is_renewal)?;
+        let Document { lease, state, problem } =
+            serde_json::from_slice(&told).map_err(|error| Problem::unusable(&gateway, &error.to_string()))?;
+        self.lease = Some(Lease { gateway: which, token: lease, data, renewed: asked });
+        Ok(match state {
+            State::Registered => Status::Registered { gateway },
+            State::Other => {
+                let what = problem.unwrap_or_else(|| "it is not registered yet".to_owned());
+                Status::Registering { problem: Some(Problem::waiting(&gateway, &what)) }
+            }
+        })
+    }
+
+    /// Until it is gone, or nobody keeps it for us any longer.
+    async fn withdraw(mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        let end = lease.renewed + self.shared.ttl;
+        let over = async {
+            loop {
+                let asked = self.ask(lease.gateway, Method::DELETE, "", Some(&lease.token), None).await;
+                let problem = match asked {
+                    // Unknown, or somebody else's: it is not ours any more.
+                    Ok(answer)
+                        if answer.status.is_success()
+                            || matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::CONFLICT) =>
+                    {
+                        return;
+                    }
+                    Ok(answer) => answer.refused().await,
+                    Err(problem) => problem,
+                };
+                debug!(error = &problem as &dyn Error, path = self.path, "cannot withdraw the instance");
+                sleep(self.turn.after(&problem, true)).await;
+            }
+        };
+        if timeout_at(end, over).await.is_err() {
+            warn!("an instance could not be withdrawn; its time to live is over");
+        }
+    }
+
+    /// Once for each kind of trouble.
+    fn log(&self, problem: &Problem, again: bool) {
+        let error = problem as &dyn Error;
+        if again {
+            debug!(error, path = self.path, "cannot keep the instance registered");
+        } else {
+            warn!(error, path = self.path, "cannot keep the instance registered");
+        }
+    }
+
+    async fn ask(
+        &self,
+        which: usize,
+        method: Method,
+        more: &str,
+        lease: Option<&str>,
+        body: Option<String>,
+    ) -> Result<Answer, Problem> {
+        let mut path = format!("{}{more}", self.path);
+        if let Some(lease) = lease {
+            path.extend(["?lease=", &utf8_percent_encode(lease, NON_ALPHANUMERIC).to_string()]);
+        }
+        let request = self.shared.request(which, method, &path).accepting("application/json");
+        match body {
+            Some(body) => request.json(body).send().await,
+            None => request.send().await,
+        }
+    }
+}
+
+fn tell(status: &watch::Sender<Status>, now: Status) {
+    let is_same = |a: &Status, b: &Status| match (a, b) {
+        (Status::Registered { gateway: a }, Status::Registered { gateway: b }) => a == b,
+        _ => false,
+    };
+    status.send_if_modified(|told| {
+        let differs = !is_same(told, &now);
+        if differs {
+            *told = now;
+        }
+        differs
+    });
+}
+
+async fn unwanted(wanted: &mut watch::Receiver<NodeData>) {
+    while wanted.changed().await.is_ok() {}
+}

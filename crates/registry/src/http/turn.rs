@@ -1,0 +1,83 @@
+//! Which gateway is asked next, and when.
+
+use std::time::Duration;
+
+use zk_session::Backoff;
+
+use super::problem::{Kind, Problem};
+
+/// What was refused is asked for again after this, and then less and less often.
+const REFUSED: Duration = Duration::from_millis(500);
+
+/// The longest time between two requests that are refused.
+const REFUSED_MOST: Duration = Duration::from_secs(5);
+
+/// Whose turn it is among several gateways.
+#[derive(Debug)]
+pub(super) struct Turn {
+    next: usize,
+    count: usize,
+    lost: Backoff,
+    refused: Backoff,
+}
+
+impl Turn {
+    /// Begins anywhere, so that clients spread over the gateways.
+    pub(super) fn begin(count: usize) -> Self {
+        let refused = Backoff::new(REFUSED, REFUSED_MOST);
+        Self { next: rand::random_range(0..count), count, lost: Backoff::default(), refused }
+    }
+
+    pub(super) fn gateway(&self) -> usize {
+        self.next
+    }
+
+    /// How long to wait before the next try, which is with the next gateway, or with the same where that `may_resume`.
+    pub(super) fn after(&mut self, problem: &Problem, may_resume: bool) -> Duration {
+        if !may_resume {
+            self.next = (self.next + 1) % self.count;
+        }
+        let delay = match problem.kind() {
+            Kind::Lost => self.lost.next_delay(),
+            Kind::Refused => self.refused.next_delay(),
+        };
+        // Another gateway need not wait for this one.
+        let asked_for = problem.retry_after().filter(|_| self.count == 1).unwrap_or_default();
+        delay.max(asked_for.min(REFUSED_MOST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn gateways_are_asked_in_turn_and_less_often_where_they_refuse() {
+        let gateway: Arc<str> = "http://h:1".into();
+        let lost = Problem::interrupted(&gateway, "it ended");
+        let refused = Problem::refused(&gateway, 401, "no token", None);
+        let mut turn = Turn::begin(3);
+        let first = turn.gateway();
+        let asked: Vec<_> = (0..6)
+            .map(|_| {
+                turn.after(&lost, false);
+                (turn.gateway() + 3 - first) % 3
+            })
+            .collect();
+        assert_eq!(asked, [1, 2, 0, 1, 2, 0]);
+        turn.after(&lost, true);
+        assert_eq!(turn.gateway(), first);
+        let delays: Vec<_> =
+            (0..12).map(|_| (turn.after(&lost, false), turn.after(&refused, false))).collect();
+        let (lost, refused) = delays[11];
+        assert!(lost >= Duration::from_millis(400) && lost <= Duration::from_millis(800), "{lost:?}");
+        assert!(refused >= Duration::from_millis(2_500) && refused <= REFUSED_MOST, "{refused:?}");
+
+        let full = |seconds| Problem::refused(&gateway, 503, "full", Some(Duration::from_secs(seconds)));
+        assert_eq!(Turn::begin(1).after(&full(3), false), Duration::from_secs(3));
+        assert_eq!(Turn::begin(1).after(&full(1_000_000), false), REFUSED_MOST);
+        assert!(Turn::begin(2).after(&full(3), false) < Duration::from_secs(1), "there is another one");
+    }
+}

@@ -1,0 +1,136 @@
+//! Registering over HTTP, whatever a gateway says.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod scripted;
+
+use std::time::Duration;
+
+use registry::NodeData;
+use registry::http::{Problem, Registration, Status};
+use scripted::{Connection, LIMIT, Script, becomes, time};
+use tokio::time::{Instant, timeout};
+
+const TTL: Duration = Duration::from_secs(3);
+
+fn announce(script: &Script) -> Registration {
+    let gateways = script.builder().ttl(TTL).answer_within(Duration::from_millis(500)).build().unwrap();
+    gateways.announce(&time(), NodeData::at("h:1".parse().unwrap()).with_metadata("zone", "b")).unwrap()
+}
+
+async fn says(connection: Connection, status: &str, body: &str) {
+    connection.answer(status, "application/json", body).await;
+}
+
+/// A gateway that has registered it under this lease.
+async fn registers(connection: Connection, lease: &str) {
+    says(connection, "201 Created", &format!("{{\"lease\":\"{lease}\",\"state\":\"registered\"}}")).await;
+}
+
+async fn is_registered(here: &Registration) {
+    becomes(&mut here.status(), |status| matches!(status, Status::Registered { .. })).await;
+}
+
+/// The next request, which must be this one.
+async fn next(script: &Script, begins: &str) -> Connection {
+    let connection = script.next().await;
+    let line = connection.request.lines().next().unwrap();
+    assert!(line.starts_with(begins), "expected {begins:?}, got {line:?}");
+    connection
+}
+
+const PUT: &str = "PUT /v1/services/time/instances/h%3A1 HTTP/1.1";
+const RENEW: &str = "POST /v1/services/time/instances/h%3A1/renew?lease=";
+const DELETE: &str = "DELETE /v1/services/time/instances/h%3A1?lease=";
+
+#[tokio::test]
+async fn it_is_put_renewed_by_its_lease_and_deleted() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    let put = next(&script, PUT).await;
+    let begin = Instant::now();
+    let body = put.request.split_once("\r\n\r\n").unwrap().1;
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        (&body["server_port"], &body["ttl"], &body["metadata"]["zone"]),
+        (&1.into(), &3.into(), &"b".into())
+    );
+    assert_eq!(body["registered_at"], here.data().registered_at);
+    registers(put, "one").await;
+    timeout(LIMIT, here.registered()).await.unwrap().unwrap();
+    let renewal = next(&script, &format!("{RENEW}one ")).await;
+    let after = begin.elapsed();
+    assert!(after > TTL / 4 && after < TTL * 2 / 3, "{after:?}");
+    registers(renewal, "one").await;
+
+    // Not known any more: again, and from the beginning.
+    says(next(&script, RENEW).await, "404 Not Found", "{}").await;
+    registers(next(&script, PUT).await, "two").await;
+    // What changes is put.
+    here.set_weight(7).unwrap();
+    let changed = next(&script, PUT).await;
+    assert!(changed.request.contains("\"weight\":7"), "{}", changed.request);
+    registers(changed, "three").await;
+    let gone = tokio::spawn(here.withdraw());
+    says(next(&script, &format!("{DELETE}three ")).await, "503 Service Unavailable", "{}").await;
+    says(next(&script, DELETE).await, "204 No Content", "").await;
+    timeout(LIMIT, gone).await.unwrap().unwrap();
+    assert!(script.is_left_alone(TTL / 2).await, "it does not come back");
+}
+
+#[tokio::test]
+async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    // Done, perhaps, and perhaps later than the next one, which it then takes the place of.
+    let lost = next(&script, PUT).await;
+    let silent = next(&script, PUT).await;
+    drop(lost);
+    registers(silent, "two").await;
+    is_registered(&here).await;
+    says(next(&script, RENEW).await, "409 Conflict", "{}").await;
+    registers(next(&script, PUT).await, "three").await;
+    // Nothing is in doubt any more.
+    says(next(&script, RENEW).await, "409 Conflict", "{}").await;
+    let mut status = here.status();
+    becomes(&mut status, |status| matches!(status, Status::Replaced)).await;
+    timeout(LIMIT, here.withdraw()).await.unwrap();
+    assert!(script.is_left_alone(TTL / 2).await, "what is somebody else's is let alone");
+}
+
+#[tokio::test]
+async fn what_is_refused_or_not_done_yet_is_told_and_tried_again() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    let detail = "{\"detail\":\"the token is for reading alone\"}";
+    next(&script, PUT).await.answer("403 Forbidden", "application/problem+json", detail).await;
+    let is_told = |status: &Status| {
+        matches!(status, Status::Registering { problem: Some(Problem::Refused { status: 403, .. }) })
+    };
+    becomes(&mut here.status(), is_told).await;
+    let waiting = "{\"lease\":\"one\",\"state\":\"registering\",\"problem\":\"not authorized\"}";
+    says(next(&script, PUT).await, "202 Accepted", waiting).await;
+    let is_waiting = |status: &Status| match status {
+        Status::Registering { problem: Some(problem @ Problem::Waiting { .. }) } => {
+            problem.to_string().contains("not authorized")
+        }
+        _ => false,
+    };
+    becomes(&mut here.status(), is_waiting).await;
+    registers(next(&script, &format!("{RENEW}one ")).await, "one").await;
+    is_registered(&here).await;
+    says(next(&script, RENEW).await, "200 OK", "nonsense").await;
+    becomes(&mut here.status(), |status| {
+        matches!(status, Status::Registering { problem: Some(Problem::Unusable { .. }) })
+    })
+    .await;
+    registers(next(&script, RENEW).await, "one").await;
+
+    // Nobody answers: it is over when its time is, counted from the last renewal.
+    let begin = Instant::now();
+    drop(here);
+    // Longer than any pause between two tries.
+    while !script.is_left_alone(TTL / 2).await {
+        assert!(begin.elapsed() < TTL * 2, "nobody keeps it any more");
+    }
+}
