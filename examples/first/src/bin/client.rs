@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
 use loadbalance::{Balancer, PickError, Request, RoundRobin};
@@ -22,18 +23,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The discovery brings the lists: keep it.
     let discovery = Registry::new(keeper.sessions(), Native::default()).follow(&hello);
     let balancer = Balancer::follow(discovery.instances(), RoundRobin::from_anywhere());
+    // One for all rounds: Ctrl-C between two of them counts, too.
+    let mut stop = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
-            asked = request(&balancer) => match asked {
-                Ok(answer) => print!("{answer}"),
-                Err(nobody) => println!("no answer: {nobody}"),
-            },
-            stop = tokio::signal::ctrl_c() => break stop?,
+            () = round(&balancer) => {}
+            stopped = &mut stop => break stopped?,
         }
-        sleep(Duration::from_millis(500)).await;
     }
     keeper.close().await;
     Ok(())
+}
+
+async fn round(balancer: &Balancer) {
+    match request(balancer).await {
+        Ok(answer) => print!("{answer}"),
+        Err(nobody) => println!("no answer: {nobody}"),
+    }
+    sleep(Duration::from_millis(500)).await;
 }
 
 /// Asks one after the other until somebody answers. For a while after a crash the list has who is not there any more.
