@@ -19,6 +19,6 @@ fi
 book=$build/book
 rm -rf "$book"
 mdbook build --dest-dir "$book/docs" . >&2
-# Pages link to programs as they do in a checkout: those lie where the links lead. A folder becomes the page that says what it is.
+# Pages link to programs as they do in a checkout: those lie where the links lead.
 cp -r examples "$book/"
 echo "$book/docs/index.html"
