@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-legacy test unit check chaos bench bench-zk bench-gateway fuzz audit
+.PHONY: help demo demo-legacy test unit check book chaos bench bench-zk bench-gateway fuzz audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -23,13 +23,18 @@ unit: ## the tests that need no server and no network
 	@scripts/setup.sh compiler
 	scripts/unit.sh
 
-check: ## formatting, clippy, documentation, and where dependencies come from
+check: ## formatting, clippy, documentation with its links, and where dependencies come from
 	@scripts/setup.sh compiler
 	cargo fmt --all --check
 	cargo fmt --manifest-path crates/loadbalance/bench/Cargo.toml --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
+	cargo run --quiet -p pages
 	scripts/cargo-deny.sh --all-features check bans licenses sources
+
+book: ## docs/ as a book in target/book/docs, read with any browser; builds mdBook where it is missing, once
+	@scripts/setup.sh compiler
+	scripts/book.sh
 
 chaos: ## random faults for a minute, and whether what is promised held (DURATION=3600 SEED=7 SLACK=4 BREAK=lease)
 	@scripts/setup.sh compiler zookeeper

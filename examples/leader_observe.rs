@@ -20,8 +20,9 @@ async fn main() -> anyhow::Result<()> {
     let mut views = observer.view();
 
     let first = standing.campaign(&time, NodeData::at("127.0.0.1:8897".parse()?))?;
-    let second = standing.campaign(&time, NodeData::at("127.0.0.1:8898".parse()?))?;
     first.elected().await?;
+    // Who campaigns at the same moment may be first in the line: it is the servers that decide.
+    let second = standing.campaign(&time, NodeData::at("127.0.0.1:8898".parse()?))?;
     show(views.wait_for(|view| leads(view, "127.0.0.1:8897")).await?.as_ref());
     first.resign().await;
     second.elected().await?;

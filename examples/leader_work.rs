@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p examples --example leader_work`
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -26,7 +27,11 @@ async fn worker(name: &str, client: FakeClient, done: Arc<AtomicU32>) -> Result<
         let done = done.clone();
         async move {
             println!("{name} works from step {} on", done.load(Ordering::SeqCst));
-            while done.load(Ordering::SeqCst) < STEPS && leadership.holds() {
+            while done.load(Ordering::SeqCst) < STEPS {
+                if !leadership.holds() {
+                    // To return means that the work is done. Who leads no more waits to be dropped, and is called again.
+                    pending::<()>().await;
+                }
                 done.fetch_add(1, Ordering::SeqCst);
                 sleep(Duration::from_millis(20)).await;
             }

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 shopt -s nullglob
 
 tests=()
-for file in crates/*/tests/*.rs examples/tests/*.rs; do
+for file in crates/*/tests/*.rs examples/tests/*.rs examples/*/tests/*.rs; do
     name=$(basename "$file" .rs)
     [[ $name == real_* ]] || tests+=(--test "$name")
 done

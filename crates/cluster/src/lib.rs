@@ -6,6 +6,11 @@
 //! [`join`] is the side of the joiner. [`Member`] listens and answers. Nobody is authenticated, and no member tells the others
 //! whom it knows: each knows those that joined by it.
 //!
+//! # Errors
+//!
+//! [`join`] gives a [`JoinError`]: nobody answered in time, it was no answer, or we were refused. A [`Member`] goes on whatever a peer sends;
+//! whom it turned away, and why, comes by a channel as a [`Trouble`].
+//!
 //! # Examples
 //!
 //! ```

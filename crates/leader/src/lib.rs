@@ -7,6 +7,13 @@
 //! [`observe`](Election::observe) tells everybody else who leads. Where candidates are in ZooKeeper is a [`Layout`]: ours, or that of
 //! the old Go framework, where they stand for election beside its programs.
 //!
+//! # Errors
+//!
+//! Losing a leadership is no error but ordinary: [`Leadership::lost`] says why. That ZooKeeper is away is none either: what is awaited waits, so put
+//! a limit around it. [`Error::Interrupted`] says of a [`commit`](Leadership::commit) that it may have happened; [`Error::Lost`] and
+//! [`Error::Aborted`] that it has not; [`Error::Over`] that we have resigned; [`Error::SessionTooShort`] that ZooKeeper grants
+//! sessions under [`LEAST_TIMEOUT`].
+//!
 //! # Examples
 //!
 //! The server here is a fake; a real one is connected to with `zk_session::ZooKeeper`.

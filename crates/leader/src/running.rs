@@ -9,6 +9,9 @@ impl Candidacy {
     /// one is won. So it has to be safe to drop at any await and to run again, and to look how far the one before it came, in this or in
     /// another process.
     ///
+    /// A body that returns is done, whatever [`Leadership::holds`] said: one that only leads no more does not return but waits, for
+    /// `std::future::pending()`, and is dropped.
+    ///
     /// Dropping takes effect at the body's next await, and what it has begun elsewhere goes on: ask [`Leadership::holds`]
     /// before each act, and send the [term](Leadership::term) along. A body that blocks its thread cannot be dropped.
     ///

@@ -5,6 +5,10 @@
 //! therefore made of blocks, and the next list has the same blocks but for those in which something changed: what a
 //! change costs hardly grows with the list, and neither does finding what changed.
 //!
+//! Nothing here fails, but for an index that is out of range, which panics as that of a slice does.
+//!
+//! # Examples
+//!
 //! ```
 //! use list::List;
 //! use std::sync::Arc;

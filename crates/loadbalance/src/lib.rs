@@ -21,6 +21,11 @@
 //! about 8 bytes for each of its points, of which there are 1,024 for each instance and at most 4 million (70 MB with 100,000
 //! instances). There are two of it while a list is replaced.
 //!
+//! # Errors
+//!
+//! [`PickError`] says why nobody was picked: no list yet, an empty one, everybody drained, filtered out, or tried already. Whether waiting for
+//! another list can help tells [`PickError::may_pass`]; [`Balancer::pick_within`] does. Nothing panics for any list or weight.
+//!
 //! # Examples
 //!
 //! ```

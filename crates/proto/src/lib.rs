@@ -4,6 +4,12 @@
 //! place that builds paths is [`path`]. Bytes from ZooKeeper may come from anybody: [`decode`] gives node data or an
 //! error that says what is wrong, for any bytes.
 //!
+//! # Errors
+//!
+//! Each check has an error of its own ([`NameError`], [`AddressError`], [`PathError`], [`InvalidData`]), which says on one line what was wrong
+//! and what is accepted, in bounded length whatever it was given. [`EncodeError`] and [`DecodeError`] are for the value of a node; none
+//! of them ever repeats a password, and nothing here panics for what comes from outside.
+//!
 //! # Examples
 //!
 //! ```

@@ -6,6 +6,13 @@
 //! Where things are in ZooKeeper is a [`Layout`]: [`Native`] is ours, [`Flat`] that of the old Go
 //! programs, [`MasterNormal`] that of the old Go framework.
 //!
+//! # Errors
+//!
+//! That ZooKeeper is away is no error: announcing and following return at once, and what is awaited waits, so put a limit around it. Why it
+//! waits is told by channels: [`Registration::status`], [`Discovery::problem`], and the state of the sessions. [`Error::Invalid`] is for names
+//! and data that are refused before anything is sent, [`Error::Replaced`] for an instance whose id a newer process has taken;
+//! a node that cannot be read is left out of the list and named in its [`View`].
+//!
 //! # Examples
 //!
 //! The server here is a fake; a real one is connected to with `zk_session::ZooKeeper`.

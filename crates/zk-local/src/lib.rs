@@ -9,6 +9,11 @@
 //! ZooKeeper and Java are looked for on this machine, and on Debian installed where that is possible; see
 //! [`Installation::find`].
 //!
+//! # Errors
+//!
+//! [`Error::Missing`] says what is not on this machine and the ways to get it, [`Error::Ended`] has the last lines of the log of a server that
+//! did not start, and every wait has a limit ([`Error::TimedOut`]).
+//!
 //! # Examples
 //!
 //! ```no_run

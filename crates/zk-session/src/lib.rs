@@ -8,6 +8,13 @@
 //! `ZooKeeper` connects to real servers (feature `zookeeper`, on unless it is switched off); `fake` is an in-memory one with faults,
 //! for tests (feature `fake`). Features `tls` and `sasl` add what their names say.
 //!
+//! # Errors
+//!
+//! [`Error`] is named for what a caller does next. [`Error::Interrupted`] is the one to think of: what was asked may have happened, so look
+//! again on the next connection; [`Error::Unreachable`] passes by itself; [`Error::Rejected`] needs somebody to change something;
+//! [`Error::Invalid`] was refused before anything was sent. A body that runs under [`Sessions::each`] uses `?` for all of them:
+//! it is run again.
+//!
 //! # Examples
 //!
 //! ```

@@ -1,0 +1,64 @@
+//! A server that registers, answers everybody who connects, and says so once a second while it leads.
+
+use std::error::Error;
+use std::time::Duration;
+
+use leader::{Candidacy, Election, Root};
+use proto::{NodeData, ServiceName};
+use registry::{Native, Registry};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+use zk_session::{Keeper, ZooKeeper};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // Without this nothing of what the libraries say is seen.
+    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO).init();
+    let servers = std::env::var("ZK_CONNECT").map_err(|_| "set ZK_CONNECT to 127.0.0.1:2181 or the like")?;
+    let listen = std::env::args().nth(1).ok_or("where to listen is missing: 127.0.0.1:9001 for example")?;
+    let listener = TcpListener::bind(&listen).await?;
+    let address = listener.local_addr()?.to_string();
+
+    // Nothing here waits for ZooKeeper: without it the program starts, serves, and is registered later.
+    let keeper = Keeper::start(ZooKeeper::builder(&servers).build()?);
+    let hello = ServiceName::parse("hello")?;
+    let data = NodeData::at(address.parse()?);
+    let here = Registry::new(keeper.sessions(), Native::default()).announce(&hello, data.clone())?;
+    let candidacy = Election::new(keeper.sessions(), Root::default()).campaign(&hello, data)?;
+
+    tokio::select! {
+        served = serve(listener, &address) => served?,
+        ended = lead(&candidacy) => ended?,
+        stop = tokio::signal::ctrl_c() => stop?,
+    }
+
+    // In order: the next one leads, clients are told, the session ends. All of it is bounded, for ZooKeeper may be away.
+    let leave = async {
+        candidacy.resign().await;
+        here.withdraw().await;
+    };
+    let _ = timeout(Duration::from_secs(1), leave).await;
+    keeper.close().await;
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, address: &str) -> std::io::Result<()> {
+    loop {
+        let (mut connection, _) = listener.accept().await?;
+        let answer = format!("hello from {address}\n");
+        tokio::spawn(async move { connection.write_all(answer.as_bytes()).await });
+    }
+}
+
+/// Waits for its turn, acts while it leads, and waits again.
+async fn lead(candidacy: &Candidacy) -> Result<(), leader::Error> {
+    loop {
+        let leadership = candidacy.elected().await?;
+        // The guard is asked right before each act. What is acted upon should get the term as well, and refuse older ones.
+        while leadership.holds() {
+            println!("leading in term {}", leadership.term());
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The server and the client of the guide do on a real ZooKeeper what the guide says.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use zk_local::Server;
+
+/// No line is waited for longer than this.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A program and what it prints. It ends with the test.
+struct Program {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Program {
+    fn start(binary: &str, arguments: &[&str], servers: &str) -> Self {
+        let mut command = Command::new(binary);
+        command.args(arguments).env("ZK_CONNECT", servers).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("starts");
+        let printed = child.stdout.take().expect("piped");
+        let (line, lines) = channel();
+        thread::spawn(move || {
+            for text in BufReader::new(printed).lines().map_while(Result::ok) {
+                if line.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line with this in it.
+    fn says(&self, what: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("waited in vain for {what}"));
+            if line.contains(what) {
+                return line;
+            }
+        }
+    }
+
+    fn ends_by_ctrl_c(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("asked").success());
+        assert!(self.child.wait().expect("waited for").success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two answers in turn, of both servers.
+fn asks_both(client: &Program) -> bool {
+    let first = client.says("hello from");
+    (0..20).any(|_| client.says("hello from") != first)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_goes_on_when_the_server_that_leads_is_killed_and_the_other_one_leads() {
+    let zookeeper = Server::builder().tick(Duration::from_millis(100)).start().await.expect("a ZooKeeper");
+    let servers = zookeeper.connect_string();
+    let server = || Program::start(env!("CARGO_BIN_EXE_server"), &["127.0.0.1:0"], &servers);
+
+    let mut first = server();
+    first.says("leading in term");
+    let second = server();
+    second.says("the node is ours");
+    let client = Program::start(env!("CARGO_BIN_EXE_client"), &[], &servers);
+    assert!(asks_both(&client));
+
+    first.child.kill().expect("killed");
+    second.says("leading in term");
+    // It tried the dead one as long as that was listed, and somebody else at once.
+    let meanwhile: Vec<_> = client.lines.try_iter().collect();
+    assert!(
+        meanwhile.len() >= 2 && meanwhile.iter().all(|line| !line.contains("no answer")),
+        "{meanwhile:?}"
+    );
+
+    second.ends_by_ctrl_c();
+    client.says("no answer: there is no instance");
+    client.ends_by_ctrl_c();
+}
