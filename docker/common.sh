@@ -1,4 +1,4 @@
-# What demo.sh and test.sh have in common, to be sourced: a folder to work in, an end that tidies up, waits with a limit. No program of its own.
+# What demo.sh and test.sh have in common, to be sourced: a folder to work in, an end that tidies up, steps with a limit. No program of its own.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -8,14 +8,16 @@ child=
 source docker/engine.sh
 source docker/images.sh
 
-# `tidy` is what each of the two does at its end, however that comes.
+# Ends as it was asked to, after `tidy`, which each of the two has.
 finish() {
     local code=$?
     trap '' INT TERM HUP
     trap - EXIT
     set +e
-    # What runs has our signal already when it came from a terminal.
-    if [[ -n $child ]]; then kill -TERM "$child" 2>/dev/null; fi
+    if [[ -n $child ]]; then
+        kill -TERM "$child" 2>/dev/null
+        wait "$child"
+    fi
     tidy "$code"
     rm -rf "$work"
     exit "$code"
@@ -25,7 +27,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
-# Runs something that may take so many seconds, so that a signal to us ends it at once.
+# Runs something for so many seconds at most, in a way that a signal to us ends it at once.
 within() {
     timeout --kill-after=20 "$@" &
     child=$!
@@ -35,24 +37,25 @@ within() {
     return "$code"
 }
 
-# The same, heard only when it fails. What it said last is then told.
+# The same, heard only when it fails.
 quietly() {
-    local code=0
-    within "$@" >"$work/log" 2>&1 || code=$?
-    if ((code != 0)); then
-        echo "failed with $code: ${*:2}" >&2
-        tail -n 40 "$work/log" >&2
-    fi
+    within "$@" >"$work/log" 2>&1 || said
+}
+
+# Passes on what the last step said, and the failure.
+said() {
+    local code=$?
+    tail --lines 40 "$work/log" >&2
     return "$code"
 }
 
-# docker-compose or docker compose, whichever `compose_kind` names, on our file and our project.
+# `compose_kind`, docker-compose or docker compose, on our file and our project.
 compose() {
     # shellcheck disable=SC2086 # two words are two arguments
-    timeout --kill-after=20 120 $compose_kind --project-name "$project" --file docker/compose.yaml "$@"
+    within 180 $compose_kind --project-name "$project" --file docker/compose.yaml "$@"
 }
 
-# The container of a service.
-container() {
-    compose ps --quiet "$1" 2>/dev/null
+# Takes away the project's containers, networks and volumes, if there are any. Nobody else's.
+project_down() {
+    compose down --volumes --remove-orphans --timeout 5 >"$work/log" 2>&1 || said
 }

@@ -18,10 +18,8 @@ engine_up() {
         own_engine_up || return 1
     fi
     compose_kinds=()
+    scripts/setup.sh compose || return 1
     if docker compose version >/dev/null 2>&1; then compose_kinds+=("docker compose"); fi
-    if ! command -v docker-compose >/dev/null && [[ ${#compose_kinds[@]} -eq 0 ]]; then
-        scripts/setup.sh compose || return 1
-    fi
     if command -v docker-compose >/dev/null; then compose_kinds+=(docker-compose); fi
 }
 

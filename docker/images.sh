@@ -45,8 +45,8 @@ make_base() {
     local tree=$work/base
     # One that is not Debian's has no list of Debian's packages: then Debian's own address.
     local source
-    source=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian bookworm //p' | head -n 1)
-    debootstrap --variant=minbase bookworm "$tree" "${source:-http://deb.debian.org/debian}" >"$work/log" 2>&1 || said
+    source=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed --quiet '0,/^Debian bookworm /s///p')
+    quietly 900 debootstrap --variant=minbase bookworm "$tree" "${source:-http://deb.debian.org/debian}"
     # As the slim image does without them.
     rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/usr/share/{doc,info,locale,man}
     tar --create --directory "$tree" --numeric-owner . | docker import --change 'LABEL headkeeper=stand-in' --change 'CMD ["bash"]' - "$1" >/dev/null
@@ -61,21 +61,18 @@ make_rust() {
     mkdir "$tree/toolchain"
     cp --archive "$sysroot/bin" "$sysroot/lib" "$tree/toolchain"
     cp --dereference /etc/ssl/certs/ca-certificates.crt "$tree"
-    build --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/rust.Dockerfile "$tree"
+    quietly 900 docker build --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/rust.Dockerfile "$tree"
     rm -rf "$tree"
 }
 
 make_zookeeper() {
-    build --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/zookeeper.Dockerfile docker/stand-ins
+    quietly 900 docker build --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/zookeeper.Dockerfile docker/stand-ins
 }
 
-# docker build, heard only when it fails.
-build() {
-    docker build "$@" >"$work/log" 2>&1 || said
-}
-
-# Passes on what the last step said, and the failure.
-said() {
-    tail -n 40 "$work/log" >&2
-    return 1
+# Removes what this run brought or made, and what our builds left on the way. The images of `make demo-docker` stay.
+images_down() {
+    local images
+    mapfile -t images < <(docker images --quiet --filter dangling=true --filter label=headkeeper=build)
+    images+=("headkeeper-demo:$TAG" "headkeeper-gateway:$TAG" "${images_brought[@]}")
+    docker rmi --force "${images[@]}" >/dev/null 2>&1 || true
 }
