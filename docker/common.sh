@@ -55,6 +55,17 @@ compose() {
     within 180 $compose_kind --project-name "$project" --file docker/compose.yaml "$@"
 }
 
+# Builds our images. Without BuildKit a step that fails would leave its container.
+project_build() {
+    # shellcheck disable=SC2086 # two words are two arguments
+    quietly 3000 $compose_kind --project-name "$project" --file docker/compose.yaml build --force-rm
+}
+
+# The container of a service, running or not. `docker compose` and docker-compose have other words for this; the engine has one.
+container() {
+    docker ps --all --quiet --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$1"
+}
+
 # Takes away the project's containers, networks and volumes, if there are any. Nobody else's.
 project_down() {
     compose down --volumes --remove-orphans --timeout 5 >"$work/log" 2>&1 || said

@@ -61,12 +61,12 @@ make_rust() {
     mkdir "$tree/toolchain"
     cp --archive "$sysroot/bin" "$sysroot/lib" "$tree/toolchain"
     cp --dereference /etc/ssl/certs/ca-certificates.crt "$tree"
-    quietly 900 docker build --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/rust.Dockerfile "$tree"
+    quietly 900 docker build --force-rm --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/rust.Dockerfile "$tree"
     rm -rf "$tree"
 }
 
 make_zookeeper() {
-    quietly 900 docker build --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/zookeeper.Dockerfile docker/stand-ins
+    quietly 900 docker build --force-rm --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/zookeeper.Dockerfile docker/stand-ins
 }
 
 # Removes what this run brought or made, and what our builds left on the way. The images of `make demo-docker` stay.

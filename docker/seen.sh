@@ -1,10 +1,5 @@
 # What test.sh sees of the project from outside, to be sourced. Each leaves in $seen what it saw, for people. No program of its own.
 
-# The container of a service, running or not. `docker compose` and docker-compose have other words for this; the engine has one.
-container() {
-    docker ps --all --quiet --filter "label=com.docker.compose.project=$project" --filter "label=com.docker.compose.service=$1"
-}
-
 health() {
     docker inspect --format '{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$(container "$1")" 2>/dev/null
 }

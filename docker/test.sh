@@ -85,7 +85,7 @@ story() {
     local begin=$SECONDS
     echo "== $compose_kind: $($compose_kind version --short)"
     project_down
-    quietly 3000 $compose_kind --project-name "$project" --file docker/compose.yaml build
+    project_build
     echo "built in $((SECONDS - begin)) s (profile $PROFILE): $(docker images --format '{{.Repository}} {{.Size}}' --filter reference='headkeeper-*:test' | sort | xargs)"
     compose up --detach >"$work/log" 2>&1 || said
     await 120 "everybody is well" all_healthy
