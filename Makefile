@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-legacy test unit check chaos bench bench-zk fuzz audit
+.PHONY: help demo demo-docker demo-legacy docker-test test unit check chaos bench bench-zk fuzz audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -9,6 +9,9 @@ help: ## this list
 demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by itself in half a minute (KEEP=1: stays up until Ctrl-C)
 	@scripts/setup.sh compiler
 	@cargo run -p demo -- tour $(if $(KEEP),--keep)
+
+demo-docker: ## the same in containers, with three ZooKeeper servers and the console, until Ctrl-C (PROFILE=release; GATEWAY_PORT=8481)
+	@docker/demo.sh
 
 demo-legacy: ## the old Go systems, each with ours beside it: time servers, masters, cluster join, message broker; ends by itself in some seconds, installs what is missing
 	@scripts/setup.sh compiler mosquitto
@@ -29,6 +32,9 @@ check: ## formatting, clippy, documentation, and where dependencies come from
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps
 	scripts/cargo-deny.sh --all-features check bans licenses sources
+
+docker-test: ## builds the images, starts all of it in containers, kills some, looks whether it holds, and takes it away (KEEP_IMAGES=1: but for the images)
+	@docker/test.sh $(if $(IF_POSSIBLE),--if-possible)
 
 chaos: ## random faults for a minute, and whether what is promised held (DURATION=3600 SEED=7 SLACK=4 BREAK=lease)
 	@scripts/setup.sh compiler zookeeper
