@@ -3,6 +3,8 @@
 # Where our own one keeps images from run to run; below it, nothing is anybody else's.
 engine_data=$PWD/${CARGO_TARGET_DIR:-target}/docker
 [[ ${CARGO_TARGET_DIR:-} == /* ]] && engine_data=$CARGO_TARGET_DIR/docker
+# What the processes in its containers are grouped under.
+engine_group=headkeeper-engine
 engine_pid=
 
 engine_answers() {
@@ -35,11 +37,12 @@ own_engine_up() {
         echo "another engine of ours runs on this machine, and did not end within half an hour" >&2
         return 1
     fi
-    network_before
+    machine_before
     mkdir -p "$engine_data"
     # A path to a socket may have no more than 107 characters, so it is not below the checkout.
     export DOCKER_HOST=unix://$work/socket
     setsid dockerd --data-root "$engine_data" --exec-root "$work/exec" --pidfile "$work/pid" --host "$DOCKER_HOST" \
+        --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "$engine_group" \
         </dev/null >"$work/engine.log" 2>&1 8>&- &
     engine_pid=$!
     local version give_up=$((SECONDS + 120))
@@ -72,32 +75,39 @@ engine_down() {
     while read -r mounted; do
         umount "$mounted"
     done < <(findmnt --list --noheadings --output TARGET | grep --fixed-strings -e "$work/" -e "$engine_data/" | tac)
-    network_as_before
+    machine_as_before
     if [[ ${1:-} == and_images ]]; then rm -rf "$engine_data"; fi
     exec 8>&-
 }
 
-# What an engine changes in this machine's network and leaves so when it ends: forwarding, a bridge, rules.
-network_before() {
+# What an engine changes on this machine and leaves so when it ends: files, forwarding, a bridge, rules.
+machine_before() {
+    engine_paths=()
+    local path
+    for path in /etc/docker/key.json /run/docker /run/containerd; do
+        if [[ ! -e $path ]]; then engine_paths+=("$path"); fi
+    done
     net_forward=$(</proc/sys/net/ipv4/ip_forward)
-    net_bridge=$(ls /sys/class/net)
+    net_interfaces=$(ls /sys/class/net)
     rules >"$work/rules"
 }
 
-network_as_before() {
+machine_as_before() {
     local command
     while read -r command; do
-        # As the shell would take it apart, but nothing of it is run.
+        # Taken apart as a shell would, but nothing in it is run.
         xargs --no-run-if-empty env <<<"$command" || echo "this rule stays: $command" >&2
     done < <(
         rules | comm -13 "$work/rules" - | grep --extended-regexp 'DOCKER|docker0' >"$work/rules.new"
         # A chain goes when it is empty and nobody mentions it any more.
         sed --quiet 's/ -A / -D /p' "$work/rules.new"
         sed --quiet 's/ -N / -X /p' "$work/rules.new"
-        rules | comm -23 "$work/rules" - | grep --fixed-strings ' -P ' || true
+        rules | comm -23 "$work/rules" - | grep --fixed-strings ' -P '
     )
     echo "$net_forward" >/proc/sys/net/ipv4/ip_forward
-    if [[ -e /sys/class/net/docker0 && $net_bridge != *docker0* ]]; then ip link delete docker0; fi
+    if [[ -e /sys/class/net/docker0 && $net_interfaces != *docker0* ]]; then ip link delete docker0; fi
+    find /sys/fs/cgroup -depth -type d -path "*/$engine_group*" -exec rmdir {} + 2>/dev/null || true
+    if [[ ${#engine_paths[@]} -gt 0 ]]; then rm -rf "${engine_paths[@]}"; fi
 }
 
 # Every rule and policy, as the command that makes it.
