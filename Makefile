@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-legacy test unit check book chaos bench bench-zk bench-gateway fuzz audit
+.PHONY: help demo demo-docker demo-legacy docker-test test unit check book chaos bench bench-zk bench-gateway fuzz audit
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -10,6 +10,9 @@ demo: ## ZooKeeper, servers, clients and three algorithms, narrated; ends by its
 	@scripts/setup.sh compiler
 	$(if $(KEEP),@cargo build -p gateway)
 	@cargo run -p demo -- tour $(if $(KEEP),--keep)
+
+demo-docker: ## the same in containers, with three ZooKeeper servers and the console, until Ctrl-C (PROFILE=release; GATEWAY_PORT=8481)
+	@docker/demo.sh
 
 demo-legacy: ## the old Go systems, each with ours beside it: time servers, masters, cluster join, message broker; ends by itself in some seconds, installs what is missing
 	@scripts/setup.sh compiler mosquitto
@@ -35,6 +38,9 @@ check: ## formatting, clippy, documentation with its links, and where dependenci
 book: ## docs/ as a book in target/book/docs, read with any browser; builds mdBook where it is missing, once
 	@scripts/setup.sh compiler
 	scripts/book.sh
+
+docker-test: ## builds the images, starts all of it in containers, kills some, looks whether it holds, and takes it away (KEEP_IMAGES=1: but for the images)
+	@docker/test.sh $(if $(IF_POSSIBLE),--if-possible)
 
 chaos: ## random faults for a minute, and whether what is promised held (DURATION=3600 SEED=7 SLACK=4 BREAK=lease)
 	@scripts/setup.sh compiler zookeeper

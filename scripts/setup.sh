@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx. Says nothing when it is; on
-# Debian, as root, installs what is not; otherwise says what is missing and ends with 1.
+# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx, engine, compose,
+# debootstrap, curl. Says nothing when it is; on Debian, as root, installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
 has_zookeeper() {
@@ -56,8 +56,21 @@ for need in "$@"; do
         command -v nginx >/dev/null || [[ -x /usr/sbin/nginx ]] || packages+=(nginx-light)
         command -v wrk >/dev/null || packages+=(wrk)
         ;;
+    engine)
+        # For containers: the engine, what talks to it, and what shows and takes away the network that it makes.
+        command -v dockerd >/dev/null && command -v docker >/dev/null || packages+=(docker.io)
+        command -v iptables >/dev/null || packages+=(iptables)
+        command -v ip >/dev/null || packages+=(iproute2)
+        ;;
+    compose)
+        # `docker compose` does as well, and Debian has none.
+        docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || packages+=(docker-compose)
+        ;;
+    debootstrap | curl)
+        command -v "$need" >/dev/null || packages+=("$need")
+        ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx, engine, compose, debootstrap, curl" >&2
         exit 2
         ;;
     esac
@@ -75,10 +88,10 @@ apt=(apt-get --quiet=2 --option DPkg::Lock::Timeout=900)
 # Old lists are no reason to give up: the packages may be had all the same.
 "${apt[@]}" update >&2 || echo "the lists of packages could not be brought up to date" >&2
 
-# Debian starts a service as soon as it is installed, and a broker or whatever else comes with these is to listen only when a test
-# or a bench says so. 101 is the policy's "no"; a policy that is there already is somebody's own.
+# Debian starts a service as soon as it is installed, and a broker, an engine or whatever else comes with these is to listen only when a
+# test or a bench says so. 101 is the policy's "no"; a policy that is there already is somebody's own.
 policy=/usr/sbin/policy-rc.d
-if [[ " ${packages[*]} " =~ " mosquitto "|" nginx-light " && ! -e $policy ]]; then
+if [[ " ${packages[*]} " =~ " mosquitto "|" nginx-light "|" docker.io " && ! -e $policy ]]; then
     trap 'rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"

@@ -1,0 +1,78 @@
+# The images that ours are built of, to be sourced: taken from a registry, or made here where none can be reached. No program of its own.
+
+stand_in=headkeeper-stand-in
+# What this run brought to the engine.
+images_brought=()
+
+# Sees to it that an image is there: image VARIABLE USUAL MAKE. Where the variable names one, that one and no other will do.
+image() {
+    local variable=$1 usual=$2 make=$3
+    local named=${!variable:-}
+    local wanted=${named:-$usual}
+    if docker image inspect "$wanted" >/dev/null 2>&1; then
+        echo "image $wanted: is here"
+    elif refusal=$(timeout 600 docker pull --quiet "$wanted" 2>&1); then
+        echo "image $wanted: pulled"
+        images_brought+=("$wanted")
+    elif [[ -n $named ]]; then
+        echo "image $wanted ($variable) cannot be had: $refusal" >&2
+        return 1
+    else
+        wanted=$stand_in/${usual%%:*}
+        if docker image inspect "$wanted" >/dev/null 2>&1; then
+            echo "image $usual cannot be pulled; $wanted is here"
+        else
+            echo "image $usual cannot be pulled ($refusal); making $wanted ..."
+            local begin=$SECONDS
+            "$make" "$wanted"
+            echo "image $wanted: made in $((SECONDS - begin)) s"
+            images_brought+=("$wanted")
+        fi
+    fi
+    export "$variable=$wanted"
+}
+
+# All that compose.yaml needs, the base first: the others are made of it.
+images_up() {
+    image BASE_IMAGE debian:bookworm-slim make_base
+    image RUST_IMAGE rust:1-slim-bookworm make_rust
+    image ZOOKEEPER_IMAGE zookeeper:3.9 make_zookeeper
+}
+
+# Debian as small as its own tool makes it, from where this machine has its packages.
+make_base() {
+    scripts/setup.sh debootstrap
+    local tree=$work/base
+    # One that is not Debian's has no list of Debian's packages: then Debian's own address.
+    local source
+    source=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed --quiet '0,/^Debian bookworm /s///p')
+    quietly 900 debootstrap --variant=minbase bookworm "$tree" "${source:-http://deb.debian.org/debian}"
+    # As the slim image does without them.
+    rm -rf "$tree"/var/cache/apt/* "$tree"/var/lib/apt/lists/* "$tree"/usr/share/{doc,info,locale,man}
+    tar --create --directory "$tree" --numeric-owner . | docker import --change 'LABEL headkeeper=stand-in' --change 'CMD ["bash"]' - "$1" >/dev/null
+    rm -rf "$tree"
+}
+
+# The machine's compiler without its documentation, and the authorities that the machine trusts.
+make_rust() {
+    local sysroot tree=$work/rust
+    sysroot=$(rustc --print sysroot)
+    mkdir "$tree"
+    mkdir "$tree/toolchain"
+    cp --archive "$sysroot/bin" "$sysroot/lib" "$tree/toolchain"
+    cp --dereference /etc/ssl/certs/ca-certificates.crt "$tree"
+    quietly 900 docker build --force-rm --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/rust.Dockerfile "$tree"
+    rm -rf "$tree"
+}
+
+make_zookeeper() {
+    quietly 900 docker build --force-rm --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/zookeeper.Dockerfile docker/stand-ins
+}
+
+# Removes what this run brought or made, and what our builds left on the way. The images of `make demo-docker` stay.
+images_down() {
+    local images
+    mapfile -t images < <(docker images --quiet --filter dangling=true --filter label=headkeeper=build)
+    images+=("headkeeper-demo:$TAG" "headkeeper-gateway:$TAG" "${images_brought[@]}")
+    docker rmi --force "${images[@]}" >/dev/null 2>&1 || true
+}
