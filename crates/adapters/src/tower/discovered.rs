@@ -16,7 +16,7 @@ use tower::BoxError;
 use tower::discover::Change;
 use tracing::warn;
 
-use super::endpoints::is_same_place;
+use super::endpoints::{Make, is_same_place};
 
 /// The instances of a followed service as changes, with a service for each: tower's
 /// [`Discover`](tower::discover::Discover), for `tower::balance` and whatever else takes that.
@@ -53,7 +53,7 @@ use super::endpoints::is_same_place;
 /// ```
 pub struct Discovered<S> {
     lists: WatchStream<Option<Instances>>,
-    make: Box<dyn FnMut(&Instance) -> Result<S, BoxError> + Send>,
+    make: Box<Make<S>>,
     /// Who was told last.
     told: BTreeMap<InstanceId, Arc<Instance>>,
     /// What is to be told next.
@@ -68,7 +68,7 @@ impl<S> Discovered<S> {
     /// warning, until it changes.
     pub fn new(
         lists: watch::Receiver<Option<Instances>>,
-        make: impl FnMut(&Instance) -> Result<S, BoxError> + Send + 'static,
+        make: impl Fn(&Instance) -> Result<S, BoxError> + Send + Sync + 'static,
     ) -> Self {
         Self {
             lists: WatchStream::new(lists),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use loadbalance::Picked;
 use pin_project_lite::pin_project;
@@ -56,10 +56,7 @@ impl<B: Body> Body for InFlight<B> {
         let frame = ready!(this.body.as_mut().poll_frame(cx));
         if let Some(rest) = this.rest {
             match &frame {
-                Some(Ok(frame)) => {
-                    rest.failed |=
-                        frame.trailers_ref().is_some_and(|fields| (rest.judge)(rest.status, fields))
-                }
+                Some(Ok(frame)) => rest.hear(frame.trailers_ref()),
                 Some(Err(_)) => rest.failed = true,
                 None => {}
             }
@@ -78,6 +75,12 @@ impl<B: Body> Body for InFlight<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Rest {
+    fn hear(&mut self, trailers: Option<&HeaderMap>) {
+        self.failed |= trailers.is_some_and(|trailers| (self.judge)(self.status, trailers));
     }
 }
 
