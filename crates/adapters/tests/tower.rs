@@ -446,6 +446,7 @@ async fn changes_are_discovered_from_one_list_to_the_next() {
     let (lists, receiver) = watch::channel(None);
     let mut discovered = Discovered::new(receiver, |instance| match instance.id.as_str() {
         "bad" => Err("bad".into()),
+        "a" if instance.data.address.as_ref().unwrap().port() == 9 => Err("bad".into()),
         _ => Ok(instance.data.address.as_ref().unwrap().to_string()),
     });
     let mut told = |all: Option<_>| {
@@ -474,7 +475,9 @@ async fn changes_are_discovered_from_one_list_to_the_next() {
     );
     assert_eq!(told(Some(vec![weighing(5), instance("b", "b:2")])), "+b b:2");
     assert_eq!(told(Some(vec![weighing(0), instance("c", "c:1")])), "+c c:1, -a, -b");
-    assert_eq!(told(Some(vec![weighing(1)])), "+a a:1, -c");
+    assert_eq!(told(Some(vec![weighing(1), instance("bad", "c:1")])), "+a a:1, -c");
+    assert_eq!(told(Some(vec![instance("a", "a:9")])), "-a");
+    assert_eq!(told(Some(vec![instance("a", "a:1")])), "+a a:1");
     drop(lists);
     assert!(within("the end", discovered.next()).await.is_none());
     assert!(within("the end, once more", discovered.next()).await.is_none());

@@ -54,8 +54,8 @@ use super::endpoints::{Make, is_same_place};
 pub struct Discovered<S> {
     lists: WatchStream<Option<Instances>>,
     make: Box<Make<S>>,
-    /// Who was told last.
-    told: BTreeMap<InstanceId, Arc<Instance>>,
+    /// Who is in the list, and whether it has a service.
+    known: BTreeMap<InstanceId, (Arc<Instance>, bool)>,
     /// What is to be told next.
     changes: VecDeque<Change<InstanceId, S>>,
 }
@@ -73,31 +73,40 @@ impl<S> Discovered<S> {
         Self {
             lists: WatchStream::new(lists),
             make: Box::new(make),
-            told: BTreeMap::new(),
+            known: BTreeMap::new(),
             changes: VecDeque::new(),
         }
     }
 
     fn compare(&mut self, now: &Instances) {
-        let wanted = now.iter().filter(|instance| instance.data.weight > 0);
-        let wanted: BTreeMap<_, _> = wanted.map(|instance| (instance.id.clone(), instance.clone())).collect();
-        let gone = self.told.keys().filter(|id| !wanted.contains_key(*id)).cloned();
-        self.changes.extend(gone.map(Change::Remove));
-        for (id, instance) in &wanted {
-            let before = self.told.get(id);
-            if before.is_some_and(|before| is_same_place(before, instance)) {
-                continue;
+        let mut before = std::mem::take(&mut self.known);
+        for instance in now.iter().filter(|instance| instance.data.weight > 0) {
+            let had = before.remove(&instance.id);
+            let has = match &had {
+                Some((was, has)) if is_same_place(was, instance) => *has,
+                _ => self.place(instance, had.is_some_and(|(_, had)| had)),
+            };
+            self.known.insert(instance.id.clone(), (instance.clone(), has));
+        }
+        let gone = before.into_iter().filter(|(_, (_, had))| *had);
+        self.changes.extend(gone.map(|(id, _)| Change::Remove(id)));
+    }
+
+    /// Makes a service for an instance that is new, or elsewhere. Gives whether it has one.
+    fn place(&mut self, instance: &Instance, had: bool) -> bool {
+        let id = instance.id.clone();
+        match (self.make)(instance) {
+            Ok(service) => {
+                self.changes.push_back(Change::Insert(id, service));
+                true
             }
-            match (self.make)(instance) {
-                Ok(service) => self.changes.push_back(Change::Insert(id.clone(), service)),
-                Err(error) => {
-                    warn!(error = &*error as &dyn Error, %id, "cannot make a service for an instance");
-                    // Where it was before, it is not any more.
-                    self.changes.extend(before.map(|_| Change::Remove(id.clone())));
-                }
+            Err(error) => {
+                warn!(error = &*error as &dyn Error, %id, "cannot make a service for an instance");
+                // Where it was before, it is not any more.
+                self.changes.extend(had.then_some(Change::Remove(id)));
+                false
             }
         }
-        self.told = wanted;
     }
 }
 
@@ -121,6 +130,6 @@ impl<S> Stream for Discovered<S> {
 
 impl<S> fmt::Debug for Discovered<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Discovered").field("told", &self.told.keys()).finish_non_exhaustive()
+        f.debug_struct("Discovered").field("known", &self.known.keys()).finish_non_exhaustive()
     }
 }
