@@ -46,7 +46,7 @@ pub type Client<B> = Balance<ToInstance<B>, Request<B>, CompleteOnBody>;
 /// use tower::{Service, ServiceExt};
 ///
 /// # async fn example(discovery: registry::Discovery) -> Result<(), tower::BoxError> {
-/// let balancer = Balancer::follow(discovery.instances(), LeastConnections::default());
+/// let balancer = Balancer::follow(discovery.instances(), LeastConnections);
 /// let mut client = adapters::hyper::client(balancer).wait(std::time::Duration::from_secs(2));
 /// let request = http::Request::get("/time").body(Empty::<bytes::Bytes>::new())?;
 /// let answer = client.ready().await?.call(request).await?;

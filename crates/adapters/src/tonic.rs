@@ -38,7 +38,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// use tonic_health::pb::health_client::HealthClient;
 ///
 /// # async fn example(discovery: registry::Discovery) -> Result<(), Box<dyn std::error::Error>> {
-/// let balancer = Balancer::follow(discovery.instances(), LeastConnections::default());
+/// let balancer = Balancer::follow(discovery.instances(), LeastConnections);
 /// let channel = Channel::with_endpoints(balancer, |endpoint, _| endpoint.timeout(Duration::from_secs(2)));
 /// let mut client = HealthClient::new(channel.wait(Duration::from_secs(5)));
 /// let answer = client.check(tonic_health::pb::HealthCheckRequest::default()).await?;

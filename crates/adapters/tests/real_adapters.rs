@@ -78,7 +78,7 @@ async fn tower_follows_a_service_with_our_balancer_and_with_its_own() {
     let stage = Stage::new().await;
     let (a, b) = (stage.announce("127.0.0.1:1").await, stage.announce("127.0.0.1:2").await);
     let (discovery, balancer) = stage.follow(2).await;
-    let ours = Balance::new(balancer.clone(), |instance| address(instance));
+    let ours = Balance::new(balancer.clone(), address);
     let mut theirs = p2c::Balance::new(Discovered::new(discovery.instances(), |instance| {
         Ok(Constant::new(address(instance)?, 1))
     }));
@@ -152,7 +152,7 @@ async fn a_server_of_axum_comes_and_goes_under_a_client_of_hyper() {
     let (stop_b, b) = start("b").await;
     let discovery = stage.registry.follow(&stage.service);
     let mut lists = discovery.instances();
-    let empty = |list: &Option<Instances>| list.as_ref().is_some_and(|list| list.is_empty());
+    let empty = |list: &Option<Instances>| list.as_ref().is_some_and(Instances::is_empty);
     within("nobody is ready", lists.wait_for(empty)).await.unwrap();
     ready.send_replace(true);
     let (_discovery, balancer) = stage.follow(2).await;

@@ -166,7 +166,7 @@ async fn no_request_fails_while_all_are_restarted_one_after_the_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nor_by_least_connections() {
-    restart_all(LeastConnections::default()).await;
+    restart_all(LeastConnections).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -199,7 +199,7 @@ async fn a_balancer_that_minds_passes_over_who_cannot_be_reached() {
     a.stop().await;
     let b = Server::start().await;
     let instances = [instance("a", address), instance("b", b.address)];
-    let channel = Channel::new(Balancer::fixed(instances, LeastConnections::default()));
+    let channel = Channel::new(Balancer::fixed(instances, LeastConnections));
     let mut failed = 0;
     for _ in 0..60 {
         failed += usize::from(check(&channel).await.is_err());

@@ -149,7 +149,7 @@ async fn who_fails_is_told_to_the_balancer_and_stays() {
 
     // An algorithm that minds passes over it.
     let mut balance = Balance::new(
-        Balancer::fixed([instance("a", "a:1"), instance("down", "b:1")], LeastConnections::default()),
+        Balancer::fixed([instance("a", "a:1"), instance("down", "b:1")], LeastConnections),
         named,
     );
     let mut failed = 0;
@@ -361,7 +361,10 @@ async fn a_key_is_found_in_the_request() {
 
 /// Who was made something to be asked with, where, and how many of these are still there.
 #[derive(Clone, Default)]
-struct Made(Arc<Mutex<Vec<(String, std::sync::Weak<()>)>>>);
+struct Made(Arc<Mutex<Vec<MadeOne>>>);
+
+/// Where, and whether it is still there.
+type MadeOne = (String, std::sync::Weak<()>);
 
 impl Made {
     fn make(&self, instance: &Instance) -> BoxCloneService<(), Arc<()>, Infallible> {
