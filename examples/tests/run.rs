@@ -12,7 +12,7 @@ use tokio::time::timeout;
 /// The machine may be busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Cargo builds the examples of a package before its tests, into the folder beside theirs.
+/// `cargo test` builds the examples of a package before its tests, into the folder beside theirs; not when it is told which tests to run.
 fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     tests.parent().unwrap().parent().unwrap().join("examples").join(name)
@@ -22,7 +22,10 @@ fn program(name: &str) -> PathBuf {
 async fn says(name: &str, parts: &[&str]) {
     let mut program = Command::new(program(name));
     program.env_remove("ZK_CONNECT").stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(LIMIT, program.output()).await.expect("it ends").expect("it is built and starts");
+    let output = timeout(LIMIT, program.output())
+        .await
+        .expect("it ends")
+        .expect("it starts; `cargo build --examples` builds it");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name}: {out}{err}");
     for part in parts {
