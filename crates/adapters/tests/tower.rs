@@ -421,6 +421,19 @@ async fn an_instance_is_let_go_of_when_it_leaves_or_moves() {
 }
 
 #[tokio::test]
+async fn one_that_left_while_it_was_picked_is_not_kept() {
+    let balancer = Balancer::fixed([instance("a", "a:1")], RoundRobin::default());
+    let leaving = balancer.clone();
+    let balance = Balance::new(balancer, move |instance| {
+        leaving.replace([]);
+        named(instance)
+    });
+    assert_eq!(balance.clone().oneshot(String::new()).await.unwrap(), "a");
+    // Not even until the next look at the list.
+    assert_eq!(balance.endpoints(), 0);
+}
+
+#[tokio::test]
 async fn the_service_ends_with_its_last_clone() {
     let balancer = Balancer::fixed([instance("a", "a:1")], RoundRobin::default());
     let made = Made::default();
