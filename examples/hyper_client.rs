@@ -1,0 +1,67 @@
+//! A client of HTTP/1.1 that follows a service, and two servers of axum that come and go under it.
+//!
+//! `cargo run -p examples --example hyper_client`
+
+use std::time::Duration;
+
+use adapters::axum::Server;
+use adapters::tower::AnsweredBy;
+use axum::{Router, routing::get};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use loadbalance::{Balancer, RoundRobin};
+use proto::{NodeData, ServiceName};
+use registry::{Native, Registry};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+use zk_session::Keeper;
+use zk_session::fake::FakeZk;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let zk = FakeZk::default();
+    let keeper = Keeper::start(zk.client());
+    let registry = Registry::new(keeper.sessions(), Native::default());
+    let time = ServiceName::parse("time")?;
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let here = NodeData::at(listener.local_addr()?.to_string().parse()?);
+        let (registry, time) = (registry.clone(), time.clone());
+        let server =
+            Server::new(move || registry.announce(&time, here.clone())).heard(Duration::from_millis(200));
+        let router = Router::new().route("/now", get(async || "noon"));
+        let (stop, stopped) = oneshot::channel::<()>();
+        servers.push((stop, tokio::spawn(server.serve(listener, router, async { drop(stopped.await) }))));
+    }
+
+    // The discovery feeds the balancer: keep it.
+    let discovery = registry.follow(&time);
+    let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
+    balancer.wait_for(|all| all.len() == 2).await?;
+    let client = adapters::hyper::client(balancer).wait(Duration::from_secs(5));
+    let ask = async || {
+        let request = Request::get("/now").body(Empty::<Bytes>::new())?;
+        let answer = tokio::time::timeout(Duration::from_secs(5), client.clone().oneshot(request)).await??;
+        let by = answer.extensions().get::<AnsweredBy>().map(|by| by.0.id.clone());
+        anyhow::Ok((by, answer.into_body().collect().await?.to_bytes()))
+    };
+    for _ in 0..4 {
+        println!("{:?}", ask().await?);
+    }
+
+    // One leaves while requests run, and none of them fails.
+    let mut requests = 0;
+    let (stop, serving) = servers.swap_remove(0);
+    drop(stop);
+    while !serving.is_finished() {
+        ask().await?;
+        requests += 1;
+    }
+    println!("{:?}, and {requests} requests were answered meanwhile", serving.await??);
+    drop(servers.remove(0).0);
+    keeper.close().await;
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Every example that needs nothing from outside is run, and says what it promises.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The machine may be busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// `cargo test` builds the examples of a package before its tests, into the folder beside theirs; not when it is told which tests to run.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().unwrap().parent().unwrap().join("examples").join(name)
+}
+
+/// Runs an example, whose output has to have these parts.
+async fn says(name: &str, parts: &[&str]) {
+    let mut program = Command::new(program(name));
+    program.env_remove("ZK_CONNECT").stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(LIMIT, program.output())
+        .await
+        .expect("it ends")
+        .expect("it starts; `cargo build --examples` builds it");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{name}: {out}{err}");
+    for part in parts {
+        assert!(out.contains(part), "{name} does not say {part:?}: {out}{err}");
+    }
+}
+
+macro_rules! examples {
+    ($($name:ident says $parts:expr;)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                says(stringify!($name), &$parts).await;
+            }
+        )*
+
+        /// Nobody is forgotten: each file is in the list above, or needs a ZooKeeper.
+        #[test]
+        fn every_example_is_run() {
+            let mut run = vec!["on_zookeeper", $(stringify!($name)),*];
+            let files = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
+            let path = files.map(|file| file.unwrap().path());
+            let mut there: Vec<_> = path
+                .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+                .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            run.sort();
+            there.sort();
+            assert_eq!(run, there);
+        }
+    };
+}
+
+examples! {
+    quickstart says ["+ 127.0.0.1:8897", "- 127.0.0.1:8898"];
+    leader_guard says [];
+    leader_work says [];
+    leader_fenced says [];
+    leader_observe says [];
+    balance_fixed says [];
+    balance_service says ["one is drained:", "127.0.0.1:8899 came"];
+    balance_own_algorithm says [];
+    tower_balance says ["200 OK after "];
+    tower_discover says ["127.0.0.1:8897: noon", "127.0.0.1:8898: one o'clock"];
+    hyper_client says ["Ended { cut: 0 }"];
+    tonic_channel says ["is watched", "says Serving", "no instance can be asked"];
+    axum_server says ["with weight 3", "with weight 0", "0 connections were cut off"];
+}

@@ -1,0 +1,67 @@
+//! Whoever has a balancer already that takes tower's `Discover`, tower's own for example: changes of a followed service.
+//!
+//! `cargo run -p examples --example tower_discover`
+
+use std::convert::Infallible;
+use std::future::ready;
+
+use adapters::tower::Discovered;
+use proto::{NodeData, ServiceName};
+use registry::{Native, Registry};
+use tower::balance::p2c::Balance;
+use tower::load::{CompleteOnResponse, PendingRequests};
+use tower::{Service, ServiceExt, service_fn};
+use zk_session::Keeper;
+use zk_session::fake::FakeZk;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let zk = FakeZk::default();
+    let keeper = Keeper::start(zk.client());
+    let registry = Registry::new(keeper.sessions(), Native::default());
+    let time = ServiceName::parse("time")?;
+    let first = registry.announce(&time, NodeData::at("127.0.0.1:8897".parse()?))?;
+    first.registered().await?;
+
+    let discovery = registry.follow(&time);
+    let discovered = Discovered::new(discovery.instances(), |instance| {
+        let id = instance.id.clone();
+        let ask = service_fn(move |what: &'static str| ready(Ok::<_, Infallible>(format!("{id}: {what}"))));
+        Ok(PendingRequests::new(ask, CompleteOnResponse::default()))
+    });
+    let mut balance = Balance::new(discovered);
+    println!(
+        "{}",
+        balance
+            .ready()
+            .await
+            .map_err(anyhow::Error::from_boxed)?
+            .call("noon")
+            .await
+            .map_err(anyhow::Error::from_boxed)?
+    );
+
+    // Another one comes, and the first one gets no more requests.
+    let second = registry.announce(&time, NodeData::at("127.0.0.1:8898".parse()?))?;
+    second.registered().await?;
+    first.drain()?;
+    let mut lists = discovery.instances();
+    let is_drained = |weights: Vec<u32>| weights == [0, 1];
+    lists
+        .wait_for(|list| {
+            list.as_ref().is_some_and(|list| is_drained(list.iter().map(|it| it.data.weight).collect()))
+        })
+        .await?;
+    println!(
+        "{}",
+        balance
+            .ready()
+            .await
+            .map_err(anyhow::Error::from_boxed)?
+            .call("one o'clock")
+            .await
+            .map_err(anyhow::Error::from_boxed)?
+    );
+    keeper.close().await;
+    Ok(())
+}
