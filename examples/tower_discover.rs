@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::future::ready;
 
 use adapters::tower::Discovered;
+use loadbalance::Instances;
 use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
 use tower::balance::p2c::Balance;
 use tower::load::{CompleteOnResponse, PendingRequests};
-use tower::{Service, ServiceExt, service_fn};
+use tower::{BoxError, Service, ServiceExt, service_fn};
 use zk_session::Keeper;
 use zk_session::fake::FakeZk;
 
@@ -30,38 +31,23 @@ async fn main() -> anyhow::Result<()> {
         Ok(PendingRequests::new(ask, CompleteOnResponse::default()))
     });
     let mut balance = Balance::new(discovered);
-    println!(
-        "{}",
-        balance
-            .ready()
-            .await
-            .map_err(anyhow::Error::from_boxed)?
-            .call("noon")
-            .await
-            .map_err(anyhow::Error::from_boxed)?
-    );
+    println!("{}", ask(&mut balance, "noon").await?);
 
     // Another one comes, and the first one gets no more requests.
     let second = registry.announce(&time, NodeData::at("127.0.0.1:8898".parse()?))?;
     second.registered().await?;
     first.drain()?;
-    let mut lists = discovery.instances();
-    let is_drained = |weights: Vec<u32>| weights == [0, 1];
-    lists
-        .wait_for(|list| {
-            list.as_ref().is_some_and(|list| is_drained(list.iter().map(|it| it.data.weight).collect()))
-        })
-        .await?;
-    println!(
-        "{}",
-        balance
-            .ready()
-            .await
-            .map_err(anyhow::Error::from_boxed)?
-            .call("one o'clock")
-            .await
-            .map_err(anyhow::Error::from_boxed)?
-    );
+    let is_drained = |list: &Instances| list.iter().map(|it| it.data.weight).eq([0, 1]);
+    discovery.instances().wait_for(|list| list.as_ref().is_some_and(is_drained)).await?;
+    println!("{}", ask(&mut balance, "one o'clock").await?);
     keeper.close().await;
     Ok(())
+}
+
+async fn ask<S>(balance: &mut S, what: &'static str) -> anyhow::Result<String>
+where
+    S: Service<&'static str, Response = String, Error = BoxError>,
+{
+    let answer = async { balance.ready().await?.call(what).await };
+    answer.await.map_err(anyhow::Error::from_boxed)
 }

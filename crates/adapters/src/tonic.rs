@@ -1,6 +1,7 @@
 //! A channel for clients of gRPC that follows a service.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -131,28 +132,26 @@ impl Service<Request<Body>> for Channel {
 
 /// What a client of gRPC understands: `UNAVAILABLE` where nothing was sent, else what tonic makes of what happened.
 fn status(error: Error) -> Status {
-    let mut status = match &error {
-        Error::Nobody(why) => Status::unavailable(format!("{error}: {why}")),
-        Error::Unusable { source, .. } => Status::unavailable(format!("{error}: {source}")),
-        Error::Failed { .. } => return failed(error),
+    let told = error.to_string();
+    let unavailable = |why: Arc<dyn std::error::Error + Send + Sync>| {
+        let mut status = Status::unavailable(format!("{told}: {why}"));
+        status.set_source(why);
+        status
     };
-    status.set_source(std::sync::Arc::new(error));
-    status
+    match error {
+        Error::Nobody(why) => unavailable(Arc::new(why)),
+        Error::Unusable { source, .. } => unavailable(source.into()),
+        Error::Failed { source, .. } => failed(&told, source),
+    }
 }
 
-/// With the name of the instance, which tonic does not know.
-fn failed(error: Error) -> Status {
-    let told = error.to_string();
-    let Error::Failed { source, .. } = error else { return Status::unknown(told) };
+/// With the name of the instance, which tonic does not know, and with what is behind "transport error".
+fn failed(told: &str, source: BoxError) -> Status {
     let cause = source.source().map(ToString::to_string);
     let status = Status::from_error(source);
-    let detail =
-        cause.filter(|cause| cause != status.message()).map_or(String::new(), |cause| format!(": {cause}"));
-    let mut named = Status::with_metadata(
-        status.code(),
-        format!("{told}: {}{detail}", status.message()),
-        status.metadata().clone(),
-    );
-    named.set_source(std::sync::Arc::new(status));
+    let cause = cause.filter(|cause| cause != status.message()).map(|cause| format!(": {cause}"));
+    let message = format!("{told}: {}{}", status.message(), cause.unwrap_or_default());
+    let mut named = Status::with_metadata(status.code(), message, status.metadata().clone());
+    named.set_source(Arc::new(status));
     named
 }

@@ -25,7 +25,7 @@ use zk_session::Keeper;
 use zk_session::fake::FakeZk;
 
 /// Long enough that a test sees what happens meanwhile.
-const HEARD: Duration = Duration::from_millis(500);
+const HEARD: Duration = Duration::from_millis(1500);
 
 fn time() -> ServiceName {
     ServiceName::parse("time").unwrap()
@@ -193,7 +193,7 @@ async fn it_leaves_in_order() {
 #[tokio::test]
 async fn what_takes_too_long_is_cut_off_and_counted() {
     let mut stage = Stage::new(Native::default()).await;
-    let server = stage.server(1).heard(Duration::ZERO).finish(Duration::from_millis(50));
+    let server = stage.server(1).heard(Duration::ZERO).finish(Duration::from_millis(300));
     let (stop, serving) = stage.serve(server);
     stage.weights(&[1]).await;
     let mut stream = TcpStream::connect(stage.address).await.unwrap();

@@ -32,7 +32,7 @@ use zk_session::fake::FakeZk;
 const CLIENTS: usize = 8;
 
 /// Far more than news take here, and far less than they are given by default.
-const HEARD: Duration = Duration::from_millis(400);
+const HEARD: Duration = Duration::from_millis(800);
 
 fn time() -> ServiceName {
     ServiceName::parse("time").unwrap()

@@ -113,7 +113,8 @@ impl Server {
         Self { heard, ..self }
     }
 
-    /// How long requests that run may take to their end once no more are accepted. Default: 10 s. Connections that were upgraded (WebSockets) are not waited for.
+    /// How long requests that run may take to their end once no more are accepted. Default: 10 s. Connections that were upgraded
+    /// (WebSockets) are not waited for.
     #[must_use]
     pub fn finish(self, finish: Duration) -> Self {
         Self { finish, ..self }

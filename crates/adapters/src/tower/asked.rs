@@ -11,8 +11,8 @@ impl Asked {
     }
 
     /// An answer is there. Gives the pick back, for what is left of the request.
-    pub(super) fn answered(mut self) -> Option<Picked> {
-        self.0.take()
+    pub(super) fn answered(mut self) -> Picked {
+        self.0.take().expect("it is given back once, here")
     }
 }
 

@@ -172,10 +172,7 @@ where
             // A request that runs keeps nothing but what it needs.
             drop((endpoints, choice));
             match service.oneshot(request).await {
-                Ok(response) => Ok(match asked.answered() {
-                    Some(picked) => completion.track_completion(picked, response),
-                    None => unreachable!("a pick is given back once"),
-                }),
+                Ok(response) => Ok(completion.track_completion(asked.answered(), response)),
                 Err(error) => Err(Error::Failed { id, source: error.into() }),
             }
         })
