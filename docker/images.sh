@@ -72,7 +72,7 @@ make_zookeeper() {
 # Removes what this run brought or made, and what our builds left on the way. The images of `make demo-docker` stay.
 images_down() {
     local images
-    mapfile -t images < <(docker images --quiet --filter dangling=true --filter label=headkeeper=build)
+    mapfile -t images < <(docker images --quiet --filter dangling=true --filter label=headkeeper=build 2>/dev/null)
     images+=("headkeeper-demo:$TAG" "headkeeper-gateway:$TAG" "${images_brought[@]}")
     docker rmi --force "${images[@]}" >/dev/null 2>&1 || true
 }
