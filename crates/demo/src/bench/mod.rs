@@ -10,6 +10,7 @@ mod outside;
 mod peers;
 mod plan;
 mod processes;
+mod relay;
 mod report;
 mod scenarios;
 mod stage;

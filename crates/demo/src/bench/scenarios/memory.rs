@@ -70,7 +70,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         name: "memory",
         title: "Memory of a process that follows a service".to_owned(),
         about: "What the system says of a process of its own that does nothing but follow (VmRSS, and VmHWM for the most up to \
-                then): after its first list, and after somebody else's session has replaced all by others, 256 at a time. All \
+                then): after its first list, and after somebody else's session has replaced all by others, 256 at a time and never more than a tenth of all. All \
                 instances are present each time, or the run fails. The bare client keeps names and undecoded values. Not every \
                 byte of it is data: the program itself, and what the allocator keeps, are in it."
             .to_owned(),
