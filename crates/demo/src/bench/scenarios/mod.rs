@@ -34,6 +34,7 @@ pub(crate) mod hand_over;
 pub(crate) mod large;
 pub(crate) mod lists;
 pub(crate) mod memory;
+mod order;
 pub(crate) mod outage;
 mod promises;
 pub(crate) mod register;

@@ -2,11 +2,12 @@
 
 use futures::future::{join_all, try_join_all};
 
+use super::CROWD_CHANGES;
 use super::follower::{Pair, Side, Times};
 use super::others::p50;
 use super::watcher::Watcher;
-use super::{CROWD_CHANGES, Order};
 use crate::bench::processes::Who;
+use crate::bench::scenarios::order::Order;
 use crate::bench::stage::Stage;
 
 /// As many sessions, each with a watch and a list of its own.

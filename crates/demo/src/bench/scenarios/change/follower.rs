@@ -3,10 +3,11 @@
 use proto::ServiceName;
 use zk_local::Proxy;
 
+use super::CHANGES;
 use super::others::{Others, Seen, p50};
 use super::watcher::Watcher;
-use super::{CHANGES, Order};
 use crate::bench::processes::Who;
+use crate::bench::scenarios::order::Order;
 use crate::bench::stage::Stage;
 
 /// A service, and what changes in it.

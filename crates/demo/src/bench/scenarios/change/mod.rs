@@ -9,7 +9,7 @@ mod watcher;
 use self::follower::Side;
 use self::others::Others;
 use self::size::Size;
-use crate::bench::processes::Who;
+use super::order::Order;
 use crate::bench::report::{Limit, Ratio, Report};
 use crate::bench::stage::{Stage, instances};
 
@@ -27,21 +27,6 @@ const BYTES: f64 = 200.0;
 /// Why a change takes longer among many.
 const COLD: &str = "a change copies a block of 128 entries and a reference for each block, which are cold in the cache of a process \
                     that slept: some 25 µs more at 10,000";
-
-/// Who is measured first in a round. That is each as often as the other: it meets a machine that the other has left.
-#[derive(Clone, Copy)]
-struct Order {
-    round: u32,
-}
-
-impl Order {
-    fn both(self) -> [Who; 2] {
-        match self.round.is_multiple_of(2) {
-            true => [Who::BareClient, Who::Registry],
-            false => [Who::Registry, Who::BareClient],
-        }
-    }
-}
 
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut few = Size::beside(FEW);
@@ -84,7 +69,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
             "Somebody else's session creates and deletes one instance after the other, {CHANGES} of each in a round, and \
              {CROWD_CHANGES} of each while {} sessions in one process watch, until the last of them has it; a round's figure is \
              the median of them. Unless said otherwise, times run from the writer's acknowledgement until the instance is, or no \
-             longer is, in the list; one that is there before the writer has its acknowledgement counts as negative. The bare \
+             longer is, in the list; one that is there before the writer has its acknowledgement counts as negative. Deletions are timed from the call: \
+             the bare client is told of one before the writer is. The bare \
              client has a recursive watch and reads a node that was created. Our list holds a deletion for a moment, so that the two \
              halves of a replacement are not seen apart; how far apart they are told to a watcher of the bare client is measured as well. \
              A service of {FEW} is measured together with a larger one, a change of the one after a change of the other. \

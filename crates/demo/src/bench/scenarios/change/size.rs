@@ -6,7 +6,7 @@ use super::follower::{Cost, Times};
 use crate::bench::report::{Figure, median};
 
 const BARE: &str = "bare client, recursive watch and one get";
-const BARE_DELETED: &str = "bare client, told by the recursive watch";
+const BARE_DELETED: &str = "bare client, told by the recursive watch, from the writer's call";
 
 /// What is measured on a service of one size.
 pub(super) struct Size {
@@ -68,10 +68,10 @@ impl Size {
             &format!("{CROWD} bare clients, the same"),
             "us",
         );
-        let (deleted, raw_deleted) = pair("one deleted", BARE_DELETED, "us");
+        let (deleted, raw_deleted) = pair("one deleted, from the writer's call", BARE_DELETED, "us");
         let (crowd_deleted, raw_crowd_deleted) = pair(
-            &format!("one deleted, until the last of {CROWD} watchers knows"),
-            &format!("{CROWD} bare clients, told by their watches"),
+            &format!("one deleted, from the writer's call until the last of {CROWD} watchers knows"),
+            &format!("{CROWD} bare clients, told by their watches, the same"),
             "us",
         );
         let (add_requests, raw_add_requests) =
@@ -112,13 +112,13 @@ impl Size {
         self.raw_added.push(raw.added.from_answer);
         self.added_from_call.push(ours.added.from_call);
         self.raw_added_from_call.push(raw.added.from_call);
-        self.deleted.push(ours.deleted.from_answer);
-        self.raw_deleted.push(raw.deleted.from_answer);
+        self.deleted.push(ours.deleted.from_call);
+        self.raw_deleted.push(raw.deleted.from_call);
         if let Some(Times { ours, raw }) = round.crowd {
             self.crowd.push(ours.added.from_answer);
             self.raw_crowd.push(raw.added.from_answer);
-            self.crowd_deleted.push(ours.deleted.from_answer);
-            self.raw_crowd_deleted.push(raw.deleted.from_answer);
+            self.crowd_deleted.push(ours.deleted.from_call);
+            self.raw_crowd_deleted.push(raw.deleted.from_call);
         }
         if let Some(farthest) = round.apart.iter().copied().reduce(f64::max) {
             self.apart.push(median(&round.apart));

@@ -40,7 +40,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
              whole timeout again. An instance is lost that is not registered after {PATIENCE:?} by a session that lives. A node that is \
              made once too often was made by a process twice, or by two. Lost is lost: these counts are those of all rounds together. \
              The bare client connects and creates the same nodes, in transactions that do not wait for each other, at a server that serves \
-             all the time: what is more is that clients try again after pauses, which grow and are random, so that not all come back at once.",
+             all the time; whoever was refused pauses between two tries, at random, from 50 ms at first to 800 ms at most, so that not \
+             all come back together.",
             killed::DOWN
         ),
         server: stage.server().await?,
