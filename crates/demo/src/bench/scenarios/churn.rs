@@ -119,6 +119,7 @@ impl Figures {
     }
 }
 
+/// Measures the replacement of so many instances.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut all = Ids::ALL.map(|ids| (ids, Figures::new(ids)));
     for round in 0..=rounds {

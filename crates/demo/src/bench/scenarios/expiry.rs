@@ -25,6 +25,7 @@ struct Figures {
     raw: Figure,
 }
 
+/// Measures with so many instances of the process that loses its session.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut figures = Figures {
         gone: Figure::new("until the last node is gone, as a watcher is told it", "ms"),

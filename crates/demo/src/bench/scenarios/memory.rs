@@ -46,6 +46,7 @@ impl Figures {
     }
 }
 
+/// Measures processes that follow so many instances.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let (mut ours, mut raw) = (Figures::new("`follow`"), Figures::new("bare client"));
     let mut empty = Figure::new("`follow`: resident with nothing to follow", "MiB");

@@ -59,6 +59,7 @@ impl Way {
     }
 }
 
+/// Measures the registration of so many instances.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let instances = instances(count)?;
     let mut rates = Way::ALL.map(Way::figure);

@@ -80,6 +80,7 @@ impl Figures {
     }
 }
 
+/// Measures behind so many changes, and three times as many.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut all = Slow::ALL.map(Figures::new);
     for round in 0..=rounds {

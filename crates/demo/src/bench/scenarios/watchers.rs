@@ -70,6 +70,7 @@ impl Figures {
     }
 }
 
+/// Measures with so many sessions.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut figures = Figures::new();
     for round in 0..=rounds {

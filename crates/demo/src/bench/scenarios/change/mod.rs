@@ -28,6 +28,7 @@ const BYTES: f64 = 200.0;
 const COLD: &str = "a change copies a block of 128 entries and a reference for each block, which are cold in the cache of a process \
                     that slept: some 25 µs more at 10,000";
 
+/// Measures in a service of so many instances, and in a small one beside it.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut few = Size::beside(FEW);
     let mut size = Size::new(count);

@@ -17,6 +17,7 @@ use crate::bench::stage::{Ours, Stage, instances};
 /// What the bare client's fastest way is called; which one that is depends on the size.
 const FASTEST: &str = "bare client, the fastest of the ways below";
 
+/// Measures the first list of so many instances.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let service = stage.service("cold-start").await?;
     let directory = stage.directory(&service);

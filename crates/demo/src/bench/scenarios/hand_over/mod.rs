@@ -85,6 +85,7 @@ impl Figures {
     }
 }
 
+/// Measures among so many candidates.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut figures = Figures::new();
     let service = stage.service("hand-over").await?;

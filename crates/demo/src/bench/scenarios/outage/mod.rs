@@ -19,6 +19,7 @@ use crate::bench::stage::Stage;
 /// How long the server may take to end all sessions, and how long all may take to be registered: what is missing then is lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Measures with so many instances, shared by all sessions.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let (mut cut, mut killed) = (Cut::new(), Killed::new());
     for round in 0..=rounds {
