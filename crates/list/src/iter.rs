@@ -5,7 +5,7 @@ use std::iter::{FlatMap, FusedIterator};
 use std::slice;
 use std::sync::Arc;
 
-use crate::Part;
+use crate::list::Part;
 
 /// The entries of a [`List`](crate::List).
 pub struct Iter<'a, T> {

@@ -48,6 +48,7 @@ pub(crate) struct Launch {
     pub(crate) folder: Folder,
     pub(crate) properties: Vec<(String, String)>,
     pub(crate) class_path: Vec<PathBuf>,
+    pub(crate) java_options: Vec<String>,
     pub(crate) start_limit: Duration,
 }
 
@@ -315,8 +316,7 @@ impl Launch {
             Error::Missing(format!("a folder of ZooKeeper's jars has a bad name: {error}"))
         })?;
         let mut command = process::mortal(self.installation.java());
-        // Small, and quick to start: what a server for an hour does not need.
-        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        command.args(&self.java_options);
         command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
         command.args(self.properties.iter().map(|(name, value)| format!("-D{name}={value}")));
         command.arg("-cp").arg(class_path);

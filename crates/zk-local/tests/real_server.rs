@@ -24,6 +24,20 @@ async fn a_stopped_server_leaves_no_process_and_its_port_free() {
 }
 
 #[tokio::test]
+async fn the_java_machine_has_the_options_that_were_asked_for_and_no_others() {
+    let options = ["-Xmx512m", "-XX:+UseParallelGC"];
+    for (builder, wanted) in [
+        (Server::builder(), &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"][..]),
+        (Server::builder().java_options(options), &options),
+    ] {
+        let server = started(builder.start()).await;
+        let line = std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid().unwrap())).unwrap();
+        let had: Vec<_> = line.split('\0').filter(|word| word.starts_with("-X")).collect();
+        assert_eq!(had, wanted);
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_server_leaves_neither_process_nor_folder() {
     let server = started(Server::start()).await;
     let pid = server.pid().unwrap();

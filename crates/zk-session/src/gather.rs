@@ -19,6 +19,7 @@ const UNDER_WAY: usize = 4;
 /// The most reads that are sent together: several of the session's own batches.
 const MAX_READS: usize = 1000;
 
+/// What was asked for on one connection and is not sent yet.
 #[derive(Debug)]
 pub(crate) struct Gather {
     creates: mpsc::UnboundedSender<Create>,

@@ -109,10 +109,12 @@ impl Link {
         None
     }
 
+    /// The sessions that this process had and has.
     pub(crate) fn ours(&self) -> &OurSessions {
         &self.0.ours
     }
 
+    /// Which connection it is, and on which terms its session was granted.
     pub(crate) fn origin(&self) -> Origin {
         self.0.origin
     }

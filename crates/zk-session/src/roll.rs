@@ -24,6 +24,8 @@ pub(crate) struct Roll<T> {
     missing: BTreeSet<Box<str>>,
     /// How many can be used, whether there or missing.
     usable: usize,
+    /// Who is there and cannot be used.
+    unusable: BTreeSet<Box<str>>,
     /// What cannot be used, as it was last told; `None` when that changed.
     bad: Option<Arc<[BadNode]>>,
 }
@@ -74,6 +76,7 @@ impl<T> Roll<T> {
             refused: BTreeSet::new(),
             missing: BTreeSet::new(),
             usable: 0,
+            unusable: BTreeSet::new(),
             bad: None,
         }
     }
@@ -166,18 +169,20 @@ impl<T> Roll<T> {
                 mzxid: row.version.mzxid,
             }),
         };
-        let bad = self.bad.get_or_insert_with(|| self.rows.iter().filter_map(bad_of).collect()).clone();
+        let unusable = self.unusable.iter().filter_map(|name| self.rows.get(name));
+        let bad = self.bad.get_or_insert_with(|| unusable.filter_map(bad_of).collect()).clone();
         (self.rows.list(), bad)
     }
 
     fn put(&mut self, name: &str, version: Version, says: Says<T>) {
-        match says {
-            Says::Good(_) => self.usable += 1,
-            Says::Bad(_) => self.bad = None,
-            Says::Hidden => {}
-        }
+        let (is_good, is_bad) = (matches!(says, Says::Good(_)), matches!(says, Says::Bad(_)));
         let before = self.rows.put(Row { name: name.into(), version, says });
         self.gone(before);
+        self.usable += usize::from(is_good);
+        if is_bad {
+            self.unusable.insert(name.into());
+            self.bad = None;
+        }
     }
 
     fn remove(&mut self, name: &str) {
@@ -191,7 +196,10 @@ impl<T> Roll<T> {
         self.missing.remove(&row.name);
         match row.says {
             Says::Good(_) => self.usable -= 1,
-            Says::Bad(_) => self.bad = None,
+            Says::Bad(_) => {
+                self.unusable.remove(&row.name);
+                self.bad = None;
+            }
             Says::Hidden => {}
         }
     }

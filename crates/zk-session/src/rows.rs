@@ -44,14 +44,17 @@ impl<T> Rows<T> {
         Self { blocks: Vec::new(), len: 0, list: List::default(), changed: false }
     }
 
+    /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
+    /// All of them, in the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Row<T>> {
         self.blocks.iter().flat_map(|block| &block.rows)
     }
 
+    /// The one of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Row<T>> {
         self.find(name).ok().map(|at| &self.blocks[at.block].rows[at.row])
     }
@@ -76,6 +79,7 @@ impl<T> Rows<T> {
         }
     }
 
+    /// Takes out the one of this name, and gives it back.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Row<T>> {
         let at = self.find(name).ok()?;
         let block = &mut self.blocks[at.block];

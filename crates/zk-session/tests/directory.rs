@@ -345,7 +345,7 @@ async fn a_deletion_among_others_is_not_held_up() {
     remove(&zk, &["x"]);
     let gone = Instant::now();
     shows(&mut views, true, &["y"]).await;
-    assert!(gone.elapsed() <= Duration::from_millis(3), "took {:?}", gone.elapsed());
+    assert!(gone.elapsed() <= Duration::from_millis(1), "took {:?}", gone.elapsed());
 
     // Nor that of the last one when another comes.
     zk.hold_watches(true);
@@ -354,5 +354,5 @@ async fn a_deletion_among_others_is_not_held_up() {
     zk.hold_watches(false);
     let replaced = Instant::now();
     shows(&mut views, true, &["z"]).await;
-    assert!(replaced.elapsed() <= Duration::from_millis(3), "took {:?}", replaced.elapsed());
+    assert!(replaced.elapsed() <= Duration::from_millis(1), "took {:?}", replaced.elapsed());
 }

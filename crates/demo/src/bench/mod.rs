@@ -10,6 +10,7 @@ mod outside;
 mod peers;
 mod plan;
 mod processes;
+mod relay;
 mod report;
 mod scenarios;
 mod stage;
@@ -22,13 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::timeout;
 
 use self::plan::{Asked, Run, left_out, plan};
 use self::report::Report;
 use self::report::machine;
-use self::report::page;
+use self::report::page::{self, Circumstances};
 use self::report::progress::Progress;
 use self::report::side_by_side::{SideBySide, verdict};
 use self::stage::{ROOT, Stage};
@@ -76,16 +78,16 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  demo bench                                             all of it; 11 minutes on two cores
+  demo bench                                             all of it; 12 minutes on two cores
   demo bench register --instances 100 --rounds 1         a first look, in seconds
   demo bench cold-start change --instances 1000,10000    two of them, at two sizes
-  demo bench outage --instances 10000 --rounds 20        is anything ever lost? three minutes
+  demo bench outage --instances 10000 --rounds 20        is anything ever lost? six minutes
   demo bench register --json | jq '.scenarios[].sizes'   for a program, with every round
   demo bench --out docs/bench                            a page with plots as well
 
 Build it with --release, and leave the machine alone meanwhile: the server is on it, too.
 
-Exit codes: 0 measured, whether limits are met or not; 1 failed; 2 not understood (nothing was started);
+Exit codes: 0 measured, whether limits are met or not; 1 something could not be measured (the rest was); 2 not understood (nothing was started);
 130 stopped before it was done (with --zk, what was begun there is taken away).";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -134,11 +136,18 @@ async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
         // Now, and not after minutes.
         fs::create_dir_all(out).with_context(|| format!("cannot write to {}", out.display()))?;
     }
+    let began = Timestamp::now();
     let progress = Arc::new(Progress::new(&runs));
-    let mut done = Vec::new();
-    let mut failed = None;
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
     for run in &runs {
-        let (reports, ended) = scenario(args.zk.as_deref(), run, &progress).await;
+        progress.starts(run);
+        let stage = Stage::set(args.zk.as_deref(), progress.clone()).await;
+        // Without a server there is none for the others either.
+        let has_server = stage.is_ok();
+        let (reports, ended) = match stage {
+            Ok(stage) => scenario(&stage, run, &progress).await,
+            Err(error) => (Vec::new(), Err(error)),
+        };
         if !reports.is_empty() {
             let measured = SideBySide::new(run.which.of(), reports);
             if !args.json {
@@ -147,29 +156,33 @@ async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
             done.push(measured);
         }
         if let Err(error) = ended {
-            failed = Some(error.context(format!("cannot measure {}", run.which.name())));
+            let error = error.context(format!("cannot measure {}", run.which.name()));
+            let error = format!("{error:#}");
+            progress.aside(|| complain(&format!("error: {error}")));
+            failed.push(error);
+        }
+        if !has_server {
             break;
         }
     }
     progress.finish();
-    let Some(error) = failed else { return tell(&args, &done, None).map(|()| ExitCode::SUCCESS) };
-    // What was measured before is told all the same, and that it is not all.
-    if !done.is_empty()
-        && let Err(untold) = tell(&args, &done, Some(&format!("{error:#}")))
-    {
-        complain(&format!("error: {untold:#}"));
+    // What was measured is told though something failed, and that it is not all.
+    if !done.is_empty() {
+        tell(&args, &done, &Circumstances { began, part: args.part_of_all(), failed: &failed })?;
     }
-    Err(error)
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints and writes what was measured, and why it is not all of what was asked for, if something failed.
-fn tell(args: &Args, done: &[SideBySide], failed: Option<&str>) -> anyhow::Result<()> {
+/// Prints and writes what was measured.
+fn tell(args: &Args, done: &[SideBySide], of: &Circumstances<'_>) -> anyhow::Result<()> {
     if args.json {
         let scenarios: Vec<_> = done.iter().map(SideBySide::json).collect();
         let json = json!({
+            "began": of.began.to_string(),
             "machine": machine::machine(),
             "client": machine::clients(),
-            "failed": failed,
+            "part": of.part,
+            "failed": of.failed,
             "scenarios": scenarios,
         });
         print(serde_json::to_string_pretty(&json)?)?;
@@ -177,29 +190,34 @@ fn tell(args: &Args, done: &[SideBySide], failed: Option<&str>) -> anyhow::Resul
         print(verdict(done))?;
     }
     if let Some(out) = &args.out {
-        let page = page::write(done, failed, out)?;
+        let page = page::write(done, of, out)?;
         complain(&format!("written: {}", page.display()));
     }
     Ok(())
 }
 
+impl Args {
+    /// What was asked for, where it is not all as it is by itself.
+    fn part_of_all(&self) -> Option<String> {
+        let mut words: Vec<_> = self.which.iter().map(|which| which.name().to_owned()).collect();
+        if !self.instances.is_empty() {
+            let sizes: Vec<_> = self.instances.iter().map(u32::to_string).collect();
+            words.push(format!("--instances {}", sizes.join(",")));
+        }
+        words.extend(self.rounds.map(|rounds| format!("--rounds {rounds}")));
+        words.extend(self.zk.as_ref().map(|zk| format!("--zk {zk}")));
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+}
+
 /// What was measured, by rising sizes, until it ended.
 ///
 /// The largest size first: a server that has just been started is slow, and that would look as if small sizes were.
-async fn scenario(
-    zk: Option<&str>,
-    run: &Run,
-    progress: &Arc<Progress>,
-) -> (Vec<(u32, Report)>, anyhow::Result<()>) {
-    progress.starts(run);
-    let stage = match Stage::set(zk, progress.clone()).await {
-        Ok(stage) => stage,
-        Err(error) => return (Vec::new(), Err(error)),
-    };
+async fn scenario(stage: &Stage, run: &Run, progress: &Progress) -> (Vec<(u32, Report)>, anyhow::Result<()>) {
     let mut reports = Vec::new();
     for &count in run.sizes.iter().rev() {
         progress.size(count);
-        let report = timeout(LONGEST, run.which.run(&stage, count, run.rounds));
+        let report = timeout(LONGEST, run.which.run(stage, count, run.rounds));
         let report = report.await.unwrap_or_else(|_| Err(anyhow!("it does not end")));
         let cleared = stage.clear().await;
         match report.with_context(|| format!("with {count} {}", run.which.of())) {

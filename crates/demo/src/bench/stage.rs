@@ -16,9 +16,11 @@ use super::report::progress::Progress;
 
 /// No session may end while it is measured, however busy the machine is.
 pub(crate) const SESSION: Duration = Duration::from_secs(30);
+/// How the server is run: as those of comparisons with other libraries are, and with more memory than all of this needs.
+const JAVA: [&str; 3] = ["-Xms512m", "-Xmx2g", "-XX:+UseParallelGC"];
 const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const ROOT: &str = "/headkeeper-bench";
-/// How long it may take that what a scenario left is gone.
+/// How long it may take that what a scenario left is gone, and that a directory has what is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server, and a client that looks at it while others are measured.
@@ -40,7 +42,7 @@ impl Stage {
     pub(crate) async fn set(zk: Option<&str>, progress: Arc<Progress>) -> anyhow::Result<Self> {
         let server = match zk {
             Some(_) => None,
-            None => Some(Server::builder().start().await?),
+            None => Some(Server::builder().java_options(JAVA).start().await?),
         };
         let connect = match (zk, &server) {
             (Some(zk), _) => zk.to_owned(),
@@ -68,7 +70,10 @@ impl Stage {
         let answer = server.four_letter("srvr").await?;
         let version = answer.lines().find_map(|line| line.strip_prefix("Zookeeper version: "));
         let version = version.and_then(|version| version.split(['-', ',']).next()).unwrap_or("unknown");
-        Ok(format!("ZooKeeper {version}, one server on the same machine, forceSync=no"))
+        Ok(format!(
+            "ZooKeeper {version}, one server on the same machine, forceSync=no; Java with {}",
+            JAVA.join(" ")
+        ))
     }
 
     /// Where the server is, if it is ours: only then it can be asked what it counted, and be put behind a proxy.
@@ -150,12 +155,16 @@ impl Stage {
         instances.iter().map(node).collect()
     }
 
-    /// Waits until a directory has so many children, by looking.
+    /// Waits until a directory has so many children, by looking; not for ever.
     pub(crate) async fn until_children(&self, directory: &str, wanted: usize) -> anyhow::Result<()> {
-        while self.witness.list_children(directory).await?.len() != wanted {
-            sleep(PAUSE).await;
-        }
-        Ok(())
+        let looking = async {
+            while self.witness.list_children(directory).await?.len() != wanted {
+                sleep(PAUSE).await;
+            }
+            Ok(())
+        };
+        let found = timeout(PATIENCE, looking).await;
+        found.with_context(|| format!("{directory} does not get {wanted} children within {PATIENCE:?}"))?
     }
 
     /// Refuses a run that did not do its work.

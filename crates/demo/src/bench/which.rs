@@ -34,7 +34,7 @@ pub(crate) enum Which {
     Expiry,
     /// What changes when the server is killed and restarted, or all connections are cut?
     Restart,
-    /// Is anything lost when all who register are cut off until their sessions are over?
+    /// Is anything lost when there is no server for longer than sessions last?
     Outage,
     /// How much memory does a process take that follows a service?
     Memory,
@@ -92,19 +92,14 @@ impl Which {
     /// The sizes, rising, unless others are asked for.
     pub(super) fn sizes(self) -> &'static [u32] {
         match self {
-            Self::Register
-            | Self::ColdStart
-            | Self::Change
-            | Self::Churn
-            | Self::Expiry
-            | Self::Restart
-            | Self::Outage => SIZES,
+            Self::Register | Self::ColdStart | Self::Change | Self::Churn | Self::Expiry | Self::Restart => {
+                SIZES
+            }
+            // Its rounds are made of waiting.
+            Self::Outage => &[1_000, 10_000],
             Self::HandOver => &[3, 50],
             Self::Memory => &[100, 1_000, 10_000, 100_000],
-            Self::Large | Self::Services | Self::Burst => &[100_000],
-            // Also the changes, which are written four times, and then thrice as many: whether memory grows with them shows as well as
-            // with 100,000, in a third of the time.
-            Self::Slow => &[30_000],
+            Self::Large | Self::Services | Self::Burst | Self::Slow => &[100_000],
             Self::Watchers => &[500],
         }
     }
@@ -143,7 +138,7 @@ impl Which {
         match self {
             Self::Expiry => Some("it ends a session as its owner could, by what servers make passwords of"),
             Self::Restart => Some("it kills the server"),
-            Self::Outage => Some("it cuts all off from the server, one of its own behind a proxy"),
+            Self::Outage => Some("it cuts all off from a server of its own, and kills another one"),
             _ => None,
         }
     }

@@ -1,14 +1,20 @@
 //! One round of a bench, as it is told to programs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::timeout;
 
-use super::{demo, run, stderr, stdout};
+use super::{demo, stderr, stdout};
+
+/// No round at a small size takes that long, on a busy machine and built for debugging.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// What a scenario measured in one round that counts, at this size.
 pub(crate) async fn at(which: &str, size: &str) -> Value {
-    let output = run(demo(["bench", which, "--instances", size, "--rounds", "1", "--json"])).await;
+    let mut command = demo(["bench", which, "--instances", size, "--rounds", "1", "--json"]);
+    let output = timeout(LIMIT, command.output()).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let [scenario] = told["scenarios"].as_array().unwrap().as_slice() else { panic!("{told}") };

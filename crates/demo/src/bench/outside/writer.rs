@@ -9,9 +9,11 @@ use zookeeper_client::{AddWatchMode, Client, EventType};
 use crate::bench::stage::ephemeral;
 
 /// As many as one commit of ours holds.
-const TOGETHER: usize = zk_session::MAX_OPS;
-/// How many instances are between their deletion and their creation at most.
+pub(crate) const TOGETHER: usize = zk_session::MAX_OPS;
+/// How many instances are between their deletion and their creation at most, and of how many that is one at most: were all of them
+/// gone at once, no list could be shorter than that.
 const IN_FLIGHT: usize = 256;
+const OF_ALL: usize = 10;
 
 /// A node's path and value.
 pub(crate) type Node = (String, Vec<u8>);
@@ -35,7 +37,7 @@ pub(crate) async fn fill(client: &Client, nodes: &[Node]) -> anyhow::Result<()> 
 pub(crate) async fn replace(client: &Client, old: &[Node], new: &[Node]) -> anyhow::Result<()> {
     let (options, pairs) = (&ephemeral(), &Mutex::new(old.iter().zip(new)));
     let next = || pairs.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let works = (0..IN_FLIGHT).map(|_| async move {
+    let works = (0..in_flight(old.len())).map(|_| async move {
         while let Some(((gone, _), (path, value))) = next() {
             client.delete(gone, None).await?;
             client.create(path, value, options).await?;
@@ -44,6 +46,10 @@ pub(crate) async fn replace(client: &Client, old: &[Node], new: &[Node]) -> anyh
     });
     try_join_all(works).await?;
     Ok(())
+}
+
+fn in_flight(all: usize) -> usize {
+    IN_FLIGHT.min(all.div_ceil(OF_ALL))
 }
 
 /// How few nodes ZooKeeper had at the least while `work` went on, which deletes and makes `count` of `count` nodes, as a
@@ -69,4 +75,14 @@ pub(crate) async fn lowest<T>(
         Ok(least)
     };
     tokio::try_join!(work, look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_instances_are_always_there_while_they_are_replaced() {
+        assert_eq!([1, 5, 100, 1_000, 10_000].map(in_flight), [1, 1, 10, 100, 256]);
+    }
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail};
 use futures::StreamExt as _;
-use futures::future::{BoxFuture, FutureExt as _, try_join_all};
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::FuturesUnordered;
 use proto::{Root, ServiceName};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use zookeeper_client::{AddWatchMode, Client, Error, EventType, MultiReadResult, PersistentWatcher};
+use zookeeper_client::{AddWatchMode, Client, Error, EventType, PersistentWatcher};
 
 use super::clock::{Work, now_ns};
 use super::fingerprint::Fingerprint;
@@ -18,6 +18,7 @@ use super::memory::Memory;
 use super::part::{Part, begun};
 use super::seen::{Seen, settled};
 use super::words::{Ask, Told};
+use crate::bench::outside::reader::read_all;
 use crate::bench::stage::{ROOT, raw};
 
 /// As many as one read of ours asks for.
@@ -134,22 +135,7 @@ impl Follower {
     /// Watches, and reads all that is there.
     async fn start(client: Client, directory: &str) -> anyhow::Result<Self> {
         let watcher = client.watch(directory, AddWatchMode::PersistentRecursive).await?;
-        let mut reads = Vec::new();
-        let names = client.list_children(directory).await?;
-        for names in names.chunks(TOGETHER) {
-            let mut reader = client.new_multi_reader();
-            for name in names {
-                reader.add_get_data(&format!("{directory}/{name}"))?;
-            }
-            reads.push(reader.commit());
-        }
-        let answers = try_join_all(reads).await?;
-        let mut nodes = BTreeMap::new();
-        for (name, answer) in names.into_iter().zip(answers.into_iter().flatten()) {
-            if let MultiReadResult::Data { data, .. } = answer {
-                nodes.insert(name, data);
-            }
-        }
+        let nodes: BTreeMap<_, _> = read_all(&client, directory, TOGETHER).await?.into_iter().collect();
         let mut seen = Seen { changed_ns: now_ns(), ..Seen::default() };
         seen.mark(nodes.len());
         let known = Arc::new(Known { nodes: Mutex::new(nodes), seen: watch::Sender::new(seen) });

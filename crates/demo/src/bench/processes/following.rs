@@ -14,6 +14,7 @@ use super::memory::Memory;
 use super::part::{Part, begun};
 use super::seen::{Seen, settled};
 use super::words::{Ask, Consumer, Told};
+use crate::bench::scenarios::lists::shows;
 
 pub(super) struct Following {
     sessions: Kept,
@@ -175,10 +176,6 @@ async fn shortest(lists: impl Iterator<Item = watch::Receiver<Option<Instances>>
         shortest = shortest.into_iter().chain(size).min();
     }
     Ok(shortest.unwrap_or_default())
-}
-
-fn shows(list: &Instances, id: &str) -> bool {
-    list.binary_search_by(|instance| instance.id.as_str().cmp(id)).is_ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

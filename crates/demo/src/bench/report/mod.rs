@@ -9,7 +9,7 @@ mod plot;
 pub(crate) mod progress;
 pub(crate) mod side_by_side;
 
-pub(crate) use self::number::median;
+pub(crate) use self::number::{grouped, median};
 use anyhow::ensure;
 
 use self::number::number;
@@ -46,9 +46,13 @@ pub(crate) struct Ratio {
 #[derive(Clone, Copy)]
 pub(crate) enum Limit {
     AtLeast(f64),
-    AtMost(f64),
     /// The same where it is known why some miss it, in a sentence.
+    AtLeastBut(f64, &'static str),
+    AtMost(f64),
+    /// As well.
     AtMostBut(f64, &'static str),
+    /// For what is counted and can be no other.
+    Exactly(f64),
     /// For information.
     None,
 }
@@ -89,8 +93,9 @@ impl Report {
 impl Limit {
     pub(super) fn is_met(self, value: f64) -> Option<bool> {
         match self {
-            Self::AtLeast(limit) => Some(value >= limit),
+            Self::AtLeast(limit) | Self::AtLeastBut(limit, _) => Some(value >= limit),
             Self::AtMost(limit) | Self::AtMostBut(limit, _) => Some(value <= limit),
+            Self::Exactly(limit) => Some(value.to_bits() == limit.to_bits()),
             Self::None => None,
         }
     }
@@ -98,31 +103,30 @@ impl Limit {
     /// Why some are known to miss it.
     pub(super) fn why_missed(self) -> Option<&'static str> {
         match self {
-            Self::AtMostBut(_, why) => Some(why),
-            Self::AtLeast(_) | Self::AtMost(_) | Self::None => None,
+            Self::AtLeastBut(_, why) | Self::AtMostBut(_, why) => Some(why),
+            Self::AtLeast(_) | Self::AtMost(_) | Self::Exactly(_) | Self::None => None,
         }
     }
 
     pub(super) fn words(self) -> String {
         match self {
-            Self::AtLeast(limit) => format!("at least {}", number(limit)),
+            Self::AtLeast(limit) | Self::AtLeastBut(limit, _) => format!("at least {}", number(limit)),
             Self::AtMost(limit) | Self::AtMostBut(limit, _) => format!("at most {}", number(limit)),
+            Self::Exactly(limit) => format!("exactly {}", number(limit)),
             Self::None => String::new(),
         }
     }
 
     /// A value beside it.
     pub(super) fn judged(self, value: f64) -> String {
-        let value_is = number(value);
-        match self {
-            Self::AtLeast(limit) if value >= limit => format!("{value_is} ≥ {}", number(limit)),
-            Self::AtLeast(limit) => format!("{value_is} < {}", number(limit)),
-            Self::AtMost(limit) | Self::AtMostBut(limit, _) if value <= limit => {
-                format!("{value_is} ≤ {}", number(limit))
-            }
-            Self::AtMost(limit) | Self::AtMostBut(limit, _) => format!("{value_is} > {}", number(limit)),
-            Self::None => value_is,
-        }
+        let (limit, met, missed) = match self {
+            Self::AtLeast(limit) | Self::AtLeastBut(limit, _) => (limit, '≥', '<'),
+            Self::AtMost(limit) | Self::AtMostBut(limit, _) => (limit, '≤', '>'),
+            Self::Exactly(limit) => (limit, '=', '≠'),
+            Self::None => return number(value),
+        };
+        let sign = if self.is_met(value) == Some(true) { met } else { missed };
+        format!("{} {sign} {}", number(value), number(limit))
     }
 }
 
@@ -185,6 +189,11 @@ mod tests {
             (Limit::AtMost(1.2), 4.42, Some(false), "4.42 > 1.20"),
             (Limit::AtMostBut(1.2, "why"), 1.2, Some(true), "1.20 ≤ 1.20"),
             (Limit::AtMostBut(1.2, "why"), 4.42, Some(false), "4.42 > 1.20"),
+            (Limit::AtLeastBut(0.8, "why"), 0.9, Some(true), "0.90 ≥ 0.80"),
+            (Limit::AtLeastBut(0.8, "why"), 0.7, Some(false), "0.70 < 0.80"),
+            (Limit::Exactly(3.0), 3.0, Some(true), "3 = 3"),
+            (Limit::Exactly(3.0), 2.0, Some(false), "2 ≠ 3"),
+            (Limit::Exactly(3.0), 4.0, Some(false), "4 ≠ 3"),
             (Limit::None, 4.42, None, "4.42"),
         ] {
             assert_eq!((limit.is_met(value), &*limit.judged(value)), (met, text));

@@ -16,7 +16,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// A whole number, with a comma before each three digits from ten thousand on.
-pub(super) fn grouped(whole: i64) -> String {
+pub(crate) fn grouped(whole: i64) -> String {
     let digits = whole.unsigned_abs().to_string();
     if digits.len() < 5 {
         return whole.to_string();

@@ -4,18 +4,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use super::machine;
 use super::number::rounds;
-use super::plot::plots;
+use super::plot::{PLOTS, plots};
 use super::side_by_side::{SideBySide, verdict};
 
 const PAGE: &str = "zookeeper.md";
 
-/// Writes the page into a folder, and tells where it is. It says at its head what failed, if it is not whole.
-pub(crate) fn write(done: &[SideBySide], failed: Option<&str>, folder: &Path) -> anyhow::Result<PathBuf> {
-    let mut files = vec![(PAGE.to_owned(), page(done, failed))];
+/// How the figures of a page came about.
+pub(crate) struct Circumstances<'a> {
+    pub(crate) began: Timestamp,
+    /// What was asked for, if that was not all of it.
+    pub(crate) part: Option<String>,
+    /// What could not be measured, and why.
+    pub(crate) failed: &'a [String],
+}
+
+/// Writes the page into a folder, and tells where it is. Plots of an earlier one that it does not have are deleted. It says at its head
+/// if it is not whole.
+pub(crate) fn write(done: &[SideBySide], of: &Circumstances<'_>, folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut files = vec![(PAGE.to_owned(), page(done, of))];
     files.extend(done.iter().flat_map(plots).map(|plot| (plot.file, plot.svg)));
+    for stale in plots_in(folder)?.into_iter().filter(|name| files.iter().all(|(file, _)| file != name)) {
+        let path = folder.join(stale);
+        fs::remove_file(&path).with_context(|| format!("cannot delete {}", path.display()))?;
+    }
     for (name, text) in files {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -23,14 +38,27 @@ pub(crate) fn write(done: &[SideBySide], failed: Option<&str>, folder: &Path) ->
     Ok(folder.join(PAGE))
 }
 
-fn page(done: &[SideBySide], failed: Option<&str>) -> String {
+/// The plots of such pages in a folder, by their names.
+fn plots_in(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter(|name| name.starts_with(PLOTS) && name.ends_with(".svg")).collect())
+}
+
+fn page(done: &[SideBySide], of: &Circumstances<'_>) -> String {
     let server = done.first().map_or("", SideBySide::server);
     let missed = verdict(done).replace("\n  ", "\n- ").replacen(":\n", ":\n\n", 1);
-    let incomplete = failed.map_or_else(String::new, |why| {
-        format!(
-            "**Not all of it: what is not here was not measured, because something failed** (`{why}`).\n\n"
-        )
-    });
+    let mut incomplete = String::new();
+    if let Some(part) = &of.part {
+        incomplete += &format!("**Not all of it: this is what `demo bench {part}` measures.**\n\n");
+    }
+    if !of.failed.is_empty() {
+        let failed: Vec<_> = of.failed.iter().map(|why| format!("`{why}`")).collect();
+        incomplete += &format!(
+            "**Not all of it: what is not here was not measured, because something failed** ({}).\n\n",
+            failed.join("; ")
+        );
+    }
     let mut text = format!(
         "# Beside ZooKeeper\n\n{incomplete}\
          Written by `demo bench`; `demo bench --help` tells how to repeat one of these, on servers of yours or at other sizes. \
@@ -38,7 +66,8 @@ fn page(done: &[SideBySide], failed: Option<&str>) -> String {
          work in the same round; all other figures stand alone. Absolute figures depend on the machine, which the server \
          shares, and on what else it does: judged are ratios within one round, counts, and a few times and sizes that were promised. \
          Shown is the median of all rounds, with the least and the most; a round before them is not counted.\n\n\
-         - Machine: {}\n- Server: {server}\n- Clients: {}\n\n{missed}\n",
+         - Measured: {}\n- Machine: {}\n- Server: {server}\n- Clients: {}\n\n{missed}\n",
+        of.began.strftime("%Y-%m-%d, from %H:%M UTC"),
         machine::machine(),
         machine::clients(),
     );
@@ -63,6 +92,9 @@ fn section(of: &SideBySide) -> String {
     }
     for plot in plots(of) {
         text += &format!("\n![{}]({})\n", plot.title.replace(['[', ']', '\n'], " "), plot.file);
+        if !plot.left_out.is_empty() {
+            text += &format!("\nNot in this plot, whose axis has no zero: {}.\n", plot.left_out.join("; "));
+        }
     }
     text
 }
@@ -72,9 +104,14 @@ mod tests {
     use super::super::side_by_side::tests::example;
     use super::*;
 
+    fn whole() -> Circumstances<'static> {
+        let began = Timestamp::from_second(1_800_000_000).unwrap();
+        Circumstances { began, part: None, failed: &[] }
+    }
+
     #[test]
     fn a_page_has_a_section_with_tables_and_plots_for_each_scenario() {
-        let page = page(&[example(), example()], None);
+        let page = page(&[example(), example()], &whole());
         let section = "
 ## How <long>?
 
@@ -98,19 +135,37 @@ What & how.
         assert_eq!(page.matches(section).count(), 2, "{page}");
         assert!(!page.contains("Not all of it"), "{page}");
         assert!(page.contains("2 MISSED it:\n\n- example, 10,000 instances: "), "{page}");
+        assert!(page.contains("\n- Measured: 2027-01-15, from 08:00 UTC\n"), "{page}");
     }
 
     #[test]
     fn every_plot_of_the_page_is_written() {
         let folder = tempfile::tempdir().unwrap();
-        let page = write(&[example()], None, folder.path()).unwrap();
+        for (name, text) in [("zookeeper-gone-time.svg", "stale"), ("pick-time.svg", "another's")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let page = write(&[example()], &whole(), folder.path()).unwrap();
         assert_eq!(page, folder.path().join(PAGE));
         assert!(
             fs::read_to_string(folder.path().join("zookeeper-example-time.svg"))
                 .unwrap()
                 .ends_with("</svg>\n")
         );
-        let missing = write(&[example()], None, &folder.path().join("missing")).unwrap_err().to_string();
+        assert!(!folder.path().join("zookeeper-gone-time.svg").exists());
+        assert!(folder.path().join("pick-time.svg").exists());
+        let missing = write(&[example()], &whole(), &folder.path().join("missing")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot write "), "{missing}");
+    }
+
+    #[test]
+    fn a_page_that_is_not_whole_says_so_and_why() {
+        let failed = ["cannot measure a".to_owned(), "cannot measure b".to_owned()];
+        let of = Circumstances { part: Some("register --rounds 1".to_owned()), failed: &failed, ..whole() };
+        let page = page(&[example()], &of);
+        assert!(
+            page.contains("**Not all of it: this is what `demo bench register --rounds 1` measures.**"),
+            "{page}"
+        );
+        assert!(page.contains("something failed** (`cannot measure a`; `cannot measure b`)"), "{page}");
     }
 }

@@ -15,8 +15,12 @@ const TOP: f64 = 60.0;
 const BELOW: f64 = 62.0;
 const ENTRY: f64 = 20.0;
 
+/// How the names of all plots begin.
+pub(super) const PLOTS: &str = "zookeeper-";
+
+/// Each has a contrast of three at least to white as to a dark page.
 const COLOURS: [&str; 8] =
-    ["#2f81f7", "#57a64a", "#a371f7", "#d29922", "#db6d28", "#e5534b", "#c96198", "#2aa5a0"];
+    ["#2f81f7", "#57a64a", "#a371f7", "#b8860b", "#db6d28", "#e5534b", "#c96198", "#2aa5a0"];
 
 /// What stands at each value: those whose colour was given before get the next one.
 const MARKERS: [Marker; 4] = [Marker::Dot, Marker::Square, Marker::Triangle, Marker::Diamond];
@@ -42,6 +46,8 @@ pub(super) struct Plot {
     pub(super) file: String,
     pub(super) title: String,
     pub(super) svg: String,
+    /// What it cannot show.
+    pub(super) left_out: Vec<String>,
 }
 
 /// One figure: sizes, and the median, the least and the most there.
@@ -61,8 +67,9 @@ pub(super) fn plots(of: &SideBySide) -> Vec<Plot> {
     }
     let plot = |kind: Kind| {
         let title = format!("{}: {}", of.title(), kind.title());
-        let svg = draw(&title, of.of(), kind, &lines(of, kind))?;
-        Some(Plot { file: file(of.name(), kind), title, svg })
+        let (lines, left_out) = lines(of, kind);
+        let svg = draw(&title, of.of(), kind, &lines)?;
+        Some(Plot { file: file(of.name(), kind), title, svg, left_out })
     };
     kinds.into_iter().filter_map(plot).collect()
 }
@@ -70,12 +77,14 @@ pub(super) fn plots(of: &SideBySide) -> Vec<Plot> {
 fn file(scenario: &str, kind: Kind) -> String {
     let kind: String =
         kind.title().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    format!("zookeeper-{scenario}-{}.svg", kind.trim_matches('-'))
+    format!("{PLOTS}{scenario}-{}.svg", kind.trim_matches('-'))
 }
 
-/// What cannot be on such an axis is left out: nothing, and less than nothing. So is the bare client's where it was drawn already.
-fn lines(of: &SideBySide, kind: Kind) -> Vec<Line<'_>> {
+/// What cannot be on such an axis is left out, and told as such: nothing, and less than nothing. So is the bare client's where it was drawn
+/// already.
+fn lines(of: &SideBySide, kind: Kind) -> (Vec<Line<'_>>, Vec<String>) {
     let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut left_out = Vec::new();
     let mut figures = 0;
     for row in of.rows().into_iter().filter(|row| row.role != Role::Ratio && Kind::of(row.unit) == kind) {
         if lines.iter().any(|line| line.name == row.what) {
@@ -85,7 +94,11 @@ fn lines(of: &SideBySide, kind: Kind) -> Vec<Line<'_>> {
         let per = factor(row.unit);
         let cells = of.sizes().iter().zip(&row.cells);
         let points = cells.filter_map(|(&size, spread)| {
-            let spread = spread.filter(|spread| spread.least > 0.0)?;
+            let spread = (*spread)?;
+            if spread.least <= 0.0 {
+                left_out.push(format!("{}, {} {}", row.what, grouped(size.into()), of.of()));
+                return None;
+            }
             Some((f64::from(size), [spread.median, spread.least, spread.most].map(|value| value * per)))
         });
         // The bare client's beside a figure of ours has the same colour.
@@ -95,7 +108,7 @@ fn lines(of: &SideBySide, kind: Kind) -> Vec<Line<'_>> {
             lines.push(line);
         }
     }
-    lines
+    (lines, left_out)
 }
 
 /// Both axes by powers; nothing of fewer than two sizes, which are numbers `of` something.
@@ -260,6 +273,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_above_zero_is_told_where_it_is_not_drawn() {
+        let figures = || {
+            let figure = |what: &str, value| Figure { values: vec![value], ..Figure::new(what, "ms") };
+            vec![figure("some", 1.0), figure("before", -1.0)]
+        };
+        let example = of_two_sizes("instances", figures);
+        let [plot] = &plots(&example)[..] else { panic!("not one plot") };
+        assert_eq!(plot.left_out, ["before, 100 instances", "before, 10,000 instances"]);
+        assert!(plot.svg.contains(">some<") && !plot.svg.contains(">before<"), "{}", plot.svg);
+    }
+
+    #[test]
+    fn every_colour_is_seen_on_white_and_on_a_dark_page() {
+        let part = |colour: &str, at: usize| {
+            let part = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+            if part <= 0.03928 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        let light = |colour| 0.2126 * part(colour, 1) + 0.7152 * part(colour, 3) + 0.0722 * part(colour, 5);
+        let contrast = |a, b| {
+            let (a, b) = (light(a), light(b));
+            (a.max(b) + 0.05) / (a.min(b) + 0.05)
+        };
+        for colour in COLOURS {
+            for page in ["#ffffff", "#0d1117"] {
+                assert!(contrast(colour, page) >= 3.0, "{colour} on {page}: {}", contrast(colour, page));
+            }
+        }
+    }
+
+    #[test]
     fn no_two_lines_of_a_plot_look_the_same() {
         let figures: Vec<_> = (0..32).map(|number| Figure::new(number.to_string(), "ms")).collect();
         let pairs = figures.into_iter().flat_map(|figure| {
@@ -268,7 +311,7 @@ mod tests {
         });
         let figures: Vec<_> = pairs.map(|figure| Figure { values: vec![1.0], ..figure }).collect();
         let example = of_two_sizes("changes", || figures.iter().map(copy).collect());
-        let lines = lines(&example, Kind::Time);
+        let (lines, _) = lines(&example, Kind::Time);
         assert_eq!(lines.len(), 64);
         for (index, line) in lines.iter().enumerate() {
             let same = lines[..index].iter().find(|before| before.style == line.style);
@@ -294,6 +337,7 @@ mod tests {
         };
         let example = of_two_sizes("instances", figures);
         let dashed: Vec<_> = lines(&example, Kind::Time)
+            .0
             .iter()
             .map(|line| (line.name.to_owned(), line.style.is_dashed))
             .collect();

@@ -118,7 +118,8 @@ impl SideBySide {
     }
 
     pub(super) fn measured(&self) -> Grid {
-        let mut grid = Grid::new(self.heads("median (least..most)"));
+        let mut grid =
+            Grid::new(self.heads(if self.rounds() == 1 { "one round" } else { "median (least..most)" }));
         for row in self.rows() {
             let what =
                 if row.role == Role::Figure { row.what.to_owned() } else { format!("{BELOW}{}", row.what) };
@@ -129,7 +130,10 @@ impl SideBySide {
     }
 
     pub(super) fn judged(&self) -> Grid {
-        let mut grid = Grid::new(self.heads("judged, by medians unless said otherwise"));
+        let mut grid = Grid::new(self.heads(match self.rounds() {
+            1 => "judged, by one round",
+            _ => "judged, by medians unless said otherwise",
+        }));
         let whats = names(&self.reports, |report| {
             let measured = report.ratios.iter().filter(|ratio| !ratio.values.is_empty());
             measured.map(|ratio| &*ratio.what).collect()
@@ -302,6 +306,13 @@ large alone                           3 µs
 judged, by medians unless said otherwise  100 instances  10,000 instances
 ours / bare client                        2 ≤ 2.50 yes   4 > 2.50 NO";
         assert_eq!(example().text(), text);
+    }
+
+    #[test]
+    fn one_round_is_not_called_a_median() {
+        let text =
+            of_two_sizes("instances", || vec![Figure { values: vec![1.0], ..Figure::new("a", "") }]).text();
+        assert!(text.contains("one round") && !text.contains("median"), "{text}");
     }
 
     #[test]

@@ -43,6 +43,7 @@ fn words(way: Way) -> &'static str {
     }
 }
 
+/// Measures so many changes.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut ways = [Figures::new(Way::Single), Figures::new(Way::Together)];
     for round in 0..=rounds {

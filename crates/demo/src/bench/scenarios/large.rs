@@ -89,6 +89,7 @@ impl Figures {
     }
 }
 
+/// Measures with so many instances in one service.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let each = count / SESSIONS;
     let mut figures = Figures::new();

@@ -1,11 +1,13 @@
 //! How much memory does a process need that follows a large service?
 
+use super::steps::mebibytes;
 use crate::bench::outside::writer::{fill, replace};
 use crate::bench::processes::{Ask, Child, Fingerprint, Memory, Who};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::{Stage, instances};
 
-const MIB: f64 = 1024.0;
+/// Fewer instances are less than what two processes of the same program differ by.
+const ENOUGH: u32 = 1_000;
 
 /// What one process needed.
 struct Figures {
@@ -29,12 +31,14 @@ impl Figures {
     }
 
     fn push(&mut self, empty: Memory, first: Memory, churned: Memory, count: u32) {
-        let mib = |kb: u64| kb as f64 / MIB;
-        self.first.push(mib(first.resident_kb));
-        self.first_peak.push(mib(first.peak_kb));
-        self.churned.push(mib(churned.resident_kb));
-        self.churned_peak.push(mib(churned.peak_kb));
-        self.each.push((first.resident_kb as f64 - empty.resident_kb as f64) * 1024.0 / f64::from(count));
+        self.first.push(mebibytes(first.resident_kb));
+        self.first_peak.push(mebibytes(first.peak_kb));
+        self.churned.push(mebibytes(churned.resident_kb));
+        self.churned_peak.push(mebibytes(churned.peak_kb));
+        if count >= ENOUGH {
+            let more = first.resident_kb as f64 - empty.resident_kb as f64;
+            self.each.push(more * 1024.0 / f64::from(count));
+        }
     }
 
     fn list(self) -> [Figure; 5] {
@@ -42,6 +46,7 @@ impl Figures {
     }
 }
 
+/// Measures processes that follow so many instances.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let (mut ours, mut raw) = (Figures::new("`follow`"), Figures::new("bare client"));
     let mut empty = Figure::new("`follow`: resident with nothing to follow", "MiB");
@@ -52,27 +57,31 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
             if round > 0 {
                 figures.push(nothing, first, churned, count);
                 if who == Who::Registry {
-                    empty.push(nothing.resident_kb as f64 / MIB);
+                    empty.push(mebibytes(nothing.resident_kb));
                 }
             }
         }
     }
-    let ratio = |what: &str, values, limit| Ratio { what: what.to_owned(), values, limit };
     let limit = most(count).map_or(Limit::None, Limit::AtMost);
     let ratios = vec![
-        ratio("resident after the first list, MiB", ours.first.values.clone(), limit),
-        ratio("resident after all were replaced, MiB", ours.churned.values.clone(), limit),
-        ratio("the most of all the time, MiB", ours.churned_peak.values.clone(), Limit::None),
-        ratio("after the first list, `follow` / bare client", ours.first.per(&raw.first), Limit::None),
-        ratio("after all were replaced, `follow` / bare client", ours.churned.per(&raw.churned), Limit::None),
+        Ratio::new("resident after the first list, MiB", ours.first.values.clone(), limit),
+        Ratio::new("resident after all were replaced, MiB", ours.churned.values.clone(), limit),
+        Ratio::new("the most of all the time, MiB", ours.churned_peak.values.clone(), Limit::None),
+        Ratio::new("after the first list, `follow` / bare client", ours.first.per(&raw.first), Limit::None),
+        Ratio::new(
+            "after all were replaced, `follow` / bare client",
+            ours.churned.per(&raw.churned),
+            Limit::None,
+        ),
     ];
     Ok(Report {
         name: "memory",
         title: "Memory of a process that follows a service".to_owned(),
         about: "What the system says of a process of its own that does nothing but follow (VmRSS, and VmHWM for the most up to \
-                then): after its first list, and after somebody else's session has replaced all by others, 256 at a time. All \
+                then): after its first list, and after somebody else's session has replaced all by others, 256 at a time and never more than a tenth of all. All \
                 instances are present each time, or the run fails. The bare client keeps names and undecoded values. Not every \
-                byte of it is data: the program itself, and what the allocator keeps, are in it."
+                byte of it is data: the program itself, and what the allocator keeps, are in it; for each instance it is told from 1,000 on, since fewer are less than what two \
+                processes of the same program differ by."
             .to_owned(),
         server: stage.server().await?,
         rounds,
@@ -130,5 +139,7 @@ mod tests {
         figures.push(empty, first, churned, 1024);
         assert_eq!((figures.first.values[0], figures.churned_peak.values[0]), (3.0, 6.0));
         assert_eq!(figures.each.values, [2048.0]);
+        figures.push(empty, first, churned, 999);
+        assert_eq!(figures.each.values, [2048.0], "of so few it would say nothing");
     }
 }

@@ -12,13 +12,14 @@
 //! - [`Figure::beside`] names the bare client's figure of the same report for the same work: both get a row, and their
 //!   ratio another one. A [`Ratio`] is for what is judged, and for what is not such a pair.
 //!   A figure of the bare client's is made so by [`Figure::bare`], with or without such a pair: it is drawn dashed.
-//! - A limit that is known to be missed somewhere is a [`Limit::AtMostBut`], which says why.
+//! - A limit that is known to be missed somewhere is a [`Limit::AtMostBut`] or a [`Limit::AtLeastBut`], which says why.
 //! - A figure's unit is one of `ns`, `us`, `ms`, `s`, `/s`, `B`, `bytes`, `KiB`, `MiB`, empty for a count, or something else; those of
 //!   one kind share a plot.
 //!
 //! [`Figure::what`]: super::report::Figure::what
 //! [`Figure::bare`]: super::report::Figure::bare
 //! [`Figure::beside`]: super::report::Figure::beside
+//! [`Limit::AtLeastBut`]: super::report::Limit::AtLeastBut
 //! [`Limit::AtMostBut`]: super::report::Limit::AtMostBut
 //! [`Ratio`]: super::report::Ratio
 //! [`Ratio::what`]: super::report::Ratio::what
@@ -31,7 +32,9 @@ pub(crate) mod cold_start;
 pub(crate) mod expiry;
 pub(crate) mod hand_over;
 pub(crate) mod large;
+pub(crate) mod lists;
 pub(crate) mod memory;
+mod order;
 pub(crate) mod outage;
 mod promises;
 pub(crate) mod register;

@@ -56,6 +56,7 @@ impl Figures {
     }
 }
 
+/// Measures with so many instances, in services of equal size.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     // A watched path is then longer than 131 bytes, and a thousand of them more than a client may set again at once.
     let name = |number| format!("services-{number:05}-{}", "of-a-team-with-a-long-name-".repeat(4));

@@ -1,9 +1,14 @@
 //! Many sessions that follow the same service: every change is told to each of them.
 
+use futures::future::try_join_all;
+use proto::ServiceName;
+
 use super::promises::none;
-use super::steps::{Since, Single, Started, mebibytes, millis_until, one_by_one, server_memory, start};
+use super::steps::{
+    Since, Single, Started, mebibytes, millis_until, one_by_one, server_memory, start, write,
+};
 use super::time::millis_between;
-use crate::bench::processes::{Ask, Consumer, Role, now_ns};
+use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Limit, Report};
 use crate::bench::stage::{Stage, instances, long_named};
 
@@ -11,6 +16,8 @@ use crate::bench::stage::{Stage, instances, long_named};
 const INSTANCES: u32 = 100;
 /// The changes of each kind in a round.
 const CHANGES: u32 = 20;
+/// The changes of each kind that are made at once.
+const BURST: u32 = 100;
 
 struct Figures {
     opened: Figure,
@@ -19,6 +26,9 @@ struct Figures {
     deleted: Figure,
     add_requests: Figure,
     delete_requests: Figure,
+    burst_added: Figure,
+    burst_deleted: Figure,
+    burst_requests: Figure,
     memory: Figure,
     served: Figure,
     back: Figure,
@@ -36,6 +46,12 @@ impl Figures {
             deleted: figure("one deleted, from the writer's call until the last knows", "ms"),
             add_requests: figure("requests of all followers for one added, pings included", ""),
             delete_requests: figure("requests of all followers for one deleted, pings included", ""),
+            burst_added: figure("all added at once, from the first call until the last has the last", "ms"),
+            burst_deleted: figure(
+                "all deleted at once, from the first call until the last knows of the last",
+                "ms",
+            ),
+            burst_requests: figure("requests of all followers for one of those added, pings included", ""),
             memory: figure("memory of the process with all sessions", "MiB"),
             served: figure("server killed and started again, until it serves", "ms"),
             back: figure("from then until the last list is known to be the truth", "ms"),
@@ -46,12 +62,15 @@ impl Figures {
 
     fn all(self) -> Vec<Figure> {
         let Self { opened, open_requests, added, deleted, add_requests, delete_requests, .. } = self;
-        let Self { memory, served, back, lost, server, .. } = self;
+        let Self { burst_added, burst_deleted, burst_requests, memory, served, back, lost, server, .. } =
+            self;
+        let burst = [burst_added, burst_deleted, burst_requests];
         let first = vec![opened, open_requests, added, deleted, add_requests, delete_requests];
-        first.into_iter().chain([memory, served, back, lost, server]).collect()
+        first.into_iter().chain(burst).chain([memory, served, back, lost, server]).collect()
     }
 }
 
+/// Measures with so many sessions.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let mut figures = Figures::new();
     for round in 0..=rounds {
@@ -73,7 +92,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         about: format!(
             "All sessions are in one process, and the service has {INSTANCES} instances. Somebody else's session creates and deletes \
              one instance after the other, {CHANGES} of each in a round; a round's figure is their median, and requests are per \
-             change. Then the server is killed and started again, with its usual backlog of 50 connections that wait to be accepted."
+             change. Then it creates {BURST} and deletes them, not waiting for one after the other, until every list has all, and none. \
+             Last, the server is killed and started again, with its usual backlog of 50 connections that wait to be accepted."
         ),
         server: stage.server().await?,
         rounds,
@@ -104,6 +124,7 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     let added = Single { took: &mut figures.added, requests: &mut figures.add_requests };
     let deleted = Single { took: &mut figures.deleted, requests: &mut figures.delete_requests };
     one_by_one(stage, &service, &data, Since::Call, &mut followers, [added, deleted]).await?;
+    burst(stage, figures, &service, &mut followers).await?;
     let told = followers.ask(&Ask::State).await?;
     figures.memory.push(mebibytes(told.memory.resident_kb));
 
@@ -121,5 +142,36 @@ async fn one_round(stage: &Stage, figures: &mut Figures, name: &str, count: u32)
     followers.stop().await?;
     filler.close().await;
     drop(filled);
+    Ok(())
+}
+
+/// Somebody else's session adds many at once, and deletes them.
+async fn burst(
+    stage: &Stage,
+    figures: &mut Figures,
+    service: &ServiceName,
+    followers: &mut Child,
+) -> anyhow::Result<()> {
+    let writer = stage.raw().await?;
+    let data: Vec<_> = (0..BURST).map(|number| long_named(1_000 + number, 1)).collect::<Result<_, _>>()?;
+    let nodes = stage.nodes(service, &data)?;
+    for (there, len) in [(true, INSTANCES + BURST), (false, INSTANCES)] {
+        let len = usize::try_from(len)?;
+        let work = async {
+            followers.expect(&Ask::Whole { len }).await?;
+            let begin = now_ns();
+            try_join_all(nodes.iter().map(|node| write(&writer, node, there))).await?;
+            Ok(millis_until(begin, &followers.told().await?))
+        };
+        let (took, requests) = stage.counted(work).await?;
+        match there {
+            true => {
+                figures.burst_added.push(took);
+                let each = |all: u64| all.saturating_sub(BURST.into()) as f64 / f64::from(BURST);
+                figures.burst_requests.push_known(requests.map(each));
+            }
+            false => figures.burst_deleted.push(took),
+        }
+    }
     Ok(())
 }

@@ -1,63 +1,44 @@
 //! Many watchers in one process: how long until the last of them knows of a change?
 
 use futures::future::{join_all, try_join_all};
-use proto::ServiceName;
 
 use super::CROWD_CHANGES;
-use super::others::{Bare, Others, Seen, p50, shows};
+use super::follower::{Pair, Side, Times};
+use super::others::p50;
+use super::watcher::Watcher;
+use crate::bench::processes::Who;
+use crate::bench::scenarios::order::Order;
 use crate::bench::stage::Stage;
 
 /// As many sessions, each with a watch and a list of its own.
 pub(super) const CROWD: usize = 50;
 
-/// The medians of a round.
-pub(super) struct Times {
-    pub(super) ours: Seen,
-    pub(super) raw: Seen,
+pub(super) async fn times(stage: &Stage, side: &Side, order: Order) -> anyhow::Result<Option<Times>> {
+    let (mut ours, mut raw) = (None, None);
+    for who in order.both() {
+        stage.progress().doing(&format!("{CROWD} watchers"));
+        match who {
+            Who::Registry => ours = Some(pair(stage, side, who).await?),
+            Who::BareClient => raw = Some(pair(stage, side, who).await?),
+        }
+    }
+    Ok(ours.zip(raw).map(|(ours, raw)| Times { ours, raw }))
 }
 
-pub(super) async fn times(stage: &Stage, service: &ServiceName, later: &Others) -> anyhow::Result<Times> {
-    stage.progress().doing(&format!("{CROWD} bare clients"));
-    let raw = raw(stage, service, later).await?;
-    later.take_away(CROWD_CHANGES).await?;
-    stage.progress().doing(&format!("{CROWD} watchers"));
-    let ours = ours(stage, service, later).await?;
-    later.take_away(CROWD_CHANGES).await?;
-    Ok(Times { ours: p50(&ours), raw: p50(&raw) })
-}
-
-async fn raw(stage: &Stage, service: &ServiceName, later: &Others) -> anyhow::Result<Vec<Seen>> {
-    let directory = stage.directory(service);
-    let watch = async || Bare::watch(stage.raw().await?, &directory).await;
+async fn pair(stage: &Stage, Side { service, later }: &Side, who: Who) -> anyhow::Result<Pair> {
+    let watch = || Watcher::start(stage, stage.connect(), service, who);
     let mut crowd = try_join_all((0..CROWD).map(|_| watch())).await?;
-    let mut all = Vec::new();
-    for node in later.nodes().iter().take(CROWD_CHANGES) {
-        let see = async {
-            try_join_all(crowd.iter_mut().map(|bare| bare.reads(&node.path))).await?;
-            Ok(())
-        };
-        all.push(later.add(node, see).await?);
+    let mut seen = [Vec::new(), Vec::new()];
+    for (there, seen) in [true, false].into_iter().zip(&mut seen) {
+        for node in later.nodes().iter().take(CROWD_CHANGES) {
+            let see = async {
+                try_join_all(crowd.iter_mut().map(|watcher| watcher.shows(node, there))).await?;
+                Ok(())
+            };
+            seen.push(later.change(node, there, see).await?);
+        }
     }
-    Ok(all)
-}
-
-async fn ours(stage: &Stage, service: &ServiceName, later: &Others) -> anyhow::Result<Vec<Seen>> {
-    let follow = async || {
-        let ours = stage.ours().await?;
-        let discovery = ours.registry.follow(service);
-        discovery.ready().await?;
-        Ok::<_, anyhow::Error>((ours, discovery))
-    };
-    let crowd = try_join_all((0..CROWD).map(|_| follow())).await?;
-    let mut lists: Vec<_> = crowd.iter().map(|(_, discovery)| discovery.instances()).collect();
-    let mut all = Vec::new();
-    for node in later.nodes().iter().take(CROWD_CHANGES) {
-        let see = async {
-            try_join_all(lists.iter_mut().map(|lists| shows(lists, &node.id, true))).await?;
-            Ok(())
-        };
-        all.push(later.add(node, see).await?);
-    }
-    join_all(crowd.into_iter().map(|(ours, _)| ours.close())).await;
-    Ok(all)
+    join_all(crowd.into_iter().map(Watcher::end)).await;
+    let [added, deleted] = seen.map(|seen| p50(&seen));
+    Ok(Pair { added, deleted })
 }

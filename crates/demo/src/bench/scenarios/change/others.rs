@@ -1,10 +1,9 @@
 //! Somebody else's session, which makes the changes, and when each of them was seen.
 
+use anyhow::Context as _;
 use proto::{NodeData, ServiceName};
-use registry::{Discovery, Instances};
-use tokio::sync::watch;
 use tokio::time::Instant;
-use zookeeper_client::{AddWatchMode, Client, EventType, PersistentWatcher};
+use zookeeper_client::{AddWatchMode, Client, EventType};
 
 use crate::bench::report::median;
 use crate::bench::stage::{Stage, ephemeral};
@@ -29,12 +28,6 @@ pub(super) struct Seen {
     pub(super) from_answer: f64,
 }
 
-/// The bare client with a watch on all of a directory.
-pub(super) struct Bare {
-    client: Client,
-    watcher: PersistentWatcher,
-}
-
 impl Others {
     pub(super) async fn new(
         stage: &Stage,
@@ -52,107 +45,60 @@ impl Others {
         &self.nodes
     }
 
-    /// Creates a node, and tells when what `see` waits for has come.
-    pub(super) async fn add(
+    /// Creates a node or deletes it, and tells when what `see` waits for has come.
+    pub(super) async fn change(
         &self,
         node: &Node,
+        there: bool,
         see: impl Future<Output = anyhow::Result<()>>,
     ) -> anyhow::Result<Seen> {
         let options = ephemeral();
-        let write = async { Ok(self.writer.create(&node.path, &node.value, &options).await.map(|_| ())?) };
-        seen(write, see).await
+        let called = Instant::now();
+        let write = async {
+            match there {
+                true => self.writer.create(&node.path, &node.value, &options).await.map(drop)?,
+                false => self.writer.delete(&node.path, None).await?,
+            }
+            Ok(called.elapsed())
+        };
+        let see = async { see.await.map(|()| called.elapsed()) };
+        let (answered, seen) = tokio::try_join!(write, see)?;
+        let micros = |elapsed: std::time::Duration| elapsed.as_secs_f64() * 1e6;
+        Ok(Seen { from_call: micros(seen), from_answer: micros(seen) - micros(answered) })
     }
 
-    /// The same for a node that goes.
-    pub(super) async fn delete(
-        &self,
-        node: &Node,
-        see: impl Future<Output = anyhow::Result<()>>,
-    ) -> anyhow::Result<Seen> {
-        seen(async { Ok(self.writer.delete(&node.path, None).await?) }, see).await
-    }
-
-    /// Creates all nodes, one after the other, each when the one before is in the list.
-    pub(super) async fn add_all(&self, discovery: &Discovery) -> anyhow::Result<Vec<Seen>> {
-        let mut lists = discovery.instances();
-        let mut all = Vec::new();
-        for node in &self.nodes {
-            all.push(self.add(node, shows(&mut lists, &node.id, true)).await?);
+    /// Replaces one node by the next in one transaction, again and again, and tells how long after the deletion a watcher is told of
+    /// the creation, in microseconds. None of the nodes is there before and after.
+    pub(super) async fn replace_at_once(&self, stage: &Stage, directory: &str) -> anyhow::Result<Vec<f64>> {
+        let client = stage.raw().await?;
+        let first = self.nodes.first().context("there is nothing to replace")?;
+        let last = self.nodes.last().unwrap_or(first);
+        let options = ephemeral();
+        self.writer.create(&first.path, &first.value, &options).await?;
+        let mut told = client.watch(directory, AddWatchMode::PersistentRecursive).await?;
+        let mut apart = Vec::new();
+        for (old, new) in self.nodes.iter().zip(self.nodes.iter().skip(1)) {
+            let mut both = self.writer.new_multi_writer();
+            both.add_delete(&old.path, None)?;
+            both.add_create(&new.path, &new.value, &options)?;
+            let committed = both.commit();
+            let deleted = told.changed().await;
+            let deleted_at = Instant::now();
+            let created = told.changed().await;
+            apart.push(deleted_at.elapsed().as_secs_f64() * 1e6);
+            anyhow::ensure!(
+                (deleted.event_type, created.event_type) == (EventType::NodeDeleted, EventType::NodeCreated),
+                "a replacement is told as {deleted:?} and {created:?}"
+            );
+            committed.await?;
         }
-        Ok(all)
+        self.writer.delete(&last.path, None).await?;
+        Ok(apart)
     }
-
-    /// Deletes all nodes likewise.
-    pub(super) async fn delete_all(&self, discovery: &Discovery) -> anyhow::Result<Vec<Seen>> {
-        let mut lists = discovery.instances();
-        let mut all = Vec::new();
-        for node in &self.nodes {
-            all.push(self.delete(node, shows(&mut lists, &node.id, false)).await?);
-        }
-        Ok(all)
-    }
-
-    /// Creates all nodes, each when the bare client has read the one before.
-    pub(super) async fn add_all_for(&self, bare: &mut Bare) -> anyhow::Result<Vec<Seen>> {
-        let mut all = Vec::new();
-        for node in &self.nodes {
-            all.push(self.add(node, bare.reads(&node.path)).await?);
-        }
-        Ok(all)
-    }
-
-    /// Deletes the first nodes, watched or not, for what comes next.
-    pub(super) async fn take_away(&self, how_many: usize) -> anyhow::Result<()> {
-        for node in self.nodes.iter().take(how_many) {
-            self.writer.delete(&node.path, None).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Bare {
-    pub(super) async fn watch(client: Client, directory: &str) -> anyhow::Result<Self> {
-        let watcher = client.watch(directory, AddWatchMode::PersistentRecursive).await?;
-        Ok(Self { client, watcher })
-    }
-
-    /// Waits until it is told of a node, and reads that.
-    pub(super) async fn reads(&mut self, path: &str) -> anyhow::Result<()> {
-        let mut event = self.watcher.changed().await;
-        while event.event_type != EventType::NodeCreated || event.path != path {
-            anyhow::ensure!(event.event_type != EventType::Session, "the bare client lost its session");
-            event = self.watcher.changed().await;
-        }
-        self.client.get_data(path).await?;
-        Ok(())
-    }
-}
-
-/// Waits until an instance is in the list, or no longer is.
-pub(super) async fn shows(
-    lists: &mut watch::Receiver<Option<Instances>>,
-    id: &str,
-    wanted: bool,
-) -> anyhow::Result<()> {
-    let has = |list: &Instances| list.binary_search_by(|instance| instance.id.as_str().cmp(id)).is_ok();
-    lists.wait_for(|list| list.as_ref().is_some_and(|list| has(list) == wanted)).await?;
-    Ok(())
 }
 
 /// The medians of many changes, each by itself.
 pub(super) fn p50(all: &[Seen]) -> Seen {
     let middle = |which: fn(&Seen) -> f64| median(&all.iter().map(which).collect::<Vec<_>>());
     Seen { from_call: middle(|seen| seen.from_call), from_answer: middle(|seen| seen.from_answer) }
-}
-
-async fn seen(
-    write: impl Future<Output = anyhow::Result<()>>,
-    see: impl Future<Output = anyhow::Result<()>>,
-) -> anyhow::Result<Seen> {
-    let called = Instant::now();
-    let write = async { write.await.map(|()| called.elapsed()) };
-    let see = async { see.await.map(|()| called.elapsed()) };
-    let (answered, seen) = tokio::try_join!(write, see)?;
-    let micros = |elapsed: std::time::Duration| elapsed.as_secs_f64() * 1e6;
-    Ok(Seen { from_call: micros(seen), from_answer: micros(seen) - micros(answered) })
 }

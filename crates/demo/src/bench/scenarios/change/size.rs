@@ -1,11 +1,12 @@
 //! The figures of a service of one size.
 
 use super::FEW;
-use super::crowd::{self, CROWD};
+use super::crowd::CROWD;
 use super::follower::{Cost, Times};
-use crate::bench::report::Figure;
+use crate::bench::report::{Figure, median};
 
 const BARE: &str = "bare client, recursive watch and one get";
+const BARE_DELETED: &str = "bare client, told by the recursive watch, from the writer's call";
 
 /// What is measured on a service of one size.
 pub(super) struct Size {
@@ -17,8 +18,13 @@ pub(super) struct Size {
     pub(super) added_from_call: Figure,
     raw_added_from_call: Figure,
     deleted: Figure,
+    raw_deleted: Figure,
     crowd: Figure,
     raw_crowd: Figure,
+    crowd_deleted: Figure,
+    raw_crowd_deleted: Figure,
+    apart: Figure,
+    farthest: Figure,
     pub(super) add_requests: Figure,
     raw_add_requests: Figure,
     pub(super) add_received: Figure,
@@ -32,8 +38,10 @@ pub(super) struct Size {
 /// What one round found.
 pub(super) struct Round {
     pub(super) watched: Times,
-    pub(super) crowd: Option<crowd::Times>,
+    pub(super) crowd: Option<Times>,
     pub(super) cost: Option<Cost>,
+    /// How far apart the two notifications of one transaction were told, in microseconds, each time.
+    pub(super) apart: Vec<f64>,
 }
 
 impl Size {
@@ -60,6 +68,12 @@ impl Size {
             &format!("{CROWD} bare clients, the same"),
             "us",
         );
+        let (deleted, raw_deleted) = pair("one deleted, from the writer's call", BARE_DELETED, "us");
+        let (crowd_deleted, raw_crowd_deleted) = pair(
+            &format!("one deleted, from the writer's call until the last of {CROWD} watchers knows"),
+            &format!("{CROWD} bare clients, told by their watches, the same"),
+            "us",
+        );
         let (add_requests, raw_add_requests) =
             pair("requests of the follower for one added", "requests of the bare client", "");
         let (add_received, raw_add_received) =
@@ -73,9 +87,14 @@ impl Size {
             raw_added,
             added_from_call,
             raw_added_from_call,
-            deleted: figure("one deleted", "us"),
+            deleted,
+            raw_deleted,
             crowd,
             raw_crowd,
+            crowd_deleted,
+            raw_crowd_deleted,
+            apart: figure("replaced in one transaction: from the first notification to the second", "us"),
+            farthest: figure("the same, the farthest apart in a round", "us"),
             add_requests,
             raw_add_requests,
             add_received,
@@ -88,15 +107,22 @@ impl Size {
     }
 
     pub(super) fn push(&mut self, round: Round) {
-        let Times { added, raw_added, deleted } = round.watched;
-        self.added.push(added.from_answer);
-        self.raw_added.push(raw_added.from_answer);
-        self.added_from_call.push(added.from_call);
-        self.raw_added_from_call.push(raw_added.from_call);
-        self.deleted.push(deleted.from_answer);
-        if let Some(crowd) = round.crowd {
-            self.crowd.push(crowd.ours.from_answer);
-            self.raw_crowd.push(crowd.raw.from_answer);
+        let Times { ours, raw } = round.watched;
+        self.added.push(ours.added.from_answer);
+        self.raw_added.push(raw.added.from_answer);
+        self.added_from_call.push(ours.added.from_call);
+        self.raw_added_from_call.push(raw.added.from_call);
+        self.deleted.push(ours.deleted.from_call);
+        self.raw_deleted.push(raw.deleted.from_call);
+        if let Some(Times { ours, raw }) = round.crowd {
+            self.crowd.push(ours.added.from_answer);
+            self.raw_crowd.push(raw.added.from_answer);
+            self.crowd_deleted.push(ours.deleted.from_call);
+            self.raw_crowd_deleted.push(raw.deleted.from_call);
+        }
+        if let Some(farthest) = round.apart.iter().copied().reduce(f64::max) {
+            self.apart.push(median(&round.apart));
+            self.farthest.push(farthest);
         }
         if let Some(Cost { added, raw_added, deleted }) = round.cost {
             self.add_requests.push(added.requests);
@@ -124,6 +150,11 @@ impl Size {
             self.crowd,
             self.raw_crowd,
             self.deleted,
+            self.raw_deleted,
+            self.crowd_deleted,
+            self.raw_crowd_deleted,
+            self.apart,
+            self.farthest,
             self.add_requests,
             self.raw_add_requests,
             self.add_received,

@@ -6,10 +6,11 @@ use anyhow::{Context as _, bail};
 use futures::future::try_join_all;
 use leader::{Candidacy, Election, Leadership};
 use proto::ServiceName;
-use registry::{Discovery, Instances, Registration, Source};
+use registry::{Discovery, Instances, Registration};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::bench::scenarios::lists::is_live;
 use crate::bench::stage::{Ours, Stage, instances};
 
 /// The session timeout. A server that was restarted gives all of it again.
@@ -72,12 +73,7 @@ impl Cast {
     /// Waits until all are connected, registered and followed, and somebody leads.
     pub(super) async fn is_live(&self) -> anyhow::Result<()> {
         try_join_all(self.all().map(Ours::link)).await?;
-        let all = self.registrations.len();
-        let mut views = self.discovery.view();
-        let live = views.wait_for(|view| {
-            view.as_ref().is_some_and(|view| view.source == Source::Live && view.entries.len() == all)
-        });
-        live.await.context("the list ended")?;
+        is_live(&self.discovery, self.registrations.len()).await?;
         for registration in &self.registrations {
             registration.registered().await?;
         }

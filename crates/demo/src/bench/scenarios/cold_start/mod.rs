@@ -1,20 +1,26 @@
 //! How long does it take until a client has the first list of a large service?
 
+mod cut_short;
+
 use anyhow::anyhow;
-use futures::future::try_join_all;
 use proto::ServiceName;
 use tokio::time::Instant;
-use zookeeper_client::{Client, MultiReadResult};
 
+use self::cut_short::{CutShort, cut_short};
+use super::order::Order;
 use super::time::millis;
+use crate::bench::outside::reader::read_so_many;
+use crate::bench::processes::Who;
 use crate::bench::report::{Figure, Limit, Ratio, Report, median};
 use crate::bench::stage::{Ours, Stage, instances};
 
 /// What the bare client's fastest way is called; which one that is depends on the size.
 const FASTEST: &str = "bare client, the fastest of the ways below";
 
+/// Measures the first list of so many instances.
 pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Result<Report> {
     let service = stage.service("cold-start").await?;
+    let directory = stage.directory(&service);
     let all = usize::try_from(count)?;
     let filler = stage.ours().await?;
     let filled = filler.registry.announce_all(&service, instances(count)?)?;
@@ -30,46 +36,61 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let mut connecting =
         Figure::new("connect and `follow`, until the first list", "ms").beside(raw_connecting.what.clone());
     let mut requests = Figure::new("requests of `follow`", "");
+    let mut cut = CutShort::new();
     for round in 0..=rounds {
         stage.progress().round(round);
-        let directory = stage.directory(&service);
-        let mut took = Vec::new();
-        for &batch in &batches {
-            let client = stage.raw().await?;
-            let start = Instant::now();
-            read(&client, &directory, batch, all).await?;
-            took.push(millis(start.elapsed()));
+        let order = Order { round };
+        let (mut took, mut open) = (Vec::new(), None);
+        let (mut raw_from_nothing, mut from_nothing) = (0.0, 0.0);
+        // Whoever comes second finds the server warm: that is each as often as the other.
+        for who in order.both() {
+            match who {
+                Who::BareClient => {
+                    for &batch in &batches {
+                        let client = stage.raw().await?;
+                        let start = Instant::now();
+                        read_so_many(&client, &directory, batch, all).await?;
+                        took.push(millis(start.elapsed()));
+                    }
+                }
+                Who::Registry => {
+                    let ours = stage.ours().await?;
+                    let work = async {
+                        let start = Instant::now();
+                        first_list(&ours, &service, all).await?;
+                        Ok(millis(start.elapsed()))
+                    };
+                    open = Some(stage.counted(work).await?);
+                    ours.close().await;
+                }
+            }
         }
-        let ours = stage.ours().await?;
-        let (open, asked) = stage
-            .counted(async {
-                let start = Instant::now();
-                first_list(&ours, &service, all).await?;
-                Ok(millis(start.elapsed()))
-            })
-            .await?;
-        ours.close().await;
-
-        let start = Instant::now();
-        let client = stage.raw().await?;
-        read(&client, &directory, 100, all).await?;
-        let raw_from_nothing = millis(start.elapsed());
-        drop(client);
-
-        let start = Instant::now();
-        let ours = stage.start()?;
-        first_list(&ours, &service, all).await?;
-        let from_nothing = millis(start.elapsed());
-        ours.close().await;
-
+        for who in order.both() {
+            let start = Instant::now();
+            match who {
+                Who::BareClient => {
+                    let client = stage.raw().await?;
+                    read_so_many(&client, &directory, 100, all).await?;
+                    raw_from_nothing = millis(start.elapsed());
+                }
+                Who::Registry => {
+                    let ours = stage.start()?;
+                    first_list(&ours, &service, all).await?;
+                    from_nothing = millis(start.elapsed());
+                    ours.close().await;
+                }
+            }
+        }
+        let healed = cut_short(stage, &service, all).await?;
         if round > 0 {
             raw.iter_mut().zip(took).for_each(|(figure, took)| figure.push(took));
-            follow.push(open);
+            if let Some((open, asked)) = open {
+                follow.push(open);
+                requests.push_known(asked.map(|asked| asked as f64));
+            }
             raw_connecting.push(raw_from_nothing);
             connecting.push(from_nothing);
-            if let Some(asked) = asked {
-                requests.push(asked as f64);
-            }
+            cut.push(healed);
         }
     }
     filler.close().await;
@@ -88,17 +109,23 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         ),
         Ratio::new("requests of `follow`", requests.values.clone(), limit),
     ];
+    let ratios = ratios.into_iter().chain(cut.ratios()).collect();
     Ok(Report {
         name: "cold-start",
         title: "The first list of a service".to_owned(),
         about: "A directory of instances that the registry announced. The bare client lists it and reads every node, so many \
-                in a request; it does not look at what it read. `follow` also sets a watch first, asks for the size, waits for \
+                in a request; it keeps names and values as they are. `follow` also sets a watch first, asks for the size, waits for \
                 the server to be up to date, decodes every value and publishes the list. Requests are counted by the server, \
-                pings of other sessions included."
+                pings of other sessions included. Last, a proxy cuts the connection when half of what is to be read has come, and refuses \
+                another one until that was noticed: whatever of the list is there must not be shown."
             .to_owned(),
         server: stage.server().await?,
         rounds,
-        figures: [follow, fastest, connecting, raw_connecting, requests].into_iter().chain(raw).collect(),
+        figures: [follow, fastest, connecting, raw_connecting, requests]
+            .into_iter()
+            .chain(raw)
+            .chain(cut.list())
+            .collect(),
         ratios,
     })
 }
@@ -115,25 +142,6 @@ async fn first_list(ours: &Ours, service: &ServiceName, all: usize) -> anyhow::R
     let list = ours.registry.follow(service).ready().await?;
     if list.len() != all {
         return Err(anyhow!("the first list has {} instances instead of {all}", list.len()));
-    }
-    Ok(())
-}
-
-/// Lists a directory and reads all that is in it, so many in a request.
-pub(crate) async fn read(client: &Client, directory: &str, batch: usize, all: usize) -> anyhow::Result<()> {
-    let names = client.list_children(directory).await?;
-    let mut reads = Vec::new();
-    for names in names.chunks(batch) {
-        let mut reader = client.new_multi_reader();
-        for name in names {
-            reader.add_get_data(&format!("{directory}/{name}"))?;
-        }
-        reads.push(reader.commit());
-    }
-    let read = try_join_all(reads).await?;
-    let found = read.iter().flatten().filter(|result| matches!(result, MultiReadResult::Data { .. })).count();
-    if found != all {
-        return Err(anyhow!("the bare client read {found} nodes instead of {all}"));
     }
     Ok(())
 }
