@@ -191,6 +191,10 @@ impl Exchange<'_> {
                 connections.tell(&self.route.service.name, &error);
                 Err((Failure::NoRoom, Problem::no_room()))
             }
+            NoConnection::NoPort(error) => {
+                connections.tell(&self.route.service.name, &error);
+                Err((Failure::NoPort, Problem::no_room()))
+            }
             // It had less time than it may take.
             NoConnection::Late if left < limit && !a_try.is_first => Err(self.late(chosen, a_try)),
             NoConnection::Late | NoConnection::Failed(_) => Err(unreachable()),
