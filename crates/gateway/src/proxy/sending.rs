@@ -30,9 +30,7 @@ pub(super) enum Sending {
 pub(super) struct Upload {
     source: Arc<Mutex<Source>>,
     turn: u32,
-    /// How many of the parts that are held were given.
-    given: usize,
-    /// How many bytes were.
+    /// How many bytes were given.
     bytes: u64,
 }
 
@@ -47,7 +45,12 @@ struct Source {
     held: Option<Vec<Part>>,
     held_bytes: u64,
     size: SizeHint,
+    /// Which try it is for.
     turn: u32,
+    /// How many of the parts that are held this try was given.
+    given: usize,
+    /// Whether there is an answer, so that there will be no other try.
+    is_answered: bool,
     gate: Gate,
     is_touched: bool,
     is_done: bool,
@@ -80,7 +83,7 @@ enum Gate {
 pub(super) struct Progress {
     /// When a part of it came.
     pub(super) last: Instant,
-    /// Whether all was taken.
+    /// Whether the last try was given all.
     pub(super) is_done: bool,
     /// Whether more was asked for that did not come.
     waits_for_client: bool,
@@ -113,6 +116,8 @@ impl Received {
             held_bytes: 0,
             size,
             turn: 0,
+            given: 0,
+            is_answered: false,
             gate,
             is_touched: false,
             is_done: false,
@@ -126,13 +131,15 @@ impl Received {
     pub(super) fn send(&self) -> Upload {
         let mut source = self.lock();
         source.turn += 1;
+        source.given = 0;
         source.waits_for_client = false;
-        Upload { source: self.0.clone(), turn: source.turn, given: 0, bytes: 0 }
+        Upload { source: self.0.clone(), turn: source.turn, bytes: 0 }
     }
 
     pub(super) fn progress(&self) -> Progress {
         let source = self.lock();
-        let Source { last, is_done, waits_for_client, is_broken, .. } = *source;
+        let Source { last, waits_for_client, is_broken, .. } = *source;
+        let is_done = source.is_given_whole();
         let is_whole = !is_broken && (source.held.is_some() || !source.is_touched);
         Progress { last, is_done, waits_for_client, is_broken, is_whole }
     }
@@ -146,13 +153,14 @@ impl Received {
         }
     }
 
-    /// There is an answer: a body that was never asked for will not be.
+    /// There is an answer: a body that was never asked for will not be, and there is no other try to hold one for.
     pub(super) fn is_answered(&self) {
         let mut source = self.lock();
         if matches!(source.gate, Gate::Waiting { .. }) {
             source.gate = Gate::Shut;
         }
-        source.held = None;
+        source.is_answered = true;
+        source.let_go();
     }
 
     fn lock(&self) -> MutexGuard<'_, Source> {
@@ -202,6 +210,23 @@ impl Source {
         Poll::Ready(Some(Ok(part)))
     }
 
+    /// Whether this try was given all that is held.
+    fn is_given_held(&self) -> bool {
+        self.held.as_ref().is_none_or(|held| held.len() == self.given)
+    }
+
+    /// Whether this try was given everything.
+    fn is_given_whole(&self) -> bool {
+        self.is_done && self.is_given_held()
+    }
+
+    /// Holds nothing any more once nobody will ask for it.
+    fn let_go(&mut self) {
+        if self.is_answered && self.is_given_held() {
+            self.held = None;
+        }
+    }
+
     fn hold(&mut self, part: &Part) {
         if let Part::Data(data) = part {
             self.held_bytes += data.len() as u64;
@@ -233,7 +258,7 @@ impl Body for Sending {
         if source.turn != upload.turn {
             return Poll::Ready(Some(Err(Superseded.into())));
         }
-        let held = source.held.as_ref().and_then(|held| held.get(upload.given)).cloned();
+        let held = source.held.as_ref().and_then(|held| held.get(source.given)).cloned();
         let part = match held {
             Some(part) => part,
             None if source.is_done => return Poll::Ready(None),
@@ -242,7 +267,9 @@ impl Body for Sending {
                 Some(part) => part?,
             },
         };
-        upload.given += 1;
+        source.given += 1;
+        source.let_go();
+        drop(source);
         Poll::Ready(Some(Ok(match part {
             Part::Data(data) => {
                 upload.bytes += data.len() as u64;
@@ -255,8 +282,7 @@ impl Body for Sending {
     fn is_end_stream(&self) -> bool {
         let Self::Upload(upload) = self else { return true };
         let source = lock(&upload.source);
-        let all_given = source.held.as_ref().is_none_or(|held| held.len() == upload.given);
-        source.turn == upload.turn && source.is_done && all_given
+        source.turn == upload.turn && source.is_given_whole()
     }
 
     fn size_hint(&self) -> SizeHint {
