@@ -162,8 +162,7 @@ impl Proxy {
             Ok(response) => (Outcome::of(response.status()), response),
             Err(problem) => (problem.outcome, problem.response()),
         };
-        counting.end(outcome);
-        response
+        response.map(|body| body.counted(counting, outcome))
     }
 }
 
