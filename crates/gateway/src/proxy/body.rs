@@ -170,19 +170,22 @@ impl Passing {
     /// Tells those who want to know, once.
     fn end(&mut self, end: End) {
         let Some(ending) = self.ending.take() else { return };
-        let by_client = ending.is_broken_by_client();
+        let upload = ending.upload.as_ref().map(Received::progress);
+        let client_broke = upload.is_some_and(|upload| upload.fault.is_some());
+        let client_is_late = upload.is_some_and(|upload| upload.is_client_late());
         if let Some((counting, outcome)) = self.counting.take() {
             counting.end(match end {
                 End::Whole => outcome,
-                _ if by_client => Outcome::Left,
+                _ if client_broke => Outcome::Left,
+                End::Stalled if client_is_late => Outcome::Left,
                 End::Broken => Outcome::Broken,
                 End::Stalled => Outcome::Late,
             });
         }
         match end {
             End::Whole => ending.whole(),
-            // One that was held back may have had enough of that.
-            End::Broken if !by_client && !self.held_back => ending.broken(),
+            // One that was held back, or waits for the rest of the request, may have had enough of that.
+            End::Broken if !client_broke && !client_is_late && !self.held_back => ending.broken(),
             // It answered well, and many answers have nothing to say for a long time.
             End::Broken | End::Stalled => {}
         }
@@ -233,12 +236,6 @@ impl Ending {
         if let Some(chosen) = chosen {
             chosen.succeeded();
         }
-    }
-
-    /// Whether the client does not send, or not well, what the instance waits for.
-    fn is_broken_by_client(&self) -> bool {
-        let progress = self.upload.as_ref().map(Received::progress);
-        progress.is_some_and(|progress| progress.is_broken || progress.is_client_late())
     }
 
     /// The answer broke off.

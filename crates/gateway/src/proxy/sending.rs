@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::body::BoxError;
 use super::headers::clean_trailers;
@@ -34,6 +34,26 @@ pub(super) struct Upload {
     bytes: u64,
 }
 
+/// What a client's body may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Until when it has to be there.
+    pub(super) until: Instant,
+    /// How many bytes it may have.
+    pub(super) most: Option<u64>,
+}
+
+/// Why the rest of a client's body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the client broke off")]
+    Broken,
+    #[error("the body has more bytes than it may")]
+    Large,
+    #[error("the body took more time than it may")]
+    Slow,
+}
+
 /// A body that comes from a client.
 #[derive(Clone, Debug)]
 pub(super) struct Received(Arc<Mutex<Source>>);
@@ -43,8 +63,12 @@ struct Source {
     incoming: Incoming,
     /// What came so far; `None` once that is no longer held.
     held: Option<Vec<Part>>,
-    held_bytes: u64,
+    /// How many bytes came so far.
+    bytes: u64,
     size: SizeHint,
+    bounds: Bounds,
+    /// Until the time is over, once the client was waited for.
+    over: Option<Pin<Box<Sleep>>>,
     /// Which try it is for.
     turn: u32,
     /// How many of the parts that are held this try was given.
@@ -54,7 +78,7 @@ struct Source {
     gate: Gate,
     is_touched: bool,
     is_done: bool,
-    is_broken: bool,
+    fault: Option<Fault>,
     waits_for_client: bool,
     last: Instant,
 }
@@ -87,8 +111,8 @@ pub(super) struct Progress {
     pub(super) is_done: bool,
     /// Whether more was asked for that did not come.
     waits_for_client: bool,
-    /// Whether the client broke off.
-    pub(super) is_broken: bool,
+    /// Why no more of it will come.
+    pub(super) fault: Option<Fault>,
     /// Whether it can be sent once more.
     pub(super) is_whole: bool,
 }
@@ -102,7 +126,7 @@ impl Progress {
 
 impl Received {
     /// A body; held for another try if `holds`. One that its client `expects` to be asked for is not before the instance asks.
-    pub(super) fn new(incoming: Incoming, holds: bool, expects: bool) -> Self {
+    pub(super) fn new(incoming: Incoming, bounds: Bounds, holds: bool, expects: bool) -> Self {
         let size = incoming.size_hint();
         let holds = holds && size.lower() <= MOST_HELD;
         let gate = if expects {
@@ -113,15 +137,17 @@ impl Received {
         Self(Arc::new(Mutex::new(Source {
             incoming,
             held: holds.then(Vec::new),
-            held_bytes: 0,
+            bytes: 0,
             size,
+            bounds,
+            over: None,
             turn: 0,
             given: 0,
             is_answered: false,
             gate,
             is_touched: false,
             is_done: false,
-            is_broken: false,
+            fault: None,
             waits_for_client: false,
             last: Instant::now(),
         })))
@@ -138,10 +164,10 @@ impl Received {
 
     pub(super) fn progress(&self) -> Progress {
         let source = self.lock();
-        let Source { last, waits_for_client, is_broken, .. } = *source;
+        let Source { last, waits_for_client, fault, .. } = *source;
         let is_done = source.is_given_whole();
-        let is_whole = !is_broken && (source.held.is_some() || !source.is_touched);
-        Progress { last, is_done, waits_for_client, is_broken, is_whole }
+        let is_whole = fault.is_none() && (source.held.is_some() || !source.is_touched);
+        Progress { last, is_done, waits_for_client, fault, is_whole }
     }
 
     /// The instance wants it.
@@ -189,15 +215,24 @@ impl Source {
         self.is_touched = true;
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         self.waits_for_client = polled.is_pending();
-        let frame = ready!(polled);
+        let Poll::Ready(frame) = polled else {
+            let until = self.bounds.until;
+            let over = self.over.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            ready!(over.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
+        };
         self.last = Instant::now();
+        // One that always comes was never waited for.
+        if self.last > self.bounds.until {
+            return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
+        }
         let part = match frame {
             None => {
                 self.is_done = true;
                 return Poll::Ready(None);
             }
             Some(Err(error)) => {
-                self.is_broken = true;
+                self.fails(Fault::Broken);
                 return Poll::Ready(Some(Err(error.into())));
             }
             Some(Ok(frame)) => match frame.into_data() {
@@ -206,8 +241,18 @@ impl Source {
             },
         };
         self.is_done = self.incoming.is_end_stream();
+        if let Part::Data(data) = &part {
+            self.bytes += data.len() as u64;
+        }
+        if self.bounds.most.is_some_and(|most| self.bytes > most) {
+            return Poll::Ready(Some(Err(self.fails(Fault::Large).into())));
+        }
         self.hold(&part);
         Poll::Ready(Some(Ok(part)))
+    }
+
+    fn fails(&mut self, fault: Fault) -> Fault {
+        *self.fault.insert(fault)
     }
 
     /// Whether this try was given all that is held.
@@ -228,10 +273,7 @@ impl Source {
     }
 
     fn hold(&mut self, part: &Part) {
-        if let Part::Data(data) = part {
-            self.held_bytes += data.len() as u64;
-        }
-        if self.held_bytes > MOST_HELD {
+        if self.bytes > MOST_HELD {
             self.held = None;
         }
         if let Some(held) = &mut self.held {
