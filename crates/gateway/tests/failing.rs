@@ -201,13 +201,20 @@ async fn an_answer_that_stops_in_the_middle_breaks_off() {
 
 #[tokio::test]
 async fn an_instance_that_breaks_off_in_the_middle_of_its_answer_has_failed() {
-    let (breaks, _) = counted(|mut stream| async move {
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+    let seen = Arc::new(tokio::sync::Notify::new());
+    let waits = seen.clone();
+    let (breaks, _) = counted(move |mut stream| {
+        let waits = waits.clone();
+        async move {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+            waits.notified().await;
+        }
     })
     .await;
     let gateway = Gateway::before(&[breaks, breaks], "[ejection]\nfailures = 1").await;
     let response = gateway.ask(get("/")).await;
     assert_eq!(response.status(), 200);
+    seen.notify_one();
     assert!(soon(response.into_body().collect()).await.is_err());
     assert_eq!(gateway.proxy.served()[0].ejected, 1);
     assert_eq!((gateway.ended(Outcome::Broken), gateway.ended(Outcome::Good)), (1, 0));
