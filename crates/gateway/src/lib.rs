@@ -57,6 +57,7 @@ mod problem;
 mod proxied;
 pub mod proxy;
 pub mod serve;
+mod socket;
 pub mod tls;
 mod wall;
 

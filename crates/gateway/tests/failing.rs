@@ -194,7 +194,83 @@ async fn an_answer_that_stops_in_the_middle_breaks_off() {
     let response = gateway.ask(get("/")).await;
     assert_eq!(response.status(), 200);
     assert!(soon(response.into_body().collect()).await.is_err());
+    // It may have nothing to say.
+    assert_eq!(gateway.proxy.served()[0].ejected, 0);
+    assert_eq!((gateway.ended(Outcome::Late), gateway.ended(Outcome::Good)), (1, 0));
+}
+
+#[tokio::test]
+async fn an_instance_that_breaks_off_in_the_middle_of_its_answer_has_failed() {
+    let seen = Arc::new(tokio::sync::Notify::new());
+    let waits = seen.clone();
+    let (breaks, _) = counted(move |mut stream| {
+        let waits = waits.clone();
+        async move {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+            waits.notified().await;
+        }
+    })
+    .await;
+    let gateway = Gateway::before(&[breaks, breaks], "[ejection]\nfailures = 1").await;
+    let response = gateway.ask(get("/")).await;
+    assert_eq!(response.status(), 200);
+    seen.notify_one();
+    assert!(soon(response.into_body().collect()).await.is_err());
     assert_eq!(gateway.proxy.served()[0].ejected, 1);
+    assert_eq!((gateway.ended(Outcome::Broken), gateway.ended(Outcome::Good)), (1, 0));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_its_answer_is_counted_as_one() {
+    let (half, _) = counted(|mut stream| async move {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await;
+    let gateway = Gateway::before(&[half, half], "[ejection]\nfailures = 1").await;
+    let mut client = gateway.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+    head(&mut client).await;
+    // It waits for its answer no more, and how that ends is not known yet.
+    assert_eq!(gateway.proxy.served()[0].figures.in_flight(), 0);
+    assert_eq!(Outcome::ALL.map(|outcome| gateway.ended(outcome)).iter().sum::<u64>(), 0);
+    drop(client);
+    soon(async {
+        while gateway.ended(Outcome::Left) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!((gateway.ended(Outcome::Good), gateway.proxy.served()[0].ejected), (0, 0));
+}
+
+#[tokio::test]
+async fn an_early_answer_may_be_silent_while_the_request_goes_on() {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let takes = raw_service(move |mut stream| {
+        let arrived = arrived.clone();
+        async move {
+            head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+            for _ in b"hello" {
+                arrived.send(stream.read_u8().await.unwrap()).unwrap();
+            }
+            stream.write_all(b"ok").await.unwrap();
+        }
+    });
+    let gateway = Gateway::before(&[takes.await], "idle_timeout = \"10s\"").await;
+    let mut client = gateway.connect().await;
+    client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
+    for byte in b"hello" {
+        client.write_all(&[*byte]).await.unwrap();
+        assert_eq!(soon(arrivals.recv()).await, Some(*byte));
+        pass(Duration::from_secs(4)).await;
+    }
+    let mut answer = [0; 2];
+    soon(client.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"ok");
 }
 
 #[tokio::test]

@@ -155,3 +155,16 @@ async fn why_something_is_refused_is_told_as_a_problem() {
     });
     assert_eq!(problem, expected);
 }
+
+#[tokio::test]
+async fn who_asks_for_what_is_not_done_is_told_what_is() {
+    let gateway = Gateway::before(&[mirror().await], "").await;
+    for request in [
+        "CONNECT t:80 HTTP/1.1\r\nhost: t:80\r\nconnection: close\r\n\r\n",
+        "TRACE / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n",
+    ] {
+        let answer = gateway.raw(request).await;
+        let allow = "\r\nallow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+        assert!(answer.contains(allow), "{answer}");
+    }
+}

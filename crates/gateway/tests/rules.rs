@@ -103,6 +103,8 @@ fn everything_that_can_be_said_is_read() {
         answer_timeout = "1m 30s"
         idle_timeout = "24h"
         tunnel_timeout = "10m"
+        request_timeout = "5m"
+        max_body = "10MiB"
         tries = 1
 
         [[rule]]
@@ -198,13 +200,27 @@ fn what_is_wrong_is_told_with_its_line_its_field_and_what_is_accepted() {
         (&format!("{path}answer_timeout = \"0s\""), 6, "answer_timeout", "accepted: a time from 1ms"),
         (&format!("{path}idle_timeout = \"-1s\""), 6, "idle_timeout", "accepted: a time from 1ms"),
         (&format!("{path}idle_timeout = \"25h\""), 6, "idle_timeout", "accepted: a time from 1ms"),
+        (&format!("{path}request_timeout = \"0s\""), 6, "request_timeout", "accepted: a time from 1ms"),
+        (&format!("{path}max_body = 1000"), 6, "max_body", "accepted: a size from 1B to 1TiB with its unit"),
+        (&format!("{path}max_body = \"10m\""), 6, "max_body", "accepted: a size from 1B to 1TiB"),
+        (&format!("{path}max_body = \"10\""), 6, "max_body", "accepted: a size from 1B to 1TiB"),
+        (&format!("{path}max_body = \"0B\""), 6, "max_body", "as in \"10MiB\", or \"none\""),
+        (&format!("{path}max_body = \"-1KiB\""), 6, "max_body", "as in \"10MiB\", or \"none\""),
+        (&format!("{path}max_body = \"1025GiB\""), 6, "max_body", "as in \"10MiB\", or \"none\""),
+        (
+            &format!("{path}max_body = \"99999999999999999999B\""),
+            6,
+            "max_body",
+            "as in \"10MiB\", or \"none\"",
+        ),
+        (&format!("{path}max_body = \"16777216TiB\""), 6, "max_body", "as in \"10MiB\", or \"none\""),
         (&format!("{path}tries = 0"), 6, "tries", "accepted: a whole number from 1 to 10"),
         (&format!("{path}tries = -1"), 6, "tries", "accepted: a whole number from 1 to 10"),
         (
             &format!("{path}retries = 2"),
             6,
             "retries",
-            "there is no such field; accepted: path, regex, service, to, algorithm, hash, strip_prefix, connect_timeout, answer_timeout, idle_timeout, tunnel_timeout, tries",
+            "there is no such field; accepted: path, regex, service, to, algorithm, hash, strip_prefix, connect_timeout, answer_timeout, idle_timeout, tunnel_timeout, request_timeout, max_body, tries",
         ),
     ];
     for (lines, line, field, problem) in cases {

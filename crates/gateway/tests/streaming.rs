@@ -172,3 +172,51 @@ async fn an_instance_that_does_not_know_of_asking_gets_the_body_after_a_while() 
     client.write_all(b"hello").await.unwrap();
     assert!(head(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
+
+/// What comes until a chunked body has ended.
+async fn whole_chunked(stream: &mut tokio::net::TcpStream) -> Vec<u8> {
+    let mut body = Vec::new();
+    while !body.ends_with(b"\r\n0\r\n\r\n") {
+        if soon(stream.read_buf(&mut body)).await.unwrap() == 0 {
+            break;
+        }
+    }
+    body
+}
+
+#[tokio::test]
+async fn an_instance_that_answers_early_on_another_try_gets_the_whole_body() {
+    // More pieces than are sent at once, and not more bytes than are held.
+    const PIECES: usize = 4_000;
+    let tries = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (told, mut bodies) = tokio::sync::mpsc::unbounded_channel();
+    let instance = raw_service(move |mut stream| {
+        let (tries, told) = (tries.clone(), told.clone());
+        async move {
+            head(&mut stream).await;
+            if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+                // The first one reads all, and breaks off.
+                whole_chunked(&mut stream).await;
+                return;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+            told.send(whole_chunked(&mut stream).await).unwrap();
+            stream.write_all(b"ok").await.unwrap();
+        }
+    });
+    let instance = instance.await;
+    let gateway = Gateway::before(&[instance, instance], "").await;
+    let mut client = gateway.connect().await;
+    let request = "PUT / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
+        + &"8\r\n12345678\r\n".repeat(PIECES)
+        + "0\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 200 "));
+    let body = soon(bodies.recv()).await.unwrap();
+    let pieces = body.windows(8).filter(|piece| piece == b"12345678").count();
+    assert_eq!((pieces, body.ends_with(b"\r\n0\r\n\r\n")), (PIECES, true));
+    let mut answer = [0; 2];
+    soon(client.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"ok");
+    assert_eq!(gateway.proxy.served()[0].figures.retries(), 1);
+}

@@ -59,7 +59,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
     let proxying = args.proxying.read(args.connection.has_masters())?;
     log(args.verbose);
     files::allow_all();
-    files::tell_if_few(args.connections, proxying.is_some());
+    files::tell_if_few(args.connections, Limits::default().streams, proxying.is_some());
     if entrance.tls.is_none()
         && entrance.guard.tokens.is_some()
         && check_exposure(args.listen, false).is_err()

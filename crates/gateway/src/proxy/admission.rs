@@ -16,8 +16,7 @@ use crate::authority;
 /// headers over several lines.
 pub(super) fn check(parts: &mut Parts, body: &Incoming) -> Result<(), Problem> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-        let detail = format!("{} is not done here", parts.method);
-        return Err(Problem::refused_with(StatusCode::METHOD_NOT_ALLOWED, detail));
+        return Err(Problem::not_done(&parts.method));
     }
     check_length(parts, body)?;
     check_host(parts)?;
@@ -50,6 +49,14 @@ fn check_length(parts: &Parts, body: &Incoming) -> Result<(), Problem> {
         return Err(Problem::refused("the length of the request is not that of its body"));
     }
     Ok(())
+}
+
+/// Refuses a body that says that it has more bytes than it may.
+pub(super) fn check_size(body: &Incoming, most: Option<u64>) -> Result<(), Problem> {
+    match most {
+        Some(most) if body.size_hint().lower() > most => Err(Problem::too_large()),
+        _ => Ok(()),
+    }
 }
 
 fn check_host(parts: &mut Parts) -> Result<(), Problem> {

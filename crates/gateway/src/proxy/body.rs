@@ -10,6 +10,7 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connections::Connection;
+use super::figures::{Counting, Outcome};
 use super::headers::clean_trailers;
 use super::sending::Received;
 use super::service::{Chosen, Service};
@@ -36,15 +37,27 @@ enum Kind {
 #[derive(Debug)]
 struct Passing {
     incoming: Incoming,
-    /// How long the instance may say nothing.
+    /// How long the instance may say nothing, and take nothing of the request.
     idle: Duration,
-    /// Until when, while it does.
+    /// Until when, while it says nothing.
     patience: Option<Pin<Box<Sleep>>>,
     /// When the client was given something, and did not come for more yet.
     given: Option<Instant>,
     /// Whether the client let the instance wait.
     held_back: bool,
     ending: Option<Ending>,
+    /// Counts by how the answer ends; the outcome is that of a whole one.
+    counting: Option<(Counting, Outcome)>,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Whole,
+    /// The connection broke off.
+    Broken,
+    /// Nothing came for too long.
+    Stalled,
 }
 
 /// What there is to do once an answer is whole, or broke off.
@@ -79,7 +92,20 @@ impl Body {
             given: None,
             held_back: false,
             ending: Some(ending),
+            counting: None,
         })))
+    }
+
+    /// The same, counted once it ends: with this outcome when it is whole.
+    pub(super) fn counted(mut self, mut counting: Counting, outcome: Outcome) -> Self {
+        match &mut self.0 {
+            Kind::Whole(_) => counting.end(outcome),
+            Kind::Passing(passing) => {
+                counting.answered();
+                passing.counting = Some((counting, outcome));
+            }
+        }
+        self
     }
 }
 
@@ -117,38 +143,51 @@ impl Passing {
         self.held_back |= self.given.take().is_some_and(|given| given.elapsed() > HELD_BACK);
         let Poll::Ready(frame) = self.poll_incoming(cx) else {
             ready!(self.poll_patience(cx));
-            if let Some(ending) = self.ending.take() {
-                ending.broken();
-            }
+            self.end(End::Stalled);
             return Poll::Ready(Some(Err(Stalled.into())));
         };
         self.patience = None;
         match frame {
             Some(Ok(frame)) => {
                 // Whoever knows the length does not ask for the end.
-                if self.incoming.is_end_stream()
-                    && let Some(ending) = self.ending.take()
-                {
-                    ending.whole();
+                if self.incoming.is_end_stream() {
+                    self.end(End::Whole);
                 }
                 self.given = self.ending.is_some().then(Instant::now);
                 Poll::Ready(Some(Ok(clean(frame))))
             }
             Some(Err(error)) => {
-                // One that was held back may have had enough of that.
-                if let Some(ending) = self.ending.take()
-                    && !self.held_back
-                {
-                    ending.broken();
-                }
+                self.end(End::Broken);
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {
-                if let Some(ending) = self.ending.take() {
-                    ending.whole();
-                }
+                self.end(End::Whole);
                 Poll::Ready(None)
             }
+        }
+    }
+
+    /// Tells those who want to know, once.
+    fn end(&mut self, end: End) {
+        let Some(ending) = self.ending.take() else { return };
+        let upload = ending.upload.as_ref().map(Received::progress);
+        let client_broke = upload.is_some_and(|upload| upload.fault.is_some());
+        let client_is_late = upload.is_some_and(|upload| upload.is_client_late());
+        if let Some((counting, outcome)) = self.counting.take() {
+            counting.end(match end {
+                End::Whole => outcome,
+                _ if client_broke => Outcome::Left,
+                End::Stalled if client_is_late => Outcome::Left,
+                End::Broken => Outcome::Broken,
+                End::Stalled => Outcome::Late,
+            });
+        }
+        match end {
+            End::Whole => ending.whole(),
+            // One that was held back, or waits for the rest of the request, may have had enough of that.
+            End::Broken if !client_broke && !client_is_late && !self.held_back => ending.broken(),
+            // It answered well, and many answers have nothing to say for a long time.
+            End::Broken | End::Stalled => {}
         }
     }
 
@@ -167,7 +206,14 @@ impl Passing {
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let patience = self.patience.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.idle)));
-        patience.as_mut().poll(cx)
+        loop {
+            ready!(patience.as_mut().poll(cx));
+            // While it takes the request it may well be silent.
+            let upload = self.ending.as_ref().and_then(|ending| ending.upload.as_ref());
+            let until = upload.map(|upload| upload.progress().last + self.idle);
+            let Some(until) = until.filter(|until| *until > Instant::now()) else { return Poll::Ready(()) };
+            patience.as_mut().reset(until);
+        }
     }
 }
 

@@ -18,12 +18,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use proto::{Address, ServiceName};
 use rustix::io::Errno;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::sending::Sending;
+use crate::socket::tune;
 
 /// How many connections to one instance are kept while nobody uses them.
 const MOST_IDLE: usize = 256;
@@ -52,6 +53,9 @@ pub(super) enum NoConnection {
     /// No instance could be reached now, so that says nothing of this one.
     #[error("there is no room for one more connection")]
     NoRoom(#[source] io::Error),
+    /// All ports that lead to this address are in use. They may be free for another one.
+    #[error("there is no port for one more connection to this address")]
+    NoPort(#[source] io::Error),
 }
 
 /// A connection to an instance. Dropped, it is closed at once.
@@ -153,11 +157,11 @@ impl Connection {
     ///
     /// When that is refused, takes too long, or there is no room here for one more.
     pub(super) async fn open(address: &Address, limit: Duration) -> Result<Self, NoConnection> {
-        let connect = TcpStream::connect((address.host(), address.port()));
-        let stream = timeout(limit, connect).await.map_err(|_| NoConnection::Late)??;
-        stream.set_nodelay(true)?;
-        let (sender, wire) =
-            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let stream = timeout(limit, connect(address)).await.map_err(|_| NoConnection::Late)??;
+        let (sender, wire) = http1::Builder::new()
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| NoConnection::Failed(io::Error::other(error)))?;
         let driver = Driver::Holder(Box::pin(wire.with_upgrades()));
         Ok(Self { sender, address: address.clone(), driver, kept_for: None, is_used: false })
     }
@@ -220,11 +224,29 @@ impl fmt::Debug for Connection {
     }
 }
 
-impl From<io::Error> for NoConnection {
-    fn from(error: io::Error) -> Self {
-        let no_room = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+/// Connects to the first of its addresses where that works.
+async fn connect(address: &Address) -> Result<TcpStream, NoConnection> {
+    let found = lookup_host((address.host(), address.port())).await;
+    let mut last = NoConnection::Failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for socket in found.map_err(|error| NoConnection::of(error, false))? {
+        match TcpStream::connect(socket).await {
+            Ok(stream) => {
+                tune(&stream);
+                return Ok(stream);
+            }
+            Err(error) => last = NoConnection::of(error, socket.is_ipv6()),
+        }
+    }
+    Err(last)
+}
+
+impl NoConnection {
+    /// What an error of the system says. Without IPv6, as in many containers, it says of each such address what it says of IPv4 when
+    /// ports are used up; that does not pass, so there the instance is one that cannot be reached.
+    fn of(error: io::Error, is_ipv6: bool) -> Self {
         match Errno::from_io_error(&error) {
-            Some(errno) if no_room.contains(&errno) => Self::NoRoom(error),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::NoRoom(error),
+            Some(Errno::ADDRNOTAVAIL) if !is_ipv6 => Self::NoPort(error),
             _ => Self::Failed(error),
         }
     }
@@ -239,5 +261,45 @@ fn report(address: &Address, ended: hyper::Result<()>) {
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_machine_that_is_gone_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let stream = connect(&address).await.unwrap();
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), Duration::from_secs(60));
+        assert!(sockopt::tcp_nodelay(&stream).unwrap());
+    }
+
+    #[test]
+    fn what_the_system_says_of_all_of_one_address_or_of_an_instance_is_told_apart() {
+        let kind = |errno: Errno, is_ipv6| match NoConnection::of(errno.into(), is_ipv6) {
+            NoConnection::NoRoom(_) => "no room",
+            NoConnection::NoPort(_) => "no port",
+            NoConnection::Failed(_) => "failed",
+            NoConnection::Late => "late",
+        };
+        for (errno, over_ipv4, over_ipv6) in [
+            (Errno::MFILE, "no room", "no room"),
+            (Errno::NFILE, "no room", "no room"),
+            (Errno::NOBUFS, "no room", "no room"),
+            (Errno::NOMEM, "no room", "no room"),
+            (Errno::ADDRNOTAVAIL, "no port", "failed"),
+            (Errno::AFNOSUPPORT, "failed", "failed"),
+            (Errno::CONNREFUSED, "failed", "failed"),
+            (Errno::NETUNREACH, "failed", "failed"),
+        ] {
+            assert_eq!((kind(errno, false), kind(errno, true)), (over_ipv4, over_ipv6), "{errno:?}");
+        }
     }
 }

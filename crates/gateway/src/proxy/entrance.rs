@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::Upstreams;
-use super::admission::check;
+use super::admission::{check, check_size};
 use super::body::Body;
 use super::exchange::Exchange;
 use super::figures::{Figures, Outcome};
@@ -25,6 +25,7 @@ use super::peer::Peer;
 use super::problem::Problem;
 use super::routes::{Route, Routes};
 use super::rules::{Rules, RulesError};
+use super::sending::Bounds;
 use super::service::Service;
 
 /// A reverse proxy. Cloning gives the same one again.
@@ -156,14 +157,21 @@ impl Proxy {
         let client = client(&parts.headers, peer.address(), trusted);
         let key = route.key(&path, uri.query(), &parts.headers, client);
         let target = target(route, &path, &uri);
-        let outgoing = Outgoing::new(parts, body, peer, trusted, target);
-        let exchange = Exchange { routes: &routes, route, begun, outgoing };
-        let (outcome, response) = match exchange.run(&key, &self.shared.tunnels_over).await {
+        let limits = &route.rule.limits;
+        let answer = match check_size(&body, limits.body) {
+            Ok(()) => {
+                let bounds = Bounds { until: begun + limits.request, most: limits.body };
+                let outgoing = Outgoing::new(parts, (body, bounds), peer, trusted, target);
+                let exchange = Exchange { routes: &routes, route, begun, outgoing };
+                exchange.run(&key, &self.shared.tunnels_over).await
+            }
+            Err(problem) => Err(problem),
+        };
+        let (outcome, response) = match answer {
             Ok(response) => (Outcome::of(response.status()), response),
             Err(problem) => (problem.outcome, problem.response()),
         };
-        counting.end(outcome);
-        response
+        response.map(|body| body.counted(counting, outcome))
     }
 }
 

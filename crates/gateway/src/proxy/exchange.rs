@@ -19,7 +19,7 @@ use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::retry::{Allowed, Failure, Where, next};
 use super::routes::{Key, Route, Routes};
-use super::sending::Received;
+use super::sending::{Fault, Received};
 use super::service::Chosen;
 
 /// A request with the rule that it goes by.
@@ -158,8 +158,12 @@ impl Exchange<'_> {
         let error = error.into_error();
         debug!(instance = %chosen.id(), error = &error as &dyn Error, "no answer");
         let progress = self.outgoing.upload.as_ref().map(Received::progress);
-        if progress.is_some_and(|progress| progress.is_broken) {
-            let problem = Problem::broken_body();
+        if let Some(fault) = progress.and_then(|progress| progress.fault) {
+            let problem = match fault {
+                Fault::Broken => Problem::broken_body(),
+                Fault::Large => Problem::too_large(),
+                Fault::Slow => Problem::slow_client(),
+            };
             return Err(Failed { chosen, failure: Failure::Client, problem });
         }
         // What is no HTTP was said by an instance that is there.
@@ -190,6 +194,10 @@ impl Exchange<'_> {
             NoConnection::NoRoom(error) => {
                 connections.tell(&self.route.service.name, &error);
                 Err((Failure::NoRoom, Problem::no_room()))
+            }
+            NoConnection::NoPort(error) => {
+                connections.tell(&self.route.service.name, &error);
+                Err((Failure::NoPort, Problem::no_room()))
             }
             // It had less time than it may take.
             NoConnection::Late if left < limit && !a_try.is_first => Err(self.late(chosen, a_try)),

@@ -30,11 +30,11 @@ pub enum Outcome {
     Unreachable,
     /// There is no room here for one more connection to an instance, for want of files, ports or memory: 503.
     NoRoom,
-    /// An instance did not answer in time: 504.
+    /// An instance did not answer in time, 504, or stopped in the middle of its answer.
     Late,
-    /// An instance broke off before it answered, or answered what is no HTTP: 502.
+    /// An instance broke off before it answered, or answered what is no HTTP, 502, or broke off in the middle of its answer.
     Broken,
-    /// The client went away before there was an answer.
+    /// The client went away before it had its whole answer.
     Left,
 }
 
@@ -134,27 +134,35 @@ impl Figures {
 
     pub(super) fn begin(self: &Arc<Self>, begun: Instant) -> Counting {
         self.in_flight.fetch_add(1, Relaxed);
-        Counting { figures: self.clone(), begun, outcome: Outcome::Left }
+        Counting { figures: self.clone(), begun, has_head: false, outcome: Outcome::Left }
     }
 
-    fn end(&self, outcome: Outcome, took: Duration) {
+    fn answered(&self, took: Duration) {
         self.in_flight.fetch_sub(1, Relaxed);
-        self.outcomes[outcome as usize].fetch_add(1, Relaxed);
         let bucket = BOUNDS.partition_point(|bound| u128::from(*bound) * 1_000_000 < took.as_nanos());
         self.buckets[bucket].fetch_add(1, Relaxed);
         self.nanoseconds.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 }
 
-/// A request that waits for its answer. Dropped without another word, its client went away.
+/// A request whose answer is not whole yet. Dropped without another word, its client went away.
 #[derive(Debug)]
 pub(super) struct Counting {
     figures: Arc<Figures>,
     begun: Instant,
+    has_head: bool,
     outcome: Outcome,
 }
 
 impl Counting {
+    /// The head of the answer is there: it waits no more, and how it ended is still to come.
+    pub(super) fn answered(&mut self) {
+        if !std::mem::replace(&mut self.has_head, true) {
+            self.figures.answered(self.begun.elapsed());
+        }
+    }
+
+    /// It ended this way.
     pub(super) fn end(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -162,7 +170,8 @@ impl Counting {
 
 impl Drop for Counting {
     fn drop(&mut self) {
-        self.figures.end(self.outcome, self.begun.elapsed());
+        self.answered();
+        self.figures.outcomes[self.outcome as usize].fetch_add(1, Relaxed);
     }
 }
 
@@ -188,6 +197,20 @@ mod tests {
         assert_eq!((buckets[0], buckets[1], buckets[14]), (2, 1, 1));
         assert_eq!(sum, Duration::from_micros(30_003_001));
         assert_eq!(figures.in_flight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_request_ends_with_the_head_of_its_answer() {
+        let figures = Arc::<Figures>::default();
+        let mut counting = figures.begin(Instant::now());
+        advance(Duration::from_millis(3)).await;
+        counting.answered();
+        assert_eq!((figures.in_flight(), figures.latencies().sum), (0, Duration::from_millis(3)));
+        assert_eq!(figures.ended(Outcome::Good), 0);
+        advance(Duration::from_secs(60)).await;
+        counting.end(Outcome::Good);
+        assert_eq!((figures.in_flight(), figures.latencies().sum), (0, Duration::from_millis(3)));
+        assert_eq!((figures.ended(Outcome::Good), figures.ended(Outcome::Left)), (1, 0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::forwarded::add_forwarded;
 use super::headers::{add_via, join_cookies, remove_hop_by_hop, takes_trailers};
 use super::peer::Peer;
 use super::rules::Trusted;
-use super::sending::{Received, Sending};
+use super::sending::{Bounds, Received, Sending};
 
 /// How many headers are added at most: who asked, in four ways, the way here, and what is for the next hop.
 const MOST_ADDED: usize = 8;
@@ -30,7 +30,13 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Makes of a request what an instance gets.
-    pub(super) fn new(mut parts: Parts, body: Incoming, peer: &Peer, trusted: &Trusted, target: Uri) -> Self {
+    pub(super) fn new(
+        mut parts: Parts,
+        (body, bounds): (Incoming, Bounds),
+        peer: &Peer,
+        trusted: &Trusted,
+        target: Uri,
+    ) -> Self {
         let upgrade =
             if asks_for_websocket(&parts, &body) { parts.extensions.remove::<OnUpgrade>() } else { None };
         let is_idempotent = parts.method.is_idempotent();
@@ -65,7 +71,7 @@ impl Outgoing {
             method: parts.method,
             target,
             headers: Some(headers),
-            upload: has_body.then(|| Received::new(body, is_idempotent, expects)),
+            upload: has_body.then(|| Received::new(body, bounds, is_idempotent, expects)),
             expects,
             upgrade,
         }

@@ -1,8 +1,8 @@
 //! Answers that are made here: problem details (RFC 9457), for programs and for people who look at them.
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::{Response, StatusCode};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Response, StatusCode};
 use proto::{InstanceId, ServiceName};
 use serde::Serialize;
 
@@ -16,8 +16,15 @@ pub(super) struct Problem {
     pub(super) outcome: Outcome,
     pub(super) status: StatusCode,
     detail: String,
-    retry: bool,
+    /// What else the client is to know.
+    header: Option<(HeaderName, &'static str)>,
 }
+
+/// When to come again.
+const SOON: (HeaderName, &str) = (RETRY_AFTER, "1");
+
+/// What services may be asked to do. They may know more methods than these, which are passed on.
+const METHODS: (HeaderName, &str) = (ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 #[derive(Serialize)]
 struct Details<'p> {
@@ -30,7 +37,7 @@ struct Details<'p> {
 
 impl Problem {
     fn new(outcome: Outcome, status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { outcome, status, detail: detail.into(), retry: false }
+        Self { outcome, status, detail: detail.into(), header: None }
     }
 
     /// The request is wrong, whatever it asks for.
@@ -43,6 +50,17 @@ impl Problem {
         Self::new(Outcome::Refused, status, detail)
     }
 
+    /// The method leads to no service.
+    pub(super) fn not_done(method: &Method) -> Self {
+        let detail = format!("{method} is not done here");
+        Self { header: Some(METHODS), ..Self::refused_with(StatusCode::METHOD_NOT_ALLOWED, detail) }
+    }
+
+    /// The body has more bytes than the rule allows.
+    pub(super) fn too_large() -> Self {
+        Self::refused_with(StatusCode::PAYLOAD_TOO_LARGE, "the body of the request is larger than it may be")
+    }
+
     pub(super) fn no_rule() -> Self {
         Self::new(Outcome::NoRule, StatusCode::NOT_FOUND, "no rule is for this path")
     }
@@ -50,7 +68,7 @@ impl Problem {
     /// There is nobody to send it to, which may pass.
     pub(super) fn nobody(service: &ServiceName, why: &str) -> Self {
         let detail = format!("{service} cannot answer: {why}");
-        Self { retry: true, ..Self::new(Outcome::Nobody, StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self { header: Some(SOON), ..Self::new(Outcome::Nobody, StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
     pub(super) fn unreachable(id: &InstanceId) -> Self {
@@ -64,7 +82,7 @@ impl Problem {
     /// There are no files, ports or memory for one more connection, which may pass.
     pub(super) fn no_room() -> Self {
         let detail = "there is no room here for one more connection to an instance";
-        Self { retry: true, ..Self::new(Outcome::NoRoom, StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self { header: Some(SOON), ..Self::new(Outcome::NoRoom, StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
     /// Nobody can tell where the answer ends.
@@ -106,8 +124,8 @@ impl Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
-        if self.retry {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, HeaderValue::from_static(value));
         }
         response
     }

@@ -7,6 +7,8 @@ pub(super) enum Failure {
     Unreachable,
     /// There was no room here for one more connection.
     NoRoom,
+    /// There was no port for one more connection to this address.
+    NoPort,
     /// The connection ended, or what came is no HTTP.
     Broken {
         /// Whether the instance may have seen a part of the request.
@@ -57,6 +59,7 @@ pub(super) fn next(failure: Failure, allowed: Allowed) -> Next {
     let elsewhere = |may: bool| (may && is_whole && another_try).then_some(Where::Elsewhere);
     match failure {
         Failure::Unreachable => Next { try_again: elsewhere(true), blames_instance: true },
+        Failure::NoPort => Next { try_again: elsewhere(true), blames_instance: false },
         // No try of another instance: this one did nothing wrong, and a new connection will tell.
         Failure::Broken { sent, used: true, .. } => {
             let again = is_whole && (!sent || is_idempotent);
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn only_what_was_not_sent_or_may_be_done_twice_is_sent_again() {
-        use Failure::{Broken, Client, Late, NoRoom, Unreachable};
+        use Failure::{Broken, Client, Late, NoPort, NoRoom, Unreachable};
 
         let (here, elsewhere) = (Some(Where::Here), Some(Where::Elsewhere));
         let fresh = |sent| Broken { sent, used: false, waited: false };
@@ -105,6 +108,9 @@ mod tests {
             (Late { had_all_time: true }, true, true, true, None, true),
             (Late { had_all_time: false }, true, true, true, None, false),
             (NoRoom, true, true, true, None, false),
+            (NoPort, false, true, true, elsewhere, false),
+            (NoPort, true, true, false, None, false),
+            (NoPort, true, false, true, None, false),
             (Client, true, true, true, None, false),
         ];
         for (failure, is_idempotent, is_whole, another_try, try_again, blames_instance) in cases {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::body::BoxError;
 use super::headers::clean_trailers;
@@ -30,10 +30,28 @@ pub(super) enum Sending {
 pub(super) struct Upload {
     source: Arc<Mutex<Source>>,
     turn: u32,
-    /// How many of the parts that are held were given.
-    given: usize,
-    /// How many bytes were.
+    /// How many bytes were given.
     bytes: u64,
+}
+
+/// What a client's body may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Until when it has to be there.
+    pub(super) until: Instant,
+    /// How many bytes it may have.
+    pub(super) most: Option<u64>,
+}
+
+/// Why the rest of a client's body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the client broke off")]
+    Broken,
+    #[error("the body has more bytes than it may")]
+    Large,
+    #[error("the body took more time than it may")]
+    Slow,
 }
 
 /// A body that comes from a client.
@@ -45,13 +63,22 @@ struct Source {
     incoming: Incoming,
     /// What came so far; `None` once that is no longer held.
     held: Option<Vec<Part>>,
-    held_bytes: u64,
+    /// How many bytes came so far.
+    bytes: u64,
     size: SizeHint,
+    bounds: Bounds,
+    /// Until the time is over, once the client was waited for.
+    over: Option<Pin<Box<Sleep>>>,
+    /// Which try it is for.
     turn: u32,
+    /// How many of the parts that are held this try was given.
+    given: usize,
+    /// Whether there is an answer, so that there will be no other try.
+    is_answered: bool,
     gate: Gate,
     is_touched: bool,
     is_done: bool,
-    is_broken: bool,
+    fault: Option<Fault>,
     waits_for_client: bool,
     last: Instant,
 }
@@ -80,12 +107,12 @@ enum Gate {
 pub(super) struct Progress {
     /// When a part of it came.
     pub(super) last: Instant,
-    /// Whether all was taken.
+    /// Whether the last try was given all.
     pub(super) is_done: bool,
     /// Whether more was asked for that did not come.
     waits_for_client: bool,
-    /// Whether the client broke off.
-    pub(super) is_broken: bool,
+    /// Why no more of it will come.
+    pub(super) fault: Option<Fault>,
     /// Whether it can be sent once more.
     pub(super) is_whole: bool,
 }
@@ -99,7 +126,7 @@ impl Progress {
 
 impl Received {
     /// A body; held for another try if `holds`. One that its client `expects` to be asked for is not before the instance asks.
-    pub(super) fn new(incoming: Incoming, holds: bool, expects: bool) -> Self {
+    pub(super) fn new(incoming: Incoming, bounds: Bounds, holds: bool, expects: bool) -> Self {
         let size = incoming.size_hint();
         let holds = holds && size.lower() <= MOST_HELD;
         let gate = if expects {
@@ -110,13 +137,17 @@ impl Received {
         Self(Arc::new(Mutex::new(Source {
             incoming,
             held: holds.then(Vec::new),
-            held_bytes: 0,
+            bytes: 0,
             size,
+            bounds,
+            over: None,
             turn: 0,
+            given: 0,
+            is_answered: false,
             gate,
             is_touched: false,
             is_done: false,
-            is_broken: false,
+            fault: None,
             waits_for_client: false,
             last: Instant::now(),
         })))
@@ -126,15 +157,17 @@ impl Received {
     pub(super) fn send(&self) -> Upload {
         let mut source = self.lock();
         source.turn += 1;
+        source.given = 0;
         source.waits_for_client = false;
-        Upload { source: self.0.clone(), turn: source.turn, given: 0, bytes: 0 }
+        Upload { source: self.0.clone(), turn: source.turn, bytes: 0 }
     }
 
     pub(super) fn progress(&self) -> Progress {
         let source = self.lock();
-        let Source { last, is_done, waits_for_client, is_broken, .. } = *source;
-        let is_whole = !is_broken && (source.held.is_some() || !source.is_touched);
-        Progress { last, is_done, waits_for_client, is_broken, is_whole }
+        let Source { last, waits_for_client, fault, .. } = *source;
+        let is_done = source.is_given_whole();
+        let is_whole = fault.is_none() && (source.held.is_some() || !source.is_touched);
+        Progress { last, is_done, waits_for_client, fault, is_whole }
     }
 
     /// The instance wants it.
@@ -146,13 +179,14 @@ impl Received {
         }
     }
 
-    /// There is an answer: a body that was never asked for will not be.
+    /// There is an answer: a body that was never asked for will not be, and there is no other try to hold one for.
     pub(super) fn is_answered(&self) {
         let mut source = self.lock();
         if matches!(source.gate, Gate::Waiting { .. }) {
             source.gate = Gate::Shut;
         }
-        source.held = None;
+        source.is_answered = true;
+        source.let_go();
     }
 
     fn lock(&self) -> MutexGuard<'_, Source> {
@@ -181,15 +215,24 @@ impl Source {
         self.is_touched = true;
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         self.waits_for_client = polled.is_pending();
-        let frame = ready!(polled);
+        let Poll::Ready(frame) = polled else {
+            let until = self.bounds.until;
+            let over = self.over.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            ready!(over.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
+        };
         self.last = Instant::now();
+        // One that always comes was never waited for.
+        if self.last > self.bounds.until {
+            return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
+        }
         let part = match frame {
             None => {
                 self.is_done = true;
                 return Poll::Ready(None);
             }
             Some(Err(error)) => {
-                self.is_broken = true;
+                self.fails(Fault::Broken);
                 return Poll::Ready(Some(Err(error.into())));
             }
             Some(Ok(frame)) => match frame.into_data() {
@@ -198,15 +241,39 @@ impl Source {
             },
         };
         self.is_done = self.incoming.is_end_stream();
+        if let Part::Data(data) = &part {
+            self.bytes += data.len() as u64;
+        }
+        if self.bounds.most.is_some_and(|most| self.bytes > most) {
+            return Poll::Ready(Some(Err(self.fails(Fault::Large).into())));
+        }
         self.hold(&part);
         Poll::Ready(Some(Ok(part)))
     }
 
-    fn hold(&mut self, part: &Part) {
-        if let Part::Data(data) = part {
-            self.held_bytes += data.len() as u64;
+    fn fails(&mut self, fault: Fault) -> Fault {
+        *self.fault.insert(fault)
+    }
+
+    /// Whether this try was given all that is held.
+    fn is_given_held(&self) -> bool {
+        self.held.as_ref().is_none_or(|held| held.len() == self.given)
+    }
+
+    /// Whether this try was given everything.
+    fn is_given_whole(&self) -> bool {
+        self.is_done && self.is_given_held()
+    }
+
+    /// Holds nothing any more once nobody will ask for it.
+    fn let_go(&mut self) {
+        if self.is_answered && self.is_given_held() {
+            self.held = None;
         }
-        if self.held_bytes > MOST_HELD {
+    }
+
+    fn hold(&mut self, part: &Part) {
+        if self.bytes > MOST_HELD {
             self.held = None;
         }
         if let Some(held) = &mut self.held {
@@ -233,7 +300,7 @@ impl Body for Sending {
         if source.turn != upload.turn {
             return Poll::Ready(Some(Err(Superseded.into())));
         }
-        let held = source.held.as_ref().and_then(|held| held.get(upload.given)).cloned();
+        let held = source.held.as_ref().and_then(|held| held.get(source.given)).cloned();
         let part = match held {
             Some(part) => part,
             None if source.is_done => return Poll::Ready(None),
@@ -242,7 +309,9 @@ impl Body for Sending {
                 Some(part) => part?,
             },
         };
-        upload.given += 1;
+        source.given += 1;
+        source.let_go();
+        drop(source);
         Poll::Ready(Some(Ok(match part {
             Part::Data(data) => {
                 upload.bytes += data.len() as u64;
@@ -255,8 +324,7 @@ impl Body for Sending {
     fn is_end_stream(&self) -> bool {
         let Self::Upload(upload) = self else { return true };
         let source = lock(&upload.source);
-        let all_given = source.held.as_ref().is_none_or(|held| held.len() == upload.given);
-        source.turn == upload.turn && source.is_done && all_given
+        source.turn == upload.turn && source.is_given_whole()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -25,7 +25,10 @@ pub(super) struct Service {
     pub(super) figures: Arc<Figures>,
 }
 
-/// An instance that a request goes to. Dropped without another word, it tells nothing of the instance.
+/// An instance that a request goes to.
+///
+/// Dropped without another word, it tells ejection nothing of the instance. To the balancer it is a request that ended well, for that knows only of
+/// those and of failures: algorithms that pass over who failed take the instance for well again.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// There is one alone, and nobody to turn to when it fails.

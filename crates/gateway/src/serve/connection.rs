@@ -9,7 +9,6 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::pin;
@@ -21,6 +20,7 @@ use super::streams::{Standing, Streams, Watched};
 use super::wire::Wire;
 use super::{Limits, Peer, Phase, Serve};
 use crate::proxy::Strict;
+use crate::socket::tune;
 use crate::tls::Tls;
 
 /// What all connections share.
@@ -167,25 +167,6 @@ fn builder(limits: &Limits, streams: Streams) -> Builder<Streams> {
         .keep_alive_interval(limits.head / 2)
         .keep_alive_timeout(limits.head / 2);
     builder
-}
-
-/// How long a connection may be silent before the client's machine is asked whether it is still there.
-const SILENT: Duration = Duration::from_secs(60);
-
-/// How long it has to answer before it is asked again.
-const ASKED_EVERY: Duration = Duration::from_secs(15);
-
-/// So many times it is asked.
-const ASKED: u32 = 4;
-
-fn tune(stream: &TcpStream) {
-    // Answers are small, and waited for. And a client whose machine is gone says nothing of that: without being asked for, a tunnel to
-    // it would stay for ever. What cannot be set changes nothing else.
-    let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_socket_keepalive(stream, true);
-    let _ = sockopt::set_tcp_keepidle(stream, SILENT);
-    let _ = sockopt::set_tcp_keepintvl(stream, ASKED_EVERY);
-    let _ = sockopt::set_tcp_keepcnt(stream, ASKED);
 }
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ fn rule(mut fields: Fields<'_, '_>, faults: &mut Vec<Fault>) -> Option<Rule> {
         answer: fields.read("answer_timeout", time).unwrap_or(usual.answer),
         idle: fields.read("idle_timeout", time).unwrap_or(usual.idle),
         tunnel: fields.read("tunnel_timeout", time).unwrap_or(usual.tunnel),
+        request: fields.read("request_timeout", time).unwrap_or(usual.request),
+        body: fields.read("max_body", size).unwrap_or(usual.body),
         tries: fields.read("tries", |value| number(value, 1..=10)).unwrap_or(usual.tries),
     };
     let wrong = fields.finish();
@@ -208,6 +210,29 @@ fn time(value: &DeValue<'_>) -> Result<Duration, String> {
     let time = Duration::try_from(time).map_err(|_| refused())?;
     let accepted = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
     if accepted.contains(&time) { Ok(time) } else { Err(refused()) }
+}
+
+/// A number of bytes, or that there is no limit.
+fn size(value: &DeValue<'_>) -> Result<Option<u64>, String> {
+    let refused = || {
+        "accepted: a size from 1B to 1TiB with its unit (B, KiB, MiB, GiB, TiB), as in \"10MiB\", or \"none\""
+            .to_owned()
+    };
+    let text = value.as_str().ok_or_else(refused)?;
+    if text == "none" {
+        return Ok(None);
+    }
+    let (number, unit) = text.split_at(text.find(|it: char| !it.is_ascii_digit()).ok_or_else(refused)?);
+    let shift = match unit.trim_start() {
+        "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err(refused()),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes.filter(|bytes| (1..=1 << 40).contains(bytes)).map(Some).ok_or_else(refused)
 }
 
 fn status(value: &DeValue<'_>) -> Result<u16, String> {

@@ -101,7 +101,7 @@ pub(super) enum Hashed {
     Cookie(Box<str>),
 }
 
-/// How long a request may take, and how often it is tried.
+/// How long a request may take, how large it may be, and how often it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// To reach an instance.
@@ -112,6 +112,10 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// While nothing comes through a tunnel, either way.
     pub(super) tunnel: Duration,
+    /// From the head of a request until all of its body is there.
+    pub(super) request: Duration,
+    /// How many bytes the body of a request may have.
+    pub(super) body: Option<u64>,
     /// With how many instances.
     pub(super) tries: u32,
 }
@@ -119,7 +123,16 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(2), answer: seconds(30), idle: seconds(60), tunnel: seconds(3600), tries: 3 }
+        Self {
+            connect: seconds(2),
+            answer: seconds(30),
+            idle: seconds(60),
+            tunnel: seconds(3600),
+            // Long enough for a large file over a slow line; without it a client that sends a byte now and then would stay for ever.
+            request: seconds(3600),
+            body: None,
+            tries: 3,
+        }
     }
 }
 
