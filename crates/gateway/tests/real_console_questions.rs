@@ -8,6 +8,7 @@ mod common;
 use browser::{PATIENCE, Page, Served, browse, row};
 use common::{Gateway, data, register, stored};
 use gateway::Guard;
+use gateway::fleet::Options;
 use serde_json::json;
 use thirtyfour::Key;
 use tokio::time::timeout;
@@ -26,7 +27,9 @@ const ANSWERED: &str =
 async fn start(zk: &FakeZk) -> (Gateway, Served) {
     register(zk, "time", "b", &data(2));
     register(zk, "video", "a", &data(3));
-    let gateway = Gateway::start(zk);
+    // It waits long for a ZooKeeper that is away: what is sent then is under way for as long.
+    let options = Options { patience: PATIENCE, ..Options::default() };
+    let gateway = Gateway::with(zk, &[], options);
     let body = json!({"server_ip": "10.0.0.1", "server_port": 1, "weight": 4, "ttl": 600});
     gateway.call("PUT", "/v1/services/time/instances/a", body).await.is(201).await;
     let served = Served::start(&gateway.app, Guard::default(), 0).await;

@@ -7,6 +7,10 @@ mod services;
 
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use leader::{Credentials, Election, Layout};
 use program::{Gateway, send, soon};
 use proto::{Address, NodeData, Root, ServiceName};
@@ -56,6 +60,14 @@ async fn no_token_and_no_password_of_a_node_is_ever_logged() {
     ] {
         let answer = ask("GET", path, token).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {token}: {answer}");
+    }
+    // HTTP/2 has a library of its own, which is told to say all as well.
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
+    for token in [READ, WRONG] {
+        let request = Request::get(format!("http://{}{service}", gateway.address));
+        let request = request.header("authorization", format!("Bearer {token}")).body(Body::empty());
+        let status = soon(client.request(request.unwrap())).await.unwrap().status();
+        assert_eq!(status == 200, token == READ, "{token}: {status}");
     }
     let lease = format!("{service}/instances/a?lease={WRONG}");
     assert!(ask("DELETE", &lease, READ).await.starts_with("HTTP/1.1 403 "));
