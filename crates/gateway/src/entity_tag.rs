@@ -1,7 +1,38 @@
 //! What a client knows already, by entity tags.
 
-use axum::http::header::IF_NONE_MATCH;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use twox_hash::XxHash3_64;
+
+/// The tag of this content: the same for the same bytes, in whichever gateway.
+pub(crate) fn of(content: &[u8]) -> HeaderValue {
+    let tag = format!("\"{:016x}\"", XxHash3_64::oneshot(content));
+    HeaderValue::from_str(&tag).expect("digits in quotes may stand in a header")
+}
+
+/// The content of this type and with this tag, or that it is known already. It may be kept, and is asked for each time.
+pub(crate) fn answer(
+    asked: &HeaderMap,
+    tag: HeaderValue,
+    kind: HeaderValue,
+    content: impl FnOnce() -> Bytes,
+) -> Response {
+    let known = is_known(asked, &tag);
+    let mut response = match known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Body::from(content()).into_response(),
+    };
+    let headers = response.headers_mut();
+    if !known {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    headers.insert(ETAG, tag);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
 
 /// Whether `If-None-Match` has this tag. Tags are compared whole, and a weak one is as good: the same tag is always the same bytes here.
 pub(crate) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {

@@ -4,9 +4,11 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::{Method, Request};
 use common::{Gateway, data, register};
 use gateway::fleet::Options;
 use serde_json::{Value, json};
@@ -37,6 +39,7 @@ async fn each_path_that_is_documented_is_served_by_the_methods_that_are() {
                     "{method} {path}: {} is not told",
                     answer.status
                 );
+                assert!(told.contains_key("400"), "{method} {path}: a query can be wrong");
                 assert!(!operation["summary"].as_str().unwrap().is_empty());
             }
         }
@@ -92,6 +95,88 @@ async fn answers_are_what_is_documented() {
         other[key] = value;
         assert!(fits(&document, schema, &service) && !fits(&document, schema, &other), "{key}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parameters_that_are_documented_are_accepted_and_no_others() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    let document = gateway.get("/v1/openapi.json").await.is(200).await;
+    let mut seen = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{service}", "time").replace("{id}", "a");
+        for (method, operation) in item.as_object().unwrap() {
+            let method = method.to_uppercase();
+            let told = operation["parameters"].as_array().into_iter().flatten();
+            let told: BTreeSet<_> = told
+                .filter(|parameter| parameter["in"] == "query")
+                .map(|parameter| parameter["name"].as_str().unwrap())
+                .collect();
+            // A refusal tells all that there are.
+            let answer = gateway.call(&method, &format!("{path}?nothing=1"), "{}").await;
+            let detail = answer.problem(400, "bad-request").await;
+            let accepted = detail.strip_prefix("\"nothing\" is no parameter here; accepted: ");
+            let accepted = accepted.unwrap_or_else(|| panic!("{method} {path}: {detail}"));
+            let accepted: BTreeSet<_> = accepted.split(", ").filter(|name| *name != "none").collect();
+            assert_eq!(accepted, told, "{method} {path}");
+            // And each of them is looked at: whatever is wrong with its value, or with another one, it is not its name.
+            for name in told {
+                seen += 1;
+                let answer = gateway.call(&method, &format!("{path}?{name}=true"), "{}").await;
+                if answer.status == 400 {
+                    let detail = answer.problem(400, "bad-request").await;
+                    assert!(!detail.contains("is no parameter here"), "{method} {path}: {detail}");
+                }
+            }
+        }
+    }
+    assert!(seen >= 9, "{seen}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bodies_that_are_documented_are_accepted_and_no_others() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    let document = gateway.get("/v1/openapi.json").await.is(200).await;
+    gateway.call("PUT", A, json!({"server_ip": "h", "server_port": 1, "ttl": 600})).await.is(201).await;
+    let mut seen = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{service}", "time").replace("{id}", "a");
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(content) = operation["requestBody"]["content"].as_object() else { continue };
+            let method = method.to_uppercase();
+            for kind in ["application/json", "application/merge-patch+json", "text/plain", "application/xml"]
+            {
+                let request = Request::builder().method(&*method).uri(&path).header("host", "localhost");
+                let request = request.header("content-type", kind).body(Body::from("{}")).unwrap();
+                let status = gateway.send(request).await.status;
+                assert_eq!(status == 415, !content.contains_key(kind), "{method} {path} {kind}: {status}");
+            }
+            let properties = &resolved(&document, &content["application/json"]["schema"])["properties"];
+            for (name, property) in properties.as_object().unwrap() {
+                let value = match property["type"][0].as_str().unwrap() {
+                    "string" => json!("x"),
+                    "integer" => json!(1),
+                    "boolean" => json!(true),
+                    "object" => json!({"zone": "b"}),
+                    other => panic!("{name}: {other}"),
+                };
+                let mut body = match &*method {
+                    "PUT" => json!({"server_ip": "h", "server_port": 1}),
+                    _ => json!({}),
+                };
+                body[name] = value;
+                let answer = gateway.call(&method, &path, &body).await;
+                assert!(answer.status.is_success(), "{method} {body}: {:#}", answer.json().await);
+                seen.insert(name.clone());
+            }
+            let detail =
+                gateway.call(&method, &path, "{\"nothing\": 1}").await.problem(400, "bad-request").await;
+            assert!(detail.contains("nothing"), "{method}: {detail}");
+        }
+    }
+    assert!(seen.contains("ttl") && seen.contains("drain"), "{seen:?}");
 }
 
 /// Whether a value is what a schema says: it has all that is required, and nothing that is not told.

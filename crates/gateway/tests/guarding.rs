@@ -8,7 +8,9 @@ use axum::body::Body;
 use axum::http::Request;
 use common::{Answer, Gateway, TIME, data, register};
 use gateway::Guard;
+use gateway::fleet::Options;
 use gateway::guard::{Sites, Tokens};
+use serde_json::json;
 use zk_session::fake::FakeZk;
 
 const READ: &str = "Bearer read-read-read-read";
@@ -17,9 +19,13 @@ const A: &str = "/v1/services/time/instances/a";
 const BODY: &str = "{\"server_ip\":\"h\",\"server_port\":1}";
 
 fn guarded(zk: &FakeZk) -> Gateway {
+    Gateway::guarded(zk, guard())
+}
+
+fn guard() -> Guard {
     let tokens = "read read-read-read-read\nwrite write-write-write-write";
     let sites = Sites::new(["gateway.example".to_owned()], ["https://console.example".to_owned()]);
-    Gateway::guarded(zk, Guard { tokens: Some(Tokens::parse(tokens).unwrap()), sites })
+    Guard { tokens: Some(Tokens::parse(tokens).unwrap()), sites }
 }
 
 async fn ask(gateway: &Gateway, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -143,5 +149,40 @@ async fn a_page_of_another_site_reads_nothing_and_has_nothing_followed() {
             ("sec-fetch-dest", "document"),
         ];
         assert_eq!(ask(&gateway, "GET", "/", &link).await.status, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_probes_is_told_the_names_of_services_only_if_it_may_ask_for_them() {
+    let zk = FakeZk::default();
+    zk.set_reachable(false);
+    let open = Gateway::with(&zk, &["secret"], Options::default());
+    let closed = Gateway::with(&zk, &["secret"], Options::default()).behind(guard());
+    let rebound = &[("host", "evil.example")][..];
+    let page = &[("origin", "http://evil.example")][..];
+    let (nobody, reader) = (&[][..], &[("authorization", READ)][..]);
+    let wrong = &[("authorization", "Bearer nobodys-nobodys-nobodys")][..];
+    let strangers =
+        [(&open, rebound), (&open, page), (&closed, nobody), (&closed, wrong), (&closed, rebound)];
+    for (gateway, headers) in strangers {
+        let detail = ask(gateway, "GET", "/readyz", headers).await.problem(503, "not-ready").await;
+        assert_eq!(detail, "a list is missing", "{headers:?}");
+    }
+    for (gateway, headers) in [(&open, nobody), (&closed, reader)] {
+        let detail = ask(gateway, "GET", "/readyz", headers).await.problem(503, "not-ready").await;
+        assert_eq!(detail, "there is no list yet of: secret");
+    }
+
+    zk.set_reachable(true);
+    for gateway in [&open, &closed] {
+        gateway.becomes("/readyz", |answer| answer["status"] == "ready").await;
+    }
+    for (gateway, headers) in strangers {
+        let told = ask(gateway, "GET", "/readyz", headers).await.is(200).await;
+        assert_eq!(told, json!({"status": "ready"}), "{headers:?}");
+    }
+    for (gateway, headers) in [(&open, nobody), (&closed, reader)] {
+        let told = ask(gateway, "GET", "/readyz", headers).await.is(200).await;
+        assert_eq!(told, json!({"status": "ready", "services": [{"name": "secret", "source": "live"}]}));
     }
 }

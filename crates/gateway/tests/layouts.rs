@@ -155,6 +155,7 @@ async fn in_the_master_normal_layout_old_instances_are_listed_watched_and_picked
 
     let service = gateway.get("/v1/services/time").await.is(200).await;
     assert_eq!(ids(&service), ["master", "normal0000000001"]);
+    assert_eq!(service["master_is_spared"], true, "whoever shows shares has to know");
     let normal = &service["instances"][1];
     assert_eq!(
         (&normal["server_port"], &normal["server_unique_code"], &normal["weight"], &normal["metadata"]),

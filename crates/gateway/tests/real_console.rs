@@ -15,6 +15,8 @@ use zk_session::fake::FakeZk;
 
 const A: &str = "/v1/services/time/instances/a";
 
+const WEIGH: &str = "#instance-actions button:nth-child(2)";
+
 fn cell(id: &str, column: &str) -> String {
     format!("{}?.querySelector('.{column}').textContent", row(id))
 }
@@ -160,6 +162,7 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
         page.until(&row(id)).await;
         page.run(&format!("{}.click()", row(id))).await;
         page.until("document.getElementById('instance').open").await;
+        page.until("document.getElementById('instance-body').textContent.includes('asking') === false").await;
     };
     browse(served.address, "#/service/time", async |page| {
         open(&page, "a").await;
@@ -195,12 +198,23 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
         page.says("#timeline", "a has weight 9, after 4").await;
 
         open(&page, "other").await;
+        // What would be refused is not offered.
         page.says("#instance-body", "somebody else").await;
-        page.click("#instance-actions button:nth-child(1)").await;
+        page.says("#instance-actions", "this gateway changes only what programs have registered with it")
+            .await;
+        let offered =
+            page.value("document.querySelectorAll('#instance-actions button:enabled').length").await;
+        assert_eq!(offered, 0);
+        page.keys(Key::Escape).await;
+
+        // It goes while the question is open.
+        open(&page, "a").await;
+        page.click(WEIGH).await;
+        assert_eq!(gateway.call("DELETE", A, "").await.status, 204);
+        page.says("#timeline", "a went").await;
         page.click("#confirm-yes").await;
-        page.says("#confirm-problem", "changes and withdraws only what it registered").await;
+        page.says("#confirm-problem", "Not done: there is no such instance").await;
         assert_eq!(page.value("document.getElementById('confirm').open").await, true);
-        assert_eq!(stored(&zk, "other").weight, 1);
     })
     .await;
     served.stop().await;

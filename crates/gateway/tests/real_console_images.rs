@@ -146,9 +146,9 @@ async fn it_can_be_read_in_both_colour_schemes() {
             search(&page, &name(2)).await;
             page.run("document.querySelector('tbody tr[data-at]').click()").await;
             page.until("document.getElementById('instance').open").await;
+            page.says("#instance-body", "this gateway").await;
             page.run("document.querySelector('#instance-actions button').click()").await;
             page.says("#confirm-yes", "Drain").await;
-            page.says("#instance-body", "this gateway").await;
             look(&page, images.as_ref(), &format!("console-drain-{scheme}")).await;
             page.run("document.getElementById('confirm').close(); document.getElementById('instance').close()").await;
             search(&page, "").await;

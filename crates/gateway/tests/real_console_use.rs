@@ -6,7 +6,7 @@ mod browser;
 mod common;
 
 use browser::{Served, browse, row, stand};
-use common::{Gateway, TIME, data, register};
+use common::{Gateway, TIME, body, data, register};
 use gateway::Guard;
 use gateway::guard::{Sites, Tokens};
 use serde_json::json;
@@ -83,8 +83,8 @@ async fn ten_thousand_are_found_sorted_and_opened_by_the_keyboard_alone() {
 #[tokio::test]
 async fn a_token_is_asked_for_kept_for_the_tab_and_never_in_the_address() {
     let zk = FakeZk::default();
-    register(&zk, "time", "a", &data(1));
     let gateway = Gateway::start(&zk);
+    gateway.call("PUT", "/v1/services/time/instances/a", body(1, 600)).await.is(201).await;
     let tokens = "read read-read-read-read\nwrite write-write-write-write";
     let guard = Guard { tokens: Some(Tokens::parse(tokens).unwrap()), sites: Sites::default() };
     let served = Served::start(&gateway.app, guard, 0).await;
@@ -114,6 +114,7 @@ async fn a_token_is_asked_for_kept_for_the_tab_and_never_in_the_address() {
         assert!(!asked.to_string().contains("read-read"), "{asked}");
 
         page.run(&format!("{}.click()", row("a"))).await;
+        page.says("#instance-body", "this gateway").await;
         page.click("#instance-actions button:nth-child(1)").await;
         page.click("#confirm-yes").await;
         page.says("#confirm-problem", "the token is for reading alone").await;
@@ -143,6 +144,8 @@ async fn a_phone_has_all_of_it_and_nothing_is_wider_than_its_screen() {
     register(&zk, &"a-service-with-a-long-name-".repeat(4), "b", &data(1));
     zk.put(&format!("{TIME}/{}", "broken".repeat(20)), "nonsense");
     let gateway = Gateway::start(&zk);
+    let ours = json!({"server_ip": "10.0.0.1", "server_port": 1, "ttl": 600});
+    gateway.call("PUT", "/v1/services/time/instances/ours", ours).await.is(201).await;
     let served = Served::start(&gateway.app, Guard::default(), 0).await;
     browse(served.address, "", async |page| {
         page.screen(360, 740, 1).await;
@@ -157,7 +160,12 @@ async fn a_phone_has_all_of_it_and_nothing_is_wider_than_its_screen() {
         page.fits("what cannot be read").await;
         page.run(&format!("{}.click()", row(long))).await;
         page.until("document.getElementById('instance').open").await;
+        page.says("#instance-actions", "Registered by somebody else").await;
         page.fits("an instance").await;
+        page.keys(Key::Escape).await;
+        page.until("!document.getElementById('instance').open").await;
+        page.run(&format!("{}.click()", row("ours"))).await;
+        page.says("#instance-body", "this gateway, for a program").await;
         page.click("#instance-actions button:nth-child(2)").await;
         page.until("document.getElementById('confirm').open").await;
         page.fits("a question").await;

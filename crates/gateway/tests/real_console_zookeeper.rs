@@ -78,6 +78,7 @@ async fn a_fleet_on_a_real_zookeeper_is_seen_changed_and_seen_through_an_outage(
         page.until(&row("ours")).await;
         page.run(&format!("{}.click()", row("ours"))).await;
         page.until("document.getElementById('instance').open").await;
+        page.says("#instance-body", "this gateway").await;
         page.click("#instance-actions button:nth-child(1)").await;
         page.click("#confirm-yes").await;
         page.says("#instance-body", "0: drained").await;

@@ -21,10 +21,7 @@ const IN_TIME: Duration = Duration::from_secs(10);
 pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !["application/json", "application/merge-patch+json"]
-        .iter()
-        .any(|json| kind.eq_ignore_ascii_case(json))
-    {
+    if !kind.eq_ignore_ascii_case("application/json") {
         return Err(Problem::not_json("accepted: the header Content-Type: application/json"));
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -32,7 +32,7 @@ use crate::leases::Leases;
 use crate::metrics::{Arrived, Metrics};
 use crate::proxied::Proxied;
 use crate::proxy::Proxy;
-use crate::{Fleet, Problem};
+use crate::{Fleet, Problem, entity_tag};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -125,11 +125,14 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
 }
 
 /// Lets pass what may be asked, and counts what was answered.
-async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, request: Request, next: Next) -> Response {
+async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, mut request: Request, next: Next) -> Response {
     let (app, guard) = &*shared;
     let arrived = Arrived::of(&request);
     let mut response = match guard.check(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(told) => {
+            request.extensions_mut().insert(told);
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     };
     app.metrics.answered(&arrived, response.status());
@@ -163,8 +166,19 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(health::readyz))
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// A response with this document.
 pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(document).expect("text and numbers can always be written");
-    (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+    (status, [(CONTENT_TYPE, JSON)], written(document)).into_response()
+}
+
+/// A response with this document, or that it is known already. It is told by what is written, so it is another one exactly when that is.
+pub(crate) fn json_or_known(asked: &HeaderMap, document: &impl Serialize) -> Response {
+    let written = written(document);
+    entity_tag::answer(asked, entity_tag::of(&written), JSON, || written.into())
+}
+
+fn written(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).expect("text and numbers can always be written")
 }

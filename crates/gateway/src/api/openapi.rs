@@ -3,14 +3,16 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
-use super::App;
+use super::parameters::Parameters;
+use super::{App, JSON};
+use crate::Problem;
+use crate::problem::Details;
 
 /// What stands above the paths. They come from the handlers themselves.
 #[derive(OpenApi)]
@@ -35,9 +37,13 @@ pub(super) struct About;
     get,
     path = "/v1/openapi.json",
     tag = "operation",
-    responses((status = 200, description = "the document", body = Object))
+    responses(
+        (status = 200, description = "the document", body = Object),
+        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
+    )
 )]
-pub(super) async fn openapi(State(_): State<Arc<App>>) -> Response {
+pub(super) async fn openapi(State(_): State<Arc<App>>, query: Parameters) -> Result<Response, Problem> {
+    query.done(&[])?;
     static WRITTEN: OnceLock<Bytes> = OnceLock::new();
     let written = WRITTEN.get_or_init(|| {
         let mut document = super::documented().into_openapi();
@@ -46,7 +52,7 @@ pub(super) async fn openapi(State(_): State<Arc<App>>) -> Response {
         let written = serde_json::to_vec(&document);
         written.expect("text under text can always be written").into()
     });
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], written.clone()).into_response()
+    Ok(([(CONTENT_TYPE, JSON)], written.clone()).into_response())
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Parameters {
             None => {
                 let shown: String = text.chars().take(40).collect();
                 Err(Problem::bad_request(format_args!(
-                    "{name} is {shown:?}; accepted: a time from 0s to {}s with its unit, as in 30s or 5m",
+                    "{name} is {shown:?}; accepted: a time from 0s to {}s with its unit, as in 30s",
                     most.as_secs()
                 )))
             }

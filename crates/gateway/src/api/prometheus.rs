@@ -142,13 +142,17 @@ fn as_label(key: &str) -> String {
     get,
     path = "/metrics",
     tag = "operation",
-    responses((status = 200, description = "the metrics", body = String, content_type = "application/openmetrics-text"))
+    responses(
+        (status = 200, description = "the metrics", body = String, content_type = "application/openmetrics-text"),
+        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
+    )
 )]
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    match app.metrics.text() {
+pub(super) async fn metrics(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, Problem> {
+    query.done(&[])?;
+    Ok(match app.metrics.text() {
         Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    })
 }
 
 #[cfg(test)]

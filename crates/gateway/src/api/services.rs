@@ -3,25 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use proto::ServiceName;
 use tokio::time::timeout;
 
 use super::documents::{LeadingDocument, ServiceCount, ServiceDocument, ServicesDocument, Trust};
 use super::parameters::{Parameters, Service};
-use super::{App, json};
+use super::{App, JSON, json_or_known};
 use crate::fleet::{Existence, Followed, Leading, Published, is_revision};
 use crate::problem::Details;
 use crate::{Problem, entity_tag, wall};
 
-/// The longest that a blocking query waits.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The longest that a blocking query waits. A client that closes its sending side gets its answer, so one that has left for good is not
+/// noticed before there is one: until then it keeps its place among the connections, and no longer than one that reads nothing.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// All services
 ///
@@ -30,12 +27,19 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
     get,
     path = "/v1/services",
     tag = "discovery",
+    params(("If-None-Match" = Option<String>, Header, description = "the ETag of the answer that is known already")),
     responses(
-        (status = 200, description = "the services", body = ServicesDocument),
+        (status = 200, description = "the services", body = ServicesDocument, headers(("etag" = String, description = "the same while the answer is"))),
+        (status = 304, description = "that answer is known already"),
+        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 503, description = "ZooKeeper never told", body = Details, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn services(State(app): State<Arc<App>>, query: Parameters) -> Result<Response, Problem> {
+pub(super) async fn services(
+    State(app): State<Arc<App>>,
+    query: Parameters,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     query.done(&[])?;
     let counts = app.fleet.counts().await.ok_or_else(|| app.not_known("which services there are"))?;
     let services = counts.value.iter();
@@ -46,7 +50,7 @@ pub(super) async fn services(State(app): State<Arc<App>>, query: Parameters) -> 
             .map(|(name, instances)| ServiceCount { name: name.to_string(), instances: *instances })
             .collect(),
     };
-    Ok(json(StatusCode::OK, &document))
+    Ok(json_or_known(&headers, &document))
 }
 
 /// A service
@@ -62,7 +66,7 @@ pub(super) async fn services(State(app): State<Arc<App>>, query: Parameters) -> 
     tag = "discovery",
     params(
         ("service" = String, Path, description = "the name of the service"),
-        ("wait" = Option<String>, Query, description = "how long to wait for another revision, as in 30s; 10m at most"),
+        ("wait" = Option<String>, Query, description = "how long to wait for another revision, as in 30s; 60s at most"),
         ("revision" = Option<String>, Query, description = "the revision that is known already: its number, or better the whole text of the ETag"),
         ("If-None-Match" = Option<String>, Header, description = "the ETag of the state that is known already"),
     ),
@@ -103,19 +107,7 @@ pub(super) async fn service(
 
 /// The state of a service, or that it is known already.
 fn state(now: &Published, headers: &HeaderMap) -> Response {
-    let tag = now.revision.etag();
-    let known = entity_tag::is_known(headers, &tag);
-    let mut response = match known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => Body::from(now.document()).into_response(),
-    };
-    let headers = response.headers_mut();
-    if !known {
-        headers.insert(CONTENT_TYPE, JSON);
-    }
-    headers.insert(ETAG, tag);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
+    entity_tag::answer(headers, now.revision.etag(), JSON, || now.document())
 }
 
 /// The master of a service
@@ -125,9 +117,14 @@ fn state(now: &Published, headers: &HeaderMap) -> Response {
     get,
     path = "/v1/services/{service}/master",
     tag = "discovery",
-    params(("service" = String, Path, description = "the name of the service")),
+    params(
+        ("service" = String, Path, description = "the name of the service"),
+        ("If-None-Match" = Option<String>, Header, description = "the ETag of the answer that is known already"),
+    ),
     responses(
-        (status = 200, description = "who leads, if anybody does", body = LeadingDocument<'static>),
+        (status = 200, description = "who leads, if anybody does", body = LeadingDocument<'static>, headers(("etag" = String, description = "the same while the answer is"))),
+        (status = 304, description = "that answer is known already"),
+        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "there is no such service, or no elections", body = Details, content_type = "application/problem+json"),
         (status = 503, description = "it is not known yet", body = Details, content_type = "application/problem+json"),
     )
@@ -136,6 +133,7 @@ pub(super) async fn master(
     State(app): State<Arc<App>>,
     Service(service): Service,
     query: Parameters,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     query.done(&[])?;
     if !app.fleet.has_elections() {
@@ -145,7 +143,7 @@ pub(super) async fn master(
     if now.leading == Leading::Unknown {
         return Err(app.not_known("who leads"));
     }
-    Ok(json(StatusCode::OK, &LeadingDocument::of(&now)))
+    Ok(json_or_known(&headers, &LeadingDocument::of(&now)))
 }
 
 impl App {

@@ -1,13 +1,9 @@
 //! One file of the console, and what a browser is told with it.
 
-use axum::body::Body;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
 use bytes::Bytes;
-use twox_hash::XxHash3_64;
 
 use crate::entity_tag;
 
@@ -43,30 +39,17 @@ impl Asset {
 
     /// The file, or that the browser has it already.
     pub(super) fn answer(&self, asked: &HeaderMap) -> Response {
-        let tag = self.tag();
-        let known = entity_tag::is_known(asked, &tag);
-        let mut response = match known {
-            true => StatusCode::NOT_MODIFIED.into_response(),
-            false => Body::from(Bytes::from_static(self.content)).into_response(),
-        };
+        let kind = HeaderValue::from_static(self.kind);
+        // Asked for each time: after an update nobody has half of the old console.
+        let mut response = entity_tag::answer(asked, entity_tag::of(self.content), kind, || {
+            Bytes::from_static(self.content)
+        });
         let headers = response.headers_mut();
-        if !known {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
-        }
-        headers.insert(ETAG, tag);
-        // Kept, and asked for each time: after an update nobody has half of the old console.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(OPENER_POLICY, SAME_ORIGIN);
         headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
         response
-    }
-
-    /// The same for the same content, in whichever gateway.
-    fn tag(&self) -> HeaderValue {
-        let tag = format!("\"{:016x}\"", XxHash3_64::oneshot(self.content));
-        HeaderValue::from_str(&tag).expect("digits in quotes may stand in a header")
     }
 }

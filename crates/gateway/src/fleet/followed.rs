@@ -78,6 +78,7 @@ impl Followed {
             observer,
             channels: channels.clone(),
             revisions,
+            roles,
         };
         let task = tokio::spawn(publishing.run()).abort_handle();
         Self {
@@ -180,6 +181,7 @@ struct Publishing {
     observer: Option<Observer>,
     channels: Arc<Channels>,
     revisions: Arc<Revisions>,
+    roles: bool,
 }
 
 impl Publishing {
@@ -241,7 +243,8 @@ impl Publishing {
             let news = !now.as_ref().is_some_and(|now| now.says(&view, &leading));
             if news {
                 let revision = self.revisions.next();
-                *now = Some(Arc::new(Published::new(self.service.clone(), revision, view, leading)));
+                let service = self.service.clone();
+                *now = Some(Arc::new(Published::new(service, revision, view, leading, self.roles)));
             }
             news
         });

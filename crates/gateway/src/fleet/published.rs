@@ -23,6 +23,8 @@ pub struct Published {
     pub view: View,
     /// Who leads.
     pub leading: Leading,
+    /// Whether whoever leads takes no requests that others may answer.
+    pub roles: bool,
     /// Since when the list is not known to be the truth, in Unix milliseconds.
     pub stale_since: Option<u64>,
     /// The state as an event of a stream, and where the document is in it.
@@ -56,12 +58,18 @@ impl Leading {
 }
 
 impl Published {
-    pub(super) fn new(service: ServiceName, revision: Revision, view: View, leading: Leading) -> Self {
+    pub(super) fn new(
+        service: ServiceName,
+        revision: Revision,
+        view: View,
+        leading: Leading,
+        roles: bool,
+    ) -> Self {
         let stale_since = match view.source {
             Source::Live => None,
             Source::Stale { since } => Some(wall::at(since)),
         };
-        Self { service, revision, view, leading, stale_since, event: OnceLock::new() }
+        Self { service, revision, view, leading, roles, stale_since, event: OnceLock::new() }
     }
 
     /// Whether it says the same as what would be published now.

@@ -24,6 +24,15 @@ pub struct Guard {
     pub sites: Sites,
 }
 
+/// What may be told to whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Whatever there is.
+    All,
+    /// How this gateway is, and nothing of what is registered: it is a probe, which need not say who it is.
+    StatusAlone,
+}
+
 /// Everybody who reaches the address could register and withdraw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -47,12 +56,17 @@ pub fn check_exposure(address: SocketAddr, are_known: bool) -> Result<(), Expose
 }
 
 impl Guard {
-    /// Refuses what may not be asked.
-    pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
-        // Those who probe know neither our name nor a token, and learn nothing.
-        if matches!(request.uri().path(), "/healthz" | "/readyz") {
-            return Ok(());
+    /// Refuses what may not be asked, and says what may be told.
+    pub(crate) fn check(&self, request: &Request) -> Result<Told, Problem> {
+        match self.admit(request) {
+            Ok(()) => Ok(Told::All),
+            // Those who probe know neither our name nor a token. So may be a page that somebody let point here.
+            Err(_) if matches!(request.uri().path(), "/healthz" | "/readyz") => Ok(Told::StatusAlone),
+            Err(problem) => Err(problem),
         }
+    }
+
+    fn admit(&self, request: &Request) -> Result<(), Problem> {
         let (uri, headers) = (request.uri(), request.headers());
         let authority = self.sites.host(uri, headers).map_err(|foreign| refusal(&foreign))?;
         self.sites.origin(authority, headers).map_err(|foreign| refusal(&foreign))?;

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
 
-    /// A site whose pages may write, as in https://console.example; may be given several times
+    /// A site whose pages may ask here, to read and to write, as in https://console.example; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
 

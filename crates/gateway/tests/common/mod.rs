@@ -42,8 +42,12 @@ impl Gateway {
     }
 
     pub(crate) fn guarded(zk: &FakeZk, guard: Guard) -> Self {
-        let gateway = Self::start(zk);
-        Self { router: api::router(gateway.app.clone(), guard), ..gateway }
+        Self::start(zk).behind(guard)
+    }
+
+    /// The same, for those alone whom this guard lets pass.
+    pub(crate) fn behind(self, guard: Guard) -> Self {
+        Self { router: api::router(self.app.clone(), guard), ..self }
     }
 
     pub(crate) fn with(zk: &FakeZk, configured: &[&str], options: fleet::Options) -> Self {

@@ -102,6 +102,11 @@ impl Gateway {
         }
     }
 
+    /// All that it has said on stderr.
+    pub(crate) fn told(&self) -> String {
+        self.told.borrow().clone()
+    }
+
     /// Waits until it has said all of this on one line of stderr.
     pub(crate) async fn tells(&self, words: &[&str]) {
         let says = |told: &String| told.lines().any(|line| words.iter().all(|word| line.contains(word)));

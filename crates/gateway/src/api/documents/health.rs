@@ -19,8 +19,9 @@ pub(crate) struct HealthDocument {
 pub(crate) struct ReadinessDocument {
     /// `ready`.
     pub(crate) status: &'static str,
-    /// The services that were configured, and what is known of each.
-    pub(crate) services: Vec<ReadyService>,
+    /// The services that it needs, and what is known of each; only for those who may ask for services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) services: Option<Vec<ReadyService>>,
 }
 
 /// What is known of a service.

@@ -51,6 +51,10 @@ pub(crate) struct ServiceDocument<'a> {
     master: Option<MasterDocument<'a>>,
     /// How far that can be trusted.
     master_source: Trust,
+    /// True: the master gets no requests that others may answer, as long as any of them has a weight.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    master_is_spared: bool,
     /// The instances, in the order of their ids.
     instances: Vec<InstanceDocument<'a>>,
     /// What is registered and cannot be read.
@@ -61,7 +65,7 @@ pub(crate) struct ServiceDocument<'a> {
 
 impl<'a> ServiceDocument<'a> {
     pub(crate) fn of(published: &'a Published) -> Self {
-        let Published { service, revision, view, leading, stale_since, .. } = published;
+        let Published { service, revision, view, leading, roles, stale_since, .. } = published;
         Self {
             service: service.as_str(),
             revision: revision.number(),
@@ -70,6 +74,7 @@ impl<'a> ServiceDocument<'a> {
             stale_since: *stale_since,
             master: leading.master().map(|master| MasterDocument::of(master)),
             master_source: master_source(leading),
+            master_is_spared: *roles,
             instances: view.entries.iter().map(|instance| InstanceDocument::of(instance)).collect(),
             unusable: view.bad.iter().map(Unusable::of).collect(),
         }

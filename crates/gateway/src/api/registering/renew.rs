@@ -27,6 +27,7 @@ use crate::problem::Details;
     ),
     responses(
         (status = 200, description = "it is renewed", body = LeaseDocument),
+        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "it is not registered here, or was not renewed in time", body = Details, content_type = "application/problem+json"),
         (status = 409, description = "somebody else has registered the id since", body = Details, content_type = "application/problem+json"),
     )

@@ -47,7 +47,7 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal } =
       credentials: 'same-origin',
       redirect: 'error',
     });
-    if (response.ok) return response;
+    if (response.ok || response.status === 304) return response;
     const problem = await problemOf(response);
     if (response.status !== 401) throw new Refused(response.status, problem);
     // Somebody may have given another one while this was on its way.
@@ -60,6 +60,28 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal } =
 /** Sends a request and gives the JSON of the answer. */
 export async function json(path, options) {
   return (await ask(path, options)).json();
+}
+
+/** An answer that is asked for again and again, and sent only when it is another one than before. */
+export class Again {
+  #path;
+  #tag = null;
+  #document = null;
+
+  constructor(path) {
+    this.#path = path;
+  }
+
+  /** The JSON of the answer; the same object as before while that is the same. */
+  async json(options) {
+    const headers = this.#tag === null ? {} : { 'if-none-match': this.#tag };
+    const response = await ask(this.#path, { ...options, headers });
+    if (response.status === 304) return this.#document;
+    const document = await response.json();
+    this.#tag = response.headers.get('etag');
+    this.#document = document;
+    return document;
+  }
 }
 
 /** Where a service is, and where an instance of it. Relative to the page: it may be behind a prefix. */

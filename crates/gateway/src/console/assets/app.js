@@ -23,8 +23,11 @@ const charts = {
 };
 const table = new Table(byId('table'), { onOpen: (row) => sheet.open(shown.model, row) });
 
-/** The services that were looked at since the page was opened. */
+/** The services that were looked at last, whose timelines go on when they are looked at again: the one shown is the last. */
 const models = new Map();
+
+/** So many are kept: each may have ten thousand instances. */
+const MOST_MODELS = 5;
 
 /** What is shown: the service, its stream, and how that is. */
 let shown = null;
@@ -57,7 +60,9 @@ function leave() {
 
 function enter(name) {
   const model = models.get(name) ?? new Service(name);
+  models.delete(name);
   models.set(name, model);
+  if (models.size > MOST_MODELS) models.delete(models.keys().next().value);
   if (model.leftAt !== undefined && model.document !== null) model.note({ kind: 'away', after: Date.now() - model.leftAt }, Date.now());
   byId('search').value = '';
   table.reset();

@@ -5,24 +5,36 @@ import { byId, say, show } from './dom.js';
 
 const MOST_WEIGHT = 4294967295;
 
+/** Ends the question that is open, as if nobody had been asked. */
+let end = () => {};
+
+/** Whether what was asked is being done: then it is shown until it is known how that went. */
+let doing = false;
+
+/** Takes back the question that is open, unless it was answered already. */
+export function dismiss() {
+  if (!doing) end();
+}
+
 /**
  * Asks whether something is meant, and does it.
  *
  * `title`, `text` and `yes` are what it says; `weight` is what stands in the field, if there is to be one; `effect` tells what would be,
- * given the number in the field; `act` does it, given that number, and what it throws is shown as the reason why not. Resolves to whether it was done.
+ * given the number in the field; `act` does it, given that number, and what it throws is shown as the reason why not. While it does, nobody
+ * can say no any more: it may be done already. Resolves to whether it was done.
  */
 export function confirm({ title, text, yes, weight, effect, act }) {
   const dialog = byId('confirm');
-  const [form, field, button, problem] = [byId('confirm-form'), byId('confirm-weight'), byId('confirm-yes'), byId('confirm-problem')];
+  const [form, field, problem] = [byId('confirm-form'), byId('confirm-weight'), byId('confirm-problem')];
+  const buttons = [byId('confirm-no'), byId('confirm-yes')];
   const takesWeight = weight !== undefined;
+  end();
   say(byId('confirm-title'), title);
   say(byId('confirm-text'), text);
-  say(button, yes);
+  say(byId('confirm-yes'), yes);
   show(byId('confirm-field'), takesWeight);
   show(problem, false);
-  field.disabled = !takesWeight;
   field.value = takesWeight ? String(weight) : '';
-  button.disabled = false;
 
   const given = () => (takesWeight && field.value !== '' ? Number(field.value) : undefined);
   const tell = () => say(byId('confirm-effect'), effect(given()));
@@ -30,33 +42,44 @@ export function confirm({ title, text, yes, weight, effect, act }) {
   return new Promise((resolve) => {
     const ended = new AbortController();
     const { signal } = ended;
-    let done = false;
+    const does = (now) => {
+      doing = now;
+      for (const button of buttons) button.disabled = now;
+      field.disabled = now || !takesWeight;
+    };
+    const finish = (done) => {
+      if (signal.aborted) return;
+      ended.abort();
+      does(false);
+      end = () => {};
+      if (dialog.open) dialog.close();
+      resolve(done);
+    };
     const submit = async (event) => {
       event.preventDefault();
-      if (button.disabled) return;
-      button.disabled = true;
+      if (doing) return;
+      const number = given();
       show(problem, false);
+      does(true);
       try {
-        await act(given());
-        done = true;
-        dialog.close();
+        await act(number);
+        finish(true);
       } catch (error) {
+        // A browser closes what is open when it is told so often enough. Another question may be open then.
+        if (signal.aborted) return;
+        does(false);
         say(problem, `Not done: ${reason(error)}.`);
         show(problem, true);
-        button.disabled = false;
       }
     };
     form.addEventListener('submit', submit, { signal });
     field.addEventListener('input', tell, { signal });
-    byId('confirm-no').addEventListener('click', () => dialog.close(), { signal });
-    dialog.addEventListener(
-      'close',
-      () => {
-        ended.abort();
-        resolve(done);
-      },
-      { signal },
-    );
+    byId('confirm-no').addEventListener('click', () => finish(false), { signal });
+    dialog.addEventListener('cancel', (event) => doing && event.preventDefault(), { signal });
+    // It comes late: the dialog may be open again, for another question.
+    dialog.addEventListener('close', () => dialog.open || finish(false), { signal });
+    end = () => finish(false);
+    does(false);
     dialog.showModal();
     if (takesWeight) field.select();
     else byId('confirm-no').focus();

@@ -1,38 +1,49 @@
 // One instance, beside the list: all that it says of itself, and what can be done with it.
 
 import { instancePath, json, reason } from './api.js';
-import { confirm, isWeight } from './dialog.js';
+import { confirm, dismiss, isWeight } from './dialog.js';
 import { byId, element, say } from './dom.js';
+import { candidates } from './state.js';
 import { count, moment, percent, soMany, span, when } from './words.js';
+
+/** How long the gateway may take to tell who holds an instance. */
+const IN_TIME = 8000;
+
+const HELD_ELSEWHERE = 'Registered by somebody else, in ZooKeeper: this gateway changes only what programs have registered with it.';
 
 export class Sheet {
   #dialog = byId('instance');
   #body = byId('instance-body');
   #actions = byId('instance-actions');
-  #model = null;
-  #id = null;
+  /** What is shown: the model of its service, and its id. */
+  #shown = null;
   #row = null;
   #gone = null;
   #held = 'asking …';
+  /** Whether this gateway can change it; null while that is not known. */
+  #ours = null;
+  #asking = false;
   #told = null;
 
   constructor() {
-    byId('instance-close').addEventListener('click', () => this.#dialog.close());
+    byId('instance-close').addEventListener('click', () => this.close());
     this.#dialog.addEventListener('click', (event) => {
       // Only the backdrop belongs to the dialog itself.
-      if (event.target === this.#dialog) this.#dialog.close();
+      if (event.target === this.#dialog) this.close();
     });
     this.#dialog.addEventListener('close', () => {
-      this.#id = null;
+      // It comes late: another one may be shown by then.
+      if (!this.#dialog.open) this.#shown = null;
     });
   }
 
   open(model, row) {
-    this.#model = model;
-    this.#id = row.id;
+    this.#shown = { model, id: row.id };
     this.#row = row;
     this.#gone = null;
     this.#held = 'asking …';
+    this.#ours = null;
+    this.#asking = true;
     say(byId('instance-title'), row.id);
     this.#draw();
     this.#drawActions();
@@ -40,14 +51,17 @@ export class Sheet {
     this.#askWhoHoldsIt();
   }
 
+  /** Closes it, and the question about it that nobody has answered. */
   close() {
+    dismiss();
+    this.#shown = null;
     if (this.#dialog.open) this.#dialog.close();
   }
 
   /** Another state of the service came. */
   refresh() {
-    if (this.#id === null) return;
-    const row = this.#model.byId.get(this.#id);
+    if (this.#shown === null) return;
+    const row = this.#shown.model.byId.get(this.#shown.id);
     if (row === undefined) this.#gone ??= Date.now();
     else {
       this.#gone = null;
@@ -61,31 +75,37 @@ export class Sheet {
   }
 
   async #askWhoHoldsIt() {
-    const id = this.#id;
+    const asked = this.#shown;
     let held;
+    let isOurs = null;
     try {
-      const { ours, ends } = await json(instancePath(this.#model.name, id));
+      const { ours, ends } = await json(instancePath(asked.model.name, asked.id), { signal: AbortSignal.timeout(IN_TIME) });
+      isOurs = ours;
       held = ours
         ? `this gateway, for a program that renews it; the next time by ${moment(ends)}`
         : 'somebody else, in ZooKeeper; this gateway cannot change it';
     } catch (error) {
       held = `not known: ${reason(error)}`;
     }
-    if (this.#id !== id) return;
+    if (this.#shown !== asked) return;
     this.#held = held;
+    this.#ours = isOurs;
+    this.#asking = false;
     this.#draw();
+    this.#drawActions();
   }
 
   #draw() {
     const row = this.#row;
     const now = Date.now();
+    const spared = row.share === 0 && row.weight > 0;
     const facts = [
       ['Address', row.address || 'none'],
       ['Unique code', row.code || 'none'],
       ['Weight', row.weight === 0 ? '0: drained, it is not picked' : count(row.weight)],
-      ['Share of picks', `${percent(row.share)} by weight`],
+      ['Share of picks', spared ? 'none: it is the master, and others take them' : `${percent(row.share)} by weight`],
       ['Registered', row.registered > 0 ? `${moment(row.registered)}, ${span(now - row.registered)} ago` : 'not known'],
-      ['Master', row.isMaster ? `yes, with term ${this.#model.document.master.term}` : 'no'],
+      ['Master', row.isMaster ? `yes, with term ${this.#shown.model.document.master.term}` : 'no'],
       ['Registered by', this.#held],
     ];
     const metadata = Object.entries(row.instance.metadata).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -103,60 +123,69 @@ export class Sheet {
 
   #drawActions() {
     const drained = this.#row.weight === 0;
-    const drain = element('button', { type: 'button', class: drained ? undefined : 'danger' }, drained ? 'Undo drain …' : 'Drain …');
+    const disabled = this.#asking || this.#ours === false;
+    const drain = element('button', { type: 'button', disabled, class: drained ? undefined : 'danger' }, drained ? 'Undo drain …' : 'Drain …');
     drain.addEventListener('click', () => (drained ? this.#undrain() : this.#drain()));
-    const weight = element('button', { type: 'button' }, 'Change weight …');
+    const weight = element('button', { type: 'button', disabled }, 'Change weight …');
     weight.addEventListener('click', () => this.#weigh());
-    this.#actions.replaceChildren(drain, weight);
+    const why = this.#ours === false ? element('p', { class: 'note' }, HELD_ELSEWHERE) : undefined;
+    this.#actions.replaceChildren(drain, weight, ...(why === undefined ? [] : [why]));
   }
 
+  // A question is about what was shown when it was asked, whatever is shown when it is answered.
+
   #drain() {
+    const asked = this.#shown;
     confirm({
-      title: `Drain ${this.#id}?`,
+      title: `Drain ${asked.id}?`,
       text: 'It stays registered and is picked no more. Requests that run are not touched. Its weight is remembered.',
       yes: 'Drain',
-      effect: () => this.#afterWeight(0),
-      act: () => this.#change({ drain: true }),
+      effect: () => afterWeight(asked, this.#row, 0),
+      act: () => change(asked, { drain: true }),
     });
   }
 
   #undrain() {
+    const asked = this.#shown;
     confirm({
-      title: `Let ${this.#id} be picked again?`,
+      title: `Let ${asked.id} be picked again?`,
       text: 'It has the weight again that it had before it was drained.',
       yes: 'Undo drain',
       effect: () => '',
-      act: () => this.#change({ drain: false }),
+      act: () => change(asked, { drain: false }),
     });
   }
 
   #weigh() {
+    const asked = this.#shown;
     confirm({
-      title: `Change the weight of ${this.#id}?`,
+      title: `Change the weight of ${asked.id}?`,
       text: `It is ${count(this.#row.weight)} now. 0 drains it.`,
       yes: 'Change weight',
       weight: this.#row.weight,
-      effect: (weight) => (isWeight(weight) ? this.#afterWeight(weight) : ''),
-      act: (weight) => this.#change({ weight }),
+      effect: (weight) => (isWeight(weight) ? afterWeight(asked, this.#row, weight) : ''),
+      act: (weight) => change(asked, { weight }),
     });
   }
+}
 
-  /** What the shares would be. */
-  #afterWeight(weight) {
-    const { rows, weight: all } = this.#model;
-    const total = all - this.#row.weight + weight;
-    if (total === 0) return 'Nobody would be left to pick.';
-    const others = rows.filter((row) => row.weight > 0 && row.id !== this.#id).length;
-    const [was, is] = [percent(this.#row.share), percent(weight / total)];
-    const them = others === 1 ? 'the only other one' : `the ${soMany(others, 'other')}`;
-    if (weight === 0) return `Its share of ${was} goes to ${them}.`;
-    return `Its share goes from ${was} to ${is}; ${others === 0 ? 'nobody else is picked' : `the rest goes to ${them}`}.`;
-  }
+/** What the shares would be if one had another weight. */
+function afterWeight({ model, id }, row, weight) {
+  const weightOf = (other) => (other.id === id ? weight : other.weight);
+  const picked = candidates(model, weightOf);
+  if (picked.length === 0) return 'Nobody would be left to pick.';
+  const total = picked.reduce((sum, other) => sum + weightOf(other), 0);
+  const isPicked = picked.some((other) => other.id === id);
+  if (!isPicked && row.share === 0) return 'It gets no requests now, and none then.';
+  const others = picked.length - (isPicked ? 1 : 0);
+  const [was, is] = [percent(row.share), percent(isPicked ? weight / total : 0)];
+  const them = others === 1 ? 'the only other one' : `the ${soMany(others, 'other')}`;
+  if (!isPicked) return `Its share of ${was} goes to ${them}.`;
+  return `Its share goes from ${was} to ${is}; ${others === 0 ? 'nobody else is picked' : `the rest goes to ${them}`}.`;
+}
 
-  #change(body) {
-    const path = instancePath(this.#model.name, this.#id);
-    return json(path, { method: 'PATCH', body, signal: AbortSignal.timeout(10000) });
-  }
+function change({ model, id }, body) {
+  return json(instancePath(model.name, id), { method: 'PATCH', body, signal: AbortSignal.timeout(10000) });
 }
 
 function list(pairs) {

@@ -1,6 +1,6 @@
 // All services with how many instances each has, asked for again and again while somebody looks.
 
-import { json, reason } from './api.js';
+import { Again, reason } from './api.js';
 import { byId, element, say, show } from './dom.js';
 import { count, soMany, when } from './words.js';
 
@@ -15,6 +15,7 @@ export class Services {
   #filter = byId('services-filter');
   #note = byId('services-note');
   #source = byId('services-source');
+  #answer = new Again('v1/services');
   #document = null;
   #failed = null;
   #chosen = null;
@@ -53,7 +54,7 @@ export class Services {
     if (document.hidden) return;
     this.#asking = true;
     try {
-      this.#document = await json('v1/services', { signal: AbortSignal.timeout(IN_TIME) });
+      this.#document = await this.#answer.json({ signal: AbortSignal.timeout(IN_TIME) });
       this.#failed = null;
     } catch (error) {
       this.#failed = { since: this.#failed?.since ?? Date.now(), reason: reason(error) };
@@ -76,7 +77,9 @@ export class Services {
     }
     shown.forEach(({ name, instances }, at) => {
       const item = this.#item(name);
-      say(item.count, count(instances));
+      const isTold = instances !== null;
+      say(item.count, isTold ? count(instances) : '–');
+      item.count.title = isTold ? '' : 'ZooKeeper refuses to tell';
       item.place.classList.toggle('nobody', instances === 0);
       if (name === this.#chosen) item.link.setAttribute('aria-current', 'page');
       else item.link.removeAttribute('aria-current');

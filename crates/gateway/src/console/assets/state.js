@@ -43,12 +43,23 @@ export function natural(text) {
   return text.replace(/\d+/g, (digits) => digits.padStart(12, '0'));
 }
 
+/**
+ * Who gets requests that anybody may answer: all that have a weight. A master that is spared gets them only when nobody else does.
+ * `weightOf` tells the weight of each.
+ */
+export function candidates({ rows, sparesMaster }, weightOf = ({ weight }) => weight) {
+  const able = rows.filter((row) => weightOf(row) > 0);
+  const others = sparesMaster ? able.filter((row) => !row.isMaster) : able;
+  return others.length > 0 ? others : able;
+}
+
 export class Service {
   constructor(name) {
     this.name = name;
     this.document = null;
     this.byId = new Map();
     this.rows = [];
+    this.sparesMaster = false;
     this.weight = 0;
     this.drained = 0;
     /** The newest first: { at, change } with a change, or several of one kind. */
@@ -93,10 +104,13 @@ export class Service {
     const rows = [...byId.values()];
     const master = this.document.master;
     for (const row of rows) {
-      row.share = weight > 0 ? row.weight / weight : 0;
+      row.share = 0;
       row.isMaster = master !== null && leads(master, row);
     }
-    Object.assign(this, { byId, rows, weight, drained });
+    Object.assign(this, { byId, rows, weight, drained, sparesMaster: this.document.master_is_spared === true });
+    const picked = candidates(this);
+    const total = picked.reduce((sum, row) => sum + row.weight, 0);
+    for (const row of picked) row.share = row.weight / total;
   }
 
   #count(now, changes) {
