@@ -62,7 +62,7 @@ async fn a_body_that_turns_out_to_be_too_large_is_refused_and_the_instance_is_no
 #[tokio::test]
 async fn a_client_that_sends_a_byte_now_and_then_does_not_stay_for_ever() {
     let (takes, mut arrivals) = takes("").await;
-    let limits = "answer_timeout = \"10s\"\nrequest_timeout = \"10s\"\n[ejection]\nfailures = 1";
+    let limits = "request_timeout = \"10s\"\n[ejection]\nfailures = 1";
     let gateway = Gateway::before(&[takes, takes], limits).await;
     let mut client = gateway.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n").await.unwrap();
