@@ -19,10 +19,10 @@ use services::File;
 use zk_local::Server;
 use zk_session::{Keeper, ZooKeeper};
 
-const READ: &str = "read-0123456789";
-const WRITE: &str = "write-0123456789";
-const WRONG: &str = "wrong-0123456789";
-const NEXT: &str = "next-0123456789";
+const READ: &str = "read-0123456789abcdef";
+const WRITE: &str = "write-0123456789abcdef";
+const WRONG: &str = "wrong-0123456789abcdef";
+const NEXT: &str = "next-0123456789abcdef";
 const PASSWORD: &str = "hunter2-of-the-node";
 
 #[tokio::test]
