@@ -7,15 +7,19 @@ mod scripted;
 use std::time::Duration;
 
 use registry::NodeData;
-use registry::http::{Problem, Registration, Status};
+use registry::http::{Builder, Problem, Registration, Status};
 use scripted::{Connection, LIMIT, Script, becomes, time};
 use tokio::time::{Instant, timeout};
 
 const TTL: Duration = Duration::from_secs(3);
 
 fn announce(script: &Script) -> Registration {
-    let gateways = script.builder().ttl(TTL).answer_within(Duration::from_millis(500)).build().unwrap();
-    gateways.announce(&time(), NodeData::at("h:1".parse().unwrap()).with_metadata("zone", "b")).unwrap()
+    announce_by(script.builder().ttl(TTL).answer_within(Duration::from_millis(500)))
+}
+
+fn announce_by(builder: Builder) -> Registration {
+    let data = NodeData::at("h:1".parse().unwrap()).with_metadata("zone", "b");
+    builder.build().unwrap().announce(&time(), data).unwrap()
 }
 
 async fn says(connection: Connection, status: &str, body: &str) {
@@ -25,6 +29,23 @@ async fn says(connection: Connection, status: &str, body: &str) {
 /// A gateway that has registered it under this lease.
 async fn registers(connection: Connection, lease: &str) {
     says(connection, "201 Created", &format!("{{\"lease\":\"{lease}\",\"state\":\"registered\"}}")).await;
+}
+
+/// A gateway where this is true instead of what was asked for.
+async fn conflicts(connection: Connection, kind: &str) {
+    let body = format!("{{\"type\":\"urn:headkeeper:problem:{kind}\",\"detail\":\"it is {kind}\"}}");
+    connection.answer("409 Conflict", "application/problem+json", &body).await;
+}
+
+async fn is_replaced(here: &Registration) {
+    becomes(&mut here.status(), |status| matches!(status, Status::Replaced)).await;
+}
+
+/// So much time goes by at once, and nothing else happens in it.
+async fn passes(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 async fn is_registered(here: &Registration) {
@@ -88,14 +109,32 @@ async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
     drop(lost);
     registers(silent, "two").await;
     is_registered(&here).await;
-    says(next(&script, RENEW).await, "409 Conflict", "{}").await;
+    // Which says nothing of what is still on its way.
+    registers(next(&script, &format!("{RENEW}two ")).await, "two").await;
+    conflicts(next(&script, RENEW).await, "another-lease").await;
     registers(next(&script, PUT).await, "three").await;
     // Nothing is in doubt any more.
-    says(next(&script, RENEW).await, "409 Conflict", "{}").await;
-    let mut status = here.status();
-    becomes(&mut status, |status| matches!(status, Status::Replaced)).await;
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    is_replaced(&here).await;
     timeout(LIMIT, here.withdraw()).await.unwrap();
     assert!(script.is_left_alone(TTL / 2).await, "what is somebody else's is let alone");
+}
+
+#[tokio::test]
+async fn who_is_replaced_long_after_a_registering_was_lost_stops() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    drop(next(&script, PUT).await);
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    // Whatever was on its way is done by now, and over.
+    passes(Duration::from_secs(60)).await;
+    for _ in 0..3 {
+        registers(next(&script, &format!("{RENEW}one ")).await, "one").await;
+    }
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    is_replaced(&here).await;
+    assert!(script.is_left_alone(TTL / 2).await, "the newer one keeps its place");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
+use super::doubt::Doubt;
 use super::exchange::Answer;
 use super::gateways::Shared;
 use super::path;
@@ -32,7 +33,8 @@ pub(super) async fn keep(
 ) {
     let path = path::of_instance(&service, &id);
     let turn = Turn::begin(shared.gateways.len());
-    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, is_doubtful: false };
+    let doubt = Doubt::none(shared.ttl);
+    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, doubt };
     info!(%service, %id, "registering over HTTP");
     let end = keeping.while_wanted(&mut wanted, &status).await;
     if end == End::Unwanted {
@@ -49,8 +51,7 @@ struct Keeping<'a> {
     path: String,
     turn: Turn,
     lease: Option<Lease>,
-    /// A registering of ours may still be done, and would then replace a later one of ours.
-    is_doubtful: bool,
+    doubt: Doubt,
 }
 
 /// What a gateway keeps for us.
@@ -118,6 +119,9 @@ impl Keeping<'_> {
                     let pause =
                         if is_registered { self.shared.ttl / 3 } else { SOON.min(self.shared.ttl / 3) };
                     last_problem = None;
+                    if is_registered {
+                        self.doubt.settle(asked);
+                    }
                     tell(status, now);
                     tokio::select! {
                         () = sleep_until(asked + pause) => {}
@@ -126,7 +130,7 @@ impl Keeping<'_> {
                     }
                 }
                 Err(Trouble::Unknown) => self.lease = None,
-                Err(Trouble::Taken) if std::mem::take(&mut self.is_doubtful) => self.lease = None,
+                Err(Trouble::Taken) if self.doubt.explains_conflict(asked) => self.lease = None,
                 Err(Trouble::Taken) => return End::Replaced,
                 Err(Trouble::Other(problem)) => {
                     let pause = self.turn.after(&problem, false);
@@ -155,7 +159,9 @@ impl Keeping<'_> {
                 }
                 let sent = self.ask(which, Method::PUT, "", None, Some(body.to_string())).await;
                 // What was sent and not answered may be done yet.
-                self.is_doubtful |= matches!(sent, Err(Problem::Interrupted { .. }));
+                if matches!(sent, Err(Problem::Interrupted { .. })) {
+                    self.doubt.raise(Instant::now());
+                }
                 sent?
             }
         };
@@ -167,7 +173,11 @@ impl Keeping<'_> {
             _ => return Err(answer.refused().await.into()),
         }
         let gateway = answer.gateway.clone();
-        let told = answer.bytes().await.inspect_err(|_| self.is_doubtful |= !is_renewal)?;
+        let told = answer.bytes().await;
+        if told.is_err() && !is_renewal {
+            self.doubt.raise(Instant::now());
+        }
+        let told = told?;
         let Document { lease, state, problem } =
             serde_json::from_slice(&told).map_err(|error| Problem::unusable(&gateway, &error.to_string()))?;
         self.lease = Some(Lease { gateway: which, token: lease, data, renewed: asked });
