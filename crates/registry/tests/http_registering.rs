@@ -138,6 +138,24 @@ async fn who_is_replaced_long_after_a_registering_was_lost_stops() {
 }
 
 #[tokio::test]
+async fn what_somebody_withdrew_during_a_registering_is_registered_again_and_what_somebody_has_is_not() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    conflicts(next(&script, PUT).await, "withdrawn").await;
+    let is_told = |status: &Status| {
+        matches!(status, Status::Registering { problem: Some(Problem::Refused { status: 409, .. }) })
+    };
+    becomes(&mut here.status(), is_told).await;
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+
+    here.set_weight(7).unwrap();
+    conflicts(next(&script, PUT).await, "another-lease").await;
+    is_replaced(&here).await;
+    assert!(script.is_left_alone(TTL / 2).await, "it stays away");
+}
+
+#[tokio::test]
 async fn what_is_refused_or_not_done_yet_is_told_and_tried_again() {
     let script = Script::start().await;
     let here = announce(&script);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::doubt::Doubt;
-use super::exchange::Answer;
+use super::exchange::{Answer, Refusal};
 use super::gateways::Shared;
 use super::path;
 use super::problem::Problem;
@@ -22,6 +22,10 @@ use super::turn::Turn;
 
 /// How soon a gateway is asked again that waits for ZooKeeper.
 const SOON: Duration = Duration::from_secs(1);
+
+/// What a gateway calls it that somebody took an instance away while it was being registered. All other conflicts are with somebody who
+/// has it.
+const WITHDRAWN: &str = "urn:headkeeper:problem:withdrawn";
 
 /// Registers and renews until nobody wants that any more, and withdraws then.
 pub(super) async fn keep(
@@ -168,7 +172,15 @@ impl Keeping<'_> {
         let is_renewal = kept.is_some();
         match answer.status {
             StatusCode::NOT_FOUND if is_renewal => return Err(Trouble::Unknown),
-            StatusCode::CONFLICT => return Err(Trouble::Taken),
+            StatusCode::CONFLICT => {
+                let Refusal { kind, problem } = answer.refusal().await;
+                if kind.as_deref() != Some(WITHDRAWN) {
+                    return Err(Trouble::Taken);
+                }
+                // Nobody has it, no more than one that is withdrawn between two renewals.
+                self.lease = None;
+                return Err(problem.into());
+            }
             status if status.is_success() => {}
             _ => return Err(answer.refused().await.into()),
         }
