@@ -156,6 +156,23 @@ async fn what_somebody_withdrew_during_a_registering_is_registered_again_and_wha
 }
 
 #[tokio::test]
+async fn whoever_was_refused_for_long_and_then_served_is_patient_no_more() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    for _ in 0..4 {
+        says(next(&script, PUT).await, "403 Forbidden", "{}").await;
+    }
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    says(next(&script, RENEW).await, "403 Forbidden", "{}").await;
+    let refused = Instant::now();
+    registers(next(&script, RENEW).await, "one").await;
+    // The fifth delay in a row takes 2 s at least.
+    assert!(refused.elapsed() < Duration::from_secs(1), "{:?}", refused.elapsed());
+    is_registered(&here).await;
+}
+
+#[tokio::test]
 async fn what_is_refused_or_not_done_yet_is_told_and_tried_again() {
     let script = Script::start().await;
     let here = announce(&script);

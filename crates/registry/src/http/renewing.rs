@@ -123,6 +123,7 @@ impl Keeping<'_> {
                     let pause =
                         if is_registered { self.shared.ttl / 3 } else { SOON.min(self.shared.ttl / 3) };
                     last_problem = None;
+                    self.turn.served();
                     if is_registered {
                         self.doubt.settle(asked);
                     }
