@@ -17,6 +17,11 @@ fn announce(script: &Script) -> Registration {
     announce_by(script.builder().ttl(TTL).answer_within(Duration::from_millis(500)))
 }
 
+/// With a gateway that may take its time.
+fn announce_patiently(script: &Script, ttl: Duration) -> Registration {
+    announce_by(script.builder().ttl(ttl).answer_within(LIMIT))
+}
+
 fn announce_by(builder: Builder) -> Registration {
     let data = NodeData::at("h:1".parse().unwrap()).with_metadata("zone", "b");
     builder.build().unwrap().announce(&time(), data).unwrap()
@@ -170,6 +175,51 @@ async fn whoever_was_refused_for_long_and_then_served_is_patient_no_more() {
     // The fifth delay in a row takes 2 s at least.
     assert!(refused.elapsed() < Duration::from_secs(1), "{:?}", refused.elapsed());
     is_registered(&here).await;
+}
+
+#[tokio::test]
+async fn whoever_is_not_wanted_during_a_renewal_is_withdrawn_at_once() {
+    let script = Script::start().await;
+    let here = announce_patiently(&script, TTL);
+    registers(next(&script, PUT).await, "one").await;
+    let hangs = next(&script, RENEW).await;
+    let begin = Instant::now();
+    let gone = tokio::spawn(here.withdraw());
+    says(next(&script, &format!("{DELETE}one ")).await, "204 No Content", "").await;
+    timeout(LIMIT, gone).await.unwrap().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    hangs.closed().await;
+}
+
+#[tokio::test]
+async fn whoever_is_not_wanted_during_a_registering_waits_a_moment_for_the_lease_and_withdraws_it() {
+    let script = Script::start().await;
+    let here = announce_patiently(&script, TTL);
+    let late = next(&script, PUT).await;
+    let gone = tokio::spawn(here.withdraw());
+    // Nothing else can take it away.
+    assert!(script.is_left_alone(Duration::from_millis(300)).await);
+    registers(late, "one").await;
+    says(next(&script, &format!("{DELETE}one ")).await, "204 No Content", "").await;
+    timeout(LIMIT, gone).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_is_not_wanted_does_not_wait_for_a_registering_that_hangs() {
+    let script = Script::start().await;
+    let here = announce_patiently(&script, Duration::from_secs(12));
+    let mut status = here.status();
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    here.set_weight(7).unwrap();
+    let hangs = next(&script, PUT).await;
+    let begin = Instant::now();
+    drop(here);
+    // What is there may be what was there before.
+    says(next(&script, &format!("{DELETE}one ")).await, "204 No Content", "").await;
+    becomes(&mut status, |status| matches!(status, Status::Withdrawn)).await;
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    hangs.closed().await;
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ use super::turn::Turn;
 /// How soon a gateway is asked again that waits for ZooKeeper.
 const SOON: Duration = Duration::from_secs(1);
 
+/// How long the answer to a registering is waited for when nobody wants it any more: a gateway waits for ZooKeeper for 2 s.
+const PARTING: Duration = Duration::from_secs(3);
+
 /// What a gateway calls it that somebody took an instance away while it was being registered. All other conflicts are with somebody who
 /// has it.
 const WITHDRAWN: &str = "urn:headkeeper:problem:withdrawn";
@@ -117,7 +120,8 @@ impl Keeping<'_> {
             }
             let data = wanted.borrow_and_update().clone();
             let asked = Instant::now();
-            match self.step(data).await {
+            let Some(done) = self.step_while(wanted, data).await else { return End::Unwanted };
+            match done {
                 Ok(now) => {
                     let is_registered = matches!(now, Status::Registered { .. });
                     let pause =
@@ -150,11 +154,42 @@ impl Keeping<'_> {
         }
     }
 
+    /// A step, unless nobody wants it any more before it comes to anything.
+    async fn step_while(
+        &mut self,
+        wanted: &watch::Receiver<NodeData>,
+        data: NodeData,
+    ) -> Option<Result<Status, Trouble>> {
+        // Only the answer to a registering has what it is withdrawn by. Without it, it is there for its time to live, so to wait for most
+        // of that is not worth it.
+        let parting = match self.kept(&data) {
+            Some(_) => Duration::ZERO,
+            None => PARTING.min(self.shared.ttl / 2),
+        };
+        // What is said meanwhile is still to be heard after the step.
+        let mut wishes = wanted.clone();
+        let over = async {
+            unwanted(&mut wishes).await;
+            sleep(parting).await;
+        };
+        tokio::select! {
+            biased;
+            done = self.step(data) => Some(done),
+            () = over => None,
+        }
+    }
+
+    /// The lease that is to be renewed and nothing else, if this is what it is for.
+    fn kept(&self, data: &NodeData) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| lease.gateway == self.turn.gateway() && lease.data == *data)
+    }
+
     /// Renews what is kept as it should be; registers it otherwise.
     async fn step(&mut self, data: NodeData) -> Result<Status, Trouble> {
         let which = self.turn.gateway();
         let asked = Instant::now();
-        let kept = self.lease.as_ref().filter(|lease| lease.gateway == which && lease.data == data);
+        let kept = self.kept(&data);
+        let is_renewal = kept.is_some();
         let answer = match kept {
             Some(lease) => self.ask(which, Method::POST, "/renew", Some(&lease.token), None).await?,
             None => {
@@ -170,7 +205,6 @@ impl Keeping<'_> {
                 sent?
             }
         };
-        let is_renewal = kept.is_some();
         match answer.status {
             StatusCode::NOT_FOUND if is_renewal => return Err(Trouble::Unknown),
             StatusCode::CONFLICT => {
