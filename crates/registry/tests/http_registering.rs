@@ -7,7 +7,7 @@ mod scripted;
 use std::time::Duration;
 
 use registry::NodeData;
-use registry::http::{Builder, Problem, Registration, Status};
+use registry::http::{Builder, Gateways, Problem, Registration, Status};
 use scripted::{Connection, LIMIT, Script, becomes, time};
 use tokio::time::{Instant, timeout};
 
@@ -123,6 +123,36 @@ async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
     is_replaced(&here).await;
     timeout(LIMIT, here.withdraw()).await.unwrap();
     assert!(script.is_left_alone(TTL / 2).await, "what is somebody else's is let alone");
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_of_a_registering_may_be_of_one_that_is_done() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    says(next(&script, PUT).await, "504 Gateway Timeout", "").await;
+    registers(next(&script, PUT).await, "two").await;
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    registers(next(&script, PUT).await, "three").await;
+    is_registered(&here).await;
+}
+
+#[tokio::test]
+async fn what_a_gateway_could_not_do_yet_it_may_do_once_another_was_asked() {
+    let (a, b) = (Script::start().await, Script::start().await);
+    let both = Gateways::builder(&format!("{},{}", a.address(), b.address()));
+    let here = announce_by(both.ttl(TTL).answer_within(Duration::from_millis(500)));
+    let (first, second, put) = tokio::select! {
+        put = next(&a, PUT) => (&a, &b, put),
+        put = next(&b, PUT) => (&b, &a, put),
+    };
+    says(put, "202 Accepted", "{\"lease\":\"one\",\"state\":\"registering\"}").await;
+    drop(next(first, &format!("{RENEW}one ")).await);
+    registers(next(second, PUT).await, "two").await;
+    is_registered(&here).await;
+    // The first has ZooKeeper again.
+    conflicts(next(second, &format!("{RENEW}two ")).await, "replaced").await;
+    registers(next(second, PUT).await, "three").await;
+    is_registered(&here).await;
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ struct Lease {
     gateway: usize,
     token: String,
     data: NodeData,
+    is_registered: bool,
     /// When its last renewal was asked for.
     renewed: Instant,
 }
@@ -193,6 +194,10 @@ impl Keeping<'_> {
         let answer = match kept {
             Some(lease) => self.ask(which, Method::POST, "/renew", Some(&lease.token), None).await?,
             None => {
+                // What another gateway promised and could not do yet may be done after this.
+                if self.lease.as_ref().is_some_and(|lease| !lease.is_registered && lease.gateway != which) {
+                    self.doubt.raise(asked);
+                }
                 let mut body = serde_json::to_value(&data).unwrap_or_default();
                 if let Some(body) = body.as_object_mut() {
                     body.insert("ttl".to_owned(), self.shared.ttl.as_secs().into());
@@ -217,7 +222,13 @@ impl Keeping<'_> {
                 return Err(problem.into());
             }
             status if status.is_success() => {}
-            _ => return Err(answer.refused().await.into()),
+            status => {
+                // Of a gateway that ends, or of a proxy before it: neither says that nothing was done.
+                if status.is_server_error() && !is_renewal {
+                    self.doubt.raise(Instant::now());
+                }
+                return Err(answer.refused().await.into());
+            }
         }
         let gateway = answer.gateway.clone();
         let told = answer.bytes().await;
@@ -227,7 +238,8 @@ impl Keeping<'_> {
         let told = told?;
         let Document { lease, state, problem } =
             serde_json::from_slice(&told).map_err(|error| Problem::unusable(&gateway, &error.to_string()))?;
-        self.lease = Some(Lease { gateway: which, token: lease, data, renewed: asked });
+        let is_registered = state == State::Registered;
+        self.lease = Some(Lease { gateway: which, token: lease, data, is_registered, renewed: asked });
         Ok(match state {
             State::Registered => Status::Registered { gateway },
             State::Other => {
