@@ -7,15 +7,24 @@ mod scripted;
 use std::time::Duration;
 
 use registry::NodeData;
-use registry::http::{Problem, Registration, Status};
+use registry::http::{Builder, Gateways, Problem, Registration, Status};
 use scripted::{Connection, LIMIT, Script, becomes, time};
 use tokio::time::{Instant, timeout};
 
 const TTL: Duration = Duration::from_secs(3);
 
 fn announce(script: &Script) -> Registration {
-    let gateways = script.builder().ttl(TTL).answer_within(Duration::from_millis(500)).build().unwrap();
-    gateways.announce(&time(), NodeData::at("h:1".parse().unwrap()).with_metadata("zone", "b")).unwrap()
+    announce_by(script.builder().ttl(TTL).answer_within(Duration::from_millis(500)))
+}
+
+/// With a gateway that may take its time.
+fn announce_patiently(script: &Script, ttl: Duration) -> Registration {
+    announce_by(script.builder().ttl(ttl).answer_within(LIMIT))
+}
+
+fn announce_by(builder: Builder) -> Registration {
+    let data = NodeData::at("h:1".parse().unwrap()).with_metadata("zone", "b");
+    builder.build().unwrap().announce(&time(), data).unwrap()
 }
 
 async fn says(connection: Connection, status: &str, body: &str) {
@@ -25,6 +34,23 @@ async fn says(connection: Connection, status: &str, body: &str) {
 /// A gateway that has registered it under this lease.
 async fn registers(connection: Connection, lease: &str) {
     says(connection, "201 Created", &format!("{{\"lease\":\"{lease}\",\"state\":\"registered\"}}")).await;
+}
+
+/// A gateway where this is true instead of what was asked for.
+async fn conflicts(connection: Connection, kind: &str) {
+    let body = format!("{{\"type\":\"urn:headkeeper:problem:{kind}\",\"detail\":\"it is {kind}\"}}");
+    connection.answer("409 Conflict", "application/problem+json", &body).await;
+}
+
+async fn is_replaced(here: &Registration) {
+    becomes(&mut here.status(), |status| matches!(status, Status::Replaced)).await;
+}
+
+/// So much time goes by at once, and nothing else happens in it.
+async fn passes(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 async fn is_registered(here: &Registration) {
@@ -88,14 +114,142 @@ async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
     drop(lost);
     registers(silent, "two").await;
     is_registered(&here).await;
-    says(next(&script, RENEW).await, "409 Conflict", "{}").await;
+    // Which says nothing of what is still on its way.
+    registers(next(&script, &format!("{RENEW}two ")).await, "two").await;
+    conflicts(next(&script, RENEW).await, "another-lease").await;
     registers(next(&script, PUT).await, "three").await;
     // Nothing is in doubt any more.
-    says(next(&script, RENEW).await, "409 Conflict", "{}").await;
-    let mut status = here.status();
-    becomes(&mut status, |status| matches!(status, Status::Replaced)).await;
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    is_replaced(&here).await;
     timeout(LIMIT, here.withdraw()).await.unwrap();
     assert!(script.is_left_alone(TTL / 2).await, "what is somebody else's is let alone");
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_of_a_registering_may_be_of_one_that_is_done() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    says(next(&script, PUT).await, "504 Gateway Timeout", "").await;
+    registers(next(&script, PUT).await, "two").await;
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    registers(next(&script, PUT).await, "three").await;
+    is_registered(&here).await;
+}
+
+#[tokio::test]
+async fn what_a_gateway_could_not_do_yet_it_may_do_once_another_was_asked() {
+    let (a, b) = (Script::start().await, Script::start().await);
+    let both = Gateways::builder(&format!("{},{}", a.address(), b.address()));
+    let here = announce_by(both.ttl(TTL).answer_within(Duration::from_millis(500)));
+    let (first, second, put) = tokio::select! {
+        put = next(&a, PUT) => (&a, &b, put),
+        put = next(&b, PUT) => (&b, &a, put),
+    };
+    says(put, "202 Accepted", "{\"lease\":\"one\",\"state\":\"registering\"}").await;
+    drop(next(first, &format!("{RENEW}one ")).await);
+    registers(next(second, PUT).await, "two").await;
+    is_registered(&here).await;
+    // The first has ZooKeeper again.
+    conflicts(next(second, &format!("{RENEW}two ")).await, "replaced").await;
+    registers(next(second, PUT).await, "three").await;
+    is_registered(&here).await;
+}
+
+#[tokio::test]
+async fn who_is_replaced_long_after_a_registering_was_lost_stops() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    drop(next(&script, PUT).await);
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    // Whatever was on its way is done by now, and over.
+    passes(Duration::from_secs(60)).await;
+    for _ in 0..3 {
+        registers(next(&script, &format!("{RENEW}one ")).await, "one").await;
+    }
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    is_replaced(&here).await;
+    assert!(script.is_left_alone(TTL / 2).await, "the newer one keeps its place");
+}
+
+#[tokio::test]
+async fn what_somebody_withdrew_during_a_registering_is_registered_again_and_what_somebody_has_is_not() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    conflicts(next(&script, PUT).await, "withdrawn").await;
+    let is_told = |status: &Status| {
+        matches!(status, Status::Registering { problem: Some(Problem::Refused { status: 409, .. }) })
+    };
+    becomes(&mut here.status(), is_told).await;
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+
+    here.set_weight(7).unwrap();
+    conflicts(next(&script, PUT).await, "another-lease").await;
+    is_replaced(&here).await;
+    assert!(script.is_left_alone(TTL / 2).await, "it stays away");
+}
+
+#[tokio::test]
+async fn whoever_was_refused_for_long_and_then_served_is_patient_no_more() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    for _ in 0..4 {
+        says(next(&script, PUT).await, "403 Forbidden", "{}").await;
+    }
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    says(next(&script, RENEW).await, "403 Forbidden", "{}").await;
+    let refused = Instant::now();
+    registers(next(&script, RENEW).await, "one").await;
+    // The fifth delay in a row takes 2 s at least.
+    assert!(refused.elapsed() < Duration::from_secs(1), "{:?}", refused.elapsed());
+    is_registered(&here).await;
+}
+
+#[tokio::test]
+async fn whoever_is_not_wanted_during_a_renewal_is_withdrawn_at_once() {
+    let script = Script::start().await;
+    let here = announce_patiently(&script, TTL);
+    registers(next(&script, PUT).await, "one").await;
+    let hangs = next(&script, RENEW).await;
+    let begin = Instant::now();
+    let gone = tokio::spawn(here.withdraw());
+    says(next(&script, &format!("{DELETE}one ")).await, "204 No Content", "").await;
+    timeout(LIMIT, gone).await.unwrap().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    hangs.closed().await;
+}
+
+#[tokio::test]
+async fn whoever_is_not_wanted_during_a_registering_waits_a_moment_for_the_lease_and_withdraws_it() {
+    let script = Script::start().await;
+    let here = announce_patiently(&script, TTL);
+    let late = next(&script, PUT).await;
+    let gone = tokio::spawn(here.withdraw());
+    // Nothing else can take it away.
+    assert!(script.is_left_alone(Duration::from_millis(300)).await);
+    registers(late, "one").await;
+    says(next(&script, &format!("{DELETE}one ")).await, "204 No Content", "").await;
+    timeout(LIMIT, gone).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_is_not_wanted_does_not_wait_for_a_registering_that_hangs() {
+    let script = Script::start().await;
+    let here = announce_patiently(&script, Duration::from_secs(12));
+    let mut status = here.status();
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    here.set_weight(7).unwrap();
+    let hangs = next(&script, PUT).await;
+    let begin = Instant::now();
+    drop(here);
+    // What is there may be what was there before.
+    says(next(&script, &format!("{DELETE}one ")).await, "204 No Content", "").await;
+    becomes(&mut status, |status| matches!(status, Status::Withdrawn)).await;
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    hangs.closed().await;
 }
 
 #[tokio::test]

@@ -133,9 +133,16 @@ impl Answer {
 
     /// Why it was refused.
     pub(super) async fn refused(self) -> Problem {
-        #[derive(Deserialize)]
+        self.refusal().await.problem
+    }
+
+    /// The same with the name of its kind.
+    pub(super) async fn refusal(self) -> Refusal {
+        #[derive(Default, Deserialize)]
         struct Details {
-            detail: String,
+            #[serde(rename = "type")]
+            kind: Option<String>,
+            detail: Option<String>,
         }
 
         let (gateway, status) = (self.gateway.clone(), self.status);
@@ -143,13 +150,17 @@ impl Answer {
         let retry_after = seconds.map(Duration::from_secs);
         let reason = status.canonical_reason().unwrap_or("no reason").to_owned();
         let details = self.bytes().await.ok().and_then(|body| serde_json::from_slice::<Details>(&body).ok());
-        Problem::refused(
-            &gateway,
-            status.as_u16(),
-            &details.map_or(reason, |details| details.detail),
-            retry_after,
-        )
+        let Details { kind, detail } = details.unwrap_or_default();
+        let detail = detail.unwrap_or(reason);
+        Refusal { kind, problem: Problem::refused(&gateway, status.as_u16(), &detail, retry_after) }
     }
+}
+
+/// An answer that says no.
+pub(super) struct Refusal {
+    /// Which kind of problem it is (RFC 9457), if that was said.
+    pub(super) kind: Option<String>,
+    pub(super) problem: Problem,
 }
 
 /// What goes over a connection.

@@ -28,6 +28,7 @@
 
 mod discovery;
 mod document;
+mod doubt;
 mod events;
 mod exchange;
 mod following;

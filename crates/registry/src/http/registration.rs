@@ -130,7 +130,8 @@ impl Registration {
 
     /// Takes the instance away and waits until it is gone, or until its time to live is over, after which no gateway keeps it. Bound it.
     ///
-    /// Where the answer to its last registering was lost, it may be listed for up to its time to live.
+    /// Where the answer to its last registering was lost, or does not come within 3 s from now (half its time to live, if that is less), it may
+    /// be listed for up to its time to live.
     ///
     /// # Cancel safety
     ///

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::exchange::Answer;
+use super::doubt::Doubt;
+use super::exchange::{Answer, Refusal};
 use super::gateways::Shared;
 use super::path;
 use super::problem::Problem;
@@ -21,6 +22,13 @@ use super::turn::Turn;
 
 /// How soon a gateway is asked again that waits for ZooKeeper.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How long the answer to a registering is waited for when nobody wants it any more: a gateway waits for ZooKeeper for 2 s.
+const PARTING: Duration = Duration::from_secs(3);
+
+/// What a gateway calls it that somebody took an instance away while it was being registered. All other conflicts are with somebody who
+/// has it.
+const WITHDRAWN: &str = "urn:headkeeper:problem:withdrawn";
 
 /// Registers and renews until nobody wants that any more, and withdraws then.
 pub(super) async fn keep(
@@ -32,7 +40,8 @@ pub(super) async fn keep(
 ) {
     let path = path::of_instance(&service, &id);
     let turn = Turn::begin(shared.gateways.len());
-    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, is_doubtful: false };
+    let doubt = Doubt::none(shared.ttl);
+    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, doubt };
     info!(%service, %id, "registering over HTTP");
     let end = keeping.while_wanted(&mut wanted, &status).await;
     if end == End::Unwanted {
@@ -49,8 +58,7 @@ struct Keeping<'a> {
     path: String,
     turn: Turn,
     lease: Option<Lease>,
-    /// A registering of ours may still be done, and would then replace a later one of ours.
-    is_doubtful: bool,
+    doubt: Doubt,
 }
 
 /// What a gateway keeps for us.
@@ -58,6 +66,7 @@ struct Lease {
     gateway: usize,
     token: String,
     data: NodeData,
+    is_registered: bool,
     /// When its last renewal was asked for.
     renewed: Instant,
 }
@@ -112,12 +121,17 @@ impl Keeping<'_> {
             }
             let data = wanted.borrow_and_update().clone();
             let asked = Instant::now();
-            match self.step(data).await {
+            let Some(done) = self.step_while(wanted, data).await else { return End::Unwanted };
+            match done {
                 Ok(now) => {
                     let is_registered = matches!(now, Status::Registered { .. });
                     let pause =
                         if is_registered { self.shared.ttl / 3 } else { SOON.min(self.shared.ttl / 3) };
                     last_problem = None;
+                    self.turn.served();
+                    if is_registered {
+                        self.doubt.settle(asked);
+                    }
                     tell(status, now);
                     tokio::select! {
                         () = sleep_until(asked + pause) => {}
@@ -126,7 +140,7 @@ impl Keeping<'_> {
                     }
                 }
                 Err(Trouble::Unknown) => self.lease = None,
-                Err(Trouble::Taken) if std::mem::take(&mut self.is_doubtful) => self.lease = None,
+                Err(Trouble::Taken) if self.doubt.explains_conflict(asked) => self.lease = None,
                 Err(Trouble::Taken) => return End::Replaced,
                 Err(Trouble::Other(problem)) => {
                     let pause = self.turn.after(&problem, false);
@@ -141,36 +155,91 @@ impl Keeping<'_> {
         }
     }
 
+    /// A step, unless nobody wants it any more before it comes to anything.
+    async fn step_while(
+        &mut self,
+        wanted: &watch::Receiver<NodeData>,
+        data: NodeData,
+    ) -> Option<Result<Status, Trouble>> {
+        // Only the answer to a registering has what it is withdrawn by. Without it, it is there for its time to live, so to wait for most
+        // of that is not worth it.
+        let parting = match self.kept(&data) {
+            Some(_) => Duration::ZERO,
+            None => PARTING.min(self.shared.ttl / 2),
+        };
+        // What is said meanwhile is still to be heard after the step.
+        let mut wishes = wanted.clone();
+        let over = async {
+            unwanted(&mut wishes).await;
+            sleep(parting).await;
+        };
+        tokio::select! {
+            biased;
+            done = self.step(data) => Some(done),
+            () = over => None,
+        }
+    }
+
+    /// The lease that is to be renewed and nothing else, if this is what it is for.
+    fn kept(&self, data: &NodeData) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| lease.gateway == self.turn.gateway() && lease.data == *data)
+    }
+
     /// Renews what is kept as it should be; registers it otherwise.
     async fn step(&mut self, data: NodeData) -> Result<Status, Trouble> {
         let which = self.turn.gateway();
         let asked = Instant::now();
-        let kept = self.lease.as_ref().filter(|lease| lease.gateway == which && lease.data == data);
+        let kept = self.kept(&data);
+        let is_renewal = kept.is_some();
         let answer = match kept {
             Some(lease) => self.ask(which, Method::POST, "/renew", Some(&lease.token), None).await?,
             None => {
+                // What another gateway promised and could not do yet may be done after this.
+                if self.lease.as_ref().is_some_and(|lease| !lease.is_registered && lease.gateway != which) {
+                    self.doubt.raise(asked);
+                }
                 let mut body = serde_json::to_value(&data).unwrap_or_default();
                 if let Some(body) = body.as_object_mut() {
                     body.insert("ttl".to_owned(), self.shared.ttl.as_secs().into());
                 }
                 let sent = self.ask(which, Method::PUT, "", None, Some(body.to_string())).await;
                 // What was sent and not answered may be done yet.
-                self.is_doubtful |= matches!(sent, Err(Problem::Interrupted { .. }));
+                if matches!(sent, Err(Problem::Interrupted { .. })) {
+                    self.doubt.raise(Instant::now());
+                }
                 sent?
             }
         };
-        let is_renewal = kept.is_some();
         match answer.status {
             StatusCode::NOT_FOUND if is_renewal => return Err(Trouble::Unknown),
-            StatusCode::CONFLICT => return Err(Trouble::Taken),
+            StatusCode::CONFLICT => {
+                let Refusal { kind, problem } = answer.refusal().await;
+                if kind.as_deref() != Some(WITHDRAWN) {
+                    return Err(Trouble::Taken);
+                }
+                // Nobody has it, no more than one that is withdrawn between two renewals.
+                self.lease = None;
+                return Err(problem.into());
+            }
             status if status.is_success() => {}
-            _ => return Err(answer.refused().await.into()),
+            status => {
+                // Of a gateway that ends, or of a proxy before it: neither says that nothing was done.
+                if status.is_server_error() && !is_renewal {
+                    self.doubt.raise(Instant::now());
+                }
+                return Err(answer.refused().await.into());
+            }
         }
         let gateway = answer.gateway.clone();
-        let told = answer.bytes().await.inspect_err(|_| self.is_doubtful |= !is_renewal)?;
+        let told = answer.bytes().await;
+        if told.is_err() && !is_renewal {
+            self.doubt.raise(Instant::now());
+        }
+        let told = told?;
         let Document { lease, state, problem } =
             serde_json::from_slice(&told).map_err(|error| Problem::unusable(&gateway, &error.to_string()))?;
-        self.lease = Some(Lease { gateway: which, token: lease, data, renewed: asked });
+        let is_registered = state == State::Registered;
+        self.lease = Some(Lease { gateway: which, token: lease, data, is_registered, renewed: asked });
         Ok(match state {
             State::Registered => Status::Registered { gateway },
             State::Other => {

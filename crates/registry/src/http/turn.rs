@@ -24,12 +24,17 @@ pub(super) struct Turn {
 impl Turn {
     /// Begins anywhere, so that clients spread over the gateways.
     pub(super) fn begin(count: usize) -> Self {
-        let refused = Backoff::new(REFUSED, REFUSED_MOST);
-        Self { next: rand::random_range(0..count), count, lost: Backoff::default(), refused }
+        Self { next: rand::random_range(0..count), count, lost: Backoff::default(), refused: refused() }
     }
 
     pub(super) fn gateway(&self) -> usize {
         self.next
+    }
+
+    /// A gateway did what it was asked, and is not asked again at once: whatever fails next is the first of its kind.
+    pub(super) fn served(&mut self) {
+        self.lost = Backoff::default();
+        self.refused = refused();
     }
 
     /// How long to wait before the next try, which is with the next gateway, or with the same where that `may_resume`.
@@ -45,6 +50,10 @@ impl Turn {
         let asked_for = problem.retry_after().filter(|_| self.count == 1).unwrap_or_default();
         delay.max(asked_for.min(REFUSED_MOST))
     }
+}
+
+fn refused() -> Backoff {
+    Backoff::new(REFUSED, REFUSED_MOST)
 }
 
 #[cfg(test)]
@@ -69,11 +78,19 @@ mod tests {
         assert_eq!(asked, [1, 2, 0, 1, 2, 0]);
         turn.after(&lost, true);
         assert_eq!(turn.gateway(), first);
-        let delays: Vec<_> =
-            (0..12).map(|_| (turn.after(&lost, false), turn.after(&refused, false))).collect();
+        let lost_of = |turn: &mut Turn| turn.after(&lost, false);
+        let refused_of = |turn: &mut Turn| turn.after(&refused, false);
+        let delays: Vec<_> = (0..12).map(|_| (lost_of(&mut turn), refused_of(&mut turn))).collect();
         let (lost, refused) = delays[11];
         assert!(lost >= Duration::from_millis(400) && lost <= Duration::from_millis(800), "{lost:?}");
         assert!(refused >= Duration::from_millis(2_500) && refused <= REFUSED_MOST, "{refused:?}");
+
+        turn.served();
+        let (lost, refused) = (lost_of(&mut turn), refused_of(&mut turn));
+        assert!(
+            lost <= Duration::from_millis(50) && refused <= Duration::from_millis(125),
+            "{lost:?} {refused:?}"
+        );
 
         let full = |seconds| Problem::refused(&gateway, 503, "full", Some(Duration::from_secs(seconds)));
         assert_eq!(Turn::begin(1).after(&full(3), false), Duration::from_secs(3));
