@@ -42,10 +42,10 @@ macro_rules! examples {
             }
         )*
 
-        /// Nobody is forgotten: each file is in the list above, or needs a ZooKeeper.
+        /// Nobody is forgotten: each file is in the list above, or needs a ZooKeeper or a gateway.
         #[test]
         fn every_example_is_run() {
-            let mut run = vec!["on_zookeeper", $(stringify!($name)),*];
+            let mut run = vec!["on_zookeeper", "balance_over_http", $(stringify!($name)),*];
             let files = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
             let path = files.map(|file| file.unwrap().path());
             let mut there: Vec<_> = path

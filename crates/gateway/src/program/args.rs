@@ -37,7 +37,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
 
-    /// A site whose pages may ask here, to read and to write, as in https://console.example; may be given several times
+    /// An origin that pages may have besides our own, as where a proxy before this changes the host: https://console.example; may be given
+    /// several times. Browsers let pages of truly foreign origins read nothing here
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
 

@@ -234,13 +234,18 @@ async fn connect(address: &Address) -> Result<TcpStream, NoConnection> {
                 tune(&stream);
                 return Ok(stream);
             }
-            Err(error) => last = NoConnection::of(error, socket.is_ipv6()),
+            Err(error) => last = last.or_else(NoConnection::of(error, socket.is_ipv6())),
         }
     }
     Err(last)
 }
 
 impl NoConnection {
+    /// What is said of two addresses of one instance: what is wanting here, of either, is not its failure.
+    fn or_else(self, next: Self) -> Self {
+        if matches!(self, Self::NoRoom(_) | Self::NoPort(_)) { self } else { next }
+    }
+
     /// What an error of the system says. Without IPv6, as in many containers, it says of each such address what it says of IPv4 when
     /// ports are used up; that does not pass, so there the instance is one that cannot be reached.
     fn of(error: io::Error, is_ipv6: bool) -> Self {
@@ -300,6 +305,20 @@ mod tests {
             (Errno::NETUNREACH, "failed", "failed"),
         ] {
             assert_eq!((kind(errno, false), kind(errno, true)), (over_ipv4, over_ipv6), "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanting_here_is_not_the_failure_of_an_instance_with_several_addresses() {
+        let (none, no_port, failed) = (Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNREFUSED);
+        for (first, next, blames) in [
+            (failed, failed, true),
+            (failed, no_port, false),
+            (no_port, failed, false),
+            (none, failed, false),
+        ] {
+            let both = NoConnection::of(first.into(), false).or_else(NoConnection::of(next.into(), false));
+            assert_eq!(matches!(both, NoConnection::Failed(_)), blames, "{first:?}, {next:?}");
         }
     }
 }

@@ -212,7 +212,11 @@ impl Source {
                 self.gate = Gate::Open;
             }
         }
-        self.is_touched = true;
+        if !self.is_touched {
+            self.is_touched = true;
+            // Until now nobody asked for it, as long as an instance was looked for.
+            self.bounds.until += self.last.elapsed();
+        }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         self.waits_for_client = polled.is_pending();
         let Poll::Ready(frame) = polled else {
@@ -222,8 +226,8 @@ impl Source {
             return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
         };
         self.last = Instant::now();
-        // One that always comes was never waited for.
-        if self.last > self.bounds.until {
+        // It may come too late without being waited for just then. A client that was never waited for is not late: the instance is.
+        if self.over.is_some() && self.last > self.bounds.until {
             return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
         }
         let part = match frame {

@@ -30,6 +30,9 @@ const PARTING: Duration = Duration::from_secs(3);
 /// has it.
 const WITHDRAWN: &str = "urn:headkeeper:problem:withdrawn";
 
+/// How a gateway says that it registers as many as it may.
+const TOO_MANY: &str = "urn:headkeeper:problem:too-many";
+
 /// Registers and renews until nobody wants that any more, and withdraws then.
 pub(super) async fn keep(
     shared: Arc<Shared>,
@@ -223,11 +226,12 @@ impl Keeping<'_> {
             }
             status if status.is_success() => {}
             status => {
-                // Of a gateway that ends, or of a proxy before it: neither says that nothing was done.
-                if status.is_server_error() && !is_renewal {
+                let Refusal { kind, problem } = answer.refusal().await;
+                // Of a gateway that ends, or of a proxy before it: neither says that nothing was done. A gateway that is full does.
+                if status.is_server_error() && !is_renewal && kind.as_deref() != Some(TOO_MANY) {
                     self.doubt.raise(Instant::now());
                 }
-                return Err(answer.refused().await.into());
+                return Err(problem.into());
             }
         }
         let gateway = answer.gateway.clone();

@@ -98,6 +98,9 @@ export class Sheet {
   #draw() {
     const row = this.#row;
     const now = Date.now();
+    // Who is gone leads no more, and nobody may lead at all.
+    const { master } = this.#shown.model.document;
+    const leads = row.isMaster && this.#gone === null && master !== null;
     const spared = row.share === 0 && row.weight > 0;
     const facts = [
       ['Address', row.address || 'none'],
@@ -105,7 +108,7 @@ export class Sheet {
       ['Weight', row.weight === 0 ? '0: drained, it is not picked' : count(row.weight)],
       ['Share of picks', spared ? 'none: it is the master, and others take them' : `${percent(row.share)} by weight`],
       ['Registered', row.registered > 0 ? `${moment(row.registered)}, ${span(now - row.registered)} ago` : 'not known'],
-      ['Master', row.isMaster ? `yes, with term ${this.#shown.model.document.master.term}` : 'no'],
+      ['Master', leads ? `yes, with term ${master.term}` : 'no'],
       ['Registered by', this.#held],
     ];
     const metadata = Object.entries(row.instance.metadata).sort(([a], [b]) => (a < b ? -1 : 1));
