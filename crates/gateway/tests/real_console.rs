@@ -185,6 +185,8 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
         page.click("#confirm-yes").await;
         weight_is(&zk, "a", 4).await;
         page.until("!document.getElementById('confirm').open").await;
+        // The buttons are others once the page has heard of it.
+        page.says("#instance-actions", "Drain …").await;
 
         page.click("#instance-actions button:nth-child(2)").await;
         // The number is marked: what is typed takes its place.
