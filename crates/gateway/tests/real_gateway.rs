@@ -85,7 +85,7 @@ async fn it_may_have_as_many_files_open_as_the_system_lets_it() {
     })
     .await
     .unwrap();
-    assert!(told.contains("files=500 needed=4160"), "{told}");
+    assert!(told.contains("files=500 usually=4160 at_most=4160"), "{told}");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.id().unwrap())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(files.split_whitespace().nth(3), Some("500"), "{files}");
