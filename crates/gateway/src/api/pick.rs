@@ -19,7 +19,7 @@ use crate::problem::Details;
 /// Pick an instance
 ///
 /// Chooses one instance by an algorithm. It counts nothing in flight, for the gateway does not learn when the request is done:
-/// `least-connect` goes by what the gateway itself forwards.
+/// `least-connect` goes by nothing here.
 #[utoipa::path(
     get,
     path = "/v1/services/{service}/pick",
