@@ -11,6 +11,7 @@ use std::time::Duration;
 use gateway::serve::{Limits, serve};
 use gateway::{App, Guard, api};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -54,12 +55,20 @@ impl Served {
 struct Driver {
     _child: Child,
     url: String,
+    /// Where both leave what they do not take away.
+    _folder: TempDir,
 }
 
 impl Driver {
     async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .env("TMPDIR", folder.path())
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.kill_on_drop(true).spawn().expect("`make test` installs chromium-driver");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let told = async {
@@ -73,7 +82,7 @@ impl Driver {
         let port = timeout(PATIENCE, told).await.expect("chromedriver starts in time");
         // It goes on talking, and must not wait for somebody to listen.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { _child: child, url: format!("http://127.0.0.1:{port}") }
+        Self { _child: child, url: format!("http://127.0.0.1:{port}"), _folder: folder }
     }
 }
 
