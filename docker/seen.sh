@@ -31,7 +31,7 @@ lists() {
     local ids source
     ask /v1/services/time
     ids=$(grep --only-matching '"instances":.*' <<<"$answer" | grep --only-matching '"id":"[^"]*"' | cut -d '"' -f 4 | sort | xargs || true)
-    source=$(sed --quiet 's/.*"gateway":"[^"]*","source":"\([a-z]*\)".*/\1/p' <<<"$answer")
+    source=$(sed --quiet 's/.*"revision":"[^"]*","source":"\([a-z]*\)".*/\1/p' <<<"$answer")
     master=$(sed --quiet 's/.*"master":{"id":"\([^"]*\)".*/\1/p' <<<"$answer")
     seen="$status ${source:-no list}: ${ids:-nobody}; ${master:-nobody} leads"
     [[ $status == 200 && $source == live && $ids == "$*" && " $* " == *" $master "* ]]

@@ -10,7 +10,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use common::{Gateway, data, register};
+use gateway::Guard;
 use gateway::fleet::Options;
+use gateway::guard::Tokens;
 use serde_json::{Value, json};
 use zk_session::fake::FakeZk;
 
@@ -20,6 +22,8 @@ const A: &str = "/v1/services/time/instances/a";
 async fn each_path_that_is_documented_is_served_by_the_methods_that_are() {
     let zk = FakeZk::default();
     let gateway = Gateway::start(&zk);
+    let tokens = Some(Tokens::parse("read read-read-read-read").unwrap());
+    let guarded = Gateway::guarded(&zk, Guard { tokens, ..Guard::default() });
     let document = gateway.get("/v1/openapi.json").await.is(200).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     // What is refused because it is not known, tools know beforehand.
@@ -40,6 +44,9 @@ async fn each_path_that_is_documented_is_served_by_the_methods_that_are() {
                     answer.status
                 );
                 assert!(told.contains_key("400"), "{method} {path}: a query can be wrong");
+                let refused = guarded.call(method, &path, "{}").await.status;
+                assert!(told.contains_key(refused.as_str()), "{method} {path}: {refused} is not told");
+                assert_eq!(told.contains_key("413"), operation["requestBody"].is_object(), "{method} {path}");
                 assert!(!operation["summary"].as_str().unwrap().is_empty());
             }
         }
@@ -89,7 +96,7 @@ async fn answers_are_what_is_documented() {
         ("source", json!("fresh")),
         ("instances", json!([{}])),
         ("unknown", json!(1)),
-        ("revision", json!("1")),
+        ("revision", json!(1)),
     ] {
         let mut other = service.clone();
         other[key] = value;

@@ -30,7 +30,7 @@ async fn a_service_is_its_instances_and_its_master() {
     );
     let tag = answer.header("etag").to_owned();
     let service = answer.is(200).await;
-    assert_eq!(tag, format!("\"{}-{}\"", service["gateway"].as_str().unwrap(), service["revision"]));
+    assert_eq!(tag, format!("\"{}\"", service["revision"].as_str().unwrap()));
     assert_eq!(
         (&service["service"], &service["source"], &service["master_source"]),
         (&json!("time"), &json!("live"), &json!("live"))
@@ -121,13 +121,17 @@ async fn each_answer_that_is_asked_for_again_and_again_has_a_tag_that_is_its_own
     }
 }
 
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_query_waits_for_another_revision_and_no_longer_than_it_says() {
     let zk = FakeZk::default();
     register(&zk, "time", "a", &data(1));
     let gateway = Gateway::start(&zk);
     let first = gateway.get("/v1/services/time").await.is(200).await;
-    let query = format!("/v1/services/time?wait=30s&revision={}", first["revision"]);
+    let query = format!("/v1/services/time?wait=30s&revision={}", text(&first["revision"]));
 
     let begin = Instant::now();
     let same = gateway.get(&query).await.is(200).await;
@@ -139,18 +143,18 @@ async fn a_query_waits_for_another_revision_and_no_longer_than_it_says() {
     });
     let next = next.is(200).await;
     assert_eq!(ids(&next), ["a", "b"]);
-    assert!(next["revision"].as_u64() > first["revision"].as_u64());
+    assert_ne!(next["revision"], first["revision"]);
     assert!(begin.elapsed() < Duration::from_secs(37));
 
-    // What another gateway numbered is no reason to wait, nor is what is over.
+    // What another gateway published is no reason to wait, nor is what is over.
     let begin = Instant::now();
-    let foreign = format!("0123456789abcdef-{}", next["revision"]);
-    for seen in [foreign, first["revision"].to_string()] {
+    let (_, number) = text(&next["revision"]).split_once('-').unwrap();
+    for seen in [&format!("0123456789abcdef-{number}"), text(&first["revision"])] {
         let answer = gateway.get(&format!("/v1/services/time?wait=30s&revision={seen}")).await.is(200).await;
         assert_eq!((&answer["revision"], begin.elapsed()), (&next["revision"], Duration::ZERO));
     }
     // Nor does it hold up an end.
-    let query = format!("/v1/services/time?wait=30s&revision={}", next["revision"]);
+    let query = format!("/v1/services/time?wait=30s&revision=%22{}%22", text(&next["revision"]));
     let (answer, ()) = tokio::join!(gateway.get(&query), async { gateway.app.close() });
     assert_eq!((answer.status.as_u16(), begin.elapsed()), (200, Duration::ZERO));
 }
@@ -215,15 +219,12 @@ async fn each_refusal_says_what_is_accepted() {
     let gateway = Gateway::start(&zk);
     for (path, detail) in [
         ("?wait=30s", "wait and revision come together: both or none are accepted"),
-        ("?revision=1", "wait and revision come together: both or none are accepted"),
+        ("?revision=0123456789abcdef-1", "wait and revision come together: both or none are accepted"),
         ("?wait=30&revision=1", "wait is \"30\"; accepted: a time from 0s to 60s with its unit, as in 30s"),
         ("?wait=-1s&revision=1", "wait is \"-1s\"; accepted: a time from 0s to 60s with its unit, as in 30s"),
         ("?wait=61s&revision=1", "wait is \"61s\"; accepted: a time from 0s to 60s with its unit, as in 30s"),
         ("?wait=1s&wait=2s&revision=1", "wait comes 2 times; accepted: once"),
-        (
-            "?wait=1s&revision=x",
-            "revision is \"x\"; accepted: the number of a revision, or what stands in an ETag between the quotes",
-        ),
+        ("?wait=1s&revision=1", "revision is \"1\"; accepted: the revision of an answer, or its ETag"),
         ("?wiat=1s", "\"wiat\" is no parameter here; accepted: wait, revision"),
         ("/master?x", "\"x\" is no parameter here; accepted: none"),
         ("/watch?x=1", "\"x\" is no parameter here; accepted: none"),
@@ -279,7 +280,7 @@ async fn the_last_known_list_stays_and_says_since_when_it_is_old() {
     let stale = gateway.becomes("/v1/services/time", |service| service["source"] == "stale").await;
     assert!(stale["stale_since"].as_u64().unwrap() > 1_700_000_000_000);
     assert_eq!((ids(&stale), &stale["master_source"]), (vec!["a"], &json!("stale")));
-    assert!(stale["revision"].as_u64() > live["revision"].as_u64(), "it is another state");
+    assert_ne!(stale["revision"], live["revision"], "it is another state");
     let pick = gateway.get("/v1/services/time/pick").await.is(200).await;
     assert_eq!(pick["source"], "stale", "whoever gets it is told that it may be gone");
     advance(Duration::from_secs(2)).await;
@@ -404,4 +405,38 @@ async fn a_service_that_nobody_asks_for_is_let_go() {
     timeout(LIMIT * 3, let_go).await.unwrap();
     assert_eq!(gateway.fleet.all_followed()[0].service().as_str(), "kept");
     gateway.get("/v1/services/time").await.is(200).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_news_leaves_room_for_others() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk).with_waiting(1);
+    let first = gateway.get("/v1/services/time").await.is(200).await;
+    let waits = format!("/v1/services/time?wait=30s&revision={}", text(&first["revision"]));
+    let stream = gateway.get("/v1/services/time/watch").await;
+    assert_eq!(stream.status, 200);
+    for path in ["/v1/services/time/watch", &waits] {
+        let refused = gateway.get(path).await;
+        assert_eq!(refused.header("retry-after"), "10", "{path}");
+        refused.problem(503, "too-many").await;
+    }
+    // What is answered at once waits for nothing.
+    gateway.get("/v1/services/time?wait=30s&revision=0123456789abcdef-1").await.is(200).await;
+    drop(stream);
+    gateway.get(&waits).await.is(200).await;
+    assert_eq!(gateway.get("/v1/services/time/watch").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_of_services_takes_no_longer_than_anything_of_zookeeper() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    gateway.get("/v1/services").await.is(200).await;
+    zk.stop();
+    advance(Duration::from_secs(2)).await;
+    let begin = Instant::now();
+    let stale = gateway.get("/v1/services").await.is(200).await;
+    assert_eq!((text(&stale["source"]), begin.elapsed()), ("stale", gateway.fleet.patience()));
 }

@@ -172,6 +172,19 @@ async fn http_1_0_is_understood_on_both_sides() {
 }
 
 #[tokio::test]
+async fn who_may_still_pass_on_what_asks_for_options_is_counted_down() {
+    let gateway = Gateway::before(&[mirror().await], "").await;
+    for (method, said, passed) in
+        [("OPTIONS", "2", "1"), ("OPTIONS", "1", "0"), ("OPTIONS", "many", "many"), ("GET", "0", "0")]
+    {
+        let request = Request::builder().method(method).uri("/").header("host", "t");
+        let request = request.header("max-forwards", said).body(Full::<Bytes>::default()).unwrap();
+        let seen = text(gateway.ask(request).await).await;
+        assert!(seen.contains(&format!("\nmax-forwards: {passed}\n")), "{method} {said}: {seen}");
+    }
+}
+
+#[tokio::test]
 async fn the_head_of_an_answer_has_the_length_that_its_body_would_have() {
     let gateway = Gateway::before(&[mirror().await], "").await;
     let request = Request::head("/").header("host", "t").body(Full::<Bytes>::default()).unwrap();

@@ -40,6 +40,27 @@ async fn ask(gateway: &Gateway, method: &str, path: &str, headers: &[(&str, &str
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_stranger_keeps_no_connection_and_asking_for_methods_is_reading() {
+    let zk = FakeZk::default();
+    let gateway = guarded(&zk);
+    for (headers, status, connection) in [
+        (vec![], 401, "close"),
+        (vec![("authorization", READ), ("origin", "https://evil.example")], 403, "close"),
+        (vec![("authorization", READ)], 200, ""),
+    ] {
+        let answer = ask(&gateway, "GET", "/v1/services", &headers).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("connection")),
+            (status, connection),
+            "{headers:?}"
+        );
+    }
+    let answer = ask(&gateway, "OPTIONS", A, &[("authorization", READ)]).await;
+    assert_eq!(answer.header("allow"), "GET,HEAD,PUT,PATCH,DELETE");
+    answer.problem(405, "method-not-allowed").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_tokens_nobody_is_served_without_one_but_probes() {
     let zk = FakeZk::default();
     register(&zk, "time", "a", &data(1));

@@ -8,8 +8,9 @@ mod services;
 use std::time::Duration;
 
 use program::{Gateway, soon};
+use registry::{Instances, Native, Registry};
 use rustix::process::Signal;
-use services::{ALL_TO_WEB, File, Registrar, Service, proxy};
+use services::{ALL_TO_WEB, File, Registrar, Service, name, proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -45,6 +46,35 @@ async fn an_answer_that_is_under_way_is_finished_when_it_is_stopped() {
     soon(stream.read_to_string(&mut rest)).await.unwrap();
     assert!(rest.contains("second") && rest.ends_with("0\r\n\r\n"), "{rest}");
     assert_eq!(gateway.ended().await, (Some(0), vec!["stopped".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_it_registered_is_gone_before_what_runs_is_finished() {
+    let server = Server::start().await.unwrap();
+    let zk = server.connect_string();
+    let registrar = Registrar::at(&zk);
+    let a = Service::start("a").await;
+    let _registered = registrar.announce("web", "a", &a);
+    let gateway = proxy(&zk, &File::with(ALL_TO_WEB)).await;
+    gateway.proxies("/", |status, _| status == 200).await;
+    let leased = "/v1/services/leased/instances/b";
+    let body = "{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":600}";
+    assert_eq!(gateway.call("PUT", leased, body).await.0, 201);
+    let follower = Registry::new(registrar.keeper.sessions(), Native::default()).follow(&name("leased"));
+    let mut lists = follower.instances();
+    let there =
+        |many: usize| move |list: &Option<Instances>| list.as_ref().is_some_and(|list| list.len() == many);
+    soon(lists.wait_for(there(1))).await.unwrap();
+
+    let (mut stream, _) = open(&gateway.proxy, "GET /slow HTTP/1.1\r\nhost: h\r\n\r\n", "first ").await;
+    gateway.signal(Signal::TERM);
+    soon(lists.wait_for(there(0))).await.unwrap();
+    // The answer waits until then, and longer.
+    a.go.notify_one();
+    let mut rest = String::new();
+    soon(stream.read_to_string(&mut rest)).await.unwrap();
+    assert!(rest.contains("second") && rest.ends_with("0\r\n\r\n"), "{rest}");
+    assert_eq!(gateway.ended().await.0, Some(0));
 }
 
 #[tokio::test]

@@ -84,6 +84,11 @@ async fn what_two_could_understand_in_two_ways_is_refused() {
         ("a version of its own", 400, "GET / HTTP/3.7\r\nhost: t\r\n\r\n"),
         ("connect", 405, "CONNECT t:80 HTTP/1.1\r\nhost: t:80\r\nconnection: close\r\n\r\n"),
         ("trace", 405, "TRACE / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n"),
+        (
+            "what may go no further",
+            405,
+            "OPTIONS / HTTP/1.1\r\nhost: t\r\nmax-forwards: 0\r\nconnection: close\r\n\r\n",
+        ),
         ("no path", 400, "OPTIONS * HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n"),
         (
             "what goes in a circle",

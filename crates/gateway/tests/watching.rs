@@ -23,7 +23,7 @@ async fn a_stream_tells_the_whole_list_whenever_it_changes() {
     assert_eq!(stream.next().await.unwrap(), "retry: 1000\n\n");
     let (id, first) = stream.event().await;
     assert_eq!((ids(&first), &first["source"]), (vec!["a"], &"live".into()));
-    assert_eq!(id, format!("{}-{}", first["gateway"].as_str().unwrap(), first["revision"]));
+    assert_eq!(id, first["revision"].as_str().unwrap());
     assert_eq!(first, gateway.get("/v1/services/time").await.json().await);
 
     register(&zk, "time", "b", &data(2));

@@ -16,12 +16,12 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::sync::watch as channel;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as channel};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,6 +34,9 @@ use crate::proxied::Proxied;
 use crate::proxy::Proxy;
 use crate::{Fleet, Problem, entity_tag};
 
+/// How many requests wait for news at the same time, unless that is said.
+pub const WAITING: usize = 3_072;
+
 /// What all requests share.
 #[derive(Debug)]
 pub struct App {
@@ -42,16 +45,28 @@ pub struct App {
     pub(crate) metrics: Metrics,
     /// What is told of it, if there is one.
     pub(crate) proxy: OnceLock<Proxy>,
+    /// How many more requests may wait for news.
+    waiting: Arc<Semaphore>,
     closing: channel::Sender<bool>,
 }
 
 impl App {
-    /// What answers from this fleet, and registers where it follows.
+    /// What answers from this fleet, and registers where it follows; [`WAITING`] requests at most wait for news.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn new(fleet: Fleet) -> Arc<Self> {
+        Self::with_waiting(fleet, WAITING)
+    }
+
+    /// The same, and as many streams and blocking queries as this at most wait for news at the same time; others are answered 503. There should be fewer than
+    /// connections, so that whoever waits leaves some to those who renew what they registered.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn with_waiting(fleet: Fleet, most: usize) -> Arc<Self> {
         let leases = Leases::start(fleet.registry().clone());
         let metrics = Metrics::new(fleet.clone(), leases.clone());
         Arc::new(Self {
@@ -59,6 +74,7 @@ impl App {
             leases,
             metrics,
             proxy: OnceLock::new(),
+            waiting: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             closing: channel::Sender::new(false),
         })
     }
@@ -78,6 +94,12 @@ impl App {
     /// What is registered here.
     pub fn leases(&self) -> &Leases {
         &self.leases
+    }
+
+    /// A place among those who wait for news, to be kept while waiting.
+    pub(crate) fn place_to_wait(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = self.waiting.clone().try_acquire_owned();
+        place.map_err(|_| Problem::too_many("as many streams and queries wait for news as may"))
     }
 
     /// Ends all streams and queries that wait, and is not ready any more.
@@ -133,7 +155,14 @@ async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, mut request: Request
             request.extensions_mut().insert(told);
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let mut refused = problem.into_response();
+            // A stranger is not to keep a place among the connections. HTTP/2 knows no such header.
+            if request.version() <= Version::HTTP_11 {
+                refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            refused
+        }
     };
     app.metrics.answered(&arrived, response.status());
     // A browser is not to take it for anything else than it says.

@@ -7,6 +7,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use utoipa::OpenApi;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::PathItem;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use super::parameters::Parameters;
@@ -47,12 +49,36 @@ pub(super) async fn openapi(State(_): State<Arc<App>>, query: Parameters) -> Res
     static WRITTEN: OnceLock<Bytes> = OnceLock::new();
     let written = WRITTEN.get_or_init(|| {
         let mut document = super::documented().into_openapi();
+        document.paths.paths.iter_mut().for_each(|(path, item)| tell_what_any_may_get(path, item));
         let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         document.components.get_or_insert_default().add_security_scheme("token", token);
         let written = serde_json::to_vec(&document);
         written.expect("text under text can always be written").into()
     });
     Ok(([(CONTENT_TYPE, JSON)], written.clone()).into_response())
+}
+
+/// Adds the refusals that do not depend on the handler: who may ask, and how large and slow a body may be. Probes are refused to nobody.
+fn tell_what_any_may_get(path: &str, item: &mut PathItem) {
+    let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+    for operation in operations.into_iter().flatten() {
+        let takes_body = operation.request_body.is_some();
+        let told = &mut operation.responses.responses;
+        // All that can be asked can be asked wrongly, so a problem is documented there.
+        let Some(problem) = told.get("400").cloned() else { continue };
+        let probe = matches!(path, "/healthz" | "/readyz");
+        for (applies, status, description) in [
+            (!probe, "401", "a token is needed, or this one is not accepted"),
+            (!probe, "403", "the token is for reading alone, or the request is for or from another site"),
+            (takes_body, "408", "the body did not come in time"),
+            (takes_body, "413", "the body is too large"),
+        ] {
+            if applies && let RefOr::T(mut response) = problem.clone() {
+                response.description = description.to_owned();
+                told.entry(status.to_owned()).or_insert(RefOr::T(response));
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -58,19 +58,18 @@ pub(super) async fn targets(State(app): State<Arc<App>>, mut query: Parameters) 
         services = (*all.value).clone();
     }
     let known = join_all(services.iter().map(|service| app.known(service))).await;
-    let (mut all, mut left_out) = (Vec::new(), None);
+    let (mut all, mut refused) = (Vec::new(), None);
     for (service, known) in services.iter().zip(known) {
         match known {
             Ok((_, now)) => all.push(now),
             Err(problem) if problem.status() == StatusCode::NOT_FOUND && is_asked => return Err(problem),
-            Err(problem) if problem.status() == StatusCode::NOT_FOUND || app.is_refused(service) => {
-                left_out = Some(problem);
-            }
+            Err(problem) if problem.status() == StatusCode::NOT_FOUND => {}
+            Err(problem) if app.is_refused(service) => refused = Some(problem),
             Err(problem) => return Err(problem),
         }
     }
-    match left_out {
-        Some(problem) if all.is_empty() && problem.status() != StatusCode::NOT_FOUND => Err(problem),
+    match refused {
+        Some(problem) if all.is_empty() => Err(problem),
         _ => Ok(json(StatusCode::OK, &all.iter().flat_map(|now| groups(now)).collect::<Vec<_>>())),
     }
 }

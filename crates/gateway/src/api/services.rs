@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::documents::{LeadingDocument, ServiceCount, ServiceDocument, ServicesDocument, Trust};
 use super::parameters::{Parameters, Service};
 use super::{App, JSON, json_or_known};
-use crate::fleet::{Existence, Followed, Leading, Published, is_revision};
+use crate::fleet::{Existence, Followed, Leading, Published, Revision};
 use crate::problem::Details;
 use crate::{Problem, entity_tag, wall};
 
@@ -67,7 +67,7 @@ pub(super) async fn services(
     params(
         ("service" = String, Path, description = "the name of the service"),
         ("wait" = Option<String>, Query, description = "how long to wait for another revision, as in 30s; 60s at most"),
-        ("revision" = Option<String>, Query, description = "the revision that is known already: its number, or better the whole text of the ETag"),
+        ("revision" = Option<String>, Query, description = "the revision that is known already, or the ETag"),
         ("If-None-Match" = Option<String>, Header, description = "the ETag of the state that is known already"),
     ),
     responses(
@@ -89,17 +89,22 @@ pub(super) async fn service(
     query.done(&["wait", "revision"])?;
     let seen = match (wait, revision) {
         (None, None) => None,
-        (Some(wait), Some(revision)) if is_revision(&revision) => Some((wait, revision)),
-        (Some(_), Some(revision)) => {
-            let shown: String = revision.chars().take(40).collect();
-            return Err(Problem::bad_request(format_args!(
-                "revision is {shown:?}; accepted: the number of a revision, or what stands in an ETag between the quotes"
-            )));
+        (Some(wait), Some(revision)) => {
+            let seen = Revision::parse(&revision).ok_or_else(|| {
+                let shown: String = revision.chars().take(40).collect();
+                Problem::bad_request(format_args!(
+                    "revision is {shown:?}; accepted: the revision of an answer, or its ETag"
+                ))
+            })?;
+            Some((wait, seen))
         }
         _ => return Err(Problem::bad_request("wait and revision come together: both or none are accepted")),
     };
     let (followed, mut now) = app.known(&service).await?;
-    if let Some((wait, seen)) = seen {
+    if let Some((wait, seen)) = seen
+        && now.revision == seen
+    {
+        let _place = app.place_to_wait()?;
         now = app.other_than(&followed, now, &seen, wait).await;
     }
     Ok(state(&now, &headers))
@@ -210,13 +215,13 @@ impl App {
         &self,
         followed: &Followed,
         now: Arc<Published>,
-        seen: &str,
+        seen: &Revision,
         wait: Duration,
     ) -> Arc<Published> {
         let mut published = followed.published();
         let other = async {
             let is_other =
-                |now: &Option<Arc<Published>>| now.as_ref().is_some_and(|now| !now.revision.is(seen));
+                |now: &Option<Arc<Published>>| now.as_ref().is_some_and(|now| now.revision != *seen);
             published.wait_for(is_other).await.ok().and_then(|now| now.clone())
         };
         let other = async {

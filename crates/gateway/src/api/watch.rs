@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, stream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
 use super::App;
@@ -65,11 +65,12 @@ pub(super) async fn watch(
     if app.is_closing() {
         return Err(Problem::closing());
     }
+    let place = app.place_to_wait()?;
     let followed = app.there(&service).await?;
     let seen = headers.get(LAST_EVENT_ID).and_then(|seen| seen.to_str().ok()).map(str::to_owned);
     let published = followed.published();
     let now = published.borrow().as_ref().map(|now| now.revision.etag());
-    let events = Events { published, seen, app, _followed: followed, begun: false };
+    let events = Events { published, seen, app, _followed: followed, _place: place, begun: false };
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -91,6 +92,7 @@ struct Events {
     app: Arc<App>,
     /// Followed for as long as the stream is.
     _followed: Arc<Followed>,
+    _place: OwnedSemaphorePermit,
     begun: bool,
 }
 

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 
 use self::asset::Asset;
+use crate::Problem;
 
 /// Everything that a browser asks for. The page names its parts relative to itself, so it works behind a prefix, too.
 const ASSETS: &[Asset] = &[
@@ -33,7 +34,8 @@ const ASSETS: &[Asset] = &[
 /// What serves the console. It asks nobody for a token: a browser has none to show before the page is there, and the page holds nothing
 /// of anybody.
 pub(crate) fn router() -> Router {
-    ASSETS.iter().fold(Router::new(), |router, asset| {
+    let assets = ASSETS.iter().fold(Router::new(), |router, asset| {
         router.route(asset.path, get(move |headers: HeaderMap| ready(asset.answer(&headers))))
-    })
+    });
+    assets.method_not_allowed_fallback(async || Problem::method_not_allowed())
 }

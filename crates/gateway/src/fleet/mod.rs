@@ -26,7 +26,6 @@ pub use self::followed::Followed;
 pub use self::published::{Leading, Published};
 pub use self::revision::Revision;
 use self::revision::Revisions;
-pub(crate) use self::revision::is_revision;
 pub use self::services::{Counts, Elsewhere, Existence};
 
 /// How a [`Fleet`] follows.
@@ -113,11 +112,6 @@ impl Fleet {
             fleet.insert(service.clone());
         }
         fleet
-    }
-
-    /// What tells this process from other gateways, in revisions.
-    pub fn gateway(&self) -> &str {
-        self.shared.revisions.gateway()
     }
 
     /// The registry that it follows in.

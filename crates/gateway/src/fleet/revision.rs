@@ -21,10 +21,6 @@ impl Default for Revisions {
 }
 
 impl Revisions {
-    pub(crate) fn gateway(&self) -> &Arc<str> {
-        &self.gateway
-    }
-
     pub(crate) fn next(&self) -> Revision {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         Revision { gateway: self.gateway.clone(), number }
@@ -32,7 +28,7 @@ impl Revisions {
 }
 
 /// One state of one service, as this process published it. Written as `gateway-number`, with 16 hexadecimal digits that tell
-/// processes apart.
+/// processes apart. The number alone is never shown: after a restart it would name another state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
     gateway: Arc<str>,
@@ -40,45 +36,26 @@ pub struct Revision {
 }
 
 impl Revision {
-    /// Which process published it.
-    pub fn gateway(&self) -> &str {
-        &self.gateway
-    }
-
-    /// Which of its states, of all services.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
     /// The same as an entity tag.
     pub(crate) fn etag(&self) -> HeaderValue {
         HeaderValue::from_str(&format!("\"{self}\"")).expect("digits and a hyphen may stand in a header")
     }
 
-    /// Whether a text names this one: whole, or by its number alone.
-    pub(crate) fn is(&self, text: &str) -> bool {
-        match text.rsplit_once('-') {
-            Some((gateway, number)) => gateway == &*self.gateway && number.parse() == Ok(self.number),
-            None => text.parse() == Ok(self.number),
-        }
+    /// One that somebody has seen, here or at another gateway: as it is written, or the entity tag with its quotes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let tag = text.strip_prefix("W/").unwrap_or(text);
+        let bare = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(text);
+        let (gateway, number) = bare.split_once('-')?;
+        let is_gateway = gateway.len() == 16 && gateway.bytes().all(|it| it.is_ascii_hexdigit());
+        let is_number = number.bytes().all(|it| it.is_ascii_digit());
+        let number = number.parse().ok().filter(|_| is_gateway && is_number)?;
+        Some(Self { gateway: gateway.into(), number })
     }
 }
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.gateway, self.number)
-    }
-}
-
-/// Whether a text can be a revision of some gateway.
-pub(crate) fn is_revision(text: &str) -> bool {
-    let number =
-        |text: &str| !text.is_empty() && text.len() <= 20 && text.bytes().all(|it| it.is_ascii_digit());
-    match text.rsplit_once('-') {
-        Some((gateway, rest)) => {
-            gateway.len() == 16 && gateway.bytes().all(|it| it.is_ascii_hexdigit()) && number(rest)
-        }
-        None => number(text),
     }
 }
 
@@ -90,13 +67,22 @@ mod tests {
     fn numbers_grow_and_are_told_apart_from_those_of_others() {
         let (ours, others) = (Revisions::default(), Revisions::default());
         let (first, second, foreign) = (ours.next(), ours.next(), others.next());
-        assert!(first.number() < second.number());
-        assert_ne!(first.to_string(), foreign.to_string());
-        assert!(first.is(&first.to_string()) && first.is("1"));
-        assert!(!first.is(&second.to_string()) && !first.is(&foreign.to_string()) && !first.is("2"));
-        assert!(is_revision(&first.to_string()) && is_revision("1"));
-        for none in ["", "-1", "1-", "x", "1.0", "abc-1", "0123456789abcdeg-1"] {
-            assert!(!is_revision(none) && !first.is(none), "{none}");
+        assert!(first != second && first != foreign && first.to_string() != foreign.to_string());
+        for one in [&first, &second, &foreign] {
+            for written in [format!("{one}"), format!("\"{one}\""), format!("W/\"{one}\"")] {
+                assert_eq!(Revision::parse(&written).as_ref(), Some(one), "{written}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_revision_is_none() {
+        let long = "0123456789abcdef-18446744073709551616";
+        let near =
+            ["0123456789abcdeg-1", "0123456789abcde-1", "0123456789abcdef-", "0123456789abcdef-+1", long];
+        let quoted = ["\"0123456789abcdef-1", "0123456789abcdef-1\"", "W/0123456789abcdef-1"];
+        for none in ["", "1", "-1", "1-", "x", "é"].iter().chain(&near).chain(&quoted) {
+            assert_eq!(Revision::parse(none), None, "{none}");
         }
     }
 }

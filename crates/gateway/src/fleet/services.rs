@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use proto::ServiceName;
 use registry::Services;
+use tokio::time::Instant;
 use zk_session::{Link, Source};
 
 use super::{Answer, Fleet};
@@ -115,11 +116,14 @@ impl Fleet {
     ///
     /// May be dropped at any time.
     pub async fn counts(&self) -> Option<Answer<Counts>> {
+        let begun = Instant::now();
         let names = self.names().await?;
         let (fleet, all) = (self.clone(), names.value.clone());
         let ask = async move { fleet.count(&all).await };
-        let mut counts = self.shared.counts.get(self.shared.options.patience, ask).await?;
-        counts.stale_since = counts.stale_since.or(names.stale_since);
+        // What the first question took, the second has less.
+        let patience = self.shared.options.patience.saturating_sub(begun.elapsed());
+        let mut counts = self.shared.counts.get(patience, ask).await?;
+        counts.stale_since = counts.stale_since.into_iter().chain(names.stale_since).min();
         Some(counts)
     }
 

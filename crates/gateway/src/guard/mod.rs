@@ -13,6 +13,7 @@ use self::sites::Foreign;
 pub use self::sites::Sites;
 pub use self::tokens::{Right, Tokens, TokensError};
 use crate::Problem;
+use crate::serve::Peer;
 
 /// Who may ask for what: without tokens everybody whom the listening address lets in, else those who show one. What comes from a page of
 /// another site, or by a name that is not ours, is refused in any case.
@@ -69,10 +70,11 @@ impl Guard {
     fn admit(&self, request: &Request) -> Result<(), Problem> {
         let (uri, headers) = (request.uri(), request.headers());
         let authority = self.sites.host(uri, headers).map_err(|foreign| refusal(&foreign))?;
-        self.sites.origin(authority, headers).map_err(|foreign| refusal(&foreign))?;
+        let secure = request.extensions().get::<Peer>().is_some_and(|peer| peer.secure);
+        self.sites.origin(authority, secure, headers).map_err(|foreign| refusal(&foreign))?;
         let Some(tokens) = &self.tokens else { return Ok(()) };
         let needed = match *request.method() {
-            Method::GET | Method::HEAD => Right::Read,
+            Method::GET | Method::HEAD | Method::OPTIONS => Right::Read,
             _ => Right::Write,
         };
         let shown = bearer(headers).ok_or_else(Problem::no_token)?;

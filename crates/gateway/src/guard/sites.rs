@@ -66,7 +66,14 @@ impl Sites {
     ///
     /// Reading is refused as well: what a page of another site may not see it may still ask for, and streams and lists that nobody else
     /// asked for cost us something.
-    pub(super) fn origin(&self, authority: Authority<'_>, headers: &HeaderMap) -> Result<(), Foreign> {
+    /// Over TLS our own page is one that came over TLS: what came without, somebody on the way may have written. Without, it may be that
+    /// TLS ends in front of us.
+    pub(super) fn origin(
+        &self,
+        authority: Authority<'_>,
+        secure: bool,
+        headers: &HeaderMap,
+    ) -> Result<(), Foreign> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else {
             let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
@@ -76,8 +83,9 @@ impl Sites {
             };
         };
         let origin = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
-        let ours =
-            origin.split_once("://").is_some_and(|(_, of)| of.eq_ignore_ascii_case(authority.as_str()));
+        let ours = origin.split_once("://").is_some_and(|(scheme, of)| {
+            of.eq_ignore_ascii_case(authority.as_str()) && (scheme == "https" || !secure)
+        });
         if origins.next().is_none() && (ours || self.origins.contains(&origin)) {
             return Ok(());
         }
@@ -154,7 +162,7 @@ mod tests {
             headers(&[("sec-fetch-site", "same-origin")]),
             headers(&[("sec-fetch-site", "none")]),
         ] {
-            assert_eq!(sites.origin(us, &ours), Ok(()), "{ours:?}");
+            assert_eq!(sites.origin(us, false, &ours), Ok(()), "{ours:?}");
         }
         for foreign in [
             headers(&[("origin", "http://evil.example")]),
@@ -166,7 +174,12 @@ mod tests {
             headers(&[("sec-fetch-site", "cross-site")]),
             headers(&[("sec-fetch-site", "same-site")]),
         ] {
-            assert!(sites.origin(us, &foreign).is_err(), "{foreign:?}");
+            assert!(sites.origin(us, false, &foreign).is_err(), "{foreign:?}");
         }
+        // Over TLS a page that came without it is none of ours.
+        let [plain, safe] = ["http", "https"].map(|scheme| format!("{scheme}://localhost:8480"));
+        let from = |origin: &str| HeaderMap::from_iter([(ORIGIN, HeaderValue::from_str(origin).unwrap())]);
+        assert!(sites.origin(us, true, &from(&plain)).is_err());
+        assert_eq!(sites.origin(us, true, &from(&safe)), Ok(()));
     }
 }

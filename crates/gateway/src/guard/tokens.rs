@@ -55,6 +55,12 @@ pub enum TokensError {
         /// How it is protected.
         mode: u32,
     },
+    /// It is larger than any such file should be. What stands at its end would be lost.
+    #[error("{path} is larger than {LARGEST} bytes")]
+    Large {
+        /// Which file.
+        path: String,
+    },
     /// A line is none. The line itself is not told: it may be a token.
     #[error("line {line}: {problem}; accepted: read TOKEN, write TOKEN, and lines that begin with #")]
     Line {
@@ -81,12 +87,15 @@ impl Tokens {
             // Of the file that was opened, whatever has its name by now.
             let mode = file.metadata()?.mode() & 0o777;
             let mut text = String::new();
-            file.take(LARGEST).read_to_string(&mut text)?;
+            file.take(LARGEST + 1).read_to_string(&mut text)?;
             Ok((mode, text))
         };
         let (mode, text) = read().map_err(|source| TokensError::Unreadable { path: shown(), source })?;
         if mode & 0o027 != 0 {
             return Err(TokensError::Open { path: shown(), mode });
+        }
+        if text.len() as u64 > LARGEST {
+            return Err(TokensError::Large { path: shown() });
         }
         Self::parse(&text)
     }
@@ -203,5 +212,12 @@ mod tests {
             set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             assert_eq!(Tokens::load(&path).is_ok(), accepted, "{mode:o}");
         }
+        set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let most = usize::try_from(LARGEST).unwrap();
+        let filled = |more: usize| format!("{TEXT}\n#{}", " ".repeat(most - TEXT.len() - 2 + more));
+        write(&path, filled(0)).unwrap();
+        assert!(Tokens::load(&path).is_ok());
+        write(&path, filled(1)).unwrap();
+        assert!(matches!(Tokens::load(&path), Err(TokensError::Large { .. })));
     }
 }

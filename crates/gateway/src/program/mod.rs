@@ -85,7 +85,7 @@ async fn run(args: Args, entrance: Entrance, proxying: Option<Proxying>) -> anyh
     let options = fleet::Options { roles: args.connection.has_roles(), ..fleet::Options::default() };
     let registry = args.connection.registry(sessions.clone());
     let fleet = Fleet::start(registry, args.connection.election(sessions), args.service.clone(), options);
-    let app = App::new(fleet.clone());
+    let app = App::with_waiting(fleet.clone(), (args.connections - args.connections / 4).max(1));
     let limits = Limits { finish: args.finish, connections: args.connections, ..Limits::default() };
 
     let mut serving = Serving::new(app.clone(), limits);

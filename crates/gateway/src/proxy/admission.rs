@@ -1,7 +1,9 @@
 //! What is refused before anything is looked for.
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING, UPGRADE,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 
@@ -18,11 +20,28 @@ pub(super) fn check(parts: &mut Parts, body: &Incoming) -> Result<(), Problem> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Problem::not_done(&parts.method));
     }
+    count_down(parts)?;
     check_length(parts, body)?;
     check_host(parts)?;
     if is_circling(&parts.headers) {
         let detail = "the request goes in a circle: it passed here too often";
         return Err(Problem::refused_with(StatusCode::LOOP_DETECTED, detail));
+    }
+    Ok(())
+}
+
+/// One proxy less may pass on what asks what can be done (RFC 9110, 7.6.2). When none may, it is asked of us, and we do nothing by ourselves.
+fn count_down(parts: &mut Parts) -> Result<(), Problem> {
+    if parts.method != Method::OPTIONS {
+        return Ok(());
+    }
+    let Some(most) = parts.headers.get_mut(MAX_FORWARDS) else { return Ok(()) };
+    let left = most.to_str().ok().and_then(|most| most.parse::<u64>().ok());
+    match left {
+        Some(0) => return Err(Problem::not_done(&parts.method)),
+        Some(left) => *most = HeaderValue::from(left - 1),
+        // That is no number, and nothing is said by it.
+        None => {}
     }
     Ok(())
 }

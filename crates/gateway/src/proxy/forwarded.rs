@@ -1,6 +1,6 @@
 //! Who a request is from, and what is said about that to whoever gets it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::BytesMut;
 use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -19,12 +19,10 @@ pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &Trusted) -> Ip
     if !trusted.contains(peer) {
         return peer;
     }
-    let named: Vec<_> = tokens(headers, &X_FORWARDED_FOR).collect();
     let mut client = peer;
-    for named in named.into_iter().rev() {
-        let named = str::from_utf8(named).ok().and_then(|named| named.parse::<IpAddr>().ok());
+    for named in named(headers).into_iter().rev() {
         let Some(named) = named else { break };
-        client = named.to_canonical();
+        client = named;
         if !trusted.contains(client) {
             break;
         }
@@ -32,9 +30,43 @@ pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &Trusted) -> Ip
     client
 }
 
+/// Who asked whom, as proxies say, the last one last; `None` for one of whom that cannot be told. `Forwarded` counts where there is no
+/// `X-Forwarded-For`: of a proxy that writes that one alone, the other may be the client's own.
+fn named(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    if headers.contains_key(X_FORWARDED_FOR) {
+        return tokens(headers, &X_FORWARDED_FOR).map(node).collect();
+    }
+    let of = |element: &[u8]| {
+        let mut pairs = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let named = pairs.find_map(|pair| {
+            let (name, value) = pair.split_at_checked("for=".len())?;
+            name.eq_ignore_ascii_case(b"for=").then_some(value)
+        });
+        named.and_then(node)
+    };
+    tokens(headers, &FORWARDED).map(of).collect()
+}
+
+/// An address, perhaps with a port, in brackets and quotes as RFC 7239 (section 6) wants them of some.
+fn node(text: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(text).ok()?;
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    bare.parse().ok().or_else(with_port).map(|address: IpAddr| address.to_canonical())
+}
+
 /// Says who asked, for what host and how. What an untrusted peer says about that is removed.
 pub(super) fn add_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &Trusted) {
     remove_claims(headers, trusted.contains(peer.address()));
+    // Whoever reads only one of both is to read the same.
+    if !headers.contains_key(X_FORWARDED_FOR)
+        && let Some(before) = named(headers).into_iter().collect::<Option<Vec<_>>>()
+        && !before.is_empty()
+    {
+        let before = before.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
+        headers.extend(HeaderValue::try_from(before).ok().map(|before| (X_FORWARDED_FOR, before)));
+    }
     append(headers, X_FORWARDED_FOR, peer.named().clone());
     let host = headers.get(HOST).cloned();
     let mut forwarded = BytesMut::with_capacity(128);
@@ -183,11 +215,33 @@ mod tests {
             ("10.3.3.3, 10.2.2.2", "10.0.0.1", "10.3.3.3"),
             ("1.2.3.4, unknown", "10.0.0.1", "10.0.0.1"),
             ("1.2.3.4, unknown, 10.2.2.2", "10.0.0.1", "10.2.2.2"),
+            ("1.2.3.4:5678", "10.0.0.1", "1.2.3.4"),
+            ("2001:db9::1, [2001:db8::2]:80", "10.0.0.1", "2001:db9::1"),
             ("", "10.0.0.1", "10.0.0.1"),
         ] {
-            let map = headers(&[("x-forwarded-for", named)]);
+            let map = headers(&[("x-forwarded-for", named), ("forwarded", "for=6.6.6.6")]);
             let client = client(&map, peer.parse().unwrap(), &trusted());
             assert_eq!(client.to_string(), whose, "{named} by {peer}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_knows_the_standard_alone_is_believed_too() {
+        for (said, whose, list) in [
+            ("for=1.2.3.4", "1.2.3.4", "1.2.3.4, 10.0.0.1"),
+            ("proto=https; For=\"1.2.3.4:80\" ;by=10.9.9.9", "1.2.3.4", "1.2.3.4, 10.0.0.1"),
+            (
+                "for=6.6.6.6, for=\"[2001:DB9::1]:80\", for=10.2.2.2",
+                "2001:db9::1",
+                "6.6.6.6, 2001:db9::1, 10.2.2.2, 10.0.0.1",
+            ),
+            ("for=unknown", "10.0.0.1", "10.0.0.1"),
+            ("for=_hidden, for=10.2.2.2", "10.2.2.2", "10.0.0.1"),
+            ("by=1.2.3.4", "10.0.0.1", "10.0.0.1"),
+        ] {
+            let map = headers(&[("forwarded", said)]);
+            assert_eq!(client(&map, "10.0.0.1".parse().unwrap(), &trusted()).to_string(), whose, "{said}");
+            assert_eq!(forwarded(&[("forwarded", said)], "10.0.0.1")["x-forwarded-for"], list, "{said}");
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Outgoing {
     headers: Option<HeaderMap>,
     pub(super) upload: Option<Received>,
     expects: bool,
+    /// The client did not say for whom it is; the header is that of the instance of the last try.
+    is_named_by_us: bool,
     /// The client's side of a WebSocket.
     pub(super) upgrade: Option<OnUpgrade>,
 }
@@ -74,6 +76,7 @@ impl Outgoing {
             upload: has_body.then(|| Received::new(body, bounds, is_idempotent, expects)),
             expects,
             upgrade,
+            is_named_by_us: false,
         }
     }
 
@@ -101,6 +104,7 @@ impl Outgoing {
         {
             // Clients of HTTP/1.0 need not say for whom it is.
             request.headers_mut().insert(HOST, host);
+            self.is_named_by_us = true;
         }
         if self.expects
             && let Some(upload) = self.upload.clone()
@@ -116,6 +120,10 @@ impl Outgoing {
 
     /// A request that was not sent comes back.
     pub(super) fn returned(&mut self, request: Request<Sending>) {
-        self.headers.get_or_insert(request.into_parts().0.headers);
+        let headers = self.headers.get_or_insert(request.into_parts().0.headers);
+        if self.is_named_by_us {
+            // That was the name of the instance that did not get it.
+            headers.remove(HOST);
+        }
     }
 }

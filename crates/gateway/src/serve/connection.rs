@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::pin;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::streams::{Standing, Streams, Watched};
@@ -53,11 +53,12 @@ impl<S: Serve> Connection<S> {
     pub(super) async fn run(mut self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
         tune(&stream);
         let stream = Wire::new(stream, self.shared.limits.unread, place);
+        let first = Instant::now() + self.shared.limits.first;
         let Some(tls) = &self.shared.tls else {
             let peer = Peer { address, secure: false, certified: false };
-            return self.speak(stream, peer).await;
+            return self.speak(stream, peer, first).await;
         };
-        let agreed = timeout(self.shared.limits.first, tls.accept(stream));
+        let agreed = timeout_at(first, tls.accept(stream));
         let agreed = tokio::select! {
             agreed = agreed => agreed,
             // Nothing was asked yet that would have to be finished.
@@ -67,14 +68,20 @@ impl<S: Serve> Connection<S> {
             Ok(Ok(stream)) => {
                 let certified = stream.get_ref().1.peer_certificates().is_some();
                 let peer = Peer { address, secure: true, certified };
-                self.speak(stream, peer).await;
+                self.speak(stream, peer, first).await;
             }
             Ok(Err(error)) => debug!(%error, peer = %address, "a client speaks no TLS that we do"),
             Err(_) => debug!(peer = %address, "a client did not come to speak TLS in time"),
         }
     }
 
-    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    /// Serves until the connection ends; until `first` it has to ask for something.
+    async fn speak(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        first: Instant,
+    ) {
         let limits = self.shared.limits.clone();
         let asked = Arc::new(AtomicBool::new(false));
         let streams = Streams::new(limits.unread);
@@ -93,7 +100,7 @@ impl<S: Serve> Connection<S> {
         };
         let builder = builder(&limits, streams.clone());
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(Strict::new(stream)), answer);
-        let look = sleep(limits.first);
+        let look = sleep_until(first);
         pin!(connection, look);
         let (mut looks, mut finishes, mut phase) = (true, false, Phase::Serving);
         loop {

@@ -50,6 +50,13 @@ impl Gateway {
         Self { router: api::router(self.app.clone(), guard), ..self }
     }
 
+    /// The same, with room for so many who wait for news.
+    pub(crate) fn with_waiting(self, most: usize) -> Self {
+        let app = App::with_waiting(self.fleet.clone(), most);
+        let router = api::router(app.clone(), Guard::default());
+        Self { app, router, ..self }
+    }
+
     pub(crate) fn with(zk: &FakeZk, configured: &[&str], options: fleet::Options) -> Self {
         let elections = leader::Layout::Native { root: Root::default() };
         Self::laid_out(zk, Native::default(), Some(elections), configured, options)

@@ -125,7 +125,7 @@ pub(crate) fn service(ports: &[u16]) -> String {
 
 pub(crate) fn with_instances(source: &str, instances: &str) -> String {
     format!(
-        "{{\"service\":\"time\",\"revision\":1,\"gateway\":\"00\",\"source\":\"{source}\",\"master\":null,\"master_source\":\"live\",\"instances\":[{instances}]}}"
+        "{{\"service\":\"time\",\"revision\":\"0123456789abcdef-1\",\"source\":\"{source}\",\"master\":null,\"master_source\":\"live\",\"instances\":[{instances}]}}"
     )
 }
 

@@ -38,10 +38,8 @@ pub(crate) struct ServiceCount {
 pub(crate) struct ServiceDocument<'a> {
     /// What it is called.
     service: &'a str,
-    /// The number of this state; it grows with each state that this gateway publishes, of any service.
-    revision: u64,
-    /// Tells the numbers of this gateway from those of others.
-    gateway: &'a str,
+    /// Names this state: another one of this gateway or of another has another. Without its quotes it is the entity tag.
+    revision: String,
     /// How far the list of instances can be trusted.
     source: Trust,
     /// Since when it is not known to be the truth, in Unix milliseconds.
@@ -68,8 +66,7 @@ impl<'a> ServiceDocument<'a> {
         let Published { service, revision, view, leading, roles, stale_since, .. } = published;
         Self {
             service: service.as_str(),
-            revision: revision.number(),
-            gateway: revision.gateway(),
+            revision: revision.to_string(),
             source: view.source.into(),
             stale_since: *stale_since,
             master: leading.master().map(|master| MasterDocument::of(master)),

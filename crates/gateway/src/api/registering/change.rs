@@ -33,7 +33,7 @@ use crate::problem::Details;
         (status = 202, description = "it will be as soon as ZooKeeper is there", body = LeaseDocument),
         (status = 400, description = "not understood, or it cannot be stored", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "it is not registered", body = Details, content_type = "application/problem+json"),
-        (status = 503, description = "it is not registered here, and nobody can tell whether it is elsewhere", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "it is not registered here, and nobody can tell whether it is elsewhere; or the gateway ends", body = Details, content_type = "application/problem+json"),
         (status = 409, description = "it is somebody else's", body = Details, content_type = "application/problem+json"),
         (status = 415, description = "the body is not JSON", body = Details, content_type = "application/problem+json"),
     )

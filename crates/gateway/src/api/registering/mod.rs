@@ -96,6 +96,10 @@ impl App {
         if !matches!(refused, Refused::Unknown) {
             return refusal(refused);
         }
+        // What we registered has been given back, and may still be listed.
+        if self.is_closing() {
+            return Problem::closing();
+        }
         match self.known(service).await {
             Ok((_, now)) if listed(&now, id).is_some() => Problem::conflict(
                 "not-ours",

@@ -43,7 +43,6 @@ use crate::problem::Details;
         (status = 400, description = "not understood, or it cannot be stored", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "the layout has one service, and this is another name", body = Details, content_type = "application/problem+json"),
         (status = 409, description = "somebody else registered the id at the same time, or withdrew it", body = Details, content_type = "application/problem+json"),
-        (status = 413, description = "the body is too large", body = Details, content_type = "application/problem+json"),
         (status = 415, description = "the body is not JSON", body = Details, content_type = "application/problem+json"),
         (status = 503, description = "too many are registered, or the gateway ends", body = Details, content_type = "application/problem+json"),
     )

@@ -30,6 +30,7 @@ use crate::problem::Details;
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "it is not registered here, or was not renewed in time", body = Details, content_type = "application/problem+json"),
         (status = 409, description = "somebody else has registered the id since", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "the gateway ends", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn renew(
@@ -39,6 +40,11 @@ pub(crate) async fn renew(
 ) -> Result<Response, Problem> {
     let token = query.one("lease")?;
     query.done(&["lease"])?;
-    let standing = app.leases.renew(&service, &id, token.as_deref()).map_err(|refused| refusal(&refused))?;
+    let renewed = app.leases.renew(&service, &id, token.as_deref());
+    let standing = renewed.map_err(|refused| match refused {
+        // It was given back: another gateway can register it.
+        _ if app.is_closing() => Problem::closing(),
+        refused => refusal(&refused),
+    })?;
     Ok(json(StatusCode::OK, &lease(&service, &id, &standing)))
 }

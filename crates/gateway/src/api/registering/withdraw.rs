@@ -29,7 +29,7 @@ use crate::problem::Details;
         (status = 204, description = "it is gone"),
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "it is not registered", body = Details, content_type = "application/problem+json"),
-        (status = 503, description = "it is not registered here, and nobody can tell whether it is elsewhere", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "it is not registered here, and nobody can tell whether it is elsewhere; or the gateway ends", body = Details, content_type = "application/problem+json"),
         (status = 409, description = "it is somebody else's", body = Details, content_type = "application/problem+json"),
     )
 )]
