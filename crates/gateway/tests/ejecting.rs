@@ -63,6 +63,61 @@ async fn who_fails_again_and_again_is_left_out_and_returns_by_one_good_answer() 
 }
 
 #[tokio::test]
+async fn an_upload_that_takes_its_time_does_not_keep_an_instance_out() {
+    let status = Arc::new(AtomicU16::new(503));
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let moody = raw_service({
+        let status = status.clone();
+        move |mut stream| {
+            let (status, arrived) = (status.clone(), arrived.clone());
+            async move {
+                while !head(&mut stream).await.starts_with("POST") {
+                    let answer = format!("HTTP/1.1 {} x\r\ncontent-length: 0\r\n\r\n", status.load(Relaxed));
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+                while let Ok(byte) = stream.read_u8().await {
+                    arrived.send(byte).unwrap();
+                }
+            }
+        }
+    });
+    let settings = "answer_timeout = \"10s\"\n[ejection]\nfailures = 3\nfirst = \"1s\"\nlongest = \"1s\"";
+    let gateway = Gateway::before(&[moody.await, mirror().await], settings).await;
+    let ejected = || gateway.proxy.served()[0].ejected;
+    while ejected() == 0 {
+        gateway.get("/").await;
+    }
+    status.store(200, Relaxed);
+    pass(Duration::from_millis(1_050)).await;
+    // What comes first when its time is over is an upload that goes on and on.
+    let mut clients = Vec::new();
+    let mut probe = loop {
+        let mut client = gateway.connect().await;
+        client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\na").await.unwrap();
+        match tokio::time::timeout(Duration::from_millis(200), arrivals.recv()).await {
+            Ok(arrived) => break arrived.map(|_| client).unwrap(),
+            Err(_) => clients.push(client),
+        }
+    };
+    for _ in 0..4 {
+        gateway.get("/").await;
+        assert_eq!(ejected(), 1);
+        probe.write_all(b"a").await.unwrap();
+        assert_eq!(soon(arrivals.recv()).await, Some(b'a'));
+        pass(Duration::from_secs(3)).await;
+    }
+    // It took longer than an answer may, and goes on. Others tell now.
+    soon(async {
+        while ejected() == 1 {
+            gateway.get("/").await;
+        }
+    })
+    .await;
+    probe.write_all(b"a").await.unwrap();
+    assert_eq!(soon(arrivals.recv()).await, Some(b'a'));
+}
+
+#[tokio::test]
 async fn keys_of_others_stay_where_they_are_while_one_is_out() {
     let status = Arc::new(AtomicU16::new(200));
     let (moody, _) = moody(&status).await;

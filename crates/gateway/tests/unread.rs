@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -166,4 +166,19 @@ async fn a_connection_without_a_request_is_let_go_though_its_client_is_there() {
     let (mut sender, connection) = http_2(address).await;
     let _unread = timeout(LIMIT, sender.send_request(asking(address, "/large"))).await.unwrap().unwrap();
     let _ = timeout(LIMIT, connection).await.expect("it ends in time").unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_somebody_reads_slowly_goes_on_however_much_was_there_at_once() {
+    let limits = Limits { head: UNREAD, unread: UNREAD * 4, ..Limits::default() };
+    let (address, _drops) = start(limits).await;
+    let (mut sender, _connection) = http_2(address).await;
+    let answer = timeout(LIMIT, sender.send_request(asking(address, "/large"))).await.unwrap().unwrap();
+    let mut body = answer.into_body();
+    let begun = Instant::now();
+    // For longer than all limits together.
+    while begun.elapsed() < UNREAD * 8 {
+        tokio::time::sleep(UNREAD / 4).await;
+        timeout(LIMIT, body.frame()).await.unwrap().unwrap().expect("it goes on");
+    }
 }

@@ -113,7 +113,7 @@ impl Exchange<'_> {
     }
 
     /// Sends the request once: on a connection that is kept, or on another one.
-    async fn send(&mut self, chosen: Chosen, a_try: Try) -> Result<Answer, Failed> {
+    async fn send(&mut self, mut chosen: Chosen, a_try: Try) -> Result<Answer, Failed> {
         let mut connection = match self.connection(&chosen, a_try).await {
             Ok(connection) => connection,
             Err((failure, problem)) => return Err(Failed { chosen, failure, problem }),
@@ -135,6 +135,8 @@ impl Exchange<'_> {
                 let (failure, problem) = self.late(&chosen, a_try);
                 return Err(Failed { chosen, failure, problem });
             }
+            // An upload may go on for as long as it moves. What it would tell others of the instance is not waited for that long.
+            chosen.tells_nothing();
             until = later;
         };
         let mut error = match answered {

@@ -111,6 +111,13 @@ impl Chosen {
         }
     }
 
+    /// Whether it is well is not known as soon as it should be, for the client is slow.
+    pub(super) fn tells_nothing(&mut self) {
+        if let Self::Picked(_, Some(attempt)) = self {
+            attempt.tells_nothing();
+        }
+    }
+
     /// A good answer came to its end.
     pub(super) fn succeeded(self) {
         if let Self::Picked(_, Some(attempt)) = self {

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
-use super::streams::{Standing, Streams, Watched};
+use super::streams::{PIECE, Standing, Streams, Watched};
 use super::wire::Wire;
 use super::{Limits, Peer, Phase, Serve};
 use crate::proxy::Strict;
@@ -171,6 +171,8 @@ fn builder(limits: &Limits, streams: Streams) -> Builder<Streams> {
         .timer(TokioTimer::new())
         .max_header_list_size(limits.head_bytes.try_into().unwrap_or(u32::MAX))
         .max_concurrent_streams(limits.streams)
+        // What is given and not sent yet: after an answer was given whole, nobody looks whether it is read.
+        .max_send_buf_size(PIECE)
         .keep_alive_interval(limits.head / 2)
         .keep_alive_timeout(limits.head / 2);
     builder

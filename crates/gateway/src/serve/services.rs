@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 
@@ -13,7 +14,7 @@ use crate::proxy::{self, BoxError, Proxy};
 /// Answers requests. A clone is the same service.
 pub trait Serve: Clone + Send + Sync + 'static {
     /// What answers are made of.
-    type Body: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static;
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
 
     /// What is known of who is at the other end of a connection.
     type Client: Clone + Send + Sync + 'static;

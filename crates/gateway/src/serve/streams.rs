@@ -5,11 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::task_local;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
+
+/// So many bytes at most are given at a time: whoever takes them, however slowly, is one who reads.
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// The streams of a connection. A clone has the same ones.
 ///
@@ -123,40 +127,55 @@ impl Given {
 pub(super) struct Watched<B> {
     body: B,
     given: Option<Arc<Given>>,
+    /// What is there already and is to be given next.
+    rest: Bytes,
 }
 
-impl<B: Body> Watched<B> {
+impl<B: Body<Data = Bytes>> Watched<B> {
     /// The body of what is answered here.
     pub(super) fn new(body: B) -> Self {
         let given = GIVEN.try_with(Arc::clone).ok();
-        Self { body, given }
+        Self { body, given, rest: Bytes::new() }
     }
 }
 
-impl<B: Body + Unpin> Body for Watched<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = &mut *self;
+        let Some(given) = &this.given else { return Pin::new(&mut this.body).poll_frame(cx) };
         // Asked for more: what was given is taken.
-        if let Some(given) = &self.given {
-            given.set(None);
+        given.set(None);
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => this.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return Poll::Ready(other),
+            }
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (Some(given), Some(Ok(_))) = (&self.given, &frame) {
-            given.set(Some(Instant::now()));
-        }
-        Poll::Ready(frame)
+        given.set(Some(Instant::now()));
+        let piece = this.rest.split_to(PIECE.min(this.rest.len()));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }

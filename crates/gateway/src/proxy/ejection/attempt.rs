@@ -22,6 +22,13 @@ impl Attempt {
         }
     }
 
+    /// It does not tell how the instance is, or not in time: its client went away, or is slow. The next request may.
+    pub(in crate::proxy) fn tells_nothing(&mut self) {
+        if std::mem::take(&mut self.is_probe) {
+            self.ejection.undecided(&self.id);
+        }
+    }
+
     /// The answer came to its end.
     pub(in crate::proxy) fn succeeded(mut self) {
         self.ejection.succeeded(&self.id, std::mem::take(&mut self.is_probe));
@@ -35,8 +42,6 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if self.is_probe {
-            self.ejection.undecided(&self.id);
-        }
+        self.tells_nothing();
     }
 }
