@@ -170,7 +170,7 @@ async fn a_connection_without_a_request_is_let_go_though_its_client_is_there() {
 
 #[tokio::test]
 async fn a_stream_that_somebody_reads_slowly_goes_on_however_much_was_there_at_once() {
-    let limits = Limits { head: UNREAD, unread: UNREAD * 4, ..Limits::default() };
+    let limits = Limits { first: UNREAD, head: UNREAD, unread: UNREAD * 4, ..Limits::default() };
     let (address, _drops) = start(limits).await;
     let (mut sender, _connection) = http_2(address).await;
     let answer = timeout(LIMIT, sender.send_request(asking(address, "/large"))).await.unwrap().unwrap();
