@@ -1,8 +1,11 @@
 //! How connections are set up, those of clients and those to instances.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustix::net::sockopt;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketType, sockopt};
 use tokio::net::TcpStream;
 
 /// How long a connection may be silent before the machine at its other end is asked whether it is still there.
@@ -27,4 +30,30 @@ pub(crate) fn tune(stream: &TcpStream) {
     let _ = sockopt::set_tcp_keepidle(stream, SILENT);
     let _ = sockopt::set_tcp_keepintvl(stream, ASKED_EVERY);
     let _ = sockopt::set_tcp_keepcnt(stream, ASKED);
+}
+
+/// Whether an error says that this process, or this machine, has no files or memory left for one more connection.
+pub(crate) fn is_for_want_of_room(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
+/// Whether there is an address here that leads to this one, unless that cannot be found out.
+///
+/// Asked with a socket of UDP, which sends nothing and has ports of its own: so it finds an address also while those of TCP are used up.
+pub(crate) fn has_source_for(address: SocketAddr) -> bool {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let asked =
+        net::socket(family, SocketType::DGRAM, None).and_then(|socket| net::connect(&socket, &address));
+    !matches!(asked, Err(Errno::ADDRNOTAVAIL | Errno::NETUNREACH | Errno::AFNOSUPPORT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_machine_is_led_to() {
+        assert!(has_source_for("127.0.0.1:9".parse().unwrap()));
+    }
 }

@@ -12,6 +12,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use self::proxying::{Gateway, hangs, head, mirror, pass, post, raw_service, soon};
 
+/// More than all buffers between a client and an instance have room for.
+const SIZE: usize = 64 * 1024 * 1024;
+
 /// An instance that tells of each byte of a body, after it answered with this.
 async fn takes(early: &'static str) -> (std::net::SocketAddr, UnboundedReceiver<u8>) {
     let (arrived, arrivals) = unbounded_channel();
@@ -93,5 +96,61 @@ async fn nor_does_one_that_has_an_answer_already() {
     // Whether as an end or as a reset: it is over, without what was announced.
     let _ = soon(client.read_to_end(&mut rest)).await;
     assert_eq!(rest, b"");
+    assert_eq!((gateway.ended(Outcome::Left), gateway.proxy.served()[0].ejected), (1, 0));
+}
+
+#[tokio::test]
+async fn an_upload_that_waits_for_its_instance_is_not_late() {
+    let (begin, begun) = tokio::sync::watch::channel(false);
+    let instance = raw_service(move |mut stream| {
+        let mut begun = begun.clone();
+        async move {
+            head(&mut stream).await;
+            begun.wait_for(|begun| *begun).await.unwrap();
+            let mut body = vec![0; SIZE];
+            stream.read_exact(&mut body).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        }
+    });
+    let gateway = Gateway::before(&[instance.await], "request_timeout = \"10s\"").await;
+    let (mut answers, mut client) = gateway.connect().await.into_split();
+    let (sent, mut sending) = tokio::sync::watch::channel(0);
+    let upload = tokio::spawn(async move {
+        let head =
+            format!("POST / HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: {SIZE}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        let piece = [b'x'; 64 * 1024];
+        for all in 1..=SIZE / piece.len() {
+            client.write_all(&piece).await.unwrap();
+            sent.send_replace(all);
+        }
+        client
+    });
+    // Until everything between the two is full, so that the client waits and nobody waits for it.
+    while let Ok(more) = tokio::time::timeout(Duration::from_millis(500), sending.changed()).await {
+        more.unwrap();
+    }
+    assert!(*sending.borrow() < SIZE / (64 * 1024), "the upload is too small to be held back");
+    pass(Duration::from_secs(12)).await;
+    begin.send_replace(true);
+    let mut answer = String::new();
+    soon(answers.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{answer}");
+    drop(soon(upload).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_in_the_middle_is_late_however_its_instance_was() {
+    let (takes, mut arrivals) = takes("").await;
+    let limits = "request_timeout = \"10s\"\n[ejection]\nfailures = 1";
+    let gateway = Gateway::before(&[takes, takes], limits).await;
+    let mut client = gateway.connect().await;
+    client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\nh").await.unwrap();
+    assert_eq!(soon(arrivals.recv()).await, Some(b'h'));
+    pass(Duration::from_secs(9)).await;
+    assert_eq!(gateway.ended(Outcome::Left), 0);
+    pass(Duration::from_secs(2)).await;
+    let head = head(&mut client).await;
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
     assert_eq!((gateway.ended(Outcome::Left), gateway.proxy.served()[0].ejected), (1, 0));
 }

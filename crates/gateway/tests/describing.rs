@@ -43,7 +43,8 @@ async fn each_path_that_is_documented_is_served_by_the_methods_that_are() {
                     "{method} {path}: {} is not told",
                     answer.status
                 );
-                assert!(told.contains_key("400"), "{method} {path}: a query can be wrong");
+                let can_be_wrong = !path.ends_with('z');
+                assert_eq!(told.contains_key("400"), can_be_wrong, "{method} {path}");
                 let refused = guarded.call(method, &path, "{}").await.status;
                 assert!(told.contains_key(refused.as_str()), "{method} {path}: {refused} is not told");
                 assert_eq!(told.contains_key("413"), operation["requestBody"].is_object(), "{method} {path}");
@@ -120,6 +121,12 @@ async fn the_parameters_that_are_documented_are_accepted_and_no_others() {
                 .filter(|parameter| parameter["in"] == "query")
                 .map(|parameter| parameter["name"].as_str().unwrap())
                 .collect();
+            if ["/healthz", "/readyz", "/metrics"].contains(&path.as_str()) {
+                // Whoever probes adds what he likes.
+                assert!(told.is_empty(), "{path}");
+                assert_eq!(gateway.get(&format!("{path}?nothing=1&%zz")).await.status, 200, "{path}");
+                continue;
+            }
             // A refusal tells all that there are.
             let answer = gateway.call(&method, &format!("{path}?nothing=1"), "{}").await;
             let detail = answer.problem(400, "bad-request").await;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use gateway::proxy::Outcome;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response};
+use rustix::net::sockopt;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -322,4 +323,90 @@ async fn another_list_is_used_and_an_instance_that_moved_is_found() {
     assert_eq!(gateway.get("/").await.1, "a");
     gateway.lists.list("s", [instance("a", named("moved").await)]);
     assert_eq!(gateway.until("moved").await, 200);
+}
+
+#[tokio::test]
+async fn a_body_in_many_parts_is_held_in_one_piece() {
+    let breaks_off = counted(|mut stream| async move {
+        let mut body = Vec::new();
+        while !body.ends_with(b"0\r\n\r\n") {
+            body.push(stream.read_u8().await.unwrap());
+        }
+    });
+    let (broken, count) = breaks_off.await;
+    let (told, mut bodies) = tokio::sync::mpsc::unbounded_channel();
+    let takes = raw_service(move |mut stream| {
+        let told = told.clone();
+        async move {
+            head(&mut stream).await;
+            let mut body = Vec::new();
+            while !body.ends_with(b"0\r\n\r\n") {
+                body.push(stream.read_u8().await.unwrap());
+            }
+            told.send(String::from_utf8(body).unwrap()).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    });
+    let gateway = Gateway::before(&[broken, takes.await], "[ejection]\nfailures = 1000").await;
+    let put = "PUT / HTTP/1.1\r\nhost: t\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+        .to_owned()
+        + &"1\r\nx\r\n".repeat(30_000)
+        + "0\r\n\r\n";
+    // Whoever is first: at least one of two goes to the one that breaks off, and from there to the other.
+    for _ in 0..2 {
+        let answer = gateway.raw(&put).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    assert!(count.load(Relaxed) >= 1);
+    let (one, other) = (soon(bodies.recv()).await.unwrap(), soon(bodies.recv()).await.unwrap());
+    let chunks = |body: &str| body.matches("\r\n").count() / 2;
+    // The other one may have come as its client sent it.
+    let held = chunks(&one).min(chunks(&other));
+    assert!(held <= 2, "{held} parts were held");
+    for body in [one, other] {
+        assert_eq!(body.matches('x').count(), 30_000);
+    }
+}
+
+/// One that says this and breaks off, all in one packet.
+async fn says_and_breaks_off(what: &'static str) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    counted(move |mut stream| async move {
+        sockopt::set_tcp_cork(&stream, true).unwrap();
+        stream.write_all(what.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+    })
+    .await
+}
+
+const NO_BODY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_with_its_head_is_told_as_one() {
+    let (broken, _) = says_and_breaks_off(NO_BODY).await;
+    let gateway = Gateway::before(&[broken, broken, broken], "[ejection]\nfailures = 1").await;
+    let (status, _, problem) = problem(gateway.ask(post("/", "hello")).await).await;
+    assert_eq!(status, 502);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.ends_with(" broke off before it answered"), "{detail}");
+    assert_eq!((gateway.ended(Outcome::Broken), gateway.proxy.served()[0].ejected), (1, 1));
+}
+
+#[tokio::test]
+async fn and_is_asked_for_elsewhere_if_it_may_be() {
+    let (broken, count) = says_and_breaks_off(NO_BODY).await;
+    let gateway = Gateway::before(&[broken, mirror().await], "[ejection]\nfailures = 1000").await;
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").await.0, 200);
+    }
+    assert!(count.load(Relaxed) >= 2);
+    assert_eq!(gateway.ended(Outcome::Good), 4);
+}
+
+#[tokio::test]
+async fn what_came_of_an_answer_that_breaks_off_is_passed_on() {
+    let (broken, _) = says_and_breaks_off("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel").await;
+    let gateway = Gateway::before(&[broken], "").await;
+    let answer = gateway.raw("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nhel"), "{answer}");
+    assert_eq!(gateway.ended(Outcome::Broken), 1);
 }

@@ -55,7 +55,9 @@ async fn a_refused_stranger_keeps_no_connection_and_asking_for_methods_is_readin
             "{headers:?}"
         );
     }
-    let answer = ask(&gateway, "OPTIONS", A, &[("authorization", READ)]).await;
+    // Where pages of other origins may ask, that is how they do.
+    let alone = Gateway::guarded(&zk, Guard { sites: Sites::default(), ..guard() });
+    let answer = ask(&alone, "OPTIONS", A, &[("authorization", READ)]).await;
     assert_eq!(answer.header("allow"), "GET,HEAD,PUT,PATCH,DELETE");
     answer.problem(405, "method-not-allowed").await;
 }
@@ -206,4 +208,77 @@ async fn who_probes_is_told_the_names_of_services_only_if_it_may_ask_for_them() 
         let told = ask(gateway, "GET", "/readyz", headers).await.is(200).await;
         assert_eq!(told, json!({"status": "ready", "services": [{"name": "secret", "source": "live"}]}));
     }
+}
+
+const PAGE: (&str, &str) = ("origin", "https://console.example");
+
+/// A browser asks first, without a token, what it may send.
+#[tokio::test(start_paused = true)]
+async fn a_browser_is_told_that_a_page_of_a_named_origin_may_write() {
+    let zk = FakeZk::default();
+    let gateway = guarded(&zk);
+    let asks = [
+        PAGE,
+        ("access-control-request-method", "PUT"),
+        ("access-control-request-headers", "authorization,content-type"),
+    ];
+    let answer = ask(&gateway, "OPTIONS", A, &asks).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("access-control-allow-origin"), "https://console.example");
+    let allowed = |name| {
+        let mut all: Vec<_> = answer.header(name).split(',').map(str::to_ascii_lowercase).collect();
+        all.sort();
+        all.join(" ")
+    };
+    assert_eq!(allowed("access-control-allow-methods"), "delete get head patch post put");
+    assert_eq!(
+        allowed("access-control-allow-headers"),
+        "authorization content-type if-none-match last-event-id"
+    );
+    assert!(allowed("vary").contains("origin"));
+    assert!(answer.headers.get("access-control-allow-credentials").is_none());
+    // That it may ask is no token.
+    ask(&gateway, "PUT", A, &[PAGE]).await.problem(401, "no-token").await;
+    ask(&gateway, "PUT", A, &[PAGE, ("authorization", WRITE)]).await.is(201).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_named_origin_reads_what_is_answered_also_that_it_was_refused() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = guarded(&zk);
+    let read = ("authorization", READ);
+    for (path, headers, status) in [
+        ("/v1/services/time", &[PAGE, read][..], 200),
+        ("/v1/services/time/watch", &[PAGE, read], 200),
+        ("/v1/services/time", &[PAGE], 401),
+        ("/nothing", &[PAGE, read], 404),
+    ] {
+        let answer = ask(&gateway, "GET", path, headers).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "https://console.example", "{path}");
+        let exposed = answer.header("access-control-expose-headers");
+        assert!(["etag", "location", "retry-after"].iter().all(|it| exposed.contains(it)), "{exposed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_else_is_told_that_he_may_ask() {
+    let zk = FakeZk::default();
+    let named = guarded(&zk);
+    let none = Gateway::start(&zk);
+    for gateway in [&named, &none] {
+        for origin in
+            ["https://evil.example", "http://console.example", "null", "https://console.example.evil"]
+        {
+            let headers =
+                [("origin", origin), ("access-control-request-method", "PUT"), ("authorization", READ)];
+            for method in ["OPTIONS", "GET"] {
+                let answer = ask(gateway, method, A, &headers).await;
+                assert!(answer.headers.get("access-control-allow-origin").is_none(), "{method} {origin}");
+            }
+        }
+    }
+    let asks = [PAGE, ("access-control-request-method", "PUT")];
+    ask(&none, "OPTIONS", A, &asks).await.problem(403, "foreign-origin").await;
 }

@@ -126,6 +126,24 @@ async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
 }
 
 #[tokio::test]
+async fn each_registering_that_was_lost_may_be_the_one_that_replaced_us() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    // Both are done perhaps, one after the other, when we are registered already.
+    drop(next(&script, PUT).await);
+    drop(next(&script, PUT).await);
+    registers(next(&script, PUT).await, "three").await;
+    for lease in ["four", "five"] {
+        conflicts(next(&script, RENEW).await, "another-lease").await;
+        registers(next(&script, PUT).await, lease).await;
+    }
+    is_registered(&here).await;
+    // No more than two were lost.
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    is_replaced(&here).await;
+}
+
+#[tokio::test]
 async fn what_a_proxy_says_of_a_registering_may_be_of_one_that_is_done() {
     let script = Script::start().await;
     let here = announce(&script);

@@ -1,4 +1,7 @@
 //! Whether this process serves, and whether it has what it needs.
+//!
+//! Probes add to the path what they like, against caches for instance: it is ignored, for a gateway that refuses it would be taken for
+//! one that does not serve.
 
 use std::sync::Arc;
 
@@ -8,7 +11,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::documents::{HealthDocument, ReadinessDocument, ReadyService, Trust};
-use super::parameters::Parameters;
 use super::{App, json};
 use crate::Problem;
 use crate::guard::Told;
@@ -23,12 +25,10 @@ use crate::problem::Details;
     tag = "operation",
     responses(
         (status = 200, description = "it serves", body = HealthDocument),
-        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn healthz(query: Parameters) -> Result<Response, Problem> {
-    query.done(&[])?;
-    Ok(json(StatusCode::OK, &HealthDocument { status: "ok" }))
+pub(super) async fn healthz() -> Response {
+    json(StatusCode::OK, &HealthDocument { status: "ok" })
 }
 
 /// Whether it is of use
@@ -41,16 +41,13 @@ pub(super) async fn healthz(query: Parameters) -> Result<Response, Problem> {
     tag = "operation",
     responses(
         (status = 200, description = "it has a list for each", body = ReadinessDocument),
-        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 503, description = "it has not, or is being stopped", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
     Extension(told): Extension<Told>,
-    query: Parameters,
 ) -> Result<Response, Problem> {
-    query.done(&[])?;
     if app.is_closing() {
         return Err(Problem::closing());
     }

@@ -27,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zk_session::State as Session;
 
-use crate::guard::Guard;
+use crate::guard::{Guard, shared_with};
 use crate::leases::Leases;
 use crate::metrics::{Arrived, Metrics};
 use crate::proxied::Proxied;
@@ -137,13 +137,17 @@ impl App {
 /// What answers the requests that the guard lets pass.
 pub fn router(app: Arc<App>, guard: Guard) -> Router {
     let (router, _) = documented().split_for_parts();
-    router
+    let shared = shared_with(&guard.sites);
+    let mut router = router
         .fallback(async |uri: Uri| Problem::unknown_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(app.clone())
-        .layer(from_fn_with_state(Arc::new((app, guard)), pass))
-        // Behind the layer: a browser has no token to show before the page is there that asks for one.
-        .merge(crate::console::router())
+        .layer(from_fn_with_state(Arc::new((app, guard)), pass));
+    if let Some(shared) = shared {
+        router = router.layer(shared);
+    }
+    // Behind the layers: a browser has no token to show before the page is there that asks for one.
+    router.merge(crate::console::router())
 }
 
 /// Lets pass what may be asked, and counts what was answered.

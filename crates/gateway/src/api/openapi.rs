@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use utoipa::OpenApi;
-use utoipa::openapi::RefOr;
 use utoipa::openapi::path::PathItem;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
+use utoipa::{OpenApi, ToSchema};
 
 use super::parameters::Parameters;
 use super::{App, JSON};
@@ -64,8 +64,6 @@ fn tell_what_any_may_get(path: &str, item: &mut PathItem) {
     for operation in operations.into_iter().flatten() {
         let takes_body = operation.request_body.is_some();
         let told = &mut operation.responses.responses;
-        // All that can be asked can be asked wrongly, so a problem is documented there.
-        let Some(problem) = told.get("400").cloned() else { continue };
         let probe = matches!(path, "/healthz" | "/readyz");
         for (applies, status, description) in [
             (!probe, "401", "a token is needed, or this one is not accepted"),
@@ -73,9 +71,12 @@ fn tell_what_any_may_get(path: &str, item: &mut PathItem) {
             (takes_body, "408", "the body did not come in time"),
             (takes_body, "413", "the body is too large"),
         ] {
-            if applies && let RefOr::T(mut response) = problem.clone() {
-                response.description = description.to_owned();
-                told.entry(status.to_owned()).or_insert(RefOr::T(response));
+            if applies {
+                let problem = Content::new(Some(Ref::from_schema_name(Details::name())));
+                let response = ResponseBuilder::new()
+                    .description(description)
+                    .content("application/problem+json", problem);
+                told.entry(status.to_owned()).or_insert_with(|| response.build().into());
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Who may ask for what.
 
+mod shared;
 mod sites;
 mod tokens;
 
@@ -9,6 +10,7 @@ use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 
+pub(crate) use self::shared::shared_with;
 use self::sites::Foreign;
 pub use self::sites::Sites;
 pub use self::tokens::{Right, Tokens, TokensError};

@@ -15,7 +15,7 @@ pub struct Sites {
     /// Names besides `localhost`.
     hosts: Vec<String>,
     /// Origins whose pages may ask, besides our own.
-    origins: Vec<String>,
+    pub(super) origins: Vec<String>,
 }
 
 /// Why a request is not accepted from where it comes, or for where it goes.
@@ -82,14 +82,19 @@ impl Sites {
                 Some(_) => Err(Foreign::Origin("another site".to_owned())),
             };
         };
-        let origin = String::from_utf8_lossy(origin.as_bytes()).to_ascii_lowercase();
-        let ours = origin.split_once("://").is_some_and(|(scheme, of)| {
-            of.eq_ignore_ascii_case(authority.as_str()) && (scheme == "https" || !secure)
+        let text = String::from_utf8_lossy(origin.as_bytes());
+        let ours = text.split_once("://").is_some_and(|(scheme, of)| {
+            of.eq_ignore_ascii_case(authority.as_str()) && (!secure || scheme.eq_ignore_ascii_case("https"))
         });
-        if origins.next().is_none() && (ours || self.origins.contains(&origin)) {
+        if origins.next().is_none() && (ours || self.is_named(origin)) {
             return Ok(());
         }
-        Err(Foreign::Origin(shown(&origin)))
+        Err(Foreign::Origin(shown(&text.to_ascii_lowercase())))
+    }
+
+    /// Whether this is one of the origins that were named, besides our own.
+    pub(super) fn is_named(&self, origin: &HeaderValue) -> bool {
+        self.origins.iter().any(|named| origin.as_bytes().eq_ignore_ascii_case(named.as_bytes()))
     }
 }
 

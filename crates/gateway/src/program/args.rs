@@ -37,8 +37,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
 
-    /// An origin that pages may have besides our own, as where a proxy before this changes the host: https://console.example; may be given
-    /// several times. Browsers let pages of truly foreign origins read nothing here
+    /// An origin whose pages may ask for whatever their token allows, besides our own, also as where a proxy before this changes the host:
+    /// https://console.example; may be given several times
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<String>,
 

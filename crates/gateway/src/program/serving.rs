@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use gateway::App;
 use gateway::proxy::Proxy;
-use gateway::serve::{Limits, Serve, serve};
+use gateway::serve::{BesideProxy, Limits, Serve, serve};
 use gateway::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
@@ -48,6 +48,7 @@ impl Serving {
         tls: Option<Tls>,
         service: impl Serve,
     ) -> anyhow::Result<()> {
+        let service = BesideProxy { service, app: self.app.clone() };
         self.serve("listening", listener, tls, service)
     }
 

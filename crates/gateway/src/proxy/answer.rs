@@ -1,13 +1,12 @@
 //! What a client gets of an instance's answer.
 
-use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::http::response::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode, Version};
 use tokio::sync::watch;
 
-use super::body::{Body, Ending};
+use super::body::{Arriving, Body, Ending};
 use super::connections::Connection;
 use super::headers::{add_via, has_token, kept_for, remove_hop_by_hop};
 use super::length::{Unclear, clarify};
@@ -19,7 +18,7 @@ use super::tunnel::Tunnel;
 
 /// An answer whose head is there.
 pub(super) struct Answer {
-    pub(super) response: Response<Incoming>,
+    pub(super) response: Response<Arriving>,
     pub(super) connection: Connection,
     pub(super) chosen: Chosen,
 }
@@ -33,7 +32,7 @@ impl Answer {
         upload: Option<Received>,
     ) -> Result<Response<Body>, Problem> {
         let Self { response, mut connection, mut chosen } = self;
-        let (mut parts, incoming) = response.into_parts();
+        let (mut parts, arriving) = response.into_parts();
         match clarify(parts.status, &mut parts.headers) {
             Ok(true) => connection.kept_for = kept_for(&parts.headers),
             Ok(false) => connection.is_last_use(),
@@ -53,7 +52,7 @@ impl Answer {
             Some(chosen)
         };
         let ending = Ending { service: route.service.clone(), connection, upload, chosen };
-        let body = Body::passing(incoming, route.rule.limits.idle, ending);
+        let body = Body::passing(arriving, route.rule.limits.idle, ending);
         Ok(Response::from_parts(parts, body))
     }
 

@@ -33,10 +33,17 @@ enum Kind {
     Passing(Box<Passing>),
 }
 
+/// The body of an instance's answer, with what came of it together with the head.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    incoming: Incoming,
+    first: Option<Frame<Bytes>>,
+}
+
 /// What comes from an instance.
 #[derive(Debug)]
 struct Passing {
-    incoming: Incoming,
+    arriving: Arriving,
     /// How long the instance may say nothing, and take nothing of the request.
     idle: Duration,
     /// Until when, while it says nothing.
@@ -45,6 +52,8 @@ struct Passing {
     given: Option<Instant>,
     /// Whether the client let the instance wait.
     held_back: bool,
+    /// Why it breaks off, which the client learns when what it was given is on its way.
+    fault: Option<hyper::Error>,
     ending: Option<Ending>,
     /// Counts by how the answer ends; the outcome is that of a whole one.
     counting: Option<(Counting, Outcome)>,
@@ -80,17 +89,18 @@ impl Body {
         Self(Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())))
     }
 
-    pub(super) fn passing(incoming: Incoming, idle: Duration, ending: Ending) -> Self {
-        if incoming.is_end_stream() {
+    pub(super) fn passing(arriving: Arriving, idle: Duration, ending: Ending) -> Self {
+        if arriving.is_end_stream() {
             ending.whole();
             return Self(Kind::Whole(None));
         }
         Self(Kind::Passing(Box::new(Passing {
-            incoming,
+            arriving,
             idle,
             patience: None,
             given: None,
             held_back: false,
+            fault: None,
             ending: Some(ending),
             counting: None,
         })))
@@ -126,20 +136,75 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Whole(bytes) => bytes.is_none(),
-            Kind::Passing(passing) => passing.incoming.is_end_stream(),
+            Kind::Passing(passing) => passing.arriving.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Passing(passing) => passing.incoming.size_hint(),
+            Kind::Passing(passing) => passing.arriving.size_hint(),
         }
     }
 }
 
+impl Arriving {
+    /// Takes what is there already.
+    ///
+    /// # Errors
+    ///
+    /// When that is the end of the connection, and not of the body. Once a client has the head of an answer, it cannot be told otherwise
+    /// any more than by the end of its own connection.
+    pub(super) fn look(mut incoming: Incoming, connection: &mut Connection) -> Result<Self, hyper::Error> {
+        if incoming.is_end_stream() {
+            return Ok(Self { incoming, first: None });
+        }
+        // Whoever passes it on asks once more, and is woken.
+        let mut cx = Context::from_waker(Waker::noop());
+        match poll_moving(&mut incoming, connection, &mut cx) {
+            Poll::Ready(Some(Err(error))) => Err(error),
+            Poll::Ready(Some(Ok(first))) => Ok(Self { incoming, first: Some(first) }),
+            Poll::Ready(None) | Poll::Pending => Ok(Self { incoming, first: None }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let rest = self.incoming.size_hint();
+        let mut all = SizeHint::new();
+        all.set_lower(rest.lower() + first);
+        if let Some(upper) = rest.upper() {
+            all.set_upper(upper.saturating_add(first));
+        }
+        all
+    }
+}
+
+/// Asks for the next part; when it is not there, moves the connection on and asks once more.
+fn poll_moving(
+    incoming: &mut Incoming,
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    let mut incoming = Pin::new(incoming);
+    // Also says to the connection that more is wanted.
+    let asked = incoming.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
+    if asked.is_ready() {
+        return asked;
+    }
+    let mut cx = connection.poll(cx);
+    incoming.poll_frame(&mut cx)
+}
+
 impl Passing {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Some(Err(fault.into())));
+        }
         self.held_back |= self.given.take().is_some_and(|given| given.elapsed() > HELD_BACK);
         let Poll::Ready(frame) = self.poll_incoming(cx) else {
             ready!(self.poll_patience(cx));
@@ -150,7 +215,7 @@ impl Passing {
         match frame {
             Some(Ok(frame)) => {
                 // Whoever knows the length does not ask for the end.
-                if self.incoming.is_end_stream() {
+                if self.arriving.is_end_stream() {
                     self.end(End::Whole);
                 }
                 self.given = self.ending.is_some().then(Instant::now);
@@ -158,7 +223,10 @@ impl Passing {
             }
             Some(Err(error)) => {
                 self.end(End::Broken);
-                Poll::Ready(Some(Err(error.into())))
+                // A server that is told at once forgets what it has not sent yet.
+                self.fault = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             None => {
                 self.end(End::Whole);
@@ -191,17 +259,13 @@ impl Passing {
         }
     }
 
-    /// Asks for the next part; when it is not there, moves the connection on and asks once more.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut incoming = Pin::new(&mut self.incoming);
-        let Some(ending) = &mut self.ending else { return incoming.poll_frame(cx) };
-        // Also says to the connection that more is wanted.
-        let asked = incoming.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
-        if asked.is_ready() {
-            return asked;
+        let Arriving { incoming, first } = &mut self.arriving;
+        match &mut self.ending {
+            _ if first.is_some() => Poll::Ready(first.take().map(Ok)),
+            Some(ending) => poll_moving(incoming, &mut ending.connection, cx),
+            None => Pin::new(incoming).poll_frame(cx),
         }
-        let mut cx = ending.connection.poll(cx);
-        incoming.poll_frame(&mut cx)
     }
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -17,14 +17,12 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use proto::{Address, ServiceName};
-use rustix::io::Errno;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
+use super::connecting::{NoConnection, connect};
 use super::sending::Sending;
-use crate::socket::tune;
 
 /// How many connections to one instance are kept while nobody uses them.
 const MOST_IDLE: usize = 256;
@@ -41,21 +39,6 @@ pub(super) struct Connections {
     idle: Mutex<HashMap<Address, Vec<(Connection, Instant)>>>,
     /// Whether it was told lately that there is no room.
     told: AtomicBool,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoConnection {
-    #[error("the instance cannot be reached")]
-    Failed(#[source] io::Error),
-    #[error("the instance was not reached in time")]
-    Late,
-    /// No instance could be reached now, so that says nothing of this one.
-    #[error("there is no room for one more connection")]
-    NoRoom(#[source] io::Error),
-    /// All ports that lead to this address are in use. They may be free for another one.
-    #[error("there is no port for one more connection to this address")]
-    NoPort(#[source] io::Error),
 }
 
 /// A connection to an instance. Dropped, it is closed at once.
@@ -133,6 +116,30 @@ impl Connections {
         self.told.store(false, Relaxed);
     }
 
+    /// When the next one ends.
+    fn first_end(&self) -> Option<Instant> {
+        self.lock().values().flatten().map(|(_, until)| *until).min()
+    }
+
+    /// Lets go of the one that ends next, if there is one.
+    fn give_up_first(&self) -> bool {
+        let mut idle = self.lock();
+        let places = idle.iter().flat_map(|(address, kept)| {
+            kept.iter().enumerate().map(move |(place, (_, until))| (*until, address, place))
+        });
+        let Some((_, address, place)) = places.min_by_key(|(until, ..)| *until) else { return false };
+        let address = address.clone();
+        let Some(kept) = idle.get_mut(&address) else { return false };
+        let given_up = kept.remove(place);
+        if kept.is_empty() {
+            idle.remove(&address);
+        }
+        // Closed after the lock is given back.
+        drop(idle);
+        drop(given_up);
+        true
+    }
+
     /// Tells whoever can make room that there is none, once until connections are looked through again.
     pub(super) fn tell(&self, service: &ServiceName, error: &io::Error) {
         if !self.told.swap(true, Relaxed) {
@@ -150,14 +157,20 @@ impl Connections {
     }
 }
 
+/// Lets go of the connection that would end next anyway, of all these: its file, another one may need. Gives whether there was one.
+pub(super) fn give_up_first<'c>(all: impl Iterator<Item = &'c Connections>) -> bool {
+    let first = all.filter_map(|it| Some((it.first_end()?, it))).min_by_key(|(until, _)| *until);
+    first.is_some_and(|(_, connections)| connections.give_up_first())
+}
+
 impl Connection {
     /// Connects to an instance.
     ///
     /// # Errors
     ///
     /// When that is refused, takes too long, or there is no room here for one more.
-    pub(super) async fn open(address: &Address, limit: Duration) -> Result<Self, NoConnection> {
-        let stream = timeout(limit, connect(address)).await.map_err(|_| NoConnection::Late)??;
+    pub(super) async fn open(address: &Address, until: Instant) -> Result<Self, NoConnection> {
+        let stream = timeout_at(until, connect(address)).await.map_err(|_| NoConnection::Late)??;
         let (sender, wire) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await
@@ -224,39 +237,6 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Connects to the first of its addresses where that works.
-async fn connect(address: &Address) -> Result<TcpStream, NoConnection> {
-    let found = lookup_host((address.host(), address.port())).await;
-    let mut last = NoConnection::Failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    for socket in found.map_err(|error| NoConnection::of(error, false))? {
-        match TcpStream::connect(socket).await {
-            Ok(stream) => {
-                tune(&stream);
-                return Ok(stream);
-            }
-            Err(error) => last = last.or_else(NoConnection::of(error, socket.is_ipv6())),
-        }
-    }
-    Err(last)
-}
-
-impl NoConnection {
-    /// What is said of two addresses of one instance: what is wanting here, of either, is not its failure.
-    fn or_else(self, next: Self) -> Self {
-        if matches!(self, Self::NoRoom(_) | Self::NoPort(_)) { self } else { next }
-    }
-
-    /// What an error of the system says. Without IPv6, as in many containers, it says of each such address what it says of IPv4 when
-    /// ports are used up; that does not pass, so there the instance is one that cannot be reached.
-    fn of(error: io::Error, is_ipv6: bool) -> Self {
-        match Errno::from_io_error(&error) {
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Self::NoRoom(error),
-            Some(Errno::ADDRNOTAVAIL) if !is_ipv6 => Self::NoPort(error),
-            _ => Self::Failed(error),
-        }
-    }
-}
-
 fn report(address: &Address, ended: hyper::Result<()>) {
     if let Err(error) = ended {
         debug!(%address, error = &error as &dyn Error, "connection to an instance broke");
@@ -266,59 +246,5 @@ fn report(address: &Address, ended: hyper::Result<()>) {
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rustix::net::sockopt;
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_machine_that_is_gone_is_noticed() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let stream = connect(&address).await.unwrap();
-        assert!(sockopt::socket_keepalive(&stream).unwrap());
-        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), Duration::from_secs(60));
-        assert!(sockopt::tcp_nodelay(&stream).unwrap());
-    }
-
-    #[test]
-    fn what_the_system_says_of_all_of_one_address_or_of_an_instance_is_told_apart() {
-        let kind = |errno: Errno, is_ipv6| match NoConnection::of(errno.into(), is_ipv6) {
-            NoConnection::NoRoom(_) => "no room",
-            NoConnection::NoPort(_) => "no port",
-            NoConnection::Failed(_) => "failed",
-            NoConnection::Late => "late",
-        };
-        for (errno, over_ipv4, over_ipv6) in [
-            (Errno::MFILE, "no room", "no room"),
-            (Errno::NFILE, "no room", "no room"),
-            (Errno::NOBUFS, "no room", "no room"),
-            (Errno::NOMEM, "no room", "no room"),
-            (Errno::ADDRNOTAVAIL, "no port", "failed"),
-            (Errno::AFNOSUPPORT, "failed", "failed"),
-            (Errno::CONNREFUSED, "failed", "failed"),
-            (Errno::NETUNREACH, "failed", "failed"),
-        ] {
-            assert_eq!((kind(errno, false), kind(errno, true)), (over_ipv4, over_ipv6), "{errno:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_wanting_here_is_not_the_failure_of_an_instance_with_several_addresses() {
-        let (none, no_port, failed) = (Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNREFUSED);
-        for (first, next, blames) in [
-            (failed, failed, true),
-            (failed, no_port, false),
-            (no_port, failed, false),
-            (none, failed, false),
-        ] {
-            let both = NoConnection::of(first.into(), false).or_else(NoConnection::of(next.into(), false));
-            assert_eq!(matches!(both, NoConnection::Failed(_)), blames, "{first:?}, {next:?}");
-        }
     }
 }

@@ -121,6 +121,12 @@ impl Proxy {
         &self.shared.figures
     }
 
+    /// Closes a connection to an instance that nobody uses, where files or memory are wanting for something else. Gives whether there
+    /// was one.
+    pub fn make_room(&self) -> bool {
+        self.shared.routes.load().make_room()
+    }
+
     /// Ends what became a tunnel: such connections do not end by themselves when a server stops. New ones end at once.
     pub fn end_tunnels(&self) {
         self.shared.tunnels_over.send_replace(true);
@@ -160,7 +166,7 @@ impl Proxy {
         let limits = &route.rule.limits;
         let answer = match check_size(&body, limits.body) {
             Ok(()) => {
-                let bounds = Bounds { until: begun + limits.request, most: limits.body };
+                let bounds = Bounds { waited: limits.request, most: limits.body };
                 let outgoing = Outgoing::new(parts, (body, bounds), peer, trusted, target);
                 let exchange = Exchange { routes: &routes, route, begun, outgoing };
                 exchange.run(&key, &self.shared.tunnels_over).await

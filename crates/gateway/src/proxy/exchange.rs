@@ -13,8 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use super::answer::Answer;
-use super::body::Body;
-use super::connections::{Connection, NoConnection};
+use super::body::{Arriving, Body};
+use super::connecting::NoConnection;
+use super::connections::Connection;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::retry::{Allowed, Failure, Where, next};
@@ -139,25 +140,26 @@ impl Exchange<'_> {
             chosen.tells_nothing();
             until = later;
         };
-        let mut error = match answered {
+        let (error, sent, used) = match answered {
             Ok(response) => {
-                if let Some(upload) = &self.outgoing.upload {
-                    upload.is_answered();
-                    if !upload.progress().is_done {
-                        // It goes on whether or not the client reads the answer.
-                        connection.leave_to_task();
+                let (head, incoming) = response.into_parts();
+                match Arriving::look(incoming, &mut connection) {
+                    Ok(body) => {
+                        return Ok(self.answered(Response::from_parts(head, body), connection, chosen));
                     }
+                    // It broke off with its head, of which nobody has heard yet. That is no end of a connection that was idle.
+                    Err(error) => (error, true, false),
                 }
-                return Ok(Answer { response, connection, chosen });
             }
-            Err(error) => error,
+            Err(mut error) => {
+                let message = error.take_message();
+                let sent = message.is_none();
+                if let Some(message) = message {
+                    self.outgoing.returned(message);
+                }
+                (error.into_error(), sent, connection.is_used)
+            }
         };
-        let message = error.take_message();
-        let sent = message.is_none();
-        if let Some(message) = message {
-            self.outgoing.returned(message);
-        }
-        let error = error.into_error();
         debug!(instance = %chosen.id(), error = &error as &dyn Error, "no answer");
         let progress = self.outgoing.upload.as_ref().map(Received::progress);
         if let Some(fault) = progress.and_then(|progress| progress.fault) {
@@ -169,10 +171,22 @@ impl Exchange<'_> {
             return Err(Failed { chosen, failure: Failure::Client, problem });
         }
         // What is no HTTP was said by an instance that is there.
-        let used = connection.is_used && !error.is_parse();
+        let used = used && !error.is_parse();
         let waited = progress.is_some_and(|progress| progress.is_client_late()) && !error.is_parse();
         let problem = Problem::broken(chosen.id());
         Err(Failed { chosen, failure: Failure::Broken { sent, used, waited }, problem })
+    }
+
+    /// There is an answer, and no other try.
+    fn answered(&self, response: Response<Arriving>, mut connection: Connection, chosen: Chosen) -> Answer {
+        if let Some(upload) = &self.outgoing.upload {
+            upload.is_answered();
+            if !upload.progress().is_done {
+                // It goes on whether or not the client reads the answer.
+                connection.leave_to_task();
+            }
+        }
+        Answer { response, connection, chosen }
     }
 
     async fn connection(&self, chosen: &Chosen, a_try: Try) -> Result<Connection, (Failure, Problem)> {
@@ -187,9 +201,14 @@ impl Exchange<'_> {
         }
         let limit = self.route.rule.limits.connect;
         let left = self.until().saturating_duration_since(Instant::now());
-        let error = match Connection::open(address, limit.min(left)).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => error,
+        let until = Instant::now() + limit.min(left);
+        let error = loop {
+            match Connection::open(address, until).await {
+                Ok(connection) => return Ok(connection),
+                // What nobody uses is kept for nobody who finds no room.
+                Err(NoConnection::NoRoom(_)) if self.routes.make_room() => {}
+                Err(error) => break error,
+            }
         };
         debug!(instance = %id, error = &error as &dyn Error, "cannot connect");
         match error {

@@ -11,6 +11,7 @@ use loadbalance::{Algorithm, Balancer, Filter, Hash, KeyKind, PickError, Request
 use proto::{InstanceId, ServiceName};
 
 use super::Upstreams;
+use super::connections::give_up_first;
 use super::path::Path;
 use super::problem::Problem;
 use super::rules::{Choice, Hashed, Rule, Rules, To};
@@ -75,6 +76,12 @@ impl Routes {
             routes.push(Route { rule: rule.clone(), service, balancer });
         }
         Self { rules, routes, services, balancers }
+    }
+
+    /// Lets go of a connection that nobody uses, to whichever instance, for there is no room for another one. Gives whether there
+    /// was one.
+    pub(super) fn make_room(&self) -> bool {
+        give_up_first(self.services.iter().map(|service| &service.connections))
     }
 
     pub(super) fn matching(&self, path: &Path<'_>) -> Option<&Route> {

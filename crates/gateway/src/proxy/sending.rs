@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::BoxError;
 use super::headers::clean_trailers;
@@ -37,8 +37,8 @@ pub(super) struct Upload {
 /// What a client's body may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Until when it has to be there.
-    pub(super) until: Instant,
+    /// How long it may be waited for, all together. Time in which an instance takes nothing of it is not the client's.
+    pub(super) waited: Duration,
     /// How many bytes it may have.
     pub(super) most: Option<u64>,
 }
@@ -62,28 +62,49 @@ pub(super) struct Received(Arc<Mutex<Source>>);
 struct Source {
     incoming: Incoming,
     /// What came so far; `None` once that is no longer held.
-    held: Option<Vec<Part>>,
+    held: Option<Held>,
     /// How many bytes came so far.
     bytes: u64,
     size: SizeHint,
     bounds: Bounds,
-    /// Until the time is over, once the client was waited for.
-    over: Option<Pin<Box<Sleep>>>,
+    /// While the client is waited for.
+    waiting: Option<Waiting>,
     /// Which try it is for.
     turn: u32,
-    /// How many of the parts that are held this try was given.
-    given: usize,
+    /// How much of what is held this try was given.
+    given: Given,
     /// Whether there is an answer, so that there will be no other try.
     is_answered: bool,
     gate: Gate,
     is_touched: bool,
     is_done: bool,
     fault: Option<Fault>,
-    waits_for_client: bool,
     last: Instant,
 }
 
-#[derive(Clone, Debug)]
+/// What came of a body, in one piece: each part by itself would keep the whole buffer that it was read into.
+#[derive(Debug, Default)]
+struct Held {
+    data: Vec<u8>,
+    trailers: Option<HeaderMap>,
+}
+
+/// How much of what is held somebody has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Given {
+    bytes: usize,
+    trailers: bool,
+}
+
+/// The client is waited for.
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    /// Until it was waited for as long as it may be.
+    over: Pin<Box<Sleep>>,
+}
+
+#[derive(Debug)]
 enum Part {
     Data(Bytes),
     Trailers(HeaderMap),
@@ -136,19 +157,18 @@ impl Received {
         };
         Self(Arc::new(Mutex::new(Source {
             incoming,
-            held: holds.then(Vec::new),
+            held: holds.then(Held::default),
             bytes: 0,
             size,
             bounds,
-            over: None,
+            waiting: None,
             turn: 0,
-            given: 0,
+            given: Given::default(),
             is_answered: false,
             gate,
             is_touched: false,
             is_done: false,
             fault: None,
-            waits_for_client: false,
             last: Instant::now(),
         })))
     }
@@ -157,14 +177,15 @@ impl Received {
     pub(super) fn send(&self) -> Upload {
         let mut source = self.lock();
         source.turn += 1;
-        source.given = 0;
-        source.waits_for_client = false;
+        source.given = Given::default();
+        source.waited();
         Upload { source: self.0.clone(), turn: source.turn, bytes: 0 }
     }
 
     pub(super) fn progress(&self) -> Progress {
         let source = self.lock();
-        let Source { last, waits_for_client, fault, .. } = *source;
+        let Source { last, fault, .. } = *source;
+        let waits_for_client = source.waiting.is_some();
         let is_done = source.is_given_whole();
         let is_whole = fault.is_none() && (source.held.is_some() || !source.is_touched);
         Progress { last, is_done, waits_for_client, fault, is_whole }
@@ -212,22 +233,16 @@ impl Source {
                 self.gate = Gate::Open;
             }
         }
-        if !self.is_touched {
-            self.is_touched = true;
-            // Until now nobody asked for it, as long as an instance was looked for.
-            self.bounds.until += self.last.elapsed();
-        }
+        self.is_touched = true;
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.waits_for_client = polled.is_pending();
         let Poll::Ready(frame) = polled else {
-            let until = self.bounds.until;
-            let over = self.over.get_or_insert_with(|| Box::pin(sleep_until(until)));
-            ready!(over.as_mut().poll(cx));
+            ready!(self.poll_waiting(cx));
             return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
         };
+        self.waited();
         self.last = Instant::now();
-        // It may come too late without being waited for just then. A client that was never waited for is not late: the instance is.
-        if self.over.is_some() && self.last > self.bounds.until {
+        // It may come too late without being asked for just then.
+        if self.bounds.waited.is_zero() {
             return Poll::Ready(Some(Err(self.fails(Fault::Slow).into())));
         }
         let part = match frame {
@@ -259,9 +274,25 @@ impl Source {
         *self.fault.insert(fault)
     }
 
+    /// Until the client was waited for as long as it may be.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let left = self.bounds.waited;
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Waiting { since: Instant::now(), over: Box::pin(sleep(left)) });
+        waiting.over.as_mut().poll(cx)
+    }
+
+    /// It is not waited for any more.
+    fn waited(&mut self) {
+        if let Some(Waiting { since, .. }) = self.waiting.take() {
+            self.bounds.waited = self.bounds.waited.saturating_sub(since.elapsed());
+        }
+    }
+
     /// Whether this try was given all that is held.
     fn is_given_held(&self) -> bool {
-        self.held.as_ref().is_none_or(|held| held.len() == self.given)
+        self.held.as_ref().is_none_or(|held| held.all() == self.given)
     }
 
     /// Whether this try was given everything.
@@ -280,8 +311,34 @@ impl Source {
         if self.bytes > MOST_HELD {
             self.held = None;
         }
-        if let Some(held) = &mut self.held {
-            held.push(part.clone());
+        match (&mut self.held, part) {
+            (Some(held), Part::Data(data)) => held.data.extend_from_slice(data),
+            (Some(held), Part::Trailers(trailers)) => held.trailers = Some(trailers.clone()),
+            (None, _) => {}
+        }
+    }
+}
+
+impl Held {
+    /// What comes after this much.
+    fn after(&self, given: Given) -> Option<Part> {
+        match self.data.get(given.bytes..) {
+            Some(data) if !data.is_empty() => Some(Part::Data(Bytes::copy_from_slice(data))),
+            _ if given.trailers => None,
+            _ => self.trailers.clone().map(Part::Trailers),
+        }
+    }
+
+    fn all(&self) -> Given {
+        Given { bytes: self.data.len(), trailers: self.trailers.is_some() }
+    }
+}
+
+impl Given {
+    fn add(&mut self, part: &Part) {
+        match part {
+            Part::Data(data) => self.bytes += data.len(),
+            Part::Trailers(_) => self.trailers = true,
         }
     }
 }
@@ -304,7 +361,7 @@ impl Body for Sending {
         if source.turn != upload.turn {
             return Poll::Ready(Some(Err(Superseded.into())));
         }
-        let held = source.held.as_ref().and_then(|held| held.get(source.given)).cloned();
+        let held = source.held.as_ref().and_then(|held| held.after(source.given));
         let part = match held {
             Some(part) => part,
             None if source.is_done => return Poll::Ready(None),
@@ -313,7 +370,7 @@ impl Body for Sending {
                 Some(part) => part?,
             },
         };
-        source.given += 1;
+        source.given.add(&part);
         source.let_go();
         drop(source);
         Poll::Ready(Some(Ok(match part {

@@ -19,7 +19,8 @@ use tracing::warn;
 
 use self::connection::{Connection, Shared};
 pub use self::limits::Limits;
-pub use self::services::{Replaceable, Serve};
+pub use self::services::{BesideProxy, Replaceable, Serve};
+use crate::socket::is_for_want_of_room;
 use crate::tls::Tls;
 
 /// How long to wait after a connection could not be accepted, for want of files perhaps, which others give back.
@@ -72,6 +73,8 @@ pub async fn serve(
                 }
                 // A client that went again before it was accepted is nobody's trouble.
                 Err(error) if is_of_client(&error) => {}
+                // What somebody waits for comes before what is kept in case somebody asks.
+                Err(error) if is_for_want_of_room(&error) && shared.service.make_room() => {}
                 Err(error) => {
                     // Said once, however long it lasts.
                     if !std::mem::replace(&mut fails, true) {

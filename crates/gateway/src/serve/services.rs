@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 
 use super::Peer;
+use crate::App;
 use crate::proxy::{self, BoxError, Proxy};
 
 /// Answers requests. A clone is the same service.
@@ -28,6 +29,12 @@ pub trait Serve: Clone + Send + Sync + 'static {
         request: Request<Incoming>,
         client: Self::Client,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Gives up something that it holds and can do without, for there are no files or memory for one more connection. Gives whether
+    /// there was something.
+    fn make_room(&self) -> bool {
+        false
+    }
 }
 
 /// A router of axum, which finds the [`Peer`] among the extensions of a request.
@@ -59,6 +66,36 @@ impl Serve for Proxy {
 
     async fn serve(&self, request: Request<Incoming>, peer: Self::Client) -> Response<Self::Body> {
         self.handle(request, &peer).await
+    }
+
+    fn make_room(&self) -> bool {
+        Self::make_room(self)
+    }
+}
+
+/// A service beside the proxy that an [`App`] tells of, if it does: the files of a process are there for both.
+#[derive(Clone, Debug)]
+pub struct BesideProxy<S> {
+    /// What is served.
+    pub service: S,
+    /// What knows the proxy.
+    pub app: Arc<App>,
+}
+
+impl<S: Serve> Serve for BesideProxy<S> {
+    type Body = S::Body;
+    type Client = S::Client;
+
+    fn meet(&self, peer: Peer) -> S::Client {
+        self.service.meet(peer)
+    }
+
+    async fn serve(&self, request: Request<Incoming>, client: S::Client) -> Response<S::Body> {
+        self.service.serve(request, client).await
+    }
+
+    fn make_room(&self) -> bool {
+        self.service.make_room() || self.app.proxy.get().is_some_and(Proxy::make_room)
     }
 }
 
@@ -94,5 +131,9 @@ impl<S: Serve> Serve for Replaceable<S> {
 
     async fn serve(&self, request: Request<Incoming>, client: S::Client) -> Response<S::Body> {
         self.0.load_full().serve(request, client).await
+    }
+
+    fn make_room(&self) -> bool {
+        self.0.load().make_room()
     }
 }

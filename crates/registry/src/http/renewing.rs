@@ -72,6 +72,8 @@ struct Lease {
     is_registered: bool,
     /// When its last renewal was asked for.
     renewed: Instant,
+    /// Whether it is doubted that it stays so.
+    is_doubted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,13 @@ enum State {
     Registered,
     #[serde(other)]
     Other,
+}
+
+impl Lease {
+    /// Whether it was promised by another gateway than this one, and not done yet as far as we know.
+    fn is_open(&self, gateway: usize) -> bool {
+        !self.is_registered && !self.is_doubted && self.gateway != gateway
+    }
 }
 
 impl Keeping<'_> {
@@ -197,8 +206,9 @@ impl Keeping<'_> {
         let answer = match kept {
             Some(lease) => self.ask(which, Method::POST, "/renew", Some(&lease.token), None).await?,
             None => {
-                // What another gateway promised and could not do yet may be done after this.
-                if self.lease.as_ref().is_some_and(|lease| !lease.is_registered && lease.gateway != which) {
+                // What another gateway promised and could not do yet may be done after this. That is one, however often we turn elsewhere.
+                if let Some(lease) = self.lease.as_mut().filter(|lease| lease.is_open(which)) {
+                    lease.is_doubted = true;
                     self.doubt.raise(asked);
                 }
                 let mut body = serde_json::to_value(&data).unwrap_or_default();
@@ -243,7 +253,14 @@ impl Keeping<'_> {
         let Document { lease, state, problem } =
             serde_json::from_slice(&told).map_err(|error| Problem::unusable(&gateway, &error.to_string()))?;
         let is_registered = state == State::Registered;
-        self.lease = Some(Lease { gateway: which, token: lease, data, is_registered, renewed: asked });
+        self.lease = Some(Lease {
+            gateway: which,
+            token: lease,
+            data,
+            is_registered,
+            renewed: asked,
+            is_doubted: false,
+        });
         Ok(match state {
             State::Registered => Status::Registered { gateway },
             State::Other => {

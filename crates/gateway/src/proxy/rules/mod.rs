@@ -112,7 +112,7 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// While nothing comes through a tunnel, either way.
     pub(super) tunnel: Duration,
-    /// From the head of a request until all of its body is there.
+    /// How long the body of a request may be waited for, all together.
     pub(super) request: Duration,
     /// How many bytes the body of a request may have.
     pub(super) body: Option<u64>,
