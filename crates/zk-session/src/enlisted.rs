@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::given_up::GivenUp;
+use crate::path::parent;
 use crate::{Error, Status};
 
 /// All nodes that live in the same sessions, on whatever connection.
@@ -17,6 +18,8 @@ pub(crate) struct Presences(Arc<Shared>);
 struct Shared {
     count: AtomicUsize,
     places: Mutex<HashMap<String, Place>>,
+    /// How many are in each directory.
+    directories: Mutex<HashMap<String, usize>>,
     given_up: Mutex<GivenUp>,
 }
 
@@ -59,12 +62,35 @@ impl Presences {
             place => place.map(|place| place.status.clone()),
         };
         places.insert(path.clone(), Place { wants, status: status.clone() });
+        drop(places);
         self.0.count.fetch_add(1, Ordering::Relaxed);
+        self.enter(&path);
         Ok(Enlisted { path, status, all: self.clone(), before })
     }
 
     pub(crate) fn count(&self) -> usize {
         self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// How many of them are in `directory`.
+    pub(crate) fn count_of(&self, directory: &str) -> usize {
+        self.directories().get(directory).copied().unwrap_or(0)
+    }
+
+    fn enter(&self, path: &str) {
+        let (directory, mut directories) = (parent(path), self.directories());
+        match directories.get_mut(directory) {
+            Some(here) => *here += 1,
+            None => drop(directories.insert(directory.to_owned(), 1)),
+        }
+    }
+
+    fn leave(&self, path: &str) {
+        let (directory, mut directories) = (parent(path), self.directories());
+        match directories.get_mut(directory) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => drop(directories.remove(directory)),
+        }
     }
 
     /// What was given up and is nobody's business any more.
@@ -93,6 +119,11 @@ impl Presences {
     fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
         // Every change of the map is a single call.
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directories(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        // So is every change of this one.
+        self.0.directories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,6 +157,7 @@ impl Enlisted {
 impl Drop for Enlisted {
     fn drop(&mut self) {
         self.all.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.all.leave(&self.path);
         let mut places = self.all.places();
         if places.get(&self.path).is_some_and(|place| place.status.same_channel(&self.status)) {
             places.remove(&self.path);

@@ -4,6 +4,7 @@
 //! them was answered: the more there is to do, the larger the batches become ("group commit").
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -22,6 +23,9 @@ const MAX_READS: usize = 1000;
 /// What was asked for on one connection and is not sent yet.
 #[derive(Debug)]
 pub(crate) struct Gather {
+    session: Arc<dyn Session>,
+    /// How many creates were asked for and are not answered.
+    creating: AtomicUsize,
     creates: mpsc::UnboundedSender<Create>,
     reads: mpsc::UnboundedSender<Read>,
 }
@@ -46,12 +50,18 @@ impl Gather {
         tokio::spawn(gather(session.clone(), to_create, MAX_OPS, |session, batch| {
             create(session, batch).boxed()
         }));
-        tokio::spawn(gather(session, to_read, MAX_READS, |session, batch| read(session, batch).boxed()));
-        Self { creates, reads }
+        let reading = session.clone();
+        tokio::spawn(gather(reading, to_read, MAX_READS, |session, batch| read(session, batch).boxed()));
+        Self { session, creating: AtomicUsize::new(0), creates, reads }
     }
 
     /// Creates an ephemeral node.
     pub(crate) async fn create(&self, path: String, data: Vec<u8>) -> Result<(), Error> {
+        let asked = Asked::new(&self.creating);
+        if asked.alone {
+            // Without another task between the caller and the session, which would have to be woken twice.
+            return self.session.create(&path, &data, Kind::Ephemeral).await.map(|_| ());
+        }
         let (answer, answered) = oneshot::channel();
         // A failed send drops the sender of the answer, which is the answer.
         let _ = self.creates.send(Create { path, data, answer });
@@ -65,6 +75,25 @@ impl Gather {
         let (answer, answered) = oneshot::channel();
         let _ = self.reads.send(Read { path, answer });
         answered.await.unwrap_or(Err(Error::Interrupted))
+    }
+}
+
+/// Counts one that was asked for, until it is dropped.
+struct Asked<'a> {
+    all: &'a AtomicUsize,
+    /// Whether there was no other one.
+    alone: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn new(all: &'a AtomicUsize) -> Self {
+        Self { all, alone: all.fetch_add(1, Ordering::Relaxed) == 0 }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -103,31 +132,31 @@ async fn create(session: Arc<dyn Session>, batch: Vec<Create>) {
             bytes += create.path.len() + create.data.len();
             bytes <= MAX_COMMIT_BYTES
         };
-        let mut together = Vec::new();
-        while let Some(create) = rest.next_if(|create| together.is_empty() | fits(create)) {
-            together.push(create);
+        let (mut ops, mut answers) = (Vec::new(), Vec::new());
+        while let Some(create) = rest.next_if(|create| ops.is_empty() | fits(create)) {
+            ops.push(Op::Create { path: create.path, data: create.data, kind: Kind::Ephemeral });
+            answers.push(create.answer);
         }
-        create_together(&*session, together).await;
+        create_together(&*session, ops, answers).await;
     }
 }
 
-async fn create_together(session: &dyn Session, batch: Vec<Create>) {
-    if batch.len() > 1 {
-        let op =
-            |c: &Create| Op::Create { path: c.path.clone(), data: c.data.clone(), kind: Kind::Ephemeral };
-        let ops: Vec<_> = batch.iter().map(op).collect();
+async fn create_together(
+    session: &dyn Session,
+    ops: Vec<Op>,
+    answers: Vec<oneshot::Sender<Result<(), Error>>>,
+) {
+    if ops.len() > 1 {
         match session.commit(&ops).await {
-            Ok(()) => return batch.into_iter().for_each(|create| answer(create.answer, Ok(()))),
             // One of them cannot be made. Each for itself, so that it harms only itself.
             Err(Error::Aborted { .. }) => {}
-            Err(error) => {
-                return batch.into_iter().for_each(|create| answer(create.answer, Err(error.clone())));
-            }
+            outcome => return answers.into_iter().for_each(|to| answer(to, outcome.clone())),
         }
     }
-    join_all(batch.into_iter().map(|create| async move {
-        let made = session.create(&create.path, &create.data, Kind::Ephemeral).await;
-        answer(create.answer, made.map(|_| ()));
+    join_all(ops.iter().zip(answers).map(|(op, to)| async move {
+        let Op::Create { path, data, kind } = op else { return };
+        let made = session.create(path, data, *kind).await;
+        answer(to, made.map(|_| ()));
     }))
     .await;
 }

@@ -45,13 +45,23 @@ pub(crate) struct Origin {
     pub(crate) terms: u64,
 }
 
-/// Up to this many nodes of ours are watched one by one; above, each directory is watched as a whole. A few watches
-/// tell us of nobody else's changes; many would have to be set again, one request each, on every connection.
+/// Up to this many nodes of ours, wherever they are, are watched one by one; above, each directory is watched as a whole. A
+/// few watches tell us of nobody else's changes; many would have to be set again, one request each, on every connection.
 const WATCHED_SINGLY: usize = 500;
+
+/// Above so many in one directory that is watched as a whole as well, unless most of what it tells would be about others:
+/// where others are more than [`OTHERS`] times as many.
+const WATCHED_SINGLY_IN_ONE: usize = 10;
+
+/// For each node of ours in a directory that is watched as a whole. So however many processes have nodes there, those that
+/// come when others are there already tell each server of each change some twenty times, and not once for each process.
+const OTHERS: usize = 20;
 
 /// One recursive watch, shared by all who have a node in the directory.
 #[derive(Default)]
 struct Directory {
+    /// How many children it had when it was first asked.
+    had: OnceCell<usize>,
     armed: OnceCell<()>,
     waiting: Mutex<HashMap<String, Vec<oneshot::Sender<What>>>>,
 }
@@ -172,7 +182,9 @@ impl Link {
 
     /// Makes sure that `directory` is there, and all above it, as nodes of `kind`. Looked up once for each connection.
     pub(crate) async fn ensure(&self, directory: &str, kind: Kind) -> Result<(), Error> {
-        let cell = lock(&self.0.parents).entry(directory.to_owned()).or_default().clone();
+        let known = lock(&self.0.parents).get(directory).cloned();
+        let cell =
+            known.unwrap_or_else(|| lock(&self.0.parents).entry(directory.to_owned()).or_default().clone());
         cell.get_or_try_init(|| make(&*self.0.session, directory, kind)).await.map(|_| ())
     }
 
@@ -181,16 +193,34 @@ impl Link {
         lock(&self.0.parents).remove(directory);
     }
 
-    /// Whether so many nodes of ours live in these sessions that directories are watched instead of nodes.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.0.presences.count() > WATCHED_SINGLY
+    /// Whether so many nodes of ours live in these sessions, or in `directory`, that it is watched instead of nodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::exists`], but for a refusal.
+    pub(crate) async fn is_crowded(&self, directory: &str) -> Result<bool, Error> {
+        if self.0.presences.count() > WATCHED_SINGLY {
+            return Ok(true);
+        }
+        let ours = self.0.presences.count_of(directory);
+        if ours <= WATCHED_SINGLY_IN_ONE {
+            return Ok(false);
+        }
+        let had = async || match self.0.session.exists(directory).await {
+            Ok(stat) => Ok(stat.map_or(0, |stat| stat.children)),
+            // Others' may be many.
+            Err(Error::Rejected { .. }) => Ok(usize::MAX),
+            Err(error) => Err(error),
+        };
+        let had = *self.directory(directory).had.get_or_try_init(had).await?;
+        Ok(had <= ours.saturating_mul(OTHERS))
     }
 
     /// Tells when `path`, a child of `directory`, was changed or deleted after this call, by the directory's shared watch.
     ///
     /// Its creation is not told: whoever waits is about to create it.
     pub(crate) async fn watch_among(&self, directory: &str, path: &str) -> Result<Changed, Error> {
-        let watched = lock(&self.0.directories).entry(directory.to_owned()).or_default().clone();
+        let watched = self.directory(directory);
         watched.armed.get_or_try_init(|| self.arm(directory, watched.clone())).await?;
         let (fire, fired) = oneshot::channel();
         let mut waiting = lock(&watched.waiting);
@@ -199,6 +229,14 @@ impl Link {
         fires.push(fire);
         drop(waiting);
         Ok(Changed::new(fired.map(Result::ok)))
+    }
+
+    fn directory(&self, path: &str) -> Arc<Directory> {
+        let mut directories = lock(&self.0.directories);
+        match directories.get(path) {
+            Some(known) => known.clone(),
+            None => directories.entry(path.to_owned()).or_default().clone(),
+        }
     }
 
     async fn arm(&self, directory: &str, watched: Arc<Directory>) -> Result<(), Error> {

@@ -62,6 +62,14 @@ pub(crate) fn child_of<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
+/// The directory that a node is in.
+pub(crate) fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(end) if end > 0 => &path[..end],
+        _ => "/",
+    }
+}
+
 fn forbidden(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..)
 }
@@ -113,6 +121,13 @@ mod tests {
         ];
         for (directory, path, expected) in table {
             assert_eq!(child_of(directory, path), expected, "{directory} {path}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_in_its_directory() {
+        for (path, expected) in [("/a/b/c", "/a/b"), ("/a/b", "/a"), ("/a", "/")] {
+            assert_eq!(parent(path), expected, "{path}");
         }
     }
 

@@ -116,7 +116,7 @@ impl Keeping {
         let mut _watched = None;
         while let Some(data) = self.wanted() {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
-            let crowded = link.is_crowded();
+            let crowded = self.is_crowded(link).await?;
             let (there, mut changed) = self.look(link, crowded).await?;
             let before = Before {
                 contended: matches!(self.spec.name, Name::Contended(_)),
@@ -193,6 +193,14 @@ impl Keeping {
         }
         self.delete(link).await?;
         Ok(End::Withdrawn)
+    }
+
+    /// Whether the node's directory is watched instead of the node. What others may have as well is watched by itself.
+    async fn is_crowded(&self, link: &Link) -> Result<bool, Error> {
+        match self.spec.name {
+            Name::Own(_) => link.is_crowded(&self.spec.directory).await,
+            Name::Contended(_) | Name::Sequential(_) => Ok(false),
+        }
     }
 
     /// What should be in the node; `None` when it is to go.

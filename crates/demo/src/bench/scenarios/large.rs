@@ -118,7 +118,9 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
             "{SESSIONS} sessions of one process announce {each} instances each, all with names of about 60 bytes. Another process \
              follows them. Then somebody else's session creates and deletes one instance after the other, {CHANGES} of each; a \
              round's figure is their median, and requests are per change. Last, a proxy cuts the connection of a follower, and then \
-             those of all that announce. Memory is what the kernel says of a process of its own."
+             those of all that announce. Memory is what the kernel says of a process of its own. The bare client has no row: registering, a \
+             first list, a change and memory are beside it in `register`, `cold-start`, `change` and `memory`, the last with as many \
+             instances, and nothing in it comes back after a cut."
         ),
         server: stage.server().await?,
         rounds,

@@ -9,10 +9,6 @@ use crate::bench::outside::writer::{TOGETHER, fill};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::{Stage, ephemeral, instances};
 
-/// Up to how many nodes of a session are watched one by one.
-const ONE_BY_ONE: u32 = 500;
-const WATCHED: &str = "up to 500 nodes of a session are watched one by one, and each watch is a request more; of more nodes the \
-                       directory is watched";
 /// Why a transaction of the bare client's takes less.
 const PREPARED: &str = "the bare client's nodes are named and encoded before the time runs, and nobody watches over them afterwards";
 
@@ -91,7 +87,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         Ratio::new(
             "`announce` pipelined / bare client pipelined",
             pipelined.per(raw_pipelined),
-            at_least(0.8, count),
+            Limit::AtLeast(0.8),
         ),
         Ratio::new(
             "`announce_all` / bare client's transactions",
@@ -101,7 +97,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         Ratio::new(
             "requests of `announce_all`",
             requests.values.clone(),
-            at_most(f64::from(count / 100 + 10), count),
+            Limit::AtMost(f64::from(count / 100 + 10)),
         ),
     ];
     Ok(Report {
@@ -118,14 +114,6 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         figures: rates.into_iter().chain([requests, pipelined_requests]).collect(),
         ratios,
     })
-}
-
-fn at_least(limit: f64, count: u32) -> Limit {
-    if count <= ONE_BY_ONE { Limit::AtLeastBut(limit, WATCHED) } else { Limit::AtLeast(limit) }
-}
-
-fn at_most(limit: f64, count: u32) -> Limit {
-    if count <= ONE_BY_ONE { Limit::AtMostBut(limit, WATCHED) } else { Limit::AtMost(limit) }
 }
 
 /// The time it took, in seconds, and the requests.
