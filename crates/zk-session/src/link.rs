@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::sleep;
 use tracing::debug;
 
@@ -32,6 +32,7 @@ struct Shared {
     parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     directories: Mutex<HashMap<String, Arc<Directory>>>,
     presences: Presences,
+    reading: Semaphore,
 }
 
 /// Where a connection comes from.
@@ -48,6 +49,9 @@ pub(crate) struct Origin {
 /// Up to this many nodes of ours are watched one by one; above, each directory is watched as a whole. A few watches
 /// tell us of nobody else's changes; many would have to be set again, one request each, on every connection.
 const WATCHED_SINGLY: usize = 500;
+
+/// So many nodes at most are read at the same time, and not learnt yet, by all who read many.
+const READ_AT_ONCE: usize = 8_192;
 
 /// One recursive watch, shared by all who have a node in the directory.
 #[derive(Default)]
@@ -73,6 +77,7 @@ impl Link {
             parents: Mutex::default(),
             directories: Mutex::default(),
             presences,
+            reading: Semaphore::new(READ_AT_ONCE),
         }))
     }
 
@@ -117,6 +122,12 @@ impl Link {
     /// Which connection it is, and on which terms its session was granted.
     pub(crate) fn origin(&self) -> Origin {
         self.0.origin
+    }
+
+    /// Waits until so many nodes may be read, which are until this is dropped. All who wait have their turn.
+    pub(crate) async fn room_to_read(&self, nodes: usize) -> SemaphorePermit<'_> {
+        let nodes = u32::try_from(nodes.min(READ_AT_ONCE)).unwrap_or(u32::MAX);
+        self.0.reading.acquire_many(nodes).await.expect("it is never closed")
     }
 
     /// Waits until the server has seen all that was committed before this connection was made; asked once for each.
