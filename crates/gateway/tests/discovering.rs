@@ -1,5 +1,7 @@
 //! Services, instances and masters over HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
 mod common;
 
 use std::time::Duration;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
@@ -31,11 +33,17 @@ const DISTURBED_DELETION_HELD: Duration = Duration::from_millis(100);
 /// nodes would otherwise be in memory twice.
 const READ_AT_ONCE: usize = 4_096;
 
+/// As many as this are read whatever else is: a change of few nodes does not wait for directories that are read as a whole.
+const FEW: usize = 16;
+
 /// How often an oversize directory is looked at again.
 const OVERSIZE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often nodes that may not be read are asked for again: no watch tells of a changed ACL.
+/// How often nodes that may not be read are asked for again: no watch tells of a changed ACL. Of many, rarer, so that no more than
+/// [`REFUSED_PER_SECOND`] are asked for.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
+const REFUSED_PER_SECOND: usize = 100;
 
 /// The state of the task behind a [`Directory`](crate::Directory). It outlives connections.
 pub(crate) struct Follower<T> {
@@ -87,15 +95,27 @@ impl<T> Follower<T> {
         let _stale = self.publisher.vouch();
         self.meet(link);
         // Watch first, then read; and a server may lag behind what our last one showed us.
-        let (changes, ()) = tokio::try_join!(link.watch_tree(&self.path), link.catch_up())?;
-        let mut unread = Unread::new(&self.path, changes);
+        let mut unread = match select(pin!(link.watch_tree(&self.path)), pin!(link.catch_up())).await {
+            Either::Left((changes, caught_up)) => {
+                let mut unread = Unread::new(&self.path, changes?);
+                // Whoever goes meanwhile will not be listed: all will be read.
+                unread.during(caught_up, |_| false).await?;
+                unread
+            }
+            Either::Right((caught_up, changes)) => {
+                caught_up?;
+                Unread::new(&self.path, changes.await?)
+            }
+        };
         self.wait_until_it_fits(link, &mut unread).await?;
         self.load(link, &mut unread).await?;
         self.publisher.report(None);
         let mut asked = Instant::now();
         loop {
             let settles_at = self.publish(link.timeout());
-            let ask_at = (!self.roll.refused().is_empty()).then_some(asked + REFUSED_PAUSE);
+            let refused = self.roll.refused().len();
+            let pause = REFUSED_PAUSE.max(Duration::from_secs((refused / REFUSED_PER_SECOND) as u64));
+            let ask_at = (refused > 0).then_some(asked + pause);
             let again_at = settles_at.into_iter().chain(ask_at).min();
             tokio::select! {
                 some = unread.some() => some?,
@@ -130,7 +150,6 @@ impl<T> Follower<T> {
     /// The size is asked before the list is: the list of an oversize directory may be more than can be received.
     async fn wait_until_it_fits(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
         loop {
-            // Whoever goes meanwhile will not be listed: all will be read.
             let found = match unread.during(link.exists(&self.path), |_| false).await? {
                 Some(stat) => stat.children,
                 None => {
@@ -208,6 +227,11 @@ impl<T> Follower<T> {
         for some in names.chunks(READ_AT_ONCE) {
             let paths = self.roll.paths(some);
             let known = |name: &str| self.roll.has(name) || is_among(names, name);
+            // Until they are learnt: whoever follows much is not to have all of it in memory twice after each disturbance.
+            let _room = match some.len() {
+                ..=FEW => None,
+                many => Some(unread.during(link.room_to_read(many), known).await),
+            };
             let nodes = match &paths[..] {
                 [path] => vec![unread.during(link.get(path), known).await],
                 paths => unread.during(link.get_many(paths), known).await?,

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::sleep;
 use tracing::debug;
 
@@ -32,6 +32,7 @@ struct Shared {
     parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
     directories: Mutex<HashMap<String, Arc<Directory>>>,
     presences: Presences,
+    reading: Semaphore,
 }
 
 /// Where a connection comes from.
@@ -56,6 +57,9 @@ const WATCHED_SINGLY_IN_ONE: usize = 10;
 /// For each node of ours in a directory that is watched as a whole. So however many processes have nodes there, those that
 /// come when others are there already tell each server of each change some twenty times, and not once for each process.
 const OTHERS: usize = 20;
+
+/// So many nodes at most are read at the same time, and not learnt yet, by all who read many.
+const READ_AT_ONCE: usize = 8_192;
 
 /// One recursive watch, shared by all who have a node in the directory.
 #[derive(Default)]
@@ -83,6 +87,7 @@ impl Link {
             parents: Mutex::default(),
             directories: Mutex::default(),
             presences,
+            reading: Semaphore::new(READ_AT_ONCE),
         }))
     }
 
@@ -127,6 +132,12 @@ impl Link {
     /// Which connection it is, and on which terms its session was granted.
     pub(crate) fn origin(&self) -> Origin {
         self.0.origin
+    }
+
+    /// Waits until so many nodes may be read, which are until this is dropped. All who wait have their turn.
+    pub(crate) async fn room_to_read(&self, nodes: usize) -> SemaphorePermit<'_> {
+        let nodes = u32::try_from(nodes.min(READ_AT_ONCE)).unwrap_or(u32::MAX);
+        self.0.reading.acquire_many(nodes).await.expect("it is never closed")
     }
 
     /// Waits until the server has seen all that was committed before this connection was made; asked once for each.

@@ -1,7 +1,5 @@
 //! Where a directory is published.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -24,7 +22,7 @@ impl<T> Publisher<T> {
     }
 
     /// The view first: whoever has a list finds its source.
-    pub(crate) fn send(&self, entries: Entries<T>, bad: Arc<[BadNode]>, stale: bool) {
+    pub(crate) fn send(&self, entries: Entries<T>, bad: Entries<BadNode>, stale: bool) {
         self.view.send_if_modified(|now| {
             let source = match (stale, now.as_ref().map(|now| now.source)) {
                 (false, _) => Source::Live,
@@ -32,8 +30,7 @@ impl<T> Publisher<T> {
                 (true, _) => Source::Stale { since: Instant::now() },
             };
             let differs = |now: &View<T>| {
-                let same_bad = Arc::ptr_eq(&now.bad, &bad) || now.bad == bad;
-                now.source != source || !same_bad || !now.entries.is_same(&entries)
+                now.source != source || !now.bad.is_same(&bad) || !now.entries.is_same(&entries)
             };
             let differ = now.as_ref().is_none_or(differs);
             if differ {
@@ -90,6 +87,7 @@ impl<T> Drop for StaleOnDrop<T> {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, Wake, Waker};
 
@@ -115,7 +113,7 @@ mod tests {
         let waker = Waker::from(look.clone());
         let mut changed = pin!(lists.changed());
         assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        publisher.send([Arc::new(1)].into_iter().collect(), Arc::new([]), false);
+        publisher.send([Arc::new(1)].into_iter().collect(), Entries::default(), false);
         assert!(look.seen.load(Ordering::SeqCst));
     }
 }

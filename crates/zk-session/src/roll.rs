@@ -12,6 +12,9 @@ use crate::rows::Rows;
 use crate::view::{BadNode, Entries};
 use crate::{Error, Node};
 
+/// So many nodes that cannot be used are told of one by one, each time; of others, how many there are.
+const TOLD: usize = 10;
+
 /// Who is there, who is not any more, and what each says.
 pub(crate) struct Roll<T> {
     path: String,
@@ -24,10 +27,10 @@ pub(crate) struct Roll<T> {
     missing: BTreeSet<Box<str>>,
     /// How many can be used, whether there or missing.
     usable: usize,
-    /// Who is there and cannot be used.
-    unusable: BTreeSet<Box<str>>,
-    /// What cannot be used, as it was last told; `None` when that changed.
-    bad: Option<Arc<[BadNode]>>,
+    /// Who is there and cannot be used, with the reason: a list that shares, too, for a foreign program may write thousands.
+    unusable: Rows<BadNode>,
+    /// How many of those were found since all was last read out.
+    found: usize,
 }
 
 /// One version of a node, and what it says.
@@ -76,8 +79,8 @@ impl<T> Roll<T> {
             refused: BTreeSet::new(),
             missing: BTreeSet::new(),
             usable: 0,
-            unusable: BTreeSet::new(),
-            bad: None,
+            unusable: Rows::new(),
+            found: 0,
         }
     }
 
@@ -159,29 +162,34 @@ impl<T> Roll<T> {
     }
 
     /// All that can be used, whether there or missing, and all that cannot, in the order of the names.
-    pub(crate) fn read_out(&mut self) -> (Entries<T>, Arc<[BadNode]>) {
-        let bad_of = |row: &Row<T>| match &row.says {
-            Says::Good(_) | Says::Hidden => None,
-            Says::Bad(reason) => Some(BadNode {
-                path: child(&self.path, &row.name),
-                reason: reason.to_string(),
-                czxid: row.version.czxid,
-                mzxid: row.version.mzxid,
-            }),
-        };
-        let unusable = self.unusable.iter().filter_map(|name| self.rows.get(name));
-        let bad = self.bad.get_or_insert_with(|| unusable.filter_map(bad_of).collect()).clone();
-        (self.rows.list(), bad)
+    pub(crate) fn read_out(&mut self) -> (Entries<T>, Entries<BadNode>) {
+        let more = std::mem::take(&mut self.found).saturating_sub(TOLD);
+        if more > 0 {
+            warn!(path = self.path, more, "more nodes cannot be used; the view has them all");
+        }
+        (self.rows.list(), self.unusable.list())
     }
 
     fn put(&mut self, name: &str, version: Version, says: Says<T>) {
-        let (is_good, is_bad) = (matches!(says, Says::Good(_)), matches!(says, Says::Bad(_)));
+        let is_good = matches!(says, Says::Good(_));
+        let bad = match &says {
+            Says::Good(_) | Says::Hidden => None,
+            Says::Bad(reason) => {
+                let (path, reason) = (child(&self.path, name), reason.to_string());
+                let Version { czxid, mzxid, .. } = version;
+                Some(Row {
+                    name: name.into(),
+                    version,
+                    says: Says::Good(Arc::new(BadNode { path, reason, czxid, mzxid })),
+                })
+            }
+        };
         let before = self.rows.put(Row { name: name.into(), version, says });
         self.gone(before);
         self.usable += usize::from(is_good);
-        if is_bad {
-            self.unusable.insert(name.into());
-            self.bad = None;
+        if let Some(bad) = bad {
+            self.found += 1;
+            self.unusable.put(bad);
         }
     }
 
@@ -196,10 +204,7 @@ impl<T> Roll<T> {
         self.missing.remove(&row.name);
         match row.says {
             Says::Good(_) => self.usable -= 1,
-            Says::Bad(_) => {
-                self.unusable.remove(&row.name);
-                self.bad = None;
-            }
+            Says::Bad(_) => drop(self.unusable.remove(&row.name)),
             Says::Hidden => {}
         }
     }
@@ -218,7 +223,9 @@ impl<T> Roll<T> {
     }
 
     fn bad(&self, name: &str, reason: String) -> Says<T> {
-        warn!(path = child(&self.path, name), reason, "a node cannot be used");
+        if self.found < TOLD {
+            warn!(path = child(&self.path, name), reason, "a node cannot be used");
+        }
         Says::Bad(reason.into())
     }
 

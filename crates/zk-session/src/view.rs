@@ -1,7 +1,5 @@
 //! What is published of a directory.
 
-use std::sync::Arc;
-
 use list::List;
 use tokio::time::Instant;
 
@@ -16,7 +14,7 @@ pub struct View<T> {
     /// Whether that is known to be the truth.
     pub source: Source,
     /// What is in it but cannot be used, in the order of the paths.
-    pub bad: Arc<[BadNode]>,
+    pub bad: Entries<BadNode>,
 }
 
 impl<T> Clone for View<T> {

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::following::{DIR, Views, follow, shows};
+use common::following::{DIR, Views, follow, follow_at, shows};
 use common::{Process, eventually, until};
 use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
@@ -182,4 +182,56 @@ async fn thousands_who_come_and_go_while_a_directory_is_too_large_are_read_once_
     crowd.is_listed(&mut views).await;
     sleep(Duration::from_secs(1)).await;
     assert_eq!((zk.requests().batches, zk.requests().gets), (11, 0), "{:?}", zk.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_piles_up_while_a_server_catches_up() {
+    let zk = FakeZk::default();
+    let mut crowd = Crowd::new(&zk);
+    crowd.comes(0..10);
+    zk.hold_reads("/", true);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    eventually("it watches, and waits", || zk.requests().watches == 1 && zk.requests().syncs == 1).await;
+    crowd.comes(10..1_000);
+    crowd.goes(500..1_000);
+    eventually("all notifications are taken in", || zk.events_waiting() == 0).await;
+    zk.hold_reads("/", false);
+    crowd.is_listed(&mut directory.view()).await;
+}
+
+/// Whoever follows much would have all of it in memory twice when all is read again.
+#[tokio::test(start_paused = true)]
+async fn of_many_directories_so_much_is_read_at_the_same_time_and_no_more() {
+    const NODES: usize = 4_096;
+    let zk = FakeZk::default();
+    let directories: Vec<_> = (0..5).map(|number| format!("/services/large{number}")).collect();
+    for directory in &directories {
+        (0..NODES).for_each(|number| zk.put(&format!("{directory}/{}", name(number)), "1"));
+        zk.hold_reads(&format!("{directory}/{}", name(NODES - 1)), true);
+    }
+    let mut crowd = Crowd::new(&zk);
+    crowd.comes(0..3);
+    let process = Process::start(&zk);
+    let followed: Vec<_> =
+        directories.iter().map(|path| follow_at(&process, path, Options::default())).collect();
+    let two = 2 * NODES.div_ceil(100) as u64;
+    eventually("two of them are read", || zk.requests().batches >= two).await;
+    // A small one does not wait for them.
+    let small = follow(&process, Options::default());
+    crowd.is_listed(&mut small.view()).await;
+    crowd.comes(3..6);
+    crowd.is_listed(&mut small.view()).await;
+    eventually("all names are known", || zk.requests().lists == 6).await;
+    sleep(Duration::from_secs(1)).await;
+    let small = zk.requests().batches - two;
+    assert!(small <= 2, "{:?}", zk.requests());
+
+    for directory in &directories {
+        zk.hold_reads(&format!("{directory}/{}", name(NODES - 1)), false);
+    }
+    for directory in &followed {
+        let all = until(&mut directory.entries(), "all are listed", Option::is_some).await;
+        assert_eq!(all.map(|list| list.len()), Some(NODES));
+    }
 }

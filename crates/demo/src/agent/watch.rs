@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::stdin;
+use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use proto::ServiceName;
@@ -68,7 +69,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
 struct Shown {
     service: ServiceName,
     list: Option<(Instances, Trust)>,
-    bad: HashSet<BadNode>,
+    bad: HashSet<Arc<BadNode>>,
 }
 
 impl Shown {
@@ -92,10 +93,7 @@ impl Shown {
         }
         let bad: HashSet<_> = view.bad.iter().cloned().collect();
         let new = view.bad.iter().filter(|bad| !self.bad.contains(*bad));
-        events.extend(new.map(|BadNode { path, reason, .. }| Event::BadNode {
-            path: path.clone(),
-            reason: reason.clone(),
-        }));
+        events.extend(new.map(|bad| Event::BadNode { path: bad.path.clone(), reason: bad.reason.clone() }));
         // Those that are gone are forgotten: the same path with the same transactions never comes back.
         self.bad = bad;
         events
@@ -104,8 +102,6 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proto::{Instance, flat};
     use tokio::time::Instant;
 
@@ -119,7 +115,7 @@ mod tests {
             czxid: 1,
             mzxid: *mzxid,
         });
-        View { entries: names.iter().map(instance).collect(), source, bad: bad.collect() }
+        View { entries: names.iter().map(instance).collect(), source, bad: bad.map(Arc::new).collect() }
     }
 
     fn names(events: &[Event]) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What is registered, for an operator to see.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -198,7 +199,8 @@ fn news(service: &ServiceName, before: &View, now: &View, json: bool) -> Vec<Str
             format!("{kind:<8} {}", line(&row(change.instance())))
         }
     }));
-    let new = now.bad.iter().filter(|bad| !before.bad.contains(bad));
+    let known: HashSet<_> = before.bad.iter().collect();
+    let new = now.bad.iter().filter(|bad| !known.contains(bad));
     lines.extend(new.map(|bad| if json { one_line(bad_as_json(service, bad)) } else { bad_as_text(bad) }));
     lines
 }
@@ -241,7 +243,11 @@ mod tests {
             czxid: 1,
             mzxid: 1,
         });
-        View { entries: instances.into_iter().map(Arc::new).collect(), source, bad: bad.collect() }
+        View {
+            entries: instances.into_iter().map(Arc::new).collect(),
+            source,
+            bad: bad.map(Arc::new).collect(),
+        }
     }
 
     fn rich() -> Instance {

@@ -7,7 +7,7 @@ use list::Block;
 use proto::{Instance, InstanceId, NodeData, ServiceName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use zk_session::BadNode;
+use zk_session::{BadNode, Entries};
 
 use super::problem::shortened;
 use crate::Instances;
@@ -19,7 +19,7 @@ const PER_BLOCK: usize = 128;
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) entries: Instances,
-    pub(super) bad: Arc<[BadNode]>,
+    pub(super) bad: Entries<BadNode>,
     pub(super) trust: Trust,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn read(json: &[u8], service: &ServiceName, before: Option<&Instances
         Source::Live => Trust::Live,
         Source::Other => Trust::Stale(document.stale_since),
     };
-    Ok(Told { entries: shared(entries, before), bad: bad.into(), trust })
+    Ok(Told { entries: shared(entries, before), bad: bad.into_iter().map(Arc::new).collect(), trust })
 }
 
 #[derive(Deserialize)]

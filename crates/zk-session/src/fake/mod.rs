@@ -182,8 +182,8 @@ impl FakeZk {
         self.shared.with(|server| server.watches.hold(hold));
     }
 
-    /// Holds back the answers to reads of the data of `path` and of the names of its children, or lets them go. What they say
-    /// is what was there when they were asked; watch events come meanwhile.
+    /// Holds back the answers to reads of the data of `path` and of the names of its children, and to a sync of it, or lets them go. What
+    /// they say is what was there when they were asked; watch events come meanwhile.
     ///
     /// So it is for a client that reads many nodes of which one is answered late, or that has a watch event in its hands
     /// before the answer which came first.

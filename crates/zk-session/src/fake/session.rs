@@ -231,7 +231,8 @@ impl Session for FakeSession {
 
     async fn sync(&self, path: &str) -> Result<(), Error> {
         path::check(path)?;
-        self.ask(Asked::Sync, |_, _| Ok(())).await
+        self.ask(Asked::Sync, |_, _| Ok(())).await?;
+        self.let_go(&[path]).await
     }
 }
 

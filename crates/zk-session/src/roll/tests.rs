@@ -183,8 +183,24 @@ proptest! {
             prop_assert!(roll.refused().iter().map(|name| &**name).eq(model.refused.iter().copied()));
             let (entries, bad) = roll.read_out();
             prop_assert!(entries.iter().map(|entry| entry.as_str()).eq(model.good().map(|(_, says)| says)));
-            prop_assert_eq!(&*bad, model.bad());
+            prop_assert!(bad.iter().map(|bad| &**bad).eq(&model.bad()), "{bad:?}");
             prop_assert_eq!(parsed.load(Ordering::Relaxed), model.parsed, "the same version is parsed once");
         }
     }
+}
+
+#[test]
+fn one_more_that_cannot_be_used_costs_no_more_among_thousands() {
+    let read: Read<String> = Arc::new(|_, _| Err("it cannot".to_owned()));
+    let mut roll = Roll::new("/d".to_owned(), read);
+    let written = |mzxid| Written { czxid: 1, mzxid, owner: None, data: "bad" };
+    let name = |number: usize| format!("n{number:05}");
+    (0..5_000).for_each(|number| roll.learn(&name(number), Ok(Some(written(1).node()))));
+    let (_, before) = roll.read_out();
+    assert_eq!(before.len(), 5_000);
+    roll.learn(&name(2_500), Ok(Some(written(2).node())));
+    let (_, after) = roll.read_out();
+    assert!(after.not_shared_with(&before).count() <= 128);
+    assert_eq!((after.len(), after[2_500].mzxid, after[2_499].mzxid), (5_000, 2, 1));
+    assert!(roll.read_out().1.is_same(&after), "nothing happened");
 }

@@ -14,12 +14,17 @@ pub(crate) const T: Duration = Duration::from_secs(4);
 
 /// Entries are texts; "bad" cannot be read, and "hidden" is left out.
 pub(crate) fn follow(process: &Process, options: Options) -> Directory<String> {
+    follow_at(process, DIR, options)
+}
+
+/// The same of another directory.
+pub(crate) fn follow_at(process: &Process, path: &str, options: Options) -> Directory<String> {
     let read = Arc::new(|name: &str, node: &Node| match &*node.data {
         b"bad" => Err("it says so".to_owned()),
         b"hidden" => Ok(None),
         data => Ok(Some(format!("{name}={}", String::from_utf8_lossy(data)))),
     });
-    Directory::follow(process.sessions(), DIR.to_owned(), options, read)
+    Directory::follow(process.sessions(), path.to_owned(), options, read)
 }
 
 pub(crate) fn put(zk: &FakeZk, names: &[&str]) {

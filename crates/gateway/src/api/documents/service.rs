@@ -73,7 +73,7 @@ impl<'a> ServiceDocument<'a> {
             master_source: master_source(leading),
             master_is_spared: *roles,
             instances: view.entries.iter().map(|instance| InstanceDocument::of(instance)).collect(),
-            unusable: view.bad.iter().map(Unusable::of).collect(),
+            unusable: view.bad.iter().map(|bad| Unusable::of(bad)).collect(),
         }
     }
 }
