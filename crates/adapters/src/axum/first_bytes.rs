@@ -128,7 +128,7 @@ mod tests {
             (&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n", b"\r\n\0\0"], None),
         ];
         for (parts, expected) in table {
-            let come = parts.iter().fold(Some(0), |come, part| more(come?, part));
+            let come = parts.iter().try_fold(0, |come, part| more(come, part));
             assert_eq!(come, expected, "{parts:?}");
         }
     }
