@@ -23,7 +23,18 @@ echo "building, which takes some minutes the first time ..."
 compose_kind=${compose_kinds[0]}
 project_build
 compose up --detach >"$work/log" 2>&1 || said
-token=$(compose exec -T gateway sed --quiet 's/^write //p' /run/headkeeper/tokens)
+# The gateway makes it at its first start, which takes a moment.
+token=
+for _ in {1..60}; do
+    token=$(compose exec -T gateway sed --quiet 's/^write //p' /run/headkeeper/tokens 2>/dev/null) || true
+    [[ -z $token ]] || break
+    sleep 1
+done
+if [[ -z $token ]]; then
+    echo "the gateway has made no token within a minute; its log:" >&2
+    docker logs --tail 40 "$(container gateway)" >&2
+    exit 1
+fi
 # An engine of our own is not where everybody looks for one.
 hint=${engine_pid:+"  export DOCKER_HOST=$DOCKER_HOST"}
 cat <<END

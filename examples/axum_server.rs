@@ -12,20 +12,14 @@ use axum::routing::{get, post};
 use proto::{NodeData, ServiceName};
 use registry::{InstanceChange, Native, Registry};
 use tokio::net::TcpListener;
-use zk_session::fake::FakeZk;
-use zk_session::{Keeper, ZooKeeper};
 
 /// Whether what this server needs is there: a database, a cache that is warm.
 static HEALTHY: AtomicBool = AtomicBool::new(true);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let servers = std::env::var("ZK_CONNECT").ok();
-    let zk = FakeZk::default();
-    let keeper = match &servers {
-        Some(servers) => Keeper::start(ZooKeeper::builder(servers).build()?),
-        None => Keeper::start(zk.client()),
-    };
+    let is_real = std::env::var_os("ZK_CONNECT").is_some();
+    let keeper = examples::keeper()?;
     let registry = Registry::new(keeper.sessions(), Native::default());
     let time = ServiceName::parse("example-time")?;
     let discovery = registry.follow(&time);
@@ -45,10 +39,11 @@ async fn main() -> anyhow::Result<()> {
             while let Some(told) = changes.next().await {
                 told.iter().for_each(show);
                 let is_drained = told.iter().any(|change| change.instance().data.weight == 0);
-                match &servers {
-                    Some(_) => {}
-                    None if is_drained => return,
-                    None => HEALTHY.store(false, Relaxed),
+                if !is_real {
+                    if is_drained {
+                        return;
+                    }
+                    HEALTHY.store(false, Relaxed);
                 }
             }
         };

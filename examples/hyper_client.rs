@@ -1,11 +1,11 @@
 //! A client of HTTP/1.1 that follows a service, and two servers of axum that come and go under it.
 //!
-//! `cargo run -p examples --example hyper_client`
+//! `cargo run -p examples --example hyper_client`, on a fake ZooKeeper, or on the servers that ZK_CONNECT names.
 
 use std::time::Duration;
 
 use adapters::axum::Server;
-use adapters::tower::AnsweredBy;
+use adapters::tower::{Again, AnsweredBy};
 use axum::{Router, routing::get};
 use bytes::Bytes;
 use http::Request;
@@ -15,16 +15,15 @@ use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tower::ServiceExt;
-use zk_session::Keeper;
-use zk_session::fake::FakeZk;
+use tower::retry::Retry;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let zk = FakeZk::default();
-    let keeper = Keeper::start(zk.client());
+    let keeper = examples::keeper()?;
     let registry = Registry::new(keeper.sessions(), Native::default());
-    let time = ServiceName::parse("time")?;
+    let time = ServiceName::parse("example-now")?;
     let mut servers = Vec::new();
     for _ in 0..2 {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -41,12 +40,17 @@ async fn main() -> anyhow::Result<()> {
     let discovery = registry.follow(&time);
     let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
     balancer.wait_for(|all| all.len() == 2).await?;
-    let client = adapters::hyper::client(balancer).wait(Duration::from_secs(5));
+    // Where no connection can be made nothing was sent, and somebody else is asked.
+    let client = Retry::new(Again::new(2), adapters::hyper::client(balancer).wait(Duration::from_secs(5)));
     let ask = async || {
         let request = Request::get("/now").body(Empty::<Bytes>::new())?;
-        let answer = tokio::time::timeout(Duration::from_secs(5), client.clone().oneshot(request)).await??;
-        let by = answer.extensions().get::<AnsweredBy>().map(|by| by.0.id.clone());
-        anyhow::Ok((by, answer.into_body().collect().await?.to_bytes()))
+        // Around both: a server may stop in the middle of its answer, too.
+        let asked = async {
+            let answer = client.clone().oneshot(request).await?;
+            let by = answer.extensions().get::<AnsweredBy>().map(|by| by.0.id.clone());
+            anyhow::Ok((by, answer.into_body().collect().await?.to_bytes()))
+        };
+        timeout(Duration::from_secs(5), asked).await?
     };
     for _ in 0..4 {
         println!("{:?}", ask().await?);
@@ -61,7 +65,9 @@ async fn main() -> anyhow::Result<()> {
         requests += 1;
     }
     println!("{:?}, and {requests} requests were answered meanwhile", serving.await??);
-    drop(servers.remove(0).0);
+    let (stop, serving) = servers.remove(0);
+    drop(stop);
+    println!("{:?}", serving.await??);
     keeper.close().await;
     Ok(())
 }

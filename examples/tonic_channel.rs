@@ -1,6 +1,6 @@
 //! Clients of gRPC: a channel that follows a service, and in which each RPC is picked for.
 //!
-//! `cargo run -p examples --example tonic_channel`
+//! `cargo run -p examples --example tonic_channel`, on a fake ZooKeeper, or on the servers that ZK_CONNECT names.
 
 use std::time::Duration;
 
@@ -13,15 +13,12 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use zk_session::Keeper;
-use zk_session::fake::FakeZk;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let zk = FakeZk::default();
-    let keeper = Keeper::start(zk.client());
+    let keeper = examples::keeper()?;
     let registry = Registry::new(keeper.sessions(), Native::default());
-    let health = ServiceName::parse("health")?;
+    let health = ServiceName::parse("example-health")?;
 
     // Two servers. Any service of tonic will do; this one comes with it.
     let mut registrations = Vec::new();

@@ -1,34 +1,33 @@
-//! Clients of anything: a service of tower that balances over a followed service, with a time-out and a second try elsewhere.
+//! Clients of anything: a service of tower that balances over a followed service, with a time-out and a second try elsewhere. Here
+//! it speaks with servers of a protocol of their own, of which one is not there and one never answers.
 //!
-//! `cargo run -p examples --example tower_balance`
+//! `cargo run -p examples --example tower_balance`, on a fake ZooKeeper, or on the servers that ZK_CONNECT names.
 
 use std::future::{Ready, ready};
-use std::io::ErrorKind;
 use std::time::Duration;
 
-use adapters::tower::{Balance, Error, Tried};
+use adapters::tower::{Balance, Tried};
+use anyhow::Context;
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Full};
 use loadbalance::{Balancer, LeastConnections};
-use proto::{NodeData, ServiceName};
+use proto::{Address, NodeData, ServiceName};
 use registry::{Native, Registry};
-use tower::retry::{Policy, Retry};
-use tower::{ServiceExt, service_fn};
-use zk_session::Keeper;
-use zk_session::fake::FakeZk;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tower::retry::Policy;
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
-type Answer = Response<adapters::tower::InFlight<Empty<bytes::Bytes>>>;
-
-/// Tries twice more. Whom the request's `Tried` names is not asked again.
+/// Tries twice more, whatever went wrong: what is asked for here may be done twice. `adapters::tower::Again` is for what may not.
 #[derive(Clone)]
 struct TwiceMore(u8);
 
-impl Policy<Request<()>, Answer, Error> for TwiceMore {
+impl<R> Policy<Request<()>, R, BoxError> for TwiceMore {
     type Future = Ready<()>;
 
-    fn retry(&mut self, _: &mut Request<()>, result: &mut Result<Answer, Error>) -> Option<Ready<()>> {
+    fn retry(&mut self, _: &mut Request<()>, result: &mut Result<R, BoxError>) -> Option<Ready<()>> {
         let failed = result.as_ref().err()?;
-        println!("{failed}: {:?}", std::error::Error::source(failed).map(ToString::to_string));
+        println!("{failed}: {:?}", failed.source().map(ToString::to_string));
         self.0 = self.0.checked_sub(1)?;
         Some(ready(()))
     }
@@ -38,38 +37,63 @@ impl Policy<Request<()>, Answer, Error> for TwiceMore {
     }
 }
 
+/// One request of that protocol: what is wanted, and then all that comes.
+async fn ask(server: Address, request: Request<()>) -> std::io::Result<Response<Full<bytes::Bytes>>> {
+    let mut connection = TcpStream::connect((server.host(), server.port())).await?;
+    connection.write_all(request.uri().path().as_bytes()).await?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await?;
+    Ok(Response::new(Full::from(answer)))
+}
+
+async fn serve(listener: TcpListener) -> std::io::Result<()> {
+    loop {
+        let (mut connection, _) = listener.accept().await?;
+        connection.write_all(b"noon").await?;
+    }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let zk = FakeZk::default();
-    let keeper = Keeper::start(zk.client());
+    let keeper = examples::keeper()?;
     let registry = Registry::new(keeper.sessions(), Native::default());
-    let time = ServiceName::parse("time")?;
-    let ports = [8897, 8898, 8899];
-    let at = |port| anyhow::Ok(NodeData::at(format!("127.0.0.1:{port}").parse()?));
-    let here = registry.announce_all(&time, ports.map(at).into_iter().collect::<Result<Vec<_>, _>>()?)?;
-    for registration in &here {
-        registration.registered().await?;
-    }
+    let time = ServiceName::parse("example-clock")?;
 
-    // The discovery feeds the balancer: keep it. The service for an instance is yours; here two of three refuse.
+    let well = TcpListener::bind("127.0.0.1:0").await?;
+    let silent = TcpListener::bind("127.0.0.1:0").await?;
+    let gone = TcpListener::bind("127.0.0.1:0").await?;
+    let mut here = Vec::new();
+    for listener in [&well, &silent, &gone] {
+        let address = listener.local_addr()?.to_string().parse()?;
+        here.push(registry.announce(&time, NodeData::at(address))?);
+    }
+    drop(gone);
+    tokio::spawn(serve(well));
+
+    // The discovery feeds the balancer: keep it. The service for an instance is yours.
     let discovery = registry.follow(&time);
     let balancer = Balancer::follow(discovery.instances(), LeastConnections);
+    balancer.wait_for(|all| all.len() == 3).await?;
     let balance = Balance::http(balancer, |instance| {
-        let is_up = instance.id.as_str().ends_with("8899");
-        Ok(service_fn(move |_: Request<()>| {
-            ready(if is_up {
-                Ok(Response::new(Empty::new()))
-            } else {
-                Err(std::io::Error::from(ErrorKind::ConnectionRefused))
-            })
-        }))
+        let server = instance.data.address.clone().context("no address")?;
+        Ok(service_fn(move |request| ask(server.clone(), request)))
     })
     .wait(Duration::from_secs(5)); // for somebody to ask
 
+    // The time-out is for each try: inside what tries again, and around what counts a late answer as a failure.
+    let client =
+        ServiceBuilder::new().retry(TwiceMore(2)).timeout(Duration::from_millis(300)).service(balance);
     let tried = Tried::default();
-    let request = Request::get("/").extension(tried.clone()).body(())?;
-    let answer = Retry::new(TwiceMore(2), balance).oneshot(request).await?;
-    println!("{} after {} tries", answer.status(), tried.ids().len());
+    let request = Request::get("/time").extension(tried.clone()).body(())?;
+    let answer = client.oneshot(request).await.map_err(anyhow::Error::from_boxed)?;
+    let status = answer.status();
+    let text = answer.into_body().collect().await?.to_bytes();
+    println!("{status} after {} tries: {}", tried.ids().len(), String::from_utf8_lossy(&text));
+
+    for registration in here {
+        registration.withdraw().await;
+    }
+    drop(silent);
     keeper.close().await;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Whoever has a balancer already that takes tower's `Discover`, tower's own for example: changes of a followed service.
 //!
-//! `cargo run -p examples --example tower_discover`
+//! `cargo run -p examples --example tower_discover`, on a fake ZooKeeper, or on the servers that ZK_CONNECT names.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -12,15 +12,12 @@ use registry::{Native, Registry};
 use tower::balance::p2c::Balance;
 use tower::load::{CompleteOnResponse, PendingRequests};
 use tower::{BoxError, Service, ServiceExt, service_fn};
-use zk_session::Keeper;
-use zk_session::fake::FakeZk;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let zk = FakeZk::default();
-    let keeper = Keeper::start(zk.client());
+    let keeper = examples::keeper()?;
     let registry = Registry::new(keeper.sessions(), Native::default());
-    let time = ServiceName::parse("time")?;
+    let time = ServiceName::parse("example-tower")?;
     let first = registry.announce(&time, NodeData::at("127.0.0.1:8897".parse()?))?;
     first.registered().await?;
 
@@ -40,6 +37,8 @@ async fn main() -> anyhow::Result<()> {
     let is_drained = |list: &Instances| list.iter().map(|it| it.data.weight).eq([0, 1]);
     discovery.instances().wait_for(|list| list.as_ref().is_some_and(is_drained)).await?;
     println!("{}", ask(&mut balance, "one o'clock").await?);
+    first.withdraw().await;
+    second.withdraw().await;
     keeper.close().await;
     Ok(())
 }

@@ -1,1 +1,17 @@
 //! Examples of Headkeeper: run one with `cargo run -p examples --example quickstart`.
+
+use zk_session::fake::FakeZk;
+use zk_session::{Keeper, ZooKeeper};
+
+/// What an example connects to: the servers that ZK_CONNECT names (`zk1:2181,zk2:2181/some/path`), or a fake ZooKeeper inside this process
+/// where it names none.
+///
+/// # Errors
+///
+/// When ZK_CONNECT is not a list of servers.
+pub fn keeper() -> anyhow::Result<Keeper> {
+    Ok(match std::env::var("ZK_CONNECT") {
+        Ok(servers) => Keeper::start(ZooKeeper::builder(&servers).build()?),
+        Err(_) => Keeper::start(FakeZk::default().client()),
+    })
+}

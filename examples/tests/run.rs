@@ -1,4 +1,4 @@
-//! Every example that needs nothing from outside is run, and says what it promises.
+//! Every example that needs nothing from outside is run, and says what it promises. What it does on a real ZooKeeper is in `real_run.rs`.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -42,10 +42,14 @@ macro_rules! examples {
             }
         )*
 
-        /// Nobody is forgotten: each file is in the list above, or needs a ZooKeeper or a gateway.
+        /// Nobody is forgotten: each file is in the list above, or is run by `real_run.rs`; and the README tells what each is for.
         #[test]
-        fn every_example_is_run() {
+        fn every_example_is_run_and_told_of() {
             let mut run = vec!["on_zookeeper", "balance_over_http", $(stringify!($name)),*];
+            let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+            for name in &run {
+                assert!(readme.contains(&format!("(examples/{name}.rs)")), "the README has no link to {name}.rs");
+            }
             let files = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
             let path = files.map(|file| file.unwrap().path());
             let mut there: Vec<_> = path
@@ -61,14 +65,14 @@ macro_rules! examples {
 
 examples! {
     quickstart says ["+ 127.0.0.1:8897", "- 127.0.0.1:8898"];
-    leader_guard says [];
-    leader_work says [];
-    leader_fenced says [];
-    leader_observe says [];
-    balance_fixed says [];
+    leader_guard says ["the first write: done", "a late write: not done", "the term grows: true", "accepted: false"];
+    leader_work says ["one works from step 0", "one is cut off", "two works from step", "two finished"];
+    leader_fenced says ["written: ", "refused: "];
+    leader_observe says ["before anybody stands: None", "leads at "];
+    balance_fixed says ["10.0.0.2:80 answered, at try ", "belongs to 10.0.0.", "now it belongs to 10.0.0.9:80"];
     balance_service says ["one is drained:", "127.0.0.1:8899 came"];
-    balance_own_algorithm says [];
-    tower_balance says ["200 OK after "];
+    balance_own_algorithm says ["usually 10.0.0.2:80", "10.0.0.3:80 does not answer", "everybody who could be picked was tried already"];
+    tower_balance says ["200 OK after ", ": noon"];
     tower_discover says ["127.0.0.1:8897: noon", "127.0.0.1:8898: one o'clock"];
     hyper_client says ["Ended { cut: 0 }"];
     tonic_channel says ["is watched", "says Serving", "no instance can be asked"];

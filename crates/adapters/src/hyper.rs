@@ -1,14 +1,15 @@
-//! A client of HTTP/1.1 that follows a service.
+//! A client of HTTP/1.1 without TLS that follows a service.
 
 use std::error::Error;
 use std::fmt;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::hyper::body::Incoming;
 use http::header::HOST;
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,7 +18,7 @@ use loadbalance::{Balancer, Instance};
 use tower::{BoxError, Service};
 
 use crate::authority::authority;
-use crate::tower::{Balance, CompleteOnBody};
+use crate::tower::{Balance, Blame, CompleteOnBody};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -28,11 +29,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// instance in the header `host`, and decides nothing.
 pub type Client<B> = Balance<ToInstance<B>, Request<B>, CompleteOnBody>;
 
-/// A client for those whom `balancer` picks, each with connections of its own, that are kept for the next request.
+/// A client without TLS for those whom `balancer` picks, each with connections of its own, that are kept for the next request.
 ///
+/// A request for `https://` is refused ([`Unfit`]) and not sent in the clear; with TLS, give a client of your own to
+/// [`Balance::http`](crate::tower::Balance::http).
 /// How long an answer may take is for the caller to say: `tower::timeout` around this counts a late answer as a failure of the
 /// instance. hyper sends a request again over a new connection when the instance closed the one that was kept before
-/// anything was sent.
+/// anything was sent. Where no connection can be made nothing is tried again: put [`Again`](crate::tower::Again) around this. What is wrong with the request itself,
+/// its body included, is no failure of the instance. A connection that is upgraded counts no more once its head has come.
 ///
 /// # Panics
 ///
@@ -60,7 +64,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    Balance::http(balancer, |instance| ToInstance::new(instance))
+    Balance::http(balancer, |instance| ToInstance::new(instance)).blame(blame)
 }
 
 /// A client for one instance. Once it is let go of, so are its connections, when their requests are over.
@@ -92,17 +96,55 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     type Response = Response<Incoming>;
-    type Error = legacy::Error;
-    type Future = legacy::ResponseFuture;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), legacy::Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Err(unfit) = fit(&request) {
+            return Box::pin(std::future::ready(Err(unfit.into())));
+        }
         readdress(&mut request, &self.authority);
-        self.client.request(request)
+        let answer = self.client.request(request);
+        Box::pin(async move { Ok(answer.await?) })
     }
+}
+
+/// Why a request cannot be sent to anybody. It is the source of an [`Error::Failed`](crate::tower::Error::Failed).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// It is for `https`, or something else that is not plain HTTP.
+    #[error("the request is not for http://, and this client speaks that alone, without TLS")]
+    Scheme,
+    /// It is of another version than HTTP/1.
+    #[error("the request is of another version than HTTP/1, which this client speaks")]
+    Version,
+}
+
+fn fit<B>(request: &Request<B>) -> Result<(), Unfit> {
+    if request.uri().scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
+        return Err(Unfit::Scheme);
+    }
+    match request.version() {
+        Version::HTTP_10 | Version::HTTP_11 => Ok(()),
+        _ => Err(Unfit::Version),
+    }
+}
+
+/// Whose fault an error of a request is: of whoever asks when hyper says that it is its user's.
+fn blame(error: &(dyn Error + 'static)) -> Blame {
+    if error.is::<Unfit>() {
+        return Blame::Asker;
+    }
+    if error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect) {
+        return Blame::Unreached;
+    }
+    let is_ours = |cause: &(dyn Error + 'static)| cause.downcast_ref().is_some_and(::hyper::Error::is_user);
+    if error.source().is_some_and(is_ours) { Blame::Asker } else { Blame::Instance }
 }
 
 /// Sends a request there, and tells whom it named.
@@ -143,13 +185,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_plain_http_of_version_1_is_sent() {
+        for (uri, version, expected) in [
+            ("/a", Version::HTTP_11, Ok(())),
+            ("http://time/a", Version::HTTP_10, Ok(())),
+            ("https://time/a", Version::HTTP_11, Err(Unfit::Scheme)),
+            ("ws://time/a", Version::HTTP_11, Err(Unfit::Scheme)),
+            ("/a", Version::HTTP_2, Err(Unfit::Version)),
+        ] {
+            let request = Request::get(uri).version(version).body(()).unwrap();
+            assert_eq!(fit(&request), expected, "{uri} {version:?}");
+        }
+    }
+
+    #[test]
     fn a_request_goes_to_the_instance_and_tells_whom_it_named() {
         let to = "[::1]:80".parse().unwrap();
         for (uri, host, expected, told) in [
             ("/a?b=c", None, "http://[::1]:80/a?b=c", None),
             ("http://time/a?b=c", None, "http://[::1]:80/a?b=c", Some("time")),
             ("http://time:81", Some("shop"), "http://[::1]:80/", Some("shop")),
-            ("https://user@time/", None, "http://[::1]:80/", Some("time")),
+            ("http://user@time/", None, "http://[::1]:80/", Some("time")),
         ] {
             let mut request = Request::get(uri).body(()).unwrap();
             if let Some(host) = host {

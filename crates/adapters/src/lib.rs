@@ -17,8 +17,9 @@
 //! body and its trailers included; an answer that is dropped is over then. What fails is told to the balancer, which for some algorithms passes over
 //! the instance for a while. Nobody is taken out for that: who is there is for the list to say.
 //!
-//! With nobody to ask a request fails at once, and says why, or waits as long as it is allowed to. Nothing is sent twice: put a layer of tower's
-//! around that does (`tower::retry`), and a [`Tried`](tower::Tried) into the request, so that the second try goes elsewhere.
+//! With nobody to ask a request fails at once, and says why, or waits as long as it is allowed to. Nothing is sent twice.
+//! [`Again`](tower::Again) with `tower::retry` tries elsewhere where nothing was sent at all, because an instance that crashed is in the list still, for example; for more,
+//! put a layer around that tries again, and a [`Tried`](tower::Tried) into the request, so that the second try goes elsewhere.
 //!
 //! An instance that leaves the list, is drained, or is elsewhere under the same id gets no more requests; those that run are finished, and
 //! then its connections are closed.
@@ -26,11 +27,12 @@
 //! # Errors
 //!
 //! [`tower::Error`] says who was asked, and what came of it; nothing was sent when there was nobody. [`tonic::Channel`] makes
-//! a `tonic::Status` of it, `UNAVAILABLE` where nothing was sent.
+//! a `tonic::Status` of it, `UNAVAILABLE` where there is nobody to ask now.
 //!
 //! # Examples
 //!
-//! ```
+#![cfg_attr(feature = "tower", doc = "```")]
+#![cfg_attr(not(feature = "tower"), doc = "```ignore")]
 //! use adapters::tower::Balance;
 //! use loadbalance::{Balancer, Instance, NodeData, RoundRobin};
 //! use tower::{Service, ServiceExt, service_fn};
@@ -52,6 +54,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! This page leads to what features bring: `cargo doc -p adapters --all-features`.
+#![cfg_attr(
+    not(all(feature = "axum", feature = "hyper", feature = "tonic", feature = "tower")),
+    allow(rustdoc::broken_intra_doc_links, reason = "what a feature brings is not there without it")
+)]
 
 #[cfg(any(feature = "hyper", feature = "tonic"))]
 mod authority;

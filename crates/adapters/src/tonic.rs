@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::tonic::Status;
 use ::tonic::body::Body;
 use ::tonic::transport;
 use ::tonic::transport::Endpoint;
+use ::tonic::{Code, Status};
 use http::{Request, Response};
-use loadbalance::{Balancer, Instance, Key};
+use loadbalance::{Balancer, Instance, Key, PickError};
 use tower::{BoxError, Service};
 
 use crate::authority::authority;
@@ -26,6 +26,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// picks by nothing else. A connection whose instance may not be picked any more, or is elsewhere, is closed when its RPCs are
 /// over. An RPC counts as in flight until its trailers, or until its stream is dropped.
 ///
+/// Nothing is tried again: an RPC to an instance that crashed, and is in the list still, fails with `UNAVAILABLE`.
 /// Put a [`Tried`](crate::tower::Tried) among the extensions of a request, and a second one with a clone of it goes to somebody
 /// else. Who answered is in the extensions of the response ([`AnsweredBy`](crate::tower::AnsweredBy)).
 ///
@@ -51,6 +52,11 @@ pub struct Channel(Balance<transport::Channel, Request<Body>, CompleteOnBody>);
 
 impl Channel {
     /// A channel to those whom `balancer` picks, without TLS.
+    ///
+    /// An RPC may take as long as it likes, and nothing tells of an instance that vanished without a word while one runs: set a time-out for each
+    /// (`grpc-timeout`, by `tonic::Request::set_timeout`), or [`with_endpoints`](Self::with_endpoints) with `timeout`, and for
+    /// streams `http2_keep_alive_interval`. That is not on by default, for servers may close connections on which it is too frequent (those of
+    /// gRPC's Go library below 5 minutes, unless told otherwise).
     ///
     /// # Panics
     ///
@@ -99,6 +105,7 @@ impl Channel {
     }
 
     /// Lets an RPC wait so long for somebody to ask while there is nobody. Default: it does not wait, and fails with `UNAVAILABLE`.
+    /// That the request has no key which the algorithm needs is `INVALID_ARGUMENT`, at once.
     #[must_use]
     pub fn wait(self, limit: Duration) -> Self {
         Self(self.0.wait(limit))
@@ -107,6 +114,13 @@ impl Channel {
     /// Who picks.
     pub fn balancer(&self) -> &Balancer {
         self.0.balancer()
+    }
+
+    /// Makes the channel to an instance again also when its metadata change, for those who read them in `adjust` or `make`. Default: when its address or its
+    /// unique code change.
+    #[must_use]
+    pub fn renew_by_metadata(self) -> Self {
+        Self(self.0.renew_by_metadata())
     }
 
     /// To how many instances there is a channel of tonic's now.
@@ -130,18 +144,32 @@ impl Service<Request<Body>> for Channel {
     }
 }
 
-/// What a client of gRPC understands: `UNAVAILABLE` where nothing was sent, else what tonic makes of what happened.
+/// What a client of gRPC understands: `UNAVAILABLE` where there is nobody to ask now, else what tonic makes of what happened.
 fn status(error: Error) -> Status {
     let told = error.to_string();
-    let unavailable = |why: Arc<dyn std::error::Error + Send + Sync>| {
-        let mut status = Status::unavailable(format!("{told}: {why}"));
-        status.set_source(why);
-        status
-    };
     match error {
-        Error::Nobody(why) => unavailable(Arc::new(why)),
-        Error::Unusable { source, .. } => unavailable(source.into()),
+        Error::Nobody(why) => {
+            let code = nobody(&why);
+            let mut status = Status::new(code, format!("{told}: {why}"));
+            status.set_source(Arc::new(why));
+            status
+        }
+        Error::Unusable { source, .. } => {
+            let mut status = Status::unavailable(format!("{told}: {source}"));
+            status.set_source(source.into());
+            status
+        }
         Error::Failed { source, .. } => failed(&told, source),
+    }
+}
+
+/// Clients try again what is unavailable: only where that may help.
+fn nobody(why: &PickError) -> Code {
+    match why {
+        PickError::KeyMissing { .. } => Code::InvalidArgument,
+        PickError::Declined { .. } => Code::Internal,
+        // What else there may be one day is not known to be the client's fault.
+        _ => Code::Unavailable,
     }
 }
 

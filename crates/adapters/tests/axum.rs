@@ -15,7 +15,7 @@ use axum::extract::ConnectInfo;
 use axum::routing::get;
 use common::{LIMIT, until, within};
 use proto::{InstanceId, NodeData, ServiceName};
-use registry::{Discovery, Error, Flat, Instances, Layout, Native, Registry};
+use registry::{Discovery, Error, Flat, Instances, Layout, Native, Registry, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot, watch};
@@ -288,6 +288,60 @@ async fn one_that_was_replaced_serves_on_and_does_not_fight() {
     }
     drop(stop);
     assert_eq!(ended(serving).await.unwrap(), 0);
+    stage.weights(&[7]).await;
+    registration.withdraw().await;
+}
+
+#[tokio::test]
+async fn clients_may_be_given_all_the_time_there_is_to_hear() {
+    let mut stage = Stage::new(Native::default()).await;
+    let (stop, serving) = stage.serve(stage.server(1).heard(Duration::MAX));
+    stage.weights(&[1]).await;
+    drop(stop);
+    stage.weights(&[0]).await;
+    assert_eq!(stage.ask("/who").await.unwrap(), "127.0.0.1");
+    assert!(!serving.is_finished());
+    serving.abort();
+}
+
+#[tokio::test]
+async fn how_it_stands_is_told() {
+    let mut stage = Stage::new(Native::default()).await;
+    let (told, mut status) = watch::channel(Status::Registering { problem: None });
+    let (stop, serving) = stage.serve(stage.server(5).told(told));
+    let is_registered = |now: &Status| matches!(now, Status::Registered { .. });
+    within("it is registered", status.wait_for(is_registered)).await.unwrap();
+
+    stage.zk.set_reachable(false);
+    stage.zk.disconnect_all();
+    let is_in_doubt = |now: &Status| matches!(now, Status::Registering { .. });
+    within("it is not known to be", status.wait_for(is_in_doubt)).await.unwrap();
+    stage.zk.set_reachable(true);
+    within("it is again", status.wait_for(is_registered)).await.unwrap();
+
+    drop(stop);
+    assert_eq!(ended(serving).await.unwrap(), 0);
+    assert!(matches!(*status.borrow(), Status::Withdrawn));
+}
+
+#[tokio::test]
+async fn one_that_is_replaced_is_told_at_once_and_may_end() {
+    let mut stage = Stage::new(Native::default()).await;
+    let (told, mut status) = watch::channel(Status::Registering { problem: None });
+    let (stop, serving) = stage.serve(stage.server(5).told(told));
+    stage.weights(&[5]).await;
+    let newer = Keeper::start(stage.zk.client());
+    let registry = Registry::new(newer.sessions(), Native::default());
+    let here = NodeData::at(stage.address.to_string().parse().unwrap()).with_weight(7);
+    let registration = registry.announce(&time(), here).unwrap();
+    let is_replaced = |now: &Status| matches!(now, Status::Replaced);
+    within("it is told", status.wait_for(is_replaced)).await.unwrap();
+    assert_eq!(stage.ask("/who").await.unwrap(), "127.0.0.1");
+    let start = Instant::now();
+    drop(stop);
+    assert_eq!(ended(serving).await.unwrap(), 0);
+    // It never stepped back from a list in which it is not: nobody is waited for.
+    assert!(start.elapsed() < HEARD);
     stage.weights(&[7]).await;
     registration.withdraw().await;
 }

@@ -292,3 +292,34 @@ async fn a_second_try_goes_elsewhere_and_a_key_is_read_from_the_metadata() {
         assert!(status.message().contains("everybody who could be picked was tried already"), "{status:?}");
     }
 }
+
+#[tokio::test]
+async fn what_no_second_try_helps_is_not_called_unavailable() {
+    let balancer = Balancer::fixed([instance("a", "127.0.0.1:1")], Hash::by_key());
+    let status = check(&Channel::new(balancer)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("needs"), "{status:?}");
+
+    let balancer = Balancer::fixed([instance("a", "127.0.0.1:1")], NotThis);
+    let status = check(&Channel::new(balancer)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+}
+
+/// Takes nobody.
+struct NotThis;
+
+impl loadbalance::Algorithm for NotThis {
+    fn name(&self) -> &str {
+        "not this"
+    }
+
+    fn picker(&self, _: loadbalance::Candidates) -> Arc<dyn loadbalance::Picker> {
+        Arc::new(Self)
+    }
+}
+
+impl loadbalance::Picker for NotThis {
+    fn pick(&self, _: &loadbalance::Request<'_>) -> Option<usize> {
+        None
+    }
+}

@@ -118,6 +118,11 @@ impl Load {
         }
     }
 
+    /// Ends a request of which it is not known how it went.
+    pub(crate) fn abandon(&self) {
+        self.word.fetch_sub(1, Relaxed);
+    }
+
     #[cold]
     fn forgive(&self) {
         self.failures.store(0, Relaxed);

@@ -11,7 +11,7 @@ use crate::Candidate;
 
 /// An instance that was picked. It counts as a request in flight until this is dropped, so keep it for as long as that takes.
 ///
-/// Dropping it says that all went well; [`failed`](Self::failed) that it did not. A request that takes too long failed as far as the
+/// Dropping it says that all went well, [`failed`](Self::failed) that it did not, [`abandoned`](Self::abandoned) neither. A request that takes too long failed as far as the
 /// instance is concerned, so keep the guard outside of what is given up:
 ///
 /// ```
@@ -41,6 +41,8 @@ pub struct Picked<C: Borrow<Arc<Candidate>> = Arc<Candidate>> {
 enum End {
     Done,
     Failed,
+    /// Whoever asked did not want to know the end, or was at fault.
+    Abandoned,
     /// It goes on, and somebody else counts it.
     Elsewhere,
 }
@@ -63,6 +65,12 @@ impl<C: Borrow<Arc<Candidate>>> Picked<C> {
     /// have. [`LeastConnections`](crate::LeastConnections) avoids the instance for a while.
     pub fn failed(mut self) {
         self.end = End::Failed;
+    }
+
+    /// Ends the request as one that says nothing of the instance: whoever asked gave it up half answered, or spoilt it by an own
+    /// mistake. It is no failure, and forgives none.
+    pub fn abandoned(mut self) {
+        self.end = End::Abandoned;
     }
 }
 
@@ -88,6 +96,7 @@ impl<C: Borrow<Arc<Candidate>>> Drop for Picked<C> {
         match self.end {
             End::Done => self.candidate().load().end(self.failures),
             End::Failed => self.candidate().load().fail(),
+            End::Abandoned => self.candidate().load().abandon(),
             End::Elsewhere => {}
         }
     }

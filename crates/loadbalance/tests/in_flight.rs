@@ -228,3 +228,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_that_was_abandoned_is_no_failure_and_forgives_none() {
+    let balancer = Balancer::fixed(listed(&[1]), LeastConnections);
+    pick(&balancer).failed();
+    let standing = || {
+        let one = balancer.candidates()[0].clone();
+        (one.in_flight(), one.failures())
+    };
+    assert_eq!(standing(), (0, 1));
+    let picked = pick(&balancer);
+    assert_eq!(standing(), (1, 1));
+    picked.abandoned();
+    assert_eq!(standing(), (0, 1));
+    drop(pick(&balancer));
+    assert_eq!(standing(), (0, 0));
+}

@@ -17,8 +17,13 @@ use tokio::time::{sleep, timeout};
 use tower::Layer;
 use tracing::{debug, warn};
 
+use super::first_bytes::FirstBytes;
+
 /// How long to wait after a connection could not be accepted, for want of files perhaps, which others give back.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// How long a client may take to say which HTTP it speaks: as long as hyper gives it for the head of a request.
+const FIRST_BYTES: Duration = Duration::from_secs(30);
 
 /// Connections that are served.
 pub(super) struct Connections {
@@ -57,6 +62,7 @@ impl Connections {
         // Answers are small, and waited for.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(Extension(ConnectInfo(from)).layer(self.router.clone()));
+        let stream = FirstBytes::within(FIRST_BYTES, stream);
         let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let served = self.graceful.watch(connection.into_owned());
         self.open.spawn(async move {

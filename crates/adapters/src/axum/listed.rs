@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use registry::{Error, Registration};
+use registry::{Error, Registration, Status};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
@@ -17,6 +18,10 @@ pub(super) struct Listed {
     standing: Standing,
     /// When it stepped back, if it was in the list before.
     back_since: Option<Instant>,
+    /// Who is told how the registration stands.
+    told: Option<watch::Sender<Status>>,
+    /// How it stands, while that changes.
+    status: Option<watch::Receiver<Status>>,
 }
 
 enum Standing {
@@ -31,8 +36,33 @@ enum Standing {
 }
 
 impl Listed {
-    pub(super) fn new(announce: Announce) -> Self {
-        Self { announce, standing: Standing::Out, back_since: None }
+    pub(super) fn new(announce: Announce, told: Option<watch::Sender<Status>>) -> Self {
+        Self { announce, standing: Standing::Out, back_since: None, told, status: None }
+    }
+
+    /// Waits until the registration stands differently, and tells. Without one it waits for ever.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub(super) async fn tell_changes(&mut self) {
+        let Some(status) = &mut self.status else { return std::future::pending().await };
+        // The last word was told before its sender went.
+        if status.changed().await.is_err() {
+            self.status = None;
+            return;
+        }
+        let now = status.borrow_and_update().clone();
+        if matches!(now, Status::Replaced) {
+            self.standing = Standing::Replaced;
+        }
+        self.tell(now);
+    }
+
+    fn tell(&self, now: Status) {
+        if let Some(told) = &self.told {
+            told.send_replace(now);
+        }
     }
 
     /// Gets requests from now on.
@@ -45,6 +75,8 @@ impl Listed {
             Standing::Out => {
                 let registration = (self.announce)()?;
                 info!(id = %registration.id(), "ready: announced");
+                self.tell(registration.status().borrow().clone());
+                self.status = Some(registration.status());
                 Standing::In(registration)
             }
             Standing::Drained(registration, weight) => match registration.set_weight(weight) {
@@ -73,7 +105,9 @@ impl Listed {
                     }
                     Err(Error::Invalid(_)) => {
                         info!(id = %registration.id(), "withdrawn: this layout has no weights");
+                        self.status = None;
                         registration.withdraw().await;
+                        self.tell(Status::Withdrawn);
                     }
                     Err(error) => self.standing = replaced(&registration, &error),
                 }
@@ -88,16 +122,22 @@ impl Listed {
         // While ZooKeeper is away, a withdrawal takes longer than clients are waited for.
         let _ = timeout(time, self.step_back()).await;
         if let Some(since) = self.back_since {
-            sleep_until(since + time).await;
+            match since.checked_add(time) {
+                None => std::future::pending().await,
+                Some(heard) => sleep_until(heard).await,
+            }
         }
     }
 
     /// Leaves the list for good. What takes too long goes on in the background.
-    pub(super) async fn leave(self) {
-        let (Standing::In(registration) | Standing::Drained(registration, _)) = self.standing else { return };
+    pub(super) async fn leave(mut self) {
+        let standing = std::mem::replace(&mut self.standing, Standing::Out);
+        let (Standing::In(registration) | Standing::Drained(registration, _)) = standing else { return };
         let id = registration.id().clone();
         if timeout(WITHDRAWAL, registration.withdraw()).await.is_err() {
             warn!(%id, "not known to be withdrawn yet: ZooKeeper does not answer");
+        } else {
+            self.tell(Status::Withdrawn);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! [`Server`] is the way in.
 
 mod connections;
+mod first_bytes;
 mod listed;
 mod readiness;
 mod server;

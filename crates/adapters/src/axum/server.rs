@@ -1,17 +1,18 @@
 //! Serves a router, and keeps it in the list while it is ready.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use registry::{Error, Registration};
+use registry::{Error, Registration, Status};
 use tokio::join;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::connections::Connections;
 use super::listed::{Announce, Listed};
-use super::readiness::{Probe, Readiness};
+use super::readiness::{Asked, Probe, Readiness};
 
 /// A server that is in the list of its service while it is ready, and leaves in order.
 ///
@@ -67,6 +68,7 @@ pub struct Server {
     readiness: Readiness,
     heard: Duration,
     finish: Duration,
+    told: Option<watch::Sender<Status>>,
 }
 
 /// How serving ended.
@@ -86,6 +88,7 @@ impl Server {
             readiness: Readiness::Always,
             heard: Duration::from_secs(2),
             finish: Duration::from_secs(10),
+            told: None,
         }
     }
 
@@ -95,14 +98,34 @@ impl Server {
         Self { readiness: Readiness::Told(told), ..self }
     }
 
-    /// Is ready when this says so, which is asked so often; an answer that takes as long as that means no.
+    /// Is ready when this says so, which is asked so often, every millisecond at most; an answer that takes as long as that means no.
     #[must_use]
     pub fn probe<F>(self, every: Duration, mut probe: impl FnMut() -> F + Send + 'static) -> Self
     where
         F: Future<Output = bool> + Send + 'static,
     {
         let probe: Probe = Box::new(move || Box::pin(probe()));
-        Self { readiness: Readiness::Asked(every, probe), ..self }
+        Self { readiness: Readiness::Asked(Asked::new(every, probe)), ..self }
+    }
+
+    /// Tells how it stands in the list, as [`Registration::status`] does: not registered yet and why, registered, replaced for good by a newer
+    /// process of the same id, withdrawn. It serves on in each of these, also replaced: to end then is for whoever reads this.
+    ///
+    /// ```
+    /// # use adapters::axum::Server;
+    /// # use registry::Status;
+    /// # fn example(server: Server) {
+    /// let (told, mut status) = tokio::sync::watch::channel(Status::Registering { problem: None });
+    /// let server = server.told(told);
+    /// let stop = async move {
+    ///     let _ = status.wait_for(|now| matches!(now, Status::Replaced)).await; // or ctrl_c(), in a select!
+    /// };
+    /// # drop((server, stop));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn told(self, told: watch::Sender<Status>) -> Self {
+        Self { told: Some(told), ..self }
     }
 
     /// How long it goes on to serve as always once its weight is 0, until clients have heard. Default: 2 s. A client hears within
@@ -115,6 +138,10 @@ impl Server {
 
     /// How long requests that run may take to their end once no more are accepted. Default: 10 s. Connections that were upgraded
     /// (WebSockets) are not waited for.
+    ///
+    /// To leave takes as long as [`heard`](Self::heard) and this together, or 2 s after `heard` if ZooKeeper does not answer and that is longer: with the
+    /// defaults 12 s at most. Give the process as long before it is killed: Docker gives 10 s unless `stop_grace_period` or
+    /// `--stop-timeout` say more, Kubernetes 30 s.
     #[must_use]
     pub fn finish(self, finish: Duration) -> Self {
         Self { finish, ..self }
@@ -122,6 +149,11 @@ impl Server {
 
     /// Serves until `stop` is ready, and then leaves: its weight is 0 first, then it waits until clients have heard, then it is withdrawn and accepts no
     /// more connections, and finishes what runs. Handlers can extract the client's address by `ConnectInfo<SocketAddr>`.
+    ///
+    /// A client has 30 s to begin, and 30 s for the head of each request of HTTP/1.1. How many connections there are is not bounded, nor how
+    /// long one is kept without a request: a server that strangers reach has something in front of it that does.
+    ///
+    /// That ZooKeeper is away ends nothing, and neither does a newer process that has taken its place in the list: [`told`](Self::told).
     ///
     /// # Errors
     ///
@@ -136,9 +168,9 @@ impl Server {
         router: Router,
         stop: impl Future<Output = ()>,
     ) -> Result<Ended, Error> {
-        let Self { announce, mut readiness, heard, finish } = self;
+        let Self { announce, mut readiness, heard, finish, told } = self;
         let mut connections = Connections::new(router);
-        let mut listed = Listed::new(announce);
+        let mut listed = Listed::new(announce, told);
         let lifetime = async {
             let outcome = tokio::select! {
                 () = stop => Ok(()),
@@ -168,7 +200,15 @@ impl fmt::Debug for Server {
 async fn follow(listed: &mut Listed, readiness: &mut Readiness) -> Error {
     let mut ready = false;
     loop {
-        ready = readiness.other_than(ready).await;
+        ready = {
+            let mut other = pin!(readiness.other_than(ready));
+            loop {
+                tokio::select! {
+                    now = &mut other => break now,
+                    () = listed.tell_changes() => {}
+                }
+            }
+        };
         if !ready {
             listed.step_back().await;
         } else if let Err(error) = listed.enter() {

@@ -1,6 +1,6 @@
 //! A pick whose request has no answer yet.
 
-use loadbalance::Picked;
+use loadbalance::{InstanceId, Picked};
 
 /// Dropped before there is an answer, the request failed: it took longer than somebody cared to wait.
 pub(super) struct Asked(Option<Picked>);
@@ -10,9 +10,18 @@ impl Asked {
         Self(Some(picked))
     }
 
-    /// An answer is there. Gives the pick back, for what is left of the request.
+    /// Who was asked.
+    pub(super) fn id(&self) -> &InstanceId {
+        self.picked().candidate().id()
+    }
+
+    /// An answer is there, or a reason why there will be none. Gives the pick back, for what is left of the request.
     pub(super) fn answered(mut self) -> Picked {
         self.0.take().expect("it is given back once, here")
+    }
+
+    fn picked(&self) -> &Picked {
+        self.0.as_ref().expect("it is there until it is given back")
     }
 }
 

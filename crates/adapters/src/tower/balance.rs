@@ -12,6 +12,7 @@ use tower::load::completion::{CompleteOnResponse, TrackCompletion};
 use tower::{BoxError, Service, ServiceExt};
 
 use super::asked::Asked;
+use super::blame::{self, Blame, BlameOf};
 use super::endpoints::Endpoints;
 use super::{CompleteOnBody, Error, Tried};
 
@@ -29,9 +30,11 @@ type TriedOf<R> = dyn Fn(&R) -> Option<Tried> + Send + Sync;
 /// A request counts as in flight at its instance from when that was picked until `C` says that it is over: the answer is there
 /// (`CompleteOnResponse`), or its body has come to its end ([`CompleteOnBody`]). It failed when `S` gives an error, and when it is
 /// dropped before there is an answer: so an outer time-out counts as a failure of the instance, and so does a client who does not
-/// wait. What failed is told to the balancer, and stays among those to pick from.
+/// wait. What failed is told to the balancer, and stays among those to pick from. An error that [`blame`](Self::blame) lays to whoever asked is
+/// no failure.
 ///
-/// Nothing is sent twice here: a layer that does can have others asked by [`Tried`].
+/// An instance for which no service can be made is passed over, and counts as failed: somebody else is asked. Nothing is sent twice here:
+/// [`Again`](super::Again) tries again where nothing was sent, and any other layer that tries again can have others asked by [`Tried`].
 ///
 /// # Examples
 ///
@@ -58,6 +61,7 @@ pub struct Balance<S, R, C = CompleteOnResponse> {
     endpoints: Arc<Endpoints<S>>,
     choice: Choice<R>,
     wait: Duration,
+    blame: BlameOf,
     completion: C,
 }
 
@@ -81,7 +85,8 @@ impl<S: Clone + Send + 'static, R> Balance<S, R> {
     ) -> Self {
         let endpoints = Endpoints::new(balancer.clone(), Box::new(make));
         let choice = Choice { balancer, key: None, tried: None };
-        Self { endpoints, choice, wait: Duration::ZERO, completion: CompleteOnResponse::default() }
+        let completion = CompleteOnResponse::default();
+        Self { endpoints, choice, wait: Duration::ZERO, blame: blame::instance, completion }
     }
 }
 
@@ -116,17 +121,24 @@ impl<S, R, C> Balance<S, R, C> {
         self
     }
 
-    /// Lets a request wait so long for somebody to ask while there is nobody. Default: it does not wait.
+    /// Lets a request wait so long for somebody to ask while there is nobody. Default: it does not wait. `Duration::MAX` is without a
+    /// limit.
     #[must_use]
     pub fn wait(self, limit: Duration) -> Self {
         Self { wait: limit, ..self }
     }
 
+    /// Says whose fault an error of the service for an instance is. Default: the instance's, which may have done what was asked.
+    #[must_use]
+    pub fn blame(self, blame: BlameOf) -> Self {
+        Self { blame, ..self }
+    }
+
     /// Counts requests as in flight until this says that they are over.
     #[must_use]
     pub fn complete<D>(self, completion: D) -> Balance<S, R, D> {
-        let Self { endpoints, choice, wait, .. } = self;
-        Balance { endpoints, choice, wait, completion }
+        let Self { endpoints, choice, wait, blame, .. } = self;
+        Balance { endpoints, choice, wait, blame, completion }
     }
 
     /// Who picks.
@@ -139,6 +151,14 @@ impl<S: Clone + Send + 'static, R, C> Balance<S, R, C> {
     /// For how many instances there is a service now.
     pub fn endpoints(&self) -> usize {
         self.endpoints.len()
+    }
+
+    /// Makes the service for an instance again also when its metadata change, for those who read them when they make it. Default: when its address or
+    /// its unique code change, for a server may publish in its metadata what changes all the time. Clones that there are already do so, too.
+    #[must_use]
+    pub fn renew_by_metadata(self) -> Self {
+        self.endpoints.renew_by_metadata();
+        self
     }
 }
 
@@ -159,36 +179,68 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let Self { endpoints, choice, wait, completion } = self.clone();
+        let Self { endpoints, choice, wait, blame, completion } = self.clone();
         Box::pin(async move {
-            let (picked, request) = choice.pick_within(wait, request).await.map_err(Error::Nobody)?;
-            let instance = picked.candidate().instance().clone();
-            let id = instance.id.clone();
-            let asked = Asked::new(picked);
-            let service = match endpoints.of(&instance) {
-                Ok(service) => service,
-                Err(source) => return Err(Error::Unusable { id, source }),
-            };
+            let (service, asked, request) = choice.somebody(&endpoints, wait, request).await?;
+            let id = asked.id().clone();
             // A request that runs keeps nothing but what it needs.
             drop((endpoints, choice));
-            match service.oneshot(request).await {
-                Ok(response) => Ok(completion.track_completion(asked.answered(), response)),
-                Err(error) => Err(Error::Failed { id, source: error.into() }),
+            let source = match service.oneshot(request).await {
+                Ok(response) => return Ok(completion.track_completion(asked.answered(), response)),
+                Err(error) => error.into(),
+            };
+            let blame = blame(&*source);
+            if blame == Blame::Asker {
+                asked.answered().abandoned();
             }
+            Err(Error::Failed { id, unsent: blame == Blame::Unreached, source })
         })
     }
 }
 
 impl<R> Choice<R> {
-    /// Picks at once if somebody is there. The request is not borrowed while it waits, and so need not be shared by threads.
-    async fn pick_within(&self, limit: Duration, request: R) -> Result<(Picked, R), PickError> {
-        let deadline = Instant::now() + limit;
+    /// Picks somebody who can be asked, with what to ask it with.
+    async fn somebody<S: Clone + Send + 'static>(
+        &self,
+        endpoints: &Endpoints<S>,
+        wait: Duration,
+        mut request: R,
+    ) -> Result<(S, Asked, R), Error> {
+        // None: as long as it takes.
+        let deadline = Instant::now().checked_add(wait);
+        let mut tried = self.tried.as_ref().and_then(|tried| tried(&request));
+        let mut unusable = None;
         loop {
-            match self.pick(&request) {
+            let picked;
+            (picked, request) = match self.pick_until(deadline, request, tried.as_ref()).await {
+                Ok(picked) => picked,
+                Err(nobody) => return Err(unusable.unwrap_or(Error::Nobody(nobody))),
+            };
+            let instance = picked.candidate().instance().clone();
+            let asked = Asked::new(picked);
+            match endpoints.of(&instance) {
+                Ok(service) => return Ok((service, asked, request)),
+                Err(source) => {
+                    let id = instance.id.clone();
+                    tried.get_or_insert_default().add(id.clone());
+                    unusable = Some(Error::Unusable { id, source });
+                }
+            }
+        }
+    }
+
+    /// Picks at once if somebody is there. The request is not borrowed while it waits, and so need not be shared by threads.
+    async fn pick_until(
+        &self,
+        deadline: Option<Instant>,
+        request: R,
+        tried: Option<&Tried>,
+    ) -> Result<(Picked, R), PickError> {
+        loop {
+            match self.pick(&request, tried) {
                 Err(error) if error.may_pass() => {
-                    let somebody = self.balancer.wait_for(|candidates| !candidates.is_empty());
-                    if limit.is_zero() || !matches!(timeout_at(deadline, somebody).await, Ok(Ok(_))) {
-                        return self.pick(&request).map(|picked| (picked, request));
+                    if !self.somebody_comes(deadline).await {
+                        return self.pick(&request, tried).map(|picked| (picked, request));
                     }
                 }
                 picked => return picked.map(|picked| (picked, request)),
@@ -196,10 +248,21 @@ impl<R> Choice<R> {
         }
     }
 
-    fn pick(&self, request: &R) -> Result<Picked, PickError> {
+    /// Waits until there is somebody to pick. `false` once nobody is waited for any more.
+    async fn somebody_comes(&self, deadline: Option<Instant>) -> bool {
+        let somebody = self.balancer.wait_for(|candidates| !candidates.is_empty());
+        match deadline {
+            None => somebody.await.is_ok(),
+            // Who does not wait need not set a timer.
+            Some(deadline) if deadline <= Instant::now() => false,
+            Some(deadline) => matches!(timeout_at(deadline, somebody).await, Ok(Ok(_))),
+        }
+    }
+
+    fn pick(&self, request: &R, tried: Option<&Tried>) -> Result<Picked, PickError> {
         let key = self.key.as_ref().and_then(|key| key(request));
         let asks = key.map_or_else(Request::default, Request::with_key);
-        match self.tried.as_ref().and_then(|tried| tried(request)) {
+        match tried {
             None => self.balancer.pick(&asks),
             Some(tried) => tried.pick(&self.balancer, asks),
         }
@@ -218,6 +281,7 @@ impl<S, R, C: Clone> Clone for Balance<S, R, C> {
             endpoints: self.endpoints.clone(),
             choice: self.choice.clone(),
             wait: self.wait,
+            blame: self.blame,
             completion: self.completion.clone(),
         }
     }

@@ -19,7 +19,8 @@ pub struct AnsweredBy(pub Arc<Instance>);
 /// Counts a request of HTTP as in flight until the body of its answer, trailers included, has come to its end, broke off, or was
 /// dropped. tower's `CompleteOnResponse` does so until the head of the answer.
 ///
-/// A body that breaks off is a failure, and so is what the [`Judge`] says. One that is dropped before its end is none.
+/// A body that breaks off is a failure, and so is what the [`Judge`] says. One that is dropped before its end is none, and forgives none:
+/// so bound what is done with it, or a server that stops in the middle of its answers never fails.
 #[derive(Clone, Copy, Debug)]
 pub struct CompleteOnBody(Judge);
 

@@ -22,7 +22,7 @@ use super::endpoints::{Make, is_same_place};
 /// [`Discover`](tower::discover::Discover), for `tower::balance` and whatever else takes that.
 ///
 /// One whose weight is 0 is left out. One that is elsewhere now, under the same id, is inserted again; another weight is no change,
-/// for tower knows none. Changes come from whole lists: whoever is slow misses what was there in between, and ends with what is there.
+/// for tower knows none, and other metadata are none unless [`renew_by_metadata`](Self::renew_by_metadata) says so. Changes come from whole lists: whoever is slow misses what was there in between, and ends with what is there.
 ///
 /// tower's balancer forgets a service that fails to become ready, for as long as the instance stays in the list:
 /// [`Balance`](super::Balance) does not.
@@ -54,6 +54,8 @@ use super::endpoints::{Make, is_same_place};
 pub struct Discovered<S> {
     lists: WatchStream<Option<Instances>>,
     make: Box<Make<S>>,
+    /// Whether other metadata are another place.
+    by_metadata: bool,
     /// Who is in the list, and whether it has a service.
     known: BTreeMap<InstanceId, (Arc<Instance>, bool)>,
     /// What is to be told next.
@@ -73,9 +75,16 @@ impl<S> Discovered<S> {
         Self {
             lists: WatchStream::new(lists),
             make: Box::new(make),
+            by_metadata: false,
             known: BTreeMap::new(),
             changes: VecDeque::new(),
         }
+    }
+
+    /// Inserts an instance again also when its metadata change, for those who read them when they make a service.
+    #[must_use]
+    pub fn renew_by_metadata(self) -> Self {
+        Self { by_metadata: true, ..self }
     }
 
     fn compare(&mut self, now: &Instances) {
@@ -83,7 +92,7 @@ impl<S> Discovered<S> {
         for instance in now.iter().filter(|instance| instance.data.weight > 0) {
             let had = before.remove(&instance.id);
             let has = match &had {
-                Some((was, has)) if is_same_place(was, instance) => *has,
+                Some((was, has)) if is_same_place(was, instance, self.by_metadata) => *has,
                 _ => self.place(instance, had.is_some_and(|(_, had)| had)),
             };
             self.known.insert(instance.id.clone(), (instance.clone(), has));

@@ -1,9 +1,10 @@
 //! What instances are asked with, kept for as long as they may be picked.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use loadbalance::{Balancer, Candidates, Instance, InstanceId};
+use loadbalance::{Balancer, Candidates, Instance, InstanceId, NodeData};
 use tokio::task::AbortHandle;
 use tower::BoxError;
 
@@ -15,6 +16,8 @@ pub(super) struct Endpoints<S> {
     balancer: Balancer,
     make: Box<Make<S>>,
     known: Mutex<HashMap<InstanceId, Endpoint<S>>>,
+    /// Whether other metadata are another place.
+    by_metadata: AtomicBool,
     sweeping: OnceLock<AbortHandle>,
 }
 
@@ -30,6 +33,7 @@ impl<S: Clone + Send + 'static> Endpoints<S> {
             balancer: balancer.clone(),
             make,
             known: Mutex::default(),
+            by_metadata: AtomicBool::new(false),
             sweeping: OnceLock::new(),
         });
         let task = tokio::spawn(sweep(Arc::downgrade(&endpoints), balancer));
@@ -40,20 +44,43 @@ impl<S: Clone + Send + 'static> Endpoints<S> {
 
     /// What this instance is asked with: made for the first request, and again once it is elsewhere.
     pub(super) fn of(&self, instance: &Arc<Instance>) -> Result<S, BoxError> {
-        let mut known = self.lock();
-        if let Some(endpoint) = known.get(&instance.id)
-            && is_same_place(&endpoint.of, instance)
-        {
-            return Ok(endpoint.service.clone());
+        if let Some(service) = self.known(&mut self.lock(), instance) {
+            return Ok(service);
         }
-        let service = (self.make)(instance)?;
+        // Without the lock, for which every request waits: this is somebody else's code, and may take a while.
+        let made = (self.make)(instance)?;
+        let mut known = self.lock();
+        if let Some(service) = self.known(&mut known, instance) {
+            return Ok(service);
+        }
         // Who was picked from the list before may be gone by now, or be elsewhere: nobody would forget it.
         let listed = self.balancer.candidates();
-        if listed.iter().any(|listed| is_same_place(listed.instance(), instance)) {
-            let endpoint = Endpoint { of: instance.clone(), service: service.clone() };
+        if listed.iter().any(|listed| self.is_same_place(listed.instance(), instance)) {
+            let endpoint = Endpoint { of: instance.clone(), service: made.clone() };
             known.insert(instance.id.clone(), endpoint);
         }
-        Ok(service)
+        Ok(made)
+    }
+
+    fn known(&self, known: &mut HashMap<InstanceId, Endpoint<S>>, instance: &Arc<Instance>) -> Option<S> {
+        let endpoint = known.get_mut(&instance.id)?;
+        if !Arc::ptr_eq(&endpoint.of, instance) {
+            if !self.is_same_place(&endpoint.of, instance) {
+                return None;
+            }
+            // The next one need not compare again.
+            endpoint.of = instance.clone();
+        }
+        Some(endpoint.service.clone())
+    }
+
+    fn is_same_place(&self, one: &Instance, other: &Instance) -> bool {
+        is_same_place(one, other, self.by_metadata.load(Relaxed))
+    }
+
+    /// From now on other metadata are another place.
+    pub(super) fn renew_by_metadata(&self) {
+        self.by_metadata.store(true, Relaxed);
     }
 
     /// How many there are.
@@ -67,7 +94,7 @@ impl<S: Clone + Send + 'static> Endpoints<S> {
         let mut kept = HashMap::with_capacity(known.len());
         for candidate in candidates.iter() {
             if let Some((id, endpoint)) = known.remove_entry(candidate.id())
-                && is_same_place(&endpoint.of, candidate.instance())
+                && self.is_same_place(&endpoint.of, candidate.instance())
             {
                 kept.insert(id, endpoint);
             }
@@ -91,13 +118,15 @@ impl<S> Drop for Endpoints<S> {
     }
 }
 
-/// Whether both are reached in the same way: all but the weight and the time of the registration are the same.
-pub(super) fn is_same_place(one: &Instance, other: &Instance) -> bool {
-    let place = |instance: &Instance| {
-        let Instance { id, data } = instance.clone();
-        (id, data.address, data.unique_code, data.metadata)
-    };
-    std::ptr::eq(one, other) || place(one) == place(other)
+/// Whether both are one instance that is reached in the same way: neither its weight nor the time of its registration decides that, and its
+/// metadata do where they are read for it.
+pub(super) fn is_same_place(one: &Instance, other: &Instance, by_metadata: bool) -> bool {
+    fn place(instance: &Instance, by_metadata: bool) -> impl PartialEq + '_ {
+        let Instance { id, data } = instance;
+        let NodeData { address, unique_code, weight: _, registered_at: _, metadata } = data;
+        (id, address, unique_code, by_metadata.then_some(metadata))
+    }
+    std::ptr::eq(one, other) || place(one, by_metadata) == place(other, by_metadata)
 }
 
 async fn sweep<S: Clone + Send + 'static>(endpoints: Weak<Endpoints<S>>, balancer: Balancer) {

@@ -11,7 +11,8 @@ pub enum Error {
     #[error("no instance can be asked")]
     Nobody(#[source] PickError),
 
-    /// There is nothing to ask this instance with: it has no address, perhaps. Nothing was sent.
+    /// There is nothing to ask this instance with: it has no address, perhaps. Nothing was sent, and nobody else was left to be
+    /// asked.
     #[error("instance {id} cannot be asked")]
     Unusable {
         /// Which instance.
@@ -25,6 +26,8 @@ pub enum Error {
     Failed {
         /// Which instance.
         id: InstanceId,
+        /// Whether it is known that nothing was sent: [`Blame::Unreached`](super::Blame::Unreached).
+        unsent: bool,
         /// What the service that asks it said.
         source: BoxError,
     },
@@ -36,6 +39,14 @@ impl Error {
         match self {
             Self::Nobody(_) => None,
             Self::Unusable { id, .. } | Self::Failed { id, .. } => Some(id),
+        }
+    }
+
+    /// Whether it is known that nothing was sent: what was asked is not done, and may be asked again by anybody.
+    pub fn is_unsent(&self) -> bool {
+        match self {
+            Self::Nobody(_) | Self::Unusable { .. } => true,
+            Self::Failed { unsent, .. } => *unsent,
         }
     }
 }

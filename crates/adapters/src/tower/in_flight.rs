@@ -12,7 +12,8 @@ use pin_project_lite::pin_project;
 use super::completion::Judge;
 
 pin_project! {
-    /// The body of an answer. The request counts as in flight at its instance until this has come to its end or is dropped.
+    /// The body of an answer. The request counts as in flight at its instance until this has come to its end or is dropped. Dropped
+    /// before its end it says nothing of the instance, neither well nor ill, unless the head did.
     pub struct InFlight<B> {
         #[pin]
         body: B,
@@ -23,22 +24,34 @@ pin_project! {
 /// What is left of a request once its answer has begun.
 struct Rest {
     picked: Option<Picked>,
-    failed: bool,
+    end: End,
     status: StatusCode,
     judge: Judge,
 }
 
+/// How the request ends if it ends now.
+#[derive(Clone, Copy)]
+enum End {
+    /// Somebody did not want the rest.
+    Abandoned,
+    Done,
+    Failed,
+}
+
 impl<B: Body> InFlight<B> {
     pub(super) fn new(body: B, picked: Picked, failed: bool, (status, judge): (StatusCode, Judge)) -> Self {
-        let rest = Rest { picked: Some(picked), failed, status, judge };
+        let end = if failed { End::Failed } else { End::Abandoned };
+        let mut rest = Some(Rest { picked: Some(picked), end, status, judge });
         // Nobody asks a body that is at its end for more.
-        let rest = Some(rest).filter(|_| !body.is_end_stream());
+        if body.is_end_stream() {
+            Rest::end(&mut rest);
+        }
         Self { body, rest }
     }
 }
 
 impl<B> InFlight<B> {
-    /// The body alone. The request counts as done from now on.
+    /// The body alone. The request is in flight no more, and how it ends is not heard of.
     pub fn into_inner(self) -> B {
         self.body
     }
@@ -57,14 +70,14 @@ impl<B: Body> Body for InFlight<B> {
         if let Some(rest) = this.rest {
             match &frame {
                 Some(Ok(frame)) => rest.hear(frame.trailers_ref()),
-                Some(Err(_)) => rest.failed = true,
+                Some(Err(_)) => rest.end = End::Failed,
                 None => {}
             }
         }
         // Whoever knows the length does not ask for the end.
         let goes_on = matches!(&frame, Some(Ok(frame)) if !frame.is_trailers()) && !this.body.is_end_stream();
         if !goes_on {
-            *this.rest = None;
+            Rest::end(this.rest);
         }
         Poll::Ready(frame)
     }
@@ -80,16 +93,27 @@ impl<B: Body> Body for InFlight<B> {
 
 impl Rest {
     fn hear(&mut self, trailers: Option<&HeaderMap>) {
-        self.failed |= trailers.is_some_and(|trailers| (self.judge)(self.status, trailers));
+        if trailers.is_some_and(|trailers| (self.judge)(self.status, trailers)) {
+            self.end = End::Failed;
+        }
+    }
+
+    /// The body has come to its end.
+    fn end(rest: &mut Option<Self>) {
+        if let Some(Self { end: end @ End::Abandoned, .. }) = rest {
+            *end = End::Done;
+        }
+        *rest = None;
     }
 }
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        if let Some(picked) = self.picked.take()
-            && self.failed
-        {
-            picked.failed();
+        let Some(picked) = self.picked.take() else { return };
+        match self.end {
+            End::Done => drop(picked),
+            End::Failed => picked.failed(),
+            End::Abandoned => picked.abandoned(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use loadbalance::{Balancer, InstanceId, PickError, Picked, Request};
 
-/// The instances that a request was sent to. Put among the extensions of a request of `http` (or of tonic) it keeps the next try
+/// The instances that a request was sent to, or was to be sent to. Put among the extensions of a request of `http` (or of tonic) it keeps the next try
 /// from going there again: a clone is the same set, and clones of a request have clones of its extensions.
 ///
 /// Once everybody was tried, [`PickError::Tried`] says so, and nobody is asked twice.
@@ -29,6 +29,11 @@ impl Tried {
     /// Who was asked so far.
     pub fn ids(&self) -> HashSet<InstanceId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This one is not asked again.
+    pub(super) fn add(&self, id: InstanceId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
     }
 
     /// Picks somebody else, who counts as tried from then on.

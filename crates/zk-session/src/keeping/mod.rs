@@ -167,7 +167,11 @@ impl Keeping {
                     continue;
                 }
                 (Claim::Yield, Some((path, node))) => {
-                    warn!(path, owner = ?node.stat.owner, "a newer process with the same id has taken our place");
+                    warn!(
+                        path,
+                        owner = node.stat.owner.map(tracing::field::display),
+                        "a newer process with the same id has taken our place"
+                    );
                     return Ok(End::Replaced);
                 }
                 (Claim::Blocked, Some((path, _))) => {

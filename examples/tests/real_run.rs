@@ -1,0 +1,139 @@
+//! The examples that connect to somebody do on a real ZooKeeper what they do on the fake one.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use gateway::{App, Fleet, Guard, api, fleet};
+use proto::ServiceName;
+use registry::{Native, Registry};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+use zk_local::Server;
+use zk_session::{Keeper, ZooKeeper};
+
+/// Nothing is waited for longer than this; the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// `cargo test` builds the examples of a package before its tests, into the folder beside theirs; not when it is told which tests to run.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().unwrap().parent().unwrap().join("examples").join(name)
+}
+
+/// An example that runs. It ends with the test.
+struct Example {
+    name: &'static str,
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Example {
+    fn start(name: &'static str, variable: &str, value: &str) -> Self {
+        let mut command = Command::new(program(name));
+        command.env(variable, value).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("`cargo build --examples` builds it");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { name, child, lines }
+    }
+
+    /// The next line with this in it.
+    async fn says(&mut self, what: &str) -> String {
+        let name = self.name;
+        let said = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                if line.contains(what) {
+                    return line;
+                }
+            }
+            panic!("{name} ends without {what:?}");
+        };
+        timeout(LIMIT, said).await.unwrap_or_else(|_| panic!("{name} does not say {what:?}"))
+    }
+
+    async fn ends_well(mut self) {
+        let status = timeout(LIMIT, self.child.wait()).await.expect("it ends").unwrap();
+        assert!(status.success(), "{}: {status}", self.name);
+    }
+
+    async fn ends_by_ctrl_c(self) {
+        let id = self.child.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+        self.ends_well().await;
+    }
+}
+
+#[tokio::test]
+async fn each_adapter_works_on_a_real_zookeeper() {
+    let server = Server::start().await.unwrap();
+    let table: [(&str, &[&str]); 4] = [
+        ("tower_balance", &["200 OK after ", ": noon"]),
+        ("tower_discover", &[": noon", ": one o'clock"]),
+        ("hyper_client", &["\"noon\"", "requests were answered meanwhile", "Ended { cut: 0 }"]),
+        ("tonic_channel", &["is watched", "says Serving", "no instance can be asked"]),
+    ];
+    for (name, parts) in table {
+        let mut example = Example::start(name, "ZK_CONNECT", &server.connect_string());
+        let mut line = String::new();
+        for part in parts {
+            // Two may be in one line.
+            if !line.contains(part) {
+                line = example.says(part).await;
+            }
+        }
+        example.ends_well().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_axum_is_sick_and_well_again_and_leaves_by_ctrl_c() {
+    let server = Server::start().await.unwrap();
+    let mut example = Example::start("axum_server", "ZK_CONNECT", &server.connect_string());
+    let address = example.says("http://").await;
+    let (_, rest) = address.split_once("http://").unwrap();
+    let (address, _) = rest.split_once('/').unwrap();
+    example.says("with weight 3").await;
+    for (path, said) in [("/sick", "with weight 0"), ("/well", "with weight 3")] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let request = format!("POST {path} HTTP/1.1\r\nhost: example\r\ncontent-length: 0\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        example.says(said).await;
+    }
+    let id = example.child.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    example.says("0 connections were cut off").await;
+    example.ends_well().await;
+}
+
+#[tokio::test]
+async fn the_quickstart_on_zookeeper_lists_itself_and_ends_by_ctrl_c() {
+    let server = Server::start().await.unwrap();
+    let mut example = Example::start("on_zookeeper", "ZK_CONNECT", &server.connect_string());
+    example.says(r#"["127.0.0.1:8897"]"#).await;
+    example.ends_by_ctrl_c().await;
+}
+
+#[tokio::test]
+async fn balancing_over_http_needs_a_gateway_alone() {
+    let server = Server::start().await.unwrap();
+    let keeper = Keeper::start(ZooKeeper::builder(&server.connect_string()).build().unwrap());
+    let registry = Registry::new(keeper.sessions(), Native::default());
+    let mail = ServiceName::parse("mail").unwrap();
+    let fleet = Fleet::start(registry, None, [mail], fleet::Options::default());
+    let router = api::router(App::new(fleet), Guard::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let mut example = Example::start("balance_over_http", "GATEWAYS", &address);
+    example.says("127.0.0.1:2501 got 10").await;
+    example.says("127.0.0.1:2502 got 2").await;
+    example.says("the list is Live").await;
+    example.ends_well().await;
+    serving.abort();
+    keeper.close().await;
+}
