@@ -3,6 +3,7 @@
 //! `ZK_CONNECT=127.0.0.1:2181 cargo run -p examples --example on_zookeeper`; stop the server meanwhile and start it
 //! again: the instance and the list survive it. Ctrl-C ends it in order.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,10 +29,12 @@ async fn main() -> anyhow::Result<()> {
 
     let discovery = registry.follow(&time);
     let mut views = discovery.view();
+    // One for all rounds: a signal that comes between two of them is not lost.
+    let mut stop = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             changed = views.changed() => changed.context("the discovery ended")?,
-            stop = tokio::signal::ctrl_c() => break stop?,
+            stopped = &mut stop => break stopped?,
         }
         if let Some(view) = views.borrow_and_update().clone() {
             let names: Vec<_> = view.entries.iter().map(|instance| instance.id.as_str()).collect();
