@@ -129,10 +129,9 @@ async fn with_other_libraries(
     here: NodeData,
     balancer: Balancer,
     readiness: watch::Receiver<bool>,
-    listener: TcpListener,
-    router: axum::Router,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let (listener, router) = (TcpListener::bind("127.0.0.1:0").await?, axum::Router::new());
     // ANCHOR: adapters
     use std::time::Duration;
     use tonic_health::pb::health_client::HealthClient;

@@ -43,7 +43,7 @@ fn has_day(heading: &str) -> bool {
     day.is_some_and(|day| {
         let parts: Vec<_> = day.split('-').collect();
         parts.iter().all(|part| part.chars().all(|digit| digit.is_ascii_digit()))
-            && parts.iter().map(|part| part.len()).eq([4, 2, 2])
+            && [4, 2, 2].into_iter().eq(parts.iter().copied().map(str::len))
     })
 }
 

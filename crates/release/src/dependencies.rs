@@ -4,6 +4,7 @@
 
 use anyhow::{Context, anyhow};
 use spdx::{Expression, Licensee, ParseMode};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::packages::Package;
@@ -13,11 +14,11 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// The licences that cargo-deny's configuration allows.
 pub(crate) fn allowed(deny: &str) -> anyhow::Result<Vec<Licensee>> {
     let root = DeTable::parse(deny).context("deny.toml is no TOML")?;
-    let list = match root.get_ref().get("licenses").map(|value| value.get_ref()) {
+    let list = match root.get_ref().get("licenses").map(Spanned::get_ref) {
         Some(DeValue::Table(licences)) => licences.get("allow"),
         _ => None,
     };
-    let Some(DeValue::Array(list)) = list.map(|value| value.get_ref()) else {
+    let Some(DeValue::Array(list)) = list.map(Spanned::get_ref) else {
         return Err(anyhow!("deny.toml has no list licenses.allow"));
     };
     list.iter()
