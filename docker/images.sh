@@ -35,8 +35,44 @@ image() {
 # All that compose.yaml needs, the base first: the others are made of it.
 images_up() {
     image BASE_IMAGE debian:bookworm-slim make_base
-    image RUST_IMAGE rust:1-slim-bookworm make_rust
+    if programs_fit; then
+        programs_taken
+    else
+        image RUST_IMAGE rust:1-slim-bookworm make_rust
+    fi
     image ZOOKEEPER_IMAGE zookeeper:3.9 make_zookeeper
+}
+
+# Whether there are programs of ours, in the folder PROGRAMS, that the base can run: those of this machine ask for a C library as new as its own.
+programs_fit() {
+    [[ -n ${PROGRAMS:-} ]] || return 1
+    local program here there
+    for program in demo gateway; do
+        if [[ ! -x $PROGRAMS/$program ]]; then
+            echo "PROGRAMS=$PROGRAMS has no program $program" >&2
+            exit 1
+        fi
+    done
+    here=$(getconf GNU_LIBC_VERSION)
+    if ! there=$(timeout 60 docker run --rm "$BASE_IMAGE" getconf GNU_LIBC_VERSION); then
+        echo "$BASE_IMAGE cannot be run" >&2
+        exit 1
+    fi
+    if [[ $(printf '%s\n' "$here" "$there" | sort --version-sort | tail --lines 1) != "$there" ]]; then
+        echo "the programs in $PROGRAMS want $here, $BASE_IMAGE has $there; compiling others"
+        return 1
+    fi
+}
+
+# What the images are built of is then those programs, without their symbols, and nothing is compiled.
+programs_taken() {
+    export CONTEXT=$work/context RUST_IMAGE=$BASE_IMAGE
+    mkdir --parents "$CONTEXT/docker" "$CONTEXT/programs"
+    cp docker/Dockerfile docker/answers.sh docker/with-token.sh "$CONTEXT/docker"
+    local program
+    for program in demo gateway; do strip -o "$CONTEXT/programs/$program" "$PROGRAMS/$program"; done
+    built_of="programs in $PROGRAMS"
+    echo "$built_of: taken, nothing is compiled"
 }
 
 # Debian as small as its own tool makes it, from where this machine has its packages.

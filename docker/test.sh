@@ -2,7 +2,8 @@
 # Builds the images, starts the project, and looks from outside whether it does what it should: before and after a ZooKeeper server and a
 # time server are killed, and when they are back. Takes away all that it made. With --if-possible it is no failure that no engine can be had.
 #
-# PROFILE=release builds as for use; KEEP_IMAGES=1 leaves the images for the next run.
+# PROFILE=release builds as for use; PROGRAMS=target/debug takes the programs from there, where the images can run them, and compiles nothing;
+# KEEP_IMAGES=1 leaves the images for the next run.
 source "$(dirname "$0")/common.sh"
 source docker/seen.sh
 
@@ -86,7 +87,7 @@ story() {
     echo "== $compose_kind: $($compose_kind version --short)"
     project_down
     project_build
-    echo "built in $((SECONDS - begin)) s (profile $PROFILE): $(docker images --format '{{.Repository}} {{.Size}}' --filter reference='headkeeper-*:test' | sort | xargs)"
+    echo "built in $((SECONDS - begin)) s (${built_of:-profile $PROFILE}): $(docker images --format '{{.Repository}} {{.Size}}' --filter reference='headkeeper-*:test' | sort | xargs)"
     compose up --detach >"$work/log" 2>&1 || said
     await 120 "everybody is well" all_healthy
     gateway=127.0.0.1:$(compose port gateway 8480 | cut -d : -f 2)

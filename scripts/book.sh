@@ -3,19 +3,10 @@
 # target/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/tool.sh
 
-build=$PWD/${CARGO_TARGET_DIR:-target}
-[[ ${CARGO_TARGET_DIR:-} == /* ]] && build=$CARGO_TARGET_DIR
-tools=$build/tools
-PATH=$PATH:$tools/bin
-
-if ! command -v mdbook >/dev/null; then
-    echo "mdbook is not installed; building it into $tools, which takes some minutes once ..." >&2
-    # Without what serves and watches. Not optimised: it is built more often than it would ever win back.
-    cargo install --quiet --locked --debug --version '^0.5' --no-default-features --features search \
-        --root "$tools" --target-dir "$tools/build" mdbook >&2
-    rm -rf "$tools/build"
-fi
+# Without what serves and watches.
+tool mdbook '^0.5' --no-default-features --features search
 book=$build/book
 rm -rf "$book"
 mdbook build --dest-dir "$book/docs" . >&2

@@ -8,16 +8,9 @@ limit=$1
 shift
 [[ $# -gt 0 ]] || set -- envelope json name_path_address connect_string lines join
 
-build=$PWD/${CARGO_TARGET_DIR:-target}
-[[ ${CARGO_TARGET_DIR:-} == /* ]] && build=$CARGO_TARGET_DIR
-tools=$build/tools
-PATH=$PATH:$tools/bin
+source scripts/tool.sh
 
-if ! command -v cargo-fuzz >/dev/null; then
-    echo "cargo-fuzz is not installed; building it into $tools, which takes half a minute once ..." >&2
-    cargo install --quiet --locked --debug --version '^0.13' --root "$tools" --target-dir "$tools/build" cargo-fuzz >&2
-    rm -rf "$tools/build"
-fi
+tool cargo-fuzz '^0.13'
 # Sanitizers are for nightly compilers, and the stable one has them all the same: no second compiler is needed.
 export RUSTC_BOOTSTRAP=1
 for target in "$@"; do

@@ -1,8 +1,9 @@
 //! Checks the documentation of this repository without a network: `cargo run -p pages`.
 //!
 //! Of every Markdown file: that what it links to is there, and the heading too where a link names one; that code which says whose it is
-//! (`<!-- shows ../examples/first/src/main.rs -->` before the block) is that file; that the programs and targets that a command names
-//! exist. And that no page of docs/ is missing in the book. What is wrong is told with file and line, and the exit code is 1.
+//! (`<!-- shows ../examples/first/src/main.rs -->` before the block) is that file, or the part of it that is named
+//! (`<!-- shows ../examples/tests/shown.rs at leading -->`), and that all Rust says so; that the programs and targets that a command
+//! names exist. And that no page of docs/ is missing in the book. What is wrong is told with file and line, and the exit code is 1.
 
 mod anchor;
 mod book;

@@ -8,6 +8,19 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+/// A file that is shown in parts.
+const PARTS: &str = "fn main() {
+    // ANCHOR: first
+    one();
+    // ANCHOR_END: first
+    // ANCHOR: second
+    two();
+
+        three();
+    // ANCHOR_END: second
+}
+";
+
 /// A small repository in which all is well.
 fn repository() -> TempDir {
     let root = TempDir::new().unwrap();
@@ -15,6 +28,7 @@ fn repository() -> TempDir {
     put(at, "Makefile", "demo: ## shows it\n\t@true\n");
     put(at, "examples/Cargo.toml", "");
     put(at, "examples/one.rs", "fn main() {}\n");
+    put(at, "examples/parts.rs", PARTS);
     put(at, "docs/SUMMARY.md", "- [One](one.md)\n- [Two](deep/two.md)\n");
     put(
         at,
@@ -79,6 +93,20 @@ fn each_kind_of_fault_is_told_with_its_line() {
             "docs/new.md:1: shows ../examples/one.rs, and no code",
         ),
         ("<!-- shows ../examples/two.rs -->\n\n```rust\n```\n", "docs/new.md:3: cannot read examples/two.rs"),
+        ("```rust\nfn main() {}\n```\n", "docs/new.md:1: is Rust of no file"),
+        ("```rust,ignore\nfn main() {}\n```\n", "docs/new.md:1: is Rust of no file"),
+        (
+            "<!-- shows ../examples/parts.rs at nothing -->\n\n```rust\n```\n",
+            "docs/new.md:3: examples/parts.rs has no part nothing",
+        ),
+        (
+            "<!-- shows ../examples/parts.rs at second -->\n\n```rust\ntwo();\n\n    four();\n```\n",
+            "docs/new.md:3: is not what examples/parts.rs has, from its line 3 on",
+        ),
+        (
+            "<!-- shows ../examples/parts.rs at second -->\n\n```rust\ntwo();\n```\n",
+            "docs/new.md:3: is not all, or more, of what examples/parts.rs has",
+        ),
         ("```console\n$ make coffee\n```\n", "docs/new.md:2: the Makefile has no target coffee"),
         ("```console\n$ A=1 cargo run -p nobody\n```\n", "docs/new.md:2: there is no package nobody"),
         (
@@ -113,6 +141,16 @@ fn a_page_that_is_no_chapter_is_told() {
     let output = check(root.path());
     assert!(String::from_utf8_lossy(&output.stderr).contains("docs/new.md is no chapter of the book"));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_part_of_a_file_may_be_shown_and_stands_at_the_left() {
+    let root = repository();
+    let page =
+        "<!-- shows examples/parts.rs at second with two as 2 -->\n\n```rust\n2();\n\n    three();\n```\n";
+    put(root.path(), "README.md", page);
+    let output = check(root.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

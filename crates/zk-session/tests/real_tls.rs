@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use real::{connected, options, soon};
 use tempfile::TempDir;
 use zk_local::{Proxy, Server};
-use zk_session::{Acl, Builder, Connect, Error, Kind, Reader, Tls};
+use zk_session::{Acl, Builder, Connect, Error, Kind, Reader, Tls, ZooKeeper};
 
 /// An authority that signs what the test needs.
 struct Authority {
@@ -38,6 +38,21 @@ impl Authority {
     fn trusted(&self, identity: Option<(String, String)>) -> Tls {
         Tls { ca_pem: self.pem.clone(), identity }
     }
+}
+
+/// As the guide to operating has it.
+fn guided(
+    servers: &str,
+    ca_pem: String,
+    certificate_pem: String,
+    key_pem: String,
+) -> Result<ZooKeeper, Error> {
+    // ANCHOR: tls
+    let zookeeper = ZooKeeper::builder(servers)
+        .tls(Tls { ca_pem, identity: Some((certificate_pem, key_pem)) })
+        .build()?;
+    // ANCHOR_END: tls
+    Ok(zookeeper)
 }
 
 fn params(name: &str, addresses: Vec<String>) -> CertificateParams {
@@ -117,7 +132,8 @@ async fn a_client_is_known_by_its_certificate() {
     let bobs = connected(&bob).await;
     assert_eq!(bobs.get("/a").await.unwrap().unwrap().data, b"2");
     assert_eq!(rejection(bobs.set("/a", b"3", None).await.map(drop)), "not authorized to write /a");
-    let carol = client("carol").build().unwrap();
+    let (certificate, key) = authority.sign("carol", &[]);
+    let carol = guided(&address.to_string(), authority.pem.clone(), certificate, key).unwrap();
     let carols = connected(&carol).await;
     assert_eq!(rejection(carols.get("/a").await.map(drop)), "not authorized to read /a");
 
