@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use super::heads::Heads;
 use super::streams::{Standing, Streams, Watched};
 use super::wire::Wire;
 use super::{Limits, Peer, Phase, Serve};
@@ -153,7 +154,7 @@ fn builder(limits: &Limits, streams: Streams) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(Heads::default())
         .header_read_timeout(limits.head)
         .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes.max(8 * 1024))
