@@ -48,6 +48,7 @@
 pub mod api;
 mod authority;
 mod console;
+mod deadline;
 mod entity_tag;
 pub mod fleet;
 pub mod guard;

@@ -345,6 +345,9 @@ async fn prometheus_is_told_how_the_gateway_is() {
         .await
         .is(201)
         .await;
+    // Two paths of one length are two.
+    gateway.get("/healthz").await.is(200).await;
+    gateway.get("/metrics").await;
     gateway.get("/nothing").await.problem(404, "unknown-path").await;
     gateway.call(Method::TRACE.as_str(), "/nothing", "").await;
     let answer = gateway.get("/metrics").await;
@@ -365,6 +368,8 @@ async fn prometheus_is_told_how_the_gateway_is() {
         "headkeeper_service_list_stale_seconds{service=\"ti\\\"me\"} 0.0",
         "headkeeper_picks_total{service=\"ti\\\"me\",algorithm=\"round-robin\",outcome=\"picked\"} 3",
         "headkeeper_http_requests_total{method=\"GET\",path=\"/v1/services/{service}/pick\",status=\"200\"} 3",
+        "headkeeper_http_requests_total{method=\"GET\",path=\"/healthz\",status=\"200\"} 1",
+        "headkeeper_http_requests_total{method=\"GET\",path=\"/metrics\",status=\"200\"} 1",
         "headkeeper_http_requests_total{method=\"GET\",path=\"none\",status=\"404\"} 1",
         "headkeeper_http_requests_total{method=\"other\",path=\"none\",status=\"404\"} 1",
         "headkeeper_http_request_duration_seconds_count{path=\"/v1/services/{service}/pick\"} 3",

@@ -78,7 +78,15 @@ impl Name {
 
     /// What a request has to carry for it.
     pub fn key(self) -> Option<KeyKind> {
-        self.algorithm().key()
+        match self {
+            Self::IpHash => Some(KeyKind::Client),
+            Self::UrlHash => Some(KeyKind::Url),
+            Self::RoundRobin
+            | Self::WeightRoundRobin
+            | Self::Random
+            | Self::WeightRandom
+            | Self::LeastConnect => None,
+        }
     }
 }
 
@@ -120,6 +128,7 @@ mod tests {
             assert_eq!(name.as_str().to_uppercase().parse(), Ok(name));
             assert_eq!(name.as_str().replace('-', "_").parse(), Ok(name));
             assert_eq!(name.algorithm().name(), name.as_str());
+            assert_eq!(name.algorithm().key(), name.key());
         }
         assert_eq!(Name::IpHash.key(), Some(KeyKind::Client));
         assert_eq!(Name::UrlHash.key(), Some(KeyKind::Url));

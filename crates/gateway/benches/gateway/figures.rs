@@ -28,12 +28,16 @@ pub(crate) fn number(value: f64) -> String {
 
 /// Whether a figure is within its limit; what is not stands out.
 pub(crate) fn judged(value: f64, limit: Limit) -> String {
-    let (is_met, met, missed, limit) = match limit {
-        Limit::AtLeast(limit) => (value >= limit, '\u{2265}', '<', limit),
-        Limit::AtMost(limit) => (value <= limit, '\u{2264}', '>', limit),
+    let (met, missed, bound) = match limit {
+        Limit::AtLeast(bound) => ('\u{2265}', '<', bound),
+        Limit::AtMost(bound) => ('\u{2264}', '>', bound),
     };
-    let (value, limit) = (number(value), number(limit));
-    if is_met { format!("{value} {met} {limit}") } else { format!("**{value} {missed} {limit}**") }
+    let (shown, bound) = (number(value), number(bound));
+    if limit.is_met(value) {
+        format!("{shown} {met} {bound}")
+    } else {
+        format!("**{shown} {missed} {bound}**")
+    }
 }
 
 /// What was promised of a figure.
@@ -41,4 +45,13 @@ pub(crate) fn judged(value: f64, limit: Limit) -> String {
 pub(crate) enum Limit {
     AtLeast(f64),
     AtMost(f64),
+}
+
+impl Limit {
+    pub(crate) fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(limit) => value >= limit,
+            Self::AtMost(limit) => value <= limit,
+        }
+    }
 }

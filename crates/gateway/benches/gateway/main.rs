@@ -21,6 +21,11 @@ use clap::{Parser, ValueEnum};
 
 use crate::roles::Role;
 
+/// As the program has it: what is measured here are the program's parts.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the gateway.
 #[derive(Debug, Parser)]
 #[command(name = "cargo bench -p gateway --bench gateway --")]

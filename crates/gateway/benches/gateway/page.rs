@@ -12,6 +12,9 @@ use crate::peers::nginx_program;
 use crate::picking::{self, Round};
 use crate::streams::Streams;
 
+/// Where the page of profiles has the proxy.
+const PROXY: &str = "the-gateways-proxy";
+
 /// One thing that was measured.
 pub(crate) struct Section {
     title: String,
@@ -19,7 +22,27 @@ pub(crate) struct Section {
     head: Vec<&'static str>,
     rows: Vec<Vec<String>>,
     /// What was promised of it.
-    judged: Vec<String>,
+    judged: Vec<Judged>,
+}
+
+/// What was promised of a figure, and whether it is so.
+struct Judged {
+    of: &'static str,
+    value: f64,
+    limit: Limit,
+    /// Where it says why it is not, on the page of profiles.
+    why: &'static str,
+}
+
+impl Judged {
+    fn text(&self) -> String {
+        format!("{}: {}", self.of, judged(self.value, self.limit))
+    }
+
+    fn markdown(&self) -> String {
+        let why = format!("; [where the time goes](profiles.md#{})", self.why);
+        format!("- {}{}\n", self.text(), if self.limit.is_met(self.value) { "" } else { &why })
+    }
 }
 
 impl Section {
@@ -39,7 +62,8 @@ impl Section {
             cells.collect::<Vec<_>>().join("  ")
         };
         let table: Vec<_> = rows.iter().map(line).collect();
-        let judged = self.judged.iter().map(|judged| format!("\n  {}", plain(judged))).collect::<String>();
+        let judged =
+            self.judged.iter().map(|judged| format!("\n  {}", plain(&judged.text()))).collect::<String>();
         format!("{}\n{}{judged}", self.title, table.join("\n"))
     }
 
@@ -47,7 +71,7 @@ impl Section {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let head: Vec<_> = self.head.iter().map(|cell| (*cell).to_owned()).collect();
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
-        let judged: String = self.judged.iter().map(|judged| format!("- {judged}\n")).collect();
+        let judged: String = self.judged.iter().map(Judged::markdown).collect();
         let rule = " ---: |".repeat(self.head.len() - 1);
         format!("\n## {}\n\n{}\n\n{}| --- |{rule}\n{rows}\n{judged}", self.title, self.about, line(&head))
     }
@@ -132,8 +156,13 @@ pub(crate) fn proxying(load: &Load, peers: &[&'static str], measured: &[Vec<Meas
             shown(&beside(|it| it.processor)),
         ]);
         promised = vec![
-            format!("requests a second, to nginx: {}", judged(median(&requests), Limit::AtLeast(0.8))),
-            format!("p99, to nginx: {}", judged(median(&p99), Limit::AtMost(1.5))),
+            Judged {
+                of: "requests a second, to nginx",
+                value: median(&requests),
+                limit: Limit::AtLeast(0.8),
+                why: PROXY,
+            },
+            Judged { of: "p99, to nginx", value: median(&p99), limit: Limit::AtMost(1.5), why: PROXY },
         ];
     }
     Section {
@@ -163,7 +192,12 @@ pub(crate) fn picking(rounds: &[Round]) -> Section {
         ),
         head: vec!["", "requests/s"],
         rows: vec![row("pick", &picks), row("constant", &constants), row("constant / pick", &ratios)],
-        judged: vec![format!("a pick, to a constant: {}", judged(median(&ratios), Limit::AtMost(1.3)))],
+        judged: vec![Judged {
+            of: "a pick, to a constant",
+            value: median(&ratios),
+            limit: Limit::AtMost(1.3),
+            why: "a-pick-over-http",
+        }],
     }
 }
 
@@ -191,10 +225,11 @@ pub(crate) fn streams(of: &Streams) -> Section {
             row("a change, until one stream has it, ms", shown(&of.one_has_it)),
             row(&format!("a change, until all {} streams have it, ms", many.streams), shown(&of.all_have_it)),
         ],
-        judged: vec![format!(
-            "watches that {} streams need and one does not: {}",
-            many.streams,
-            judged(f64::from(many.watches) - f64::from(one.watches), Limit::AtMost(0.0))
-        )],
+        judged: vec![Judged {
+            of: "watches that many streams need and one does not",
+            value: f64::from(many.watches) - f64::from(one.watches),
+            limit: Limit::AtMost(0.0),
+            why: "the-memory-of-a-follower",
+        }],
     }
 }

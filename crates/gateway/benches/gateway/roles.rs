@@ -1,14 +1,15 @@
 //! What the processes of this bench do.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use gateway::proxy::{self, Proxy, Rules, Strict, Upstreams};
+use gateway::proxy::{Proxy, Rules, Upstreams};
+use gateway::serve::Limits;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
@@ -16,8 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use loadbalance::{Instance, Instances, NodeData};
 use proto::ServiceName;
 use tokio::sync::watch;
@@ -95,28 +95,13 @@ impl Upstreams for Fixed {
     }
 }
 
-/// As a gateway serves: both protocols, upgrades, limits on time, and two lengths refused.
+/// As the program serves: with its limits, and whatever it looks at on a connection.
 async fn serve_gateway(service: SocketAddr) -> anyhow::Result<()> {
     let instance = Instance::new(NodeData::at(service.to_string().parse()?))?;
     let upstreams = Fixed(watch::channel(Some([Arc::new(instance)].into())).0);
     let proxy = Proxy::new(Arc::new(upstreams), Rules::read("[[rule]]\npath = \"/\"\nservice = \"s\"")?);
-    let listener = listen().await?;
-    loop {
-        let (stream, peer) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let proxy = proxy.clone();
-        let peer = Arc::new(proxy::Peer::from(peer));
-        let service = service_fn(move |request| {
-            let (proxy, peer) = (proxy.clone(), peer.clone());
-            async move { Ok::<_, Infallible>(proxy.handle(request, &peer).await) }
-        });
-        tokio::spawn(async move {
-            let mut server = auto::Builder::new(TokioExecutor::new());
-            server.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
-            let io = TokioIo::new(Strict::new(stream));
-            let _ = server.serve_connection_with_upgrades(io, service).await;
-        });
-    }
+    gateway::serve::serve(listen().await?, None, proxy, Limits::default(), pending()).await;
+    Ok(())
 }
 
 async fn serve_legacy(service: SocketAddr) -> anyhow::Result<()> {

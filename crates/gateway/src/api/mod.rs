@@ -5,6 +5,7 @@ pub(crate) mod documents;
 mod health;
 mod openapi;
 mod parameters;
+mod passing;
 mod pick;
 mod prometheus;
 mod registering;
@@ -15,11 +16,10 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch as channel};
 use utoipa::OpenApi;
@@ -27,9 +27,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zk_session::State as Session;
 
+use self::passing::Passing;
 use crate::guard::{Guard, shared_with};
 use crate::leases::Leases;
-use crate::metrics::{Arrived, Metrics};
+use crate::metrics::Metrics;
 use crate::proxied::Proxied;
 use crate::proxy::Proxy;
 use crate::{Fleet, Problem, entity_tag};
@@ -142,39 +143,12 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
         .fallback(async |uri: Uri| Problem::unknown_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(app.clone())
-        .layer(from_fn_with_state(Arc::new((app, guard)), pass));
+        .layer(Passing::new(app, guard));
     if let Some(shared) = shared {
         router = router.layer(shared);
     }
     // Behind the layers: a browser has no token to show before the page is there that asks for one.
     router.merge(crate::console::router())
-}
-
-/// Lets pass what may be asked, and counts what was answered.
-async fn pass(State(shared): State<Arc<(Arc<App>, Guard)>>, mut request: Request, next: Next) -> Response {
-    let (app, guard) = &*shared;
-    let arrived = Arrived::of(&request);
-    let mut response = match guard.check(&request) {
-        Ok(told) => {
-            request.extensions_mut().insert(told);
-            next.run(request).await
-        }
-        Err(problem) => {
-            let mut refused = problem.into_response();
-            // A stranger is not to keep a place among the connections. HTTP/2 knows no such header.
-            if request.version() <= Version::HTTP_11 {
-                refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            refused
-        }
-    };
-    app.metrics.answered(&arrived, response.status());
-    // A browser is not to take it for anything else than it says.
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // What is true now, also that there is no such thing, nobody is to be told later.
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 /// All handlers, each with what is documented of it.
@@ -203,7 +177,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A response with this document.
 pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
-    (status, [(CONTENT_TYPE, JSON)], written(document)).into_response()
+    let mut response = Response::new(Body::from(written(document)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
 }
 
 /// A response with this document, or that it is known already. It is told by what is written, so it is another one exactly when that is.
@@ -213,5 +190,8 @@ pub(crate) fn json_or_known(asked: &HeaderMap, document: &impl Serialize) -> Res
 }
 
 fn written(document: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(document).expect("text and numbers can always be written")
+    // Room at once for what one instance takes.
+    let mut written = Vec::with_capacity(512);
+    serde_json::to_writer(&mut written, document).expect("text and numbers can always be written to memory");
+    written
 }

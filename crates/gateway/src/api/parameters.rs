@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Query, RawPathParams};
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use form_urlencoded::parse;
 use jiff::SignedDuration;
 use proto::{InstanceId, ServiceName};
 
@@ -54,10 +55,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let pairs = Query::try_from_uri(&parts.uri);
-        let Query(left) = pairs.map_err(|refusal| {
-            Problem::bad_request(format_args!("the query cannot be read: {}", refusal.body_text()))
-        })?;
+        // Whatever stands there can be read in some way.
+        let query = parts.uri.query().unwrap_or_default();
+        let left = parse(query.as_bytes()).into_owned().collect();
         Ok(Self { left })
     }
 }
@@ -70,14 +70,14 @@ impl Parameters {
 
     /// The value of a parameter that may come once.
     pub(crate) fn one(&mut self, name: &str) -> Result<Option<String>, Problem> {
-        let mut all = self.all(name);
-        let one = all.pop();
-        match all.is_empty() {
-            true => Ok(one),
-            false => Err(Problem::bad_request(format_args!(
-                "{name} comes {} times; accepted: once",
-                all.len() + 1
-            ))),
+        let is_it = |(key, _): &(String, String)| key == name;
+        let Some(place) = self.left.iter().position(is_it) else { return Ok(None) };
+        let (_, one) = self.left.remove(place);
+        match self.left.iter().filter(|pair| is_it(pair)).count() {
+            0 => Ok(Some(one)),
+            more => {
+                Err(Problem::bad_request(format_args!("{name} comes {} times; accepted: once", more + 1)))
+            }
         }
     }
 

@@ -52,13 +52,13 @@ impl Sites {
     /// A name that somebody else lets point here is not: his page could then use the gateway as if it were his. An address is no name.
     pub(super) fn host<'r>(&self, uri: &'r Uri, headers: &'r HeaderMap) -> Result<Authority<'r>, Foreign> {
         let authority = authority::of(uri, headers)?.ok_or(Foreign::NoHost)?;
-        let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
-        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
-        let known = address.parse::<IpAddr>().is_ok()
-            || host == "localhost"
-            || host.ends_with(".localhost")
-            || self.hosts.contains(&host);
-        if known { Ok(authority) } else { Err(Foreign::Host(shown(&host))) }
+        let host = authority.host().trim_end_matches('.');
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let known = host.eq_ignore_ascii_case("localhost")
+            || address.parse::<IpAddr>().is_ok()
+            || is_below(host, ".localhost")
+            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
+        if known { Ok(authority) } else { Err(Foreign::Host(shown(&host.to_ascii_lowercase()))) }
     }
 
     /// Whether what sends this may ask: a page of ours, of a site that was named, or no page at all. What is no browser says nothing of where
@@ -96,6 +96,12 @@ impl Sites {
     pub(super) fn is_named(&self, origin: &HeaderValue) -> bool {
         self.origins.iter().any(|named| origin.as_bytes().eq_ignore_ascii_case(named.as_bytes()))
     }
+}
+
+/// Whether a name ends like this, in capitals or not.
+fn is_below(host: &str, end: &str) -> bool {
+    let begin = host.len().checked_sub(end.len());
+    begin.and_then(|begin| host.get(begin..)).is_some_and(|it| it.eq_ignore_ascii_case(end))
 }
 
 fn shown(text: &str) -> String {

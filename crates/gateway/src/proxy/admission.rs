@@ -80,6 +80,7 @@ pub(super) fn check_size(body: &Incoming, most: Option<u64>) -> Result<(), Probl
 
 fn check_host(parts: &mut Parts) -> Result<(), Problem> {
     let host = match authority::of(&parts.uri, &parts.headers) {
+        Ok(Some(_)) if parts.headers.contains_key(HOST) => return Ok(()),
         Ok(Some(host)) => {
             HeaderValue::from_str(host.as_str()).map_err(|_| Problem::refused("the host is none"))?
         }
@@ -87,7 +88,7 @@ fn check_host(parts: &mut Parts) -> Result<(), Problem> {
         Ok(None) => return Err(Problem::refused("there is no host")),
         Err(unclear) => return Err(Problem::refused(unclear.to_string())),
     };
-    parts.headers.entry(HOST).or_insert(host);
+    parts.headers.insert(HOST, host);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use super::connecting::{NoConnection, connect};
 use super::sending::Sending;
+use crate::deadline::Deadline;
 
 /// How many connections to one instance are kept while nobody uses them.
 const MOST_IDLE: usize = 256;
@@ -49,6 +50,8 @@ pub(super) struct Connection {
     sender: SendRequest<Sending>,
     pub(super) address: Address,
     driver: Driver,
+    /// Until when an answer may take.
+    late: Deadline,
     /// For how long the instance says that it keeps it while nobody uses it.
     pub(super) kept_for: Option<Duration>,
     /// Whether it carried a request before: then the instance may have closed it, and we not know yet.
@@ -176,7 +179,8 @@ impl Connection {
             .await
             .map_err(|error| NoConnection::Failed(io::Error::other(error)))?;
         let driver = Driver::Holder(Box::pin(wire.with_upgrades()));
-        Ok(Self { sender, address: address.clone(), driver, kept_for: None, is_used: false })
+        let late = Deadline::default();
+        Ok(Self { sender, address: address.clone(), driver, late, kept_for: None, is_used: false })
     }
 
     /// It carries no other request after this one.
@@ -204,6 +208,11 @@ impl Connection {
             self.driver = Driver::Nobody;
         }
         Context::from_waker(Waker::noop())
+    }
+
+    /// Whether it is later than this; whoever asks is woken once it is.
+    pub(super) fn poll_late(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.late.poll(until, cx)
     }
 
     /// Moves it on in a task of its own from now on.

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
 use hyper::Response;
 use proto::InstanceId;
 use tokio::sync::watch;
 use tokio::task::unconstrained;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::answer::Answer;
@@ -124,11 +125,14 @@ impl Exchange<'_> {
         let mut answer = pin!(unconstrained(connection.send(request)));
         let mut until = self.until();
         let answered = loop {
-            let answer = poll_fn(|cx| {
-                let mut cx = connection.poll(cx);
-                answer.as_mut().poll(&mut cx)
+            let in_time = poll_fn(|cx| {
+                let polled = answer.as_mut().poll(&mut connection.poll(cx));
+                match polled.map(Some) {
+                    Poll::Pending => connection.poll_late(until, cx).map(|()| None),
+                    answered => answered,
+                }
             });
-            if let Ok(answered) = timeout_at(until, answer).await {
+            if let Some(answered) = in_time.await {
                 break answered;
             }
             let later = self.until();

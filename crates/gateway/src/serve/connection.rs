@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
+use super::heads::Heads;
 use super::streams::{PIECE, Standing, Streams, Watched};
 use super::wire::Wire;
 use super::{Limits, Peer, Phase, Serve};
@@ -160,7 +161,7 @@ fn builder(limits: &Limits, streams: Streams) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(Heads::default())
         .header_read_timeout(limits.head)
         .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes.max(8 * 1024))

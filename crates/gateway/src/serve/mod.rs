@@ -1,6 +1,7 @@
 //! Accepts connections and serves what comes on them, within limits, until it is asked to stop.
 
 mod connection;
+mod heads;
 mod limits;
 mod services;
 mod streams;
