@@ -8,10 +8,11 @@ use proto::{Address, InstanceId, ServiceName};
 use tokio::sync::watch;
 
 use super::Upstreams;
+use super::budget::Budget;
 use super::connections::Connections;
 use super::ejection::{Attempt, Ejection};
 use super::figures::Figures;
-use super::rules::Settings;
+use super::rules::Rules;
 
 /// What all rules for a service share, and what outlives them when there are others.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Service {
     /// Followed once a rule asks for it.
     master: OnceLock<watch::Receiver<Option<Arc<Instance>>>>,
     pub(super) ejection: Arc<Ejection>,
+    pub(super) budget: Budget,
     pub(super) connections: Connections,
     pub(super) figures: Arc<Figures>,
 }
@@ -37,17 +39,24 @@ pub(super) enum Chosen {
 }
 
 impl Service {
-    pub(super) fn new(name: &ServiceName, upstreams: &dyn Upstreams, settings: Settings) -> Self {
+    pub(super) fn new(name: &ServiceName, upstreams: &dyn Upstreams, rules: &Rules) -> Self {
         let lists = upstreams.instances(name);
-        let ejection = Arc::new(Ejection::new(name.clone(), lists.clone(), settings));
+        let ejection = Arc::new(Ejection::new(name.clone(), lists.clone(), rules.ejection.clone()));
         Self {
             name: name.clone(),
             lists,
             master: OnceLock::new(),
             ejection,
+            budget: Budget::new(rules.retries),
             connections: Connections::default(),
             figures: Arc::default(),
         }
+    }
+
+    /// Goes by what these rules say of all services.
+    pub(super) fn set(&self, rules: &Rules) {
+        self.ejection.set(rules.ejection.clone());
+        self.budget.set(rules.retries);
     }
 
     pub(super) fn follow_master(&self, upstreams: &dyn Upstreams) {
