@@ -118,6 +118,11 @@ impl Load {
         }
     }
 
+    /// Ends a request that says nothing of the instance.
+    pub(crate) fn give_up(&self) {
+        self.word.fetch_sub(1, Relaxed);
+    }
+
     #[cold]
     fn forgive(&self) {
         self.failures.store(0, Relaxed);

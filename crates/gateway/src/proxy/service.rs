@@ -29,12 +29,12 @@ pub(super) struct Service {
 
 /// An instance that a request goes to.
 ///
-/// Dropped without another word, it tells ejection nothing of the instance. To the balancer it is a request that ended well, for that knows only of
-/// those and of failures: algorithms that pass over who failed take the instance for well again.
+/// Dropped without another word, it tells nothing of the instance, neither ejection nor the balancer.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// There is one alone, and nobody to turn to when it fails.
     Master(Arc<Instance>),
+    /// A tentative pick.
     Picked(Picked, Option<Attempt>),
 }
 
@@ -84,12 +84,16 @@ impl Service {
         loop {
             match balancer.pick(&request.tried(avoided.as_ref().unwrap_or(&out))) {
                 Ok(picked) => match self.ejection.admit(&picked.id) {
-                    Some(attempt) => return Ok(Chosen::Picked(picked, Some(attempt))),
+                    Some(attempt) => return Ok(Chosen::Picked(picked.tentative(), Some(attempt))),
                     // Somebody else began to probe it in between.
-                    None => _ = avoided.get_or_insert_with(|| (*out).clone()).insert(picked.id.clone()),
+                    None => {
+                        avoided.get_or_insert_with(|| (*out).clone()).insert(picked.id.clone());
+                        drop(picked.tentative());
+                    }
                 },
                 Err(PickError::Tried { .. }) => {
-                    return balancer.pick(&request.tried(tried)).map(|picked| Chosen::Picked(picked, None));
+                    let picked = balancer.pick(&request.tried(tried))?;
+                    return Ok(Chosen::Picked(picked.tentative(), None));
                 }
                 Err(error) => return Err(error),
             }
@@ -122,8 +126,11 @@ impl Chosen {
 
     /// A good answer came to its end.
     pub(super) fn succeeded(self) {
-        if let Self::Picked(_, Some(attempt)) = self {
-            attempt.succeeded();
+        if let Self::Picked(picked, attempt) = self {
+            if let Some(attempt) = attempt {
+                attempt.succeeded();
+            }
+            picked.succeeded();
         }
     }
 
@@ -135,5 +142,47 @@ impl Chosen {
             }
             picked.failed();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loadbalance::LeastConnections;
+    use proto::NodeData;
+
+    use super::*;
+
+    struct Lists(watch::Sender<Option<Instances>>);
+
+    impl Upstreams for Lists {
+        fn instances(&self, _: &ServiceName) -> watch::Receiver<Option<Instances>> {
+            self.0.subscribe()
+        }
+
+        fn master(&self, _: &ServiceName) -> watch::Receiver<Option<Arc<Instance>>> {
+            watch::Sender::default().subscribe()
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_is_told_of_an_instance_counts() {
+        let data = NodeData::at("127.0.0.1:1".parse().unwrap());
+        let instance = Instance { id: "a".parse().unwrap(), data };
+        let lists = Lists(watch::Sender::new(Some([Arc::new(instance.clone())].into_iter().collect())));
+        let service = Service::new(&"s".parse().unwrap(), &lists, &Rules::default());
+        let balancer = Balancer::fixed([instance], LeastConnections);
+        let pick = || service.pick(&balancer, Request::default(), &HashSet::new()).unwrap();
+        let counts = || {
+            let candidates = balancer.candidates();
+            (candidates[0].failures(), candidates[0].in_flight())
+        };
+        pick().failed();
+        assert_eq!(counts(), (1, 0));
+        let given_up = pick();
+        assert_eq!(counts(), (1, 1));
+        drop(given_up);
+        assert_eq!(counts(), (1, 0), "a client that went away says nothing");
+        pick().succeeded();
+        assert_eq!(counts(), (0, 0));
     }
 }
