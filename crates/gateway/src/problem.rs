@@ -24,20 +24,26 @@ pub struct Problem {
     challenge: Option<&'static str>,
 }
 
-/// Problem details as they are sent.
+/// Problem details as they are sent, by the interface and by the proxy.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Details {
     /// Which kind of problem, the same for all of that kind. It is a name and cannot be opened.
     #[serde(rename = "type")]
     #[schema(example = "urn:headkeeper:problem:unknown-service")]
-    kind: String,
+    pub(crate) kind: String,
     /// The kind in words.
-    title: String,
+    pub(crate) title: String,
     /// The status of the response.
-    status: u16,
+    pub(crate) status: u16,
     /// What was wrong with this request, and what is accepted.
-    detail: String,
+    pub(crate) detail: String,
+}
+
+impl Details {
+    pub(crate) fn written(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("text and numbers can always be written")
+    }
 }
 
 /// What a kind of problem is called, here and in the proxy: a name that cannot be opened, and is nobody else's.
@@ -180,8 +186,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: self.detail,
         };
-        let body = serde_json::to_vec(&details).expect("text and numbers can always be written");
-        let mut response = (self.status, body).into_response();
+        let mut response = (self.status, details.written()).into_response();
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());

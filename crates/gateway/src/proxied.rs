@@ -57,11 +57,20 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, served: &[Served], unmatched: &
 }
 
 fn retries(encoder: &mut DescriptorEncoder<'_>, served: &[Served]) -> fmt::Result {
-    let help = "How often a request was sent once more";
-    let mut family = encoder.encode_descriptor("proxy_retries", help, None, MetricType::Counter)?;
-    for service in served {
-        let labels = [("service", service.service.as_str())];
-        ConstCounter::new(service.figures.retries()).encode(family.encode_family(&labels)?)?;
+    let made: fn(&Figures) -> u64 = Figures::retries;
+    for (name, help, value) in [
+        ("proxy_retries", "How often a request was sent once more", made),
+        (
+            "proxy_retries_withheld",
+            "How often a request was not sent once more because too many were",
+            Figures::withheld_retries,
+        ),
+    ] {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for service in served {
+            let labels = [("service", service.service.as_str())];
+            ConstCounter::new(value(&service.figures)).encode(family.encode_family(&labels)?)?;
+        }
     }
     Ok(())
 }

@@ -410,3 +410,37 @@ async fn what_came_of_an_answer_that_breaks_off_is_passed_on() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nhel"), "{answer}");
     assert_eq!(gateway.ended(Outcome::Broken), 1);
 }
+
+#[tokio::test]
+async fn when_all_fail_only_a_share_of_the_requests_is_sent_once_more() {
+    let (broken, count) = breaks_off().await;
+    let rule = "[retries]\npercent = 20\nleast = 0\n[ejection]\nfailures = 1000";
+    let gateway = Gateway::before(&[broken; 4], rule).await;
+    for _ in 0..50 {
+        let (status, _, problem) = problem(gateway.ask(get("/")).await).await;
+        assert_eq!(status, 502, "{problem}");
+    }
+    let figures = gateway.proxy.served()[0].figures.clone();
+    // Of 50 in less than ten seconds.
+    assert_eq!((figures.retries(), count.load(Relaxed)), (10, 60));
+    // Each of the others would have been sent twice, once those were spent.
+    assert!(figures.withheld_retries() >= 40, "{}", figures.withheld_retries());
+    assert_eq!(figures.ended(Outcome::Broken), 50);
+    // With other rules it is another number.
+    gateway.proxy.reload("[[rule]]\npath = \"/\"\nservice = \"s\"\n[retries]\nleast = 1").unwrap();
+    assert_eq!(gateway.get("/").await.0, 502);
+    assert_eq!((figures.retries(), count.load(Relaxed)), (12, 63));
+}
+
+#[tokio::test]
+async fn what_reached_nobody_goes_elsewhere_however_often_that_is() {
+    let rule = "tries = 4\n[retries]\npercent = 0\nleast = 0\n[ejection]\nfailures = 1000";
+    let gateway =
+        Gateway::before(&[nobody().await, nobody().await, nobody().await, named("d").await], rule).await;
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/").await, (200, "d".to_owned()));
+    }
+    let figures = gateway.proxy.served()[0].figures.clone();
+    assert!(figures.retries() >= 20);
+    assert_eq!(figures.withheld_retries(), 0);
+}

@@ -87,6 +87,7 @@ async fn requests_go_by_the_rules_to_whoever_is_registered() {
         ("headkeeper_proxy_instances_ejected{service=\"web\"}", 0.0),
         ("headkeeper_proxy_requests_in_flight{service=\"video\"}", 0.0),
         ("headkeeper_proxy_retries_total{service=\"video\"}", 0.0),
+        ("headkeeper_proxy_retries_withheld_total{service=\"video\"}", 0.0),
         ("headkeeper_proxy_requests_total{service=\"nobody\",outcome=\"nobody\"}", 1.0),
     ] {
         assert_eq!(gateway.metric(name).await, value, "{name}");

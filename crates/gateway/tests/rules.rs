@@ -93,6 +93,10 @@ fn everything_that_can_be_said_is_read() {
         longest = "30s"
         statuses = [500, 503]
 
+        [retries]
+        percent = 0
+        least = 1000
+
         [[rule]]
         path = "/a"
         service = "s"
@@ -248,11 +252,15 @@ fn what_is_wrong_outside_of_rules_is_told_too() {
         ("[ejection]\nstatuses = [404]", "line 2, statuses: accepted: a whole number from 500 to 599"),
         ("[ejection]\nfirst = \"2m\"", "line 1, longest: it is shorter than the first time"),
         ("ejection = 3", "line 1, ejection: accepted: a table, as in [ejection]"),
+        ("[retries]\npercent = 101", "line 2, percent: accepted: a whole number from 0 to 100"),
+        ("[retries]\nleast = 1001", "line 2, least: accepted: a whole number from 0 to 1000"),
+        ("[retries]\nmost = 1", "line 2, most: there is no such field; accepted: percent, least"),
+        ("retries = 3", "line 1, retries: accepted: a table, as in [retries]"),
         ("[rule]\npath = \"/\"", "line 1, rule: accepted: one table for each rule, as in [[rule]]"),
         ("rule = [1]", "line 1, rule: accepted: tables, as in [[rule]]"),
         (
             "[[rules]]\npath = \"/\"",
-            "line 1, rules: there is no such field; accepted: trusted, ejection, rule",
+            "line 1, rules: there is no such field; accepted: trusted, ejection, retries, rule",
         ),
         ("[[rule]]\npath = \"/\"\nservice = \"a/b\"", "line 3, service: \"a/b\" cannot be a name"),
         ("[[rule]]\npath = \"/\"", "line 1, service: it is missing; accepted: the name of a service"),

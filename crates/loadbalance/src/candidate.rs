@@ -118,8 +118,8 @@ impl Load {
         }
     }
 
-    /// Ends a request of which it is not known how it went.
-    pub(crate) fn abandon(&self) {
+    /// Ends a request that says nothing of the instance.
+    pub(crate) fn give_up(&self) {
         self.word.fetch_sub(1, Relaxed);
     }
 

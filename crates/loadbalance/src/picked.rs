@@ -29,6 +29,24 @@ use crate::Candidate;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Where a request may be given up for reasons that are not the instance's, make the pick [tentative](Self::tentative): dropped, it then
+/// says neither.
+///
+/// ```
+/// # use loadbalance::{Balancer, LeastConnections, Request};
+/// # use proto::{Instance, NodeData};
+/// # async fn ask(instance: &Instance) -> Result<(), ()> { Ok(()) }
+/// # async fn serve(balancer: &Balancer) -> Result<(), Box<dyn std::error::Error>> {
+/// let picked = balancer.pick(&Request::default())?.tentative();
+/// // May be dropped here: its client went away.
+/// match ask(&picked).await {
+///     Ok(()) => picked.succeeded(),
+///     Err(()) => picked.failed(),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the request counts as done when this is dropped"]
 pub struct Picked<C: Borrow<Arc<Candidate>> = Arc<Candidate>> {
     candidate: C,
@@ -41,8 +59,8 @@ pub struct Picked<C: Borrow<Arc<Candidate>> = Arc<Candidate>> {
 enum End {
     Done,
     Failed,
-    /// Whoever asked did not want to know the end, or was at fault.
-    Abandoned,
+    /// It says nothing of the instance.
+    Undecided,
     /// It goes on, and somebody else counts it.
     Elsewhere,
 }
@@ -61,6 +79,18 @@ impl<C: Borrow<Arc<Candidate>>> Picked<C> {
         self.candidate.borrow()
     }
 
+    /// The same pick, which says nothing of the instance if it is dropped without another word: neither that it is well, which would
+    /// forgive it what failed before, nor that it is not.
+    pub fn tentative(mut self) -> Self {
+        self.end = End::Undecided;
+        self
+    }
+
+    /// Ends the request as one that went well.
+    pub fn succeeded(mut self) {
+        self.end = End::Done;
+    }
+
     /// Ends the request as one that failed: refused, broken off, too late, or answered in a way that another instance would not
     /// have. [`LeastConnections`](crate::LeastConnections) avoids the instance for a while.
     pub fn failed(mut self) {
@@ -70,15 +100,15 @@ impl<C: Borrow<Arc<Candidate>>> Picked<C> {
     /// Ends the request as one that says nothing of the instance: whoever asked gave it up half answered, or spoilt it by an own
     /// mistake. It is no failure, and forgives none.
     pub fn abandoned(mut self) {
-        self.end = End::Abandoned;
+        self.end = End::Undecided;
     }
 }
 
 impl Picked<&Arc<Candidate>> {
     /// The same pick on its own, for a task that outlives the [`Handle`](crate::Handle).
     pub fn into_owned(mut self) -> Picked {
-        self.end = End::Elsewhere;
-        Picked { candidate: self.candidate.clone(), failures: self.failures, end: End::Done }
+        let end = std::mem::replace(&mut self.end, End::Elsewhere);
+        Picked { candidate: self.candidate.clone(), failures: self.failures, end }
     }
 }
 
@@ -96,7 +126,7 @@ impl<C: Borrow<Arc<Candidate>>> Drop for Picked<C> {
         match self.end {
             End::Done => self.candidate().load().end(self.failures),
             End::Failed => self.candidate().load().fail(),
-            End::Abandoned => self.candidate().load().abandon(),
+            End::Undecided => self.candidate().load().give_up(),
             End::Elsewhere => {}
         }
     }

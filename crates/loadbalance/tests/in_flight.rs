@@ -101,6 +101,25 @@ fn failures_stay_with_the_id_too() {
 }
 
 #[test]
+fn a_request_that_is_given_up_says_nothing_unless_it_is_told() {
+    let balancer = Balancer::fixed(listed(&[1]), LeastConnections);
+    let failures = || balancer.candidates()[0].failures();
+    pick(&balancer).failed();
+    drop(pick(&balancer).tentative());
+    assert_eq!((failures(), in_flight(&balancer)), (1, vec![(0, 0)]));
+    pick(&balancer).tentative().failed();
+    assert_eq!((failures(), in_flight(&balancer)), (2, vec![(0, 0)]));
+    // Also where it is taken along.
+    let mut handle = balancer.handle();
+    let taken = handle.pick(&Request::default()).unwrap().tentative().into_owned();
+    assert_eq!(in_flight(&balancer), [(0, 1)]);
+    drop(taken);
+    assert_eq!((failures(), in_flight(&balancer)), (2, vec![(0, 0)]));
+    pick(&balancer).tentative().succeeded();
+    assert_eq!((failures(), in_flight(&balancer)), (0, vec![(0, 0)]));
+}
+
+#[test]
 fn two_balancers_count_for_themselves() {
     let one = Balancer::fixed(listed(&[1]), LeastConnections);
     let other = Balancer::fixed(listed(&[1]), LeastConnections);

@@ -1,21 +1,25 @@
 //! Instances that are registered on behalf of programs without a ZooKeeper client, for as long as they are renewed.
 
+mod ending;
 mod granted;
+mod held;
 mod leaving;
 mod standing;
 mod table;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use proto::{InstanceId, NodeData, ServiceName};
-use registry::{Registration, Registry, Status};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use registry::{Registry, Status};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
+use self::ending::end_in_time;
 pub(crate) use self::granted::Granted;
+use self::held::{Held, judge, seen};
 use self::leaving::{Gone, Leaving};
 pub(crate) use self::standing::{ByState, Refused, Standing, Weight};
 use self::table::{Key, Lease, Table};
@@ -45,13 +49,6 @@ struct Shared {
 struct State {
     table: Table<Held>,
     closed: bool,
-}
-
-struct Held {
-    registration: Registration,
-    /// Its weight when it is not drained.
-    weight: u32,
-    place: OwnedSemaphorePermit,
 }
 
 impl Leases {
@@ -249,54 +246,6 @@ impl Leases {
     /// How many are withdrawn and may still be in ZooKeeper.
     pub fn leaving(&self) -> usize {
         self.shared.leaving.count()
-    }
-}
-
-fn seen(lease: &Lease<Held>, now: Instant) -> Standing {
-    let registration = &lease.held.registration;
-    Standing {
-        token: lease.token.clone(),
-        ttl: lease.ttl,
-        ends: lease.ends.unwrap_or(now + lease.ttl),
-        data: registration.data(),
-        status: registration.status(),
-        took_over: false,
-    }
-}
-
-/// Whether an instance is still its program's.
-fn judge(lease: &Lease<Held>) -> Result<(), Refused> {
-    match *lease.held.registration.status().borrow() {
-        Status::Replaced => Err(Refused::Replaced),
-        Status::Withdrawn => Err(Refused::Closed),
-        Status::Registering { .. } | Status::Registered { .. } => Ok(()),
-    }
-}
-
-async fn end_in_time(shared: Weak<Shared>, changed: Arc<Notify>) {
-    loop {
-        let next = {
-            let Some(shared) = shared.upgrade() else { return };
-            let (over, next) = {
-                let mut state = shared.lock();
-                (state.table.expire(Instant::now()), state.table.next_end())
-            };
-            for ((service, id), lease) in over {
-                // Whose node is somebody else's has nothing to be taken away.
-                if judge(&lease).is_ok() {
-                    info!(%service, %id, ttl_s = lease.ttl.as_secs(), "not renewed in time: withdrawn");
-                }
-                shared.leave(lease.held);
-            }
-            next
-        };
-        match next {
-            Some(next) => tokio::select! {
-                () = changed.notified() => {}
-                () = sleep_until(next) => {}
-            },
-            None => changed.notified().await,
-        }
     }
 }
 

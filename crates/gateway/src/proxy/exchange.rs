@@ -55,6 +55,7 @@ impl Exchange<'_> {
         key: &Key<'_>,
         tunnels_over: &watch::Sender<bool>,
     ) -> Result<Response<Body>, Problem> {
+        self.route.service.budget.request(self.begun);
         let mut tried = HashSet::new();
         let mut chosen = self.choose(key, &tried, None)?;
         let mut anew = false;
@@ -67,7 +68,11 @@ impl Exchange<'_> {
                 Ok(answer) => return answer.pass(self.routes, self.route, self.outgoing.upload),
                 Err(failed) => failed,
             };
-            let next = next(failure, self.allowed(tried.len()));
+            let mut next = next(failure, self.allowed(tried.len()));
+            if next.costs && !self.route.service.budget.may_retry(Instant::now()) {
+                self.route.service.figures.withhold_retry();
+                next.try_again = None;
+            }
             debug!(service = %self.route.service.name, instance = %failed.id(), ?failure, ?next, "try failed");
             let id = failed.id().clone();
             anew = next.try_again == Some(Where::Here);

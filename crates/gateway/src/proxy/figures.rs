@@ -91,6 +91,7 @@ pub struct Figures {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
     retries: AtomicU64,
+    withheld: AtomicU64,
     in_flight: AtomicU64,
 }
 
@@ -123,6 +124,11 @@ impl Figures {
         self.retries.load(Relaxed)
     }
 
+    /// How often a request was not sent once more because too many were.
+    pub fn withheld_retries(&self) -> u64 {
+        self.withheld.load(Relaxed)
+    }
+
     /// How many requests wait for their answers.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
@@ -130,6 +136,10 @@ impl Figures {
 
     pub(super) fn retry(&self) {
         self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn withhold_retry(&self) {
+        self.withheld.fetch_add(1, Relaxed);
     }
 
     pub(super) fn begin(self: &Arc<Self>, begun: Instant) -> Counting {

@@ -3,6 +3,7 @@
 mod admission;
 mod answer;
 mod body;
+mod budget;
 mod connecting;
 mod connections;
 mod ejection;

@@ -1,14 +1,12 @@
 //! Answers that are made here: problem details (RFC 9457), for programs and for people who look at them.
 
-use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode};
 use proto::{InstanceId, ServiceName};
-use serde::Serialize;
 
 use super::body::Body;
 use super::figures::Outcome;
-use crate::problem::{self, PROBLEM_JSON};
+use crate::problem::{self, Details, PROBLEM_JSON};
 
 /// Why a request is answered here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,15 +23,6 @@ const SOON: (HeaderName, &str) = (RETRY_AFTER, "1");
 
 /// What services may be asked to do. They may know more methods than these, which are passed on.
 const METHODS: (HeaderName, &str) = (ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-
-#[derive(Serialize)]
-struct Details<'p> {
-    #[serde(rename = "type")]
-    kind: &'p str,
-    title: &'p str,
-    status: u16,
-    detail: &'p str,
-}
 
 impl Problem {
     fn new(outcome: Outcome, status: StatusCode, detail: impl Into<String>) -> Self {
@@ -114,13 +103,11 @@ impl Problem {
 
     /// The answer.
     pub(super) fn response(self) -> Response<Body> {
-        let title = self.status.canonical_reason().unwrap_or_default();
+        let title = self.status.canonical_reason().unwrap_or_default().to_owned();
         // As those of the API are called, and told apart from them.
         let kind = problem::name(format_args!("proxy-{}", self.outcome.as_str().replace('_', "-")));
-        let details = Details { kind: &kind, title, status: self.status.as_u16(), detail: &self.detail };
-        // Texts and a number are always written.
-        let json = serde_json::to_vec(&details).map(Bytes::from).unwrap_or_default();
-        let mut response = Response::new(Body::whole(json));
+        let details = Details { kind, title, status: self.status.as_u16(), detail: self.detail };
+        let mut response = Response::new(Body::whole(details.written().into()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);

@@ -44,6 +44,8 @@ pub(super) struct Next {
     pub(super) try_again: Option<Where>,
     /// Whether it is a failure of the instance.
     pub(super) blames_instance: bool,
+    /// Whether the other try may be work that was done already, or is being done: then there may be so many of them, and no more.
+    pub(super) costs: bool,
 }
 
 /// Where a request is sent once more.
@@ -57,20 +59,22 @@ pub(super) enum Where {
 pub(super) fn next(failure: Failure, allowed: Allowed) -> Next {
     let Allowed { is_idempotent, is_whole, another_try } = allowed;
     let elsewhere = |may: bool| (may && is_whole && another_try).then_some(Where::Elsewhere);
+    let next = |try_again, blames_instance| Next { try_again, blames_instance, costs: false };
     match failure {
-        Failure::Unreachable => Next { try_again: elsewhere(true), blames_instance: true },
-        Failure::NoPort => Next { try_again: elsewhere(true), blames_instance: false },
+        Failure::Unreachable => next(elsewhere(true), true),
+        Failure::NoPort => next(elsewhere(true), false),
         // No try of another instance: this one did nothing wrong, and a new connection will tell.
         Failure::Broken { sent, used: true, .. } => {
             let again = is_whole && (!sent || is_idempotent);
-            Next { try_again: again.then_some(Where::Here), blames_instance: false }
+            next(again.then_some(Where::Here), false)
         }
         Failure::Broken { sent, used: false, waited } => {
-            Next { try_again: elsewhere(!sent || is_idempotent), blames_instance: !waited }
+            let try_again = elsewhere(!sent || is_idempotent);
+            Next { costs: sent && try_again.is_some(), ..next(try_again, !waited) }
         }
         // The time that is over was for all tries.
-        Failure::Late { had_all_time } => Next { try_again: None, blames_instance: had_all_time },
-        Failure::Client | Failure::NoRoom => Next { try_again: None, blames_instance: false },
+        Failure::Late { had_all_time } => next(None, had_all_time),
+        Failure::Client | Failure::NoRoom => next(None, false),
     }
 }
 
@@ -115,11 +119,10 @@ mod tests {
         ];
         for (failure, is_idempotent, is_whole, another_try, try_again, blames_instance) in cases {
             let allowed = Allowed { is_idempotent, is_whole, another_try };
-            assert_eq!(
-                next(failure, allowed),
-                Next { try_again, blames_instance },
-                "{failure:?} {allowed:?}"
-            );
+            // Only what somebody may work on is work twice.
+            let costs = matches!(failure, Broken { sent: true, used: false, .. }) && try_again.is_some();
+            let expected = Next { try_again, blames_instance, costs };
+            assert_eq!(next(failure, allowed), expected, "{failure:?} {allowed:?}");
         }
     }
 }

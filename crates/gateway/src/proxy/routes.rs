@@ -49,10 +49,10 @@ impl Routes {
         let known = |name: &ServiceName| before?.services.iter().find(|it| it.name == *name).cloned();
         let service = |name: &ServiceName| match known(name) {
             Some(service) => {
-                service.ejection.set(rules.ejection.clone());
+                service.set(&rules);
                 service
             }
-            None => Arc::new(Service::new(name, upstreams, rules.ejection.clone())),
+            None => Arc::new(Service::new(name, upstreams, &rules)),
         };
         let services: Vec<_> = rules.services().into_iter().map(service).collect();
         let mut balancers = HashMap::new();

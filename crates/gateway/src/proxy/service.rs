@@ -8,10 +8,11 @@ use proto::{Address, InstanceId, ServiceName};
 use tokio::sync::watch;
 
 use super::Upstreams;
+use super::budget::Budget;
 use super::connections::Connections;
 use super::ejection::{Attempt, Ejection};
 use super::figures::Figures;
-use super::rules::Settings;
+use super::rules::Rules;
 
 /// What all rules for a service share, and what outlives them when there are others.
 #[derive(Debug)]
@@ -21,33 +22,41 @@ pub(super) struct Service {
     /// Followed once a rule asks for it.
     master: OnceLock<watch::Receiver<Option<Arc<Instance>>>>,
     pub(super) ejection: Arc<Ejection>,
+    pub(super) budget: Budget,
     pub(super) connections: Connections,
     pub(super) figures: Arc<Figures>,
 }
 
 /// An instance that a request goes to.
 ///
-/// Dropped without another word, it tells ejection nothing of the instance. To the balancer it is a request that ended well, for that knows only of
-/// those and of failures: algorithms that pass over who failed take the instance for well again.
+/// Dropped without another word, it tells nothing of the instance, neither ejection nor the balancer.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// There is one alone, and nobody to turn to when it fails.
     Master(Arc<Instance>),
+    /// A tentative pick.
     Picked(Picked, Option<Attempt>),
 }
 
 impl Service {
-    pub(super) fn new(name: &ServiceName, upstreams: &dyn Upstreams, settings: Settings) -> Self {
+    pub(super) fn new(name: &ServiceName, upstreams: &dyn Upstreams, rules: &Rules) -> Self {
         let lists = upstreams.instances(name);
-        let ejection = Arc::new(Ejection::new(name.clone(), lists.clone(), settings));
+        let ejection = Arc::new(Ejection::new(name.clone(), lists.clone(), rules.ejection.clone()));
         Self {
             name: name.clone(),
             lists,
             master: OnceLock::new(),
             ejection,
+            budget: Budget::new(rules.retries),
             connections: Connections::default(),
             figures: Arc::default(),
         }
+    }
+
+    /// Goes by what these rules say of all services.
+    pub(super) fn set(&self, rules: &Rules) {
+        self.ejection.set(rules.ejection.clone());
+        self.budget.set(rules.retries);
     }
 
     pub(super) fn follow_master(&self, upstreams: &dyn Upstreams) {
@@ -75,12 +84,16 @@ impl Service {
         loop {
             match balancer.pick(&request.tried(avoided.as_ref().unwrap_or(&out))) {
                 Ok(picked) => match self.ejection.admit(&picked.id) {
-                    Some(attempt) => return Ok(Chosen::Picked(picked, Some(attempt))),
+                    Some(attempt) => return Ok(Chosen::Picked(picked.tentative(), Some(attempt))),
                     // Somebody else began to probe it in between.
-                    None => _ = avoided.get_or_insert_with(|| (*out).clone()).insert(picked.id.clone()),
+                    None => {
+                        avoided.get_or_insert_with(|| (*out).clone()).insert(picked.id.clone());
+                        drop(picked.tentative());
+                    }
                 },
                 Err(PickError::Tried { .. }) => {
-                    return balancer.pick(&request.tried(tried)).map(|picked| Chosen::Picked(picked, None));
+                    let picked = balancer.pick(&request.tried(tried))?;
+                    return Ok(Chosen::Picked(picked.tentative(), None));
                 }
                 Err(error) => return Err(error),
             }
@@ -120,8 +133,11 @@ impl Chosen {
 
     /// A good answer came to its end.
     pub(super) fn succeeded(self) {
-        if let Self::Picked(_, Some(attempt)) = self {
-            attempt.succeeded();
+        if let Self::Picked(picked, attempt) = self {
+            if let Some(attempt) = attempt {
+                attempt.succeeded();
+            }
+            picked.succeeded();
         }
     }
 
@@ -133,5 +149,47 @@ impl Chosen {
             }
             picked.failed();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loadbalance::LeastConnections;
+    use proto::NodeData;
+
+    use super::*;
+
+    struct Lists(watch::Sender<Option<Instances>>);
+
+    impl Upstreams for Lists {
+        fn instances(&self, _: &ServiceName) -> watch::Receiver<Option<Instances>> {
+            self.0.subscribe()
+        }
+
+        fn master(&self, _: &ServiceName) -> watch::Receiver<Option<Arc<Instance>>> {
+            watch::Sender::default().subscribe()
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_is_told_of_an_instance_counts() {
+        let data = NodeData::at("127.0.0.1:1".parse().unwrap());
+        let instance = Instance { id: "a".parse().unwrap(), data };
+        let lists = Lists(watch::Sender::new(Some([Arc::new(instance.clone())].into_iter().collect())));
+        let service = Service::new(&"s".parse().unwrap(), &lists, &Rules::default());
+        let balancer = Balancer::fixed([instance], LeastConnections);
+        let pick = || service.pick(&balancer, Request::default(), &HashSet::new()).unwrap();
+        let counts = || {
+            let candidates = balancer.candidates();
+            (candidates[0].failures(), candidates[0].in_flight())
+        };
+        pick().failed();
+        assert_eq!(counts(), (1, 0));
+        let given_up = pick();
+        assert_eq!(counts(), (1, 1));
+        drop(given_up);
+        assert_eq!(counts(), (1, 0), "a client that went away says nothing");
+        pick().succeeded();
+        assert_eq!(counts(), (0, 0));
     }
 }

@@ -11,7 +11,7 @@ use regex::bytes::RegexBuilder;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Fault, Fields, line_of, list, number, shown, switch, text};
-use super::{Choice, Hashed, Limits, Matches, Rule, Rules, Settings, To, Trusted};
+use super::{Choice, Hashed, Limits, Matches, Retries, Rule, Rules, Settings, To, Trusted};
 use crate::proxy::path::Path;
 
 /// How large a compiled regex may be.
@@ -34,6 +34,14 @@ pub(super) fn read(source: &str) -> Result<Rules, Vec<Fault>> {
             Settings::default()
         }
     };
+    let retries = match fields.raw("retries") {
+        None => Retries::default(),
+        Some((at, DeValue::Table(table))) => retries(Fields::new(source, at, table), &mut faults),
+        Some(_) => {
+            fields.fault("retries", "accepted: a table, as in [retries]");
+            Retries::default()
+        }
+    };
     match fields.raw("rule") {
         Some((_, DeValue::Array(tables))) => {
             for entry in tables.iter() {
@@ -51,7 +59,8 @@ pub(super) fn read(source: &str) -> Result<Rules, Vec<Fault>> {
     }
     faults.extend(fields.finish());
     faults.sort_by_key(Fault::line);
-    if faults.is_empty() { Ok(Rules { rules, trusted: Trusted(trusted), ejection }) } else { Err(faults) }
+    let trusted = Trusted(trusted);
+    if faults.is_empty() { Ok(Rules { rules, trusted, ejection, retries }) } else { Err(faults) }
 }
 
 fn ejection(mut fields: Fields<'_, '_>, faults: &mut Vec<Fault>) -> Settings {
@@ -67,6 +76,16 @@ fn ejection(mut fields: Fields<'_, '_>, faults: &mut Vec<Fault>) -> Settings {
     }
     faults.extend(fields.finish());
     settings
+}
+
+fn retries(mut fields: Fields<'_, '_>, faults: &mut Vec<Fault>) -> Retries {
+    let usual = Retries::default();
+    let retries = Retries {
+        percent: fields.read("percent", |value| number(value, 0..=100)).unwrap_or(usual.percent),
+        least: fields.read("least", |value| number(value, 0..=1_000)).unwrap_or(usual.least),
+    };
+    faults.extend(fields.finish());
+    retries
 }
 
 /// Reads a rule; `None` when something is wrong with it.

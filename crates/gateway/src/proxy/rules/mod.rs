@@ -51,6 +51,7 @@ pub struct Rules {
     pub(super) rules: Vec<Arc<Rule>>,
     pub(super) trusted: Trusted,
     pub(super) ejection: Settings,
+    pub(super) retries: Retries,
 }
 
 /// Where the requests go whose path matches.
@@ -153,6 +154,21 @@ impl Default for Settings {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self { failures: 5, first: seconds(1), longest: seconds(60), statuses: vec![502, 503, 504] }
+    }
+}
+
+/// How many requests of a service may be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Retries {
+    /// For each hundred requests of the last ten seconds.
+    pub(super) percent: u32,
+    /// For each of those seconds besides.
+    pub(super) least: u32,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { percent: 20, least: 10 }
     }
 }
 
