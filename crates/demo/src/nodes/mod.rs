@@ -4,17 +4,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use cli::ending::{self, INTERRUPTED};
+use cli::flags::patience;
+use cli::output::print;
+use cli::signals::Stop;
 use proto::{Instance, ServiceName};
 use registry::{BadNode, InstanceChange, Registry, View, changes_between};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::connection::Connection;
-use crate::ending;
-use crate::flags::patience;
-use crate::logging;
-use crate::output::{one_line, point_in_time, print, shown, trust};
-use crate::stop::{self, Stop};
+use crate::output::{one_line, point_in_time, shown, trust};
 use crate::table::{line, table};
 
 /// See [`crate::Command::Nodes`].
@@ -52,13 +52,16 @@ Examples, with a ZooKeeper on 127.0.0.1:2181:
   demo nodes --service time --watch   and what changes, until Ctrl-C
   demo nodes --service time --json    for a script
 
-\"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.";
+\"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.
+
+Exit codes: 0 listed, also when nothing is there; 1 no answer from ZooKeeper in time, or a refusal; 2 not understood (nothing was sent); 130 \
+stopped before the first answer.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.credentials {
         args.connection.has_credentials()?;
     }
-    logging::start("error", args.connection.verbose);
+    args.connection.log.start("error");
     let mut stop = Stop::listen()?;
     let keeper = args.connection.keep()?;
     let registry = match args.credentials {
@@ -73,7 +76,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Some(service) => instances(&args, &registry, service, &mut listed).await,
             }
         } => shown.map(|()| ExitCode::SUCCESS),
-        () = stop.requested() => Ok(ExitCode::from(stop::INTERRUPTED)),
+        () = stop.requested() => Ok(ExitCode::from(INTERRUPTED)),
     };
     ending::close(keeper).await;
     // Who watches goes on until somebody stops that.
@@ -102,7 +105,7 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     }
     match (args.json, rows.is_empty()) {
         (true, _) => Ok(()),
-        (false, true) => print(format!("no services at {}", args.connection.zk)),
+        (false, true) => print(format!("no services at {}", args.connection.access.zk)),
         (false, false) => print(table(["SERVICE", "INSTANCES", "DRAINED", "BAD NODES"], &rows)),
     }
 }

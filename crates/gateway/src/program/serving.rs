@@ -2,26 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use cli::ending::{WITHDRAW, close};
+use cli::output::say;
 use gateway::App;
 use gateway::proxy::Proxy;
 use gateway::serve::{Limits, Serve, serve};
 use gateway::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
 use tracing::warn;
 use zk_session::Keeper;
-
-use super::output::say;
-
-/// How long nodes may take to go. Without ZooKeeper there is no use in waiting longer: they go with the session.
-const WITHDRAW: Duration = Duration::from_millis(700);
-
-/// How long closing the session may take. A little less than the keeper itself allows, so that success can be told from giving up.
-const CLOSE: Duration = Duration::from_millis(1_700);
 
 /// What listens. All of it ends together.
 pub(crate) struct Serving {
@@ -115,7 +107,7 @@ impl Serving {
         if cut > 0 {
             warn!(connections = cut, "cut off what did not end in time");
         }
-        if timeout(CLOSE, keeper.close()).await.is_err() {
+        if !close(keeper).await {
             warn!("ZooKeeper cannot be reached: what we registered there expires");
         }
         failed.map_or(Ok(()), |error| Err(why(Err(error))))
@@ -131,8 +123,11 @@ fn why(ended: Result<usize, JoinError>) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use gateway::{Fleet, fleet};
     use registry::{Native, Registry};
+    use tokio::time::timeout;
     use zk_session::fake::FakeZk;
 
     use super::*;
