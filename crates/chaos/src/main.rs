@@ -91,7 +91,7 @@ struct Run {
 
     /// Which faults come: the same number brings the same ones for as long to the same processes, or to whoever leads then; drawn
     /// unless told
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
 
     /// Break something in the candidates, which must then be found
@@ -152,6 +152,11 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(order) => start(order),
         Command::Judge(Judge { history, verdict }) => {
+            let shown = history.display();
+            ensure!(
+                history.exists(),
+                "there is no history {shown}; chaos run writes them, into target/chaos unless --out says otherwise"
+            );
             let page = history.with_extension("html");
             tell(&History::read(&history)?, &verdict, &page)
         }
@@ -169,7 +174,11 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
 fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let demo = demo.unwrap_or_else(|| program.with_file_name("demo"));
-    ensure!(demo.is_file(), "there is no {}; build it, or say where it is with --demo", demo.display());
+    ensure!(
+        demo.is_file(),
+        "there is no {}; build it (cargo build -p demo), or say where it is with --demo",
+        demo.display()
+    );
     let seed = seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     complain(&format!("seed {seed}"));
     let order = Order {

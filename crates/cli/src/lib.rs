@@ -5,6 +5,7 @@
 
 pub mod ending;
 pub mod flags;
+pub mod listening;
 pub mod log;
 pub mod output;
 pub mod signals;

@@ -142,9 +142,24 @@ impl Connection {
         match timeout(wait, answer).await {
             Ok(answer) => Ok(answer),
             Err(_) => {
-                bail!("no answer from ZooKeeper at {} within {wait:?}{}", self.access.zk, problem(sessions))
+                let problem = problem(sessions);
+                let tip = if problem.is_empty() { String::new() } else { self.tip() };
+                bail!("no answer from ZooKeeper at {} within {wait:?}{problem}{tip}", self.access.zk)
             }
         }
+    }
+
+    /// What may help who cannot reach ZooKeeper, to be put behind that.
+    pub(crate) fn tip(&self) -> String {
+        let tip = match self.access.security.zk_tls_ca {
+            Some(_) => {
+                "does it speak TLS there, with a certificate for the name or address in --zk, and does it want to know us (--zk-tls-cert)? Its log says more"
+            }
+            None => {
+                "is it running there? --zk or ZK_CONNECT name another one; one that speaks TLS needs --zk-tls-ca; demo tour --keep starts one to try things on"
+            }
+        };
+        format!("\n\n  tip: {tip}")
     }
 }
 

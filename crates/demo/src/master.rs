@@ -88,6 +88,11 @@ async fn show(
         print(args.line(&view, Timestamp::now()))?;
         *named = true;
         if !args.watch {
+            if view.master.is_none() && !args.json {
+                complain(
+                    "  tip: demo server and demo agent lead stand for election; --watch waits for one that leads",
+                );
+            }
             return Ok(if view.master.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let other = views.wait_for(|now| now.as_ref().is_some_and(|now| *now != view)).await;

@@ -17,23 +17,25 @@ pub(super) fn pages(program: &Command) -> io::Result<Vec<(String, String)>> {
     let mut program = program.clone().disable_help_subcommand(true);
     program.build();
     let mut pages = Vec::new();
-    add(&program, &mut pages)?;
+    let version = format!("{} {}", program.get_name(), program.get_version().unwrap_or_default());
+    add(&program, version.trim_end(), &mut pages)?;
     Ok(pages)
 }
 
-fn add(command: &Command, pages: &mut Vec<(String, String)>) -> io::Result<()> {
+fn add(command: &Command, version: &str, pages: &mut Vec<(String, String)>) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    pages.push((name, page(command)?));
+    let page = page(&name, version, command)?;
+    pages.push((name, page));
     for subcommand in command.get_subcommands().filter(|it| !it.is_hide_set()) {
-        add(subcommand, pages)?;
+        add(subcommand, version, pages)?;
     }
     Ok(())
 }
 
-fn page(command: &Command) -> io::Result<String> {
-    let man = Man::new(command.clone()).manual("Headkeeper");
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
+fn page(name: &str, version: &str, command: &Command) -> io::Result<String> {
+    let man = Man::new(command.clone());
+    // Not by `render_title`, which leaves out a date that is not there: what follows would be taken for it.
+    let mut page = format!(".TH {name} 1 \"\" \"{version}\" Headkeeper\n").into_bytes();
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
@@ -89,10 +91,11 @@ mod tests {
     #[test]
     fn examples_stay_as_they_are_and_have_a_section_of_their_own() {
         let help = "Example:\n  prog -x 'a b'\n    .deep\nand more.\n\nExit codes: 0 always.\n\nA note.";
-        let program = Command::new("prog").about("Does it").after_help(help);
+        let program = Command::new("prog").version("1.2").about("Does it").after_help(help);
         let all = pages(&program).unwrap();
         let [(name, text)] = &all[..] else { panic!("{all:?}") };
         assert_eq!(name, "prog");
+        assert!(text.starts_with(".TH prog 1 \"\" \"prog 1.2\" Headkeeper\n.SH NAME\n"), "{text}");
         let behind = &text[text.find(".SH EXAMPLES").unwrap()..];
         assert_eq!(
             behind

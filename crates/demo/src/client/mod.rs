@@ -173,7 +173,8 @@ impl Asking<'_> {
             return Ok(ready?);
         }
         let why = crate::connection::problem(sessions);
-        complain(&format!("waiting for the first list of {service} from {}{why}", connection.access.zk));
+        let tip = if why.is_empty() { String::new() } else { connection.tip() };
+        complain(&format!("waiting for the first list of {service} from {}{why}{tip}", connection.access.zk));
         balancer.ready().await?;
         complain("the first list is here");
         Ok(())

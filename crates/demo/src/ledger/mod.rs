@@ -6,13 +6,12 @@ mod serving;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args as ClapArgs;
 use cli::flags::socket;
+use cli::listening::listen;
 use cli::log::Verbosity;
 use cli::output::print;
 use cli::signals::Stop;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use self::book::News;
@@ -49,8 +48,7 @@ Exit codes: 0 stopped; 1 failed, as when the port is taken; 2 not understood."#;
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.log.start("info");
     let mut stop = Stop::listen()?;
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = listen("--listen", args.listen).await?;
     args.say(&News::Listening { at: listener.local_addr()?.to_string() });
 
     let (news, mut told) = mpsc::channel(WAITING);

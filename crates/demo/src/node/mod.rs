@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use cli::ending::{INTERRUPTED, Usage};
 use cli::flags::{number, patience};
+use cli::listening::listen;
 use cli::log::Verbosity;
 use cli::output::{complain, print};
 use cli::signals::Stop;
 use cluster::{Address, Answer, Limits, Member, Node, arrivals};
-use tokio::net::TcpListener;
 
 use self::entering::{Failed, enter, is_own};
 use self::news::{News, member_as_json, turned_away};
@@ -80,7 +80,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.log.start("error");
     let mut stop = Stop::listen()?;
     let at = SocketAddr::new(args.myip, args.myport);
-    let listener = TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at}"))?;
+    let listener = listen("--myport", at).await?;
     let at = listener.local_addr()?;
     let mut me = Node::draw(Address::new(&at.ip().to_string(), at.port())?);
     args.say(&News::Listens(me.clone()));

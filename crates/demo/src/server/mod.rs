@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use cli::ending::{self, Usage};
 use cli::flags::{number, socket};
+use cli::listening::listen;
 use cli::output::say;
 use cli::signals::Stop;
 use leader::Lost;
 use proto::{Address, InstanceId, NodeData, ServiceName};
-use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -103,8 +103,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.check(&args.id(&args.data(any.clone()))?, &args.data(any))?;
 
     let mut stop = Stop::listen()?;
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = listen("--listen", args.listen).await?;
     let address = args.address(listener.local_addr()?.port())?;
     let data = args.data(address.clone());
     let id = args.id(&data)?;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use clap::CommandFactory;
 use cli::ending::{INTERRUPTED, code};
+use cli::listening::listen;
 use cli::output::say;
 use cli::signals::Stop;
 use gateway::guard::check_exposure;
@@ -27,7 +28,7 @@ use self::args::Entrance;
 use self::hangup::ReadAgain;
 use self::proxying::Proxying;
 use self::reading_again::{Reading, TokensFile};
-use self::serving::{Serving, listen};
+use self::serving::Serving;
 
 pub(crate) fn main(args: Args) -> ExitCode {
     code(match &args.teach {
@@ -55,10 +56,10 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn run(args: Args, entrance: Entrance, proxying: Option<Proxying>) -> anyhow::Result<ExitCode> {
     let (mut stop, read_again) = (Stop::listen()?, ReadAgain::listen()?);
-    let listener = listen(args.listen).await?;
+    let listener = listen("--listen", args.listen).await?;
     let proxying = match proxying {
         None => None,
-        Some(proxying) => Some((listen(proxying.listen).await?, proxying)),
+        Some(proxying) => Some((listen("--proxy", proxying.listen).await?, proxying)),
     };
 
     let keeper = args.access.keep()?;

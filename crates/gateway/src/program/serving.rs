@@ -1,9 +1,8 @@
 //! What listens, from when it is started to its orderly end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use cli::ending::{WITHDRAW, close};
 use cli::output::say;
 use gateway::App;
@@ -21,11 +20,6 @@ pub(crate) struct Serving {
     limits: Limits,
     proxy: Option<Proxy>,
     servers: JoinSet<usize>,
-}
-
-/// Listens there.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 impl Serving {
@@ -125,6 +119,7 @@ fn why(ended: Result<usize, JoinError>) -> anyhow::Error {
 mod tests {
     use std::time::Duration;
 
+    use cli::listening::listen;
     use gateway::{Fleet, fleet};
     use registry::{Native, Registry};
     use tokio::time::timeout;
@@ -138,7 +133,7 @@ mod tests {
         let registry = Registry::new(keeper.sessions(), Native::default());
         let app = App::new(Fleet::start(registry, None, [], fleet::Options::default()));
         let mut serving = Serving::new(app, Limits::default());
-        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = listen("--listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         serving.registry(listener, None, axum::Router::new()).unwrap();
         serving.servers.spawn(async { panic!("on purpose") });
         let told = timeout(Duration::from_secs(20), serving.failed()).await.unwrap();
