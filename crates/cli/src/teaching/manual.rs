@@ -95,7 +95,7 @@ mod tests {
         let all = pages(&program).unwrap();
         let [(name, text)] = &all[..] else { panic!("{all:?}") };
         assert_eq!(name, "prog");
-        assert!(text.starts_with(".TH prog 1 \"\" \"prog 1.2\" Headkeeper\n.SH NAME\n"), "{text}");
+        assert!(text.starts_with(".TH prog 1 \"\" \"prog 1.2\" Headkeeper\n"), "{text}");
         let behind = &text[text.find(".SH EXAMPLES").unwrap()..];
         assert_eq!(
             behind
