@@ -1,7 +1,7 @@
 # Every target is one line or calls a program of ours. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-docker demo-legacy docker-test test unit check book chaos bench bench-zk bench-gateway fuzz audit release-check
+.PHONY: help demo demo-docker demo-legacy docker-test test unit check book man chaos bench bench-zk bench-gateway fuzz audit release-check
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -22,7 +22,7 @@ demo-legacy: ## the old Go systems, each with ours beside it: time servers, mast
 	@$(call run,demo) legacy
 
 test: ## installs what is missing and runs every test, on real ZooKeeper servers, a real Mosquitto and a real browser too
-	@scripts/setup.sh compiler zookeeper kazoo mosquitto chromium
+	@scripts/setup.sh compiler zookeeper kazoo mosquitto mandoc chromium
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-2} cargo test --workspace --all-features
 
 unit: ## the tests that need no server and no network
@@ -41,6 +41,11 @@ check: ## formatting, clippy, documentation with its links and its code, version
 book: ## docs/ as a book in target/book/docs, read with any browser; builds mdBook where it is missing, once
 	@scripts/setup.sh compiler
 	scripts/book.sh
+
+man: ## manual pages and completions of demo, gateway and chaos, as they are installed, into target/share: cp -r target/share ~/.local
+	@scripts/setup.sh compiler
+	@cargo build -p demo -p gateway -p chaos
+	scripts/man.sh
 
 docker-test: ## builds the images, starts all of it in containers, kills some, looks whether it holds, and takes it away (KEEP_IMAGES=1: but for the images)
 	@docker/test.sh $(if $(IF_POSSIBLE),--if-possible)

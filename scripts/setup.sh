@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx, engine, compose,
-# debootstrap, curl. Says nothing when it is; on Debian, as root, installs what is not; otherwise says what is missing and ends with 1.
+# Sees to it that what is named is on this machine: compiler, c++, cmake, zookeeper, kazoo, mosquitto, mandoc, chromium, nginx, engine,
+# compose, debootstrap, curl. Says nothing when it is; on Debian, as root, installs what is not; otherwise says what is missing and ends with 1.
 set -euo pipefail
 
 has_zookeeper() {
@@ -45,6 +45,10 @@ for need in "$@"; do
         # The broker for the services behind one. Tests start their own.
         has_mosquitto || packages+=(mosquitto)
         ;;
+    mandoc)
+        # Reads manual pages, and says what is wrong with them.
+        command -v mandoc >/dev/null || packages+=(mandoc)
+        ;;
     chromium)
         # A browser for the console's tests, what drives it, and a font to write with.
         command -v chromium >/dev/null || packages+=(chromium)
@@ -70,7 +74,7 @@ for need in "$@"; do
         command -v "$need" >/dev/null || packages+=("$need")
         ;;
     *)
-        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto, chromium, nginx, engine, compose, debootstrap, curl" >&2
+        echo "setup.sh: $need is unknown; accepted: compiler, c++, cmake, zookeeper, kazoo, mosquitto, mandoc, chromium, nginx, engine, compose, debootstrap, curl" >&2
         exit 2
         ;;
     esac

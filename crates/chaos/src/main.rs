@@ -16,14 +16,17 @@ mod run;
 mod transactions;
 mod who;
 
-use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use cli::ending::{INTERRUPTED, code};
+use cli::flags::number;
+use cli::output::{complain, print};
+use cli::signals::Stop;
+use cli::teaching::Teach;
 
 use crate::facts::Facts;
 use crate::history::History;
@@ -46,29 +49,49 @@ Examples:
 
 Exit codes: 0 all promises held, 1 one was broken or the run failed, 2 not understood, 130 stopped early.";
 
-/// What a program ends with that was stopped before it was done, as shells have it for Ctrl-C.
-const STOPPED: u8 = 130;
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start everybody, break things, and judge what happened
+    #[command(after_help = RUN)]
     Run(Run),
     /// Judge a history that was taken down before, and draw its page again
+    #[command(after_help = JUDGE)]
     Judge(Judge),
     /// Be the candidate that is broken on purpose
     #[command(hide = true)]
     Candidate(broken::Args),
+    #[command(flatten)]
+    Teach(Teach),
 }
+
+const RUN: &str = "\
+Examples:
+  cargo build -p demo -p chaos && target/debug/chaos run    a minute of faults, on servers that it starts
+  chaos run --seed 7                                        the same kinds and lengths of faults as another run with this seed
+  chaos run --duration 600 --slack 4                        ten minutes of them, on a machine that is busy with other things
+  chaos run --break lease                                   a broken leader, which must be found: ends with 1
+  chaos run --json | jq .violations                         for a program
+
+It says its seed first. What was seen goes to target/chaos/SEED.jsonl, and a page with the timeline beside it.
+
+Exit codes: 0 all promises held; 1 one was broken, or the run failed; 2 not understood (nothing was started); 130 stopped early.";
+
+const JUDGE: &str = "\
+Examples:
+  chaos judge target/chaos/7.jsonl              once more, by what is promised now
+  chaos judge target/chaos/7.jsonl --slack 4    with four times as much time for everything
+
+Exit codes: 0 all promises held; 1 one was broken, or the history cannot be read; 2 not understood.";
 
 #[derive(Args, Debug)]
 struct Run {
     /// For how many seconds things break
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = number::<u64>(1..=1_000_000))]
     duration: u64,
 
     /// Which faults come: the same number brings the same ones for as long to the same processes, or to whoever leads then; drawn
     /// unless told
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
 
     /// Break something in the candidates, which must then be found
@@ -122,23 +145,22 @@ fn slack(text: &str) -> Result<f64, String> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match act(cli.command) {
-        Ok(code) => code,
-        Err(error) => {
-            // There is nobody left to tell when stderr is gone.
-            let _ = writeln!(stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    code(act(cli.command))
 }
 
 fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(order) => start(order),
         Command::Judge(Judge { history, verdict }) => {
+            let shown = history.display();
+            ensure!(
+                history.exists(),
+                "there is no history {shown}; chaos run writes them, into target/chaos unless --out says otherwise"
+            );
             let page = history.with_extension("html");
             tell(&History::read(&history)?, &verdict, &page)
         }
+        Command::Teach(what) => what.run(Cli::command()),
         Command::Candidate(args) => {
             let runtime = tokio::runtime::Runtime::new()?;
             let outcome = runtime.block_on(broken::run(args));
@@ -152,9 +174,13 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
 fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let demo = demo.unwrap_or_else(|| program.with_file_name("demo"));
-    ensure!(demo.is_file(), "there is no {}; build it, or say where it is with --demo", demo.display());
+    ensure!(
+        demo.is_file(),
+        "there is no {}; build it (cargo build -p demo), or say where it is with --demo",
+        demo.display()
+    );
     let seed = seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
-    let _ = writeln!(stderr(), "seed {seed}");
+    complain(&format!("seed {seed}"));
     let order = Order {
         seed,
         duration: Duration::from_secs(duration),
@@ -162,14 +188,8 @@ fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Res
         broken: broken.map(|Broken::Lease| ("lease".to_owned(), program)),
     };
     let outcome = tokio::runtime::Runtime::new()?.block_on(async {
-        let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let stop = async {
-            tokio::select! {
-                _ = int.recv() => {}
-                _ = term.recv() => {}
-            }
-        };
-        run::run(order, stop).await
+        let mut stop = Stop::listen()?;
+        run::run(order, async { stop.requested().await }).await
     })?;
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let name = if broken.is_some() { format!("{seed}-broken") } else { seed.to_string() };
@@ -182,7 +202,7 @@ fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Res
     match outcome.trouble {
         Some(trouble) => Err(trouble.context("it ended early")),
         // What was found counts more than that there would have been more to find.
-        None if outcome.stopped && code == ExitCode::SUCCESS => Ok(ExitCode::from(STOPPED)),
+        None if outcome.stopped && code == ExitCode::SUCCESS => Ok(ExitCode::from(INTERRUPTED)),
         None => Ok(code),
     }
 }
@@ -194,7 +214,18 @@ fn tell(history: &History, verdict: &Verdict, page: &Path) -> anyhow::Result<Exi
     let report = report::Report::of(&facts, &violations, verdict.slack);
     std::fs::write(page, report.html(&facts)).with_context(|| format!("cannot write {}", page.display()))?;
     let text = if verdict.json { report.json()? } else { report.text() };
-    writeln!(stdout(), "{text}")?;
-    let _ = writeln!(stderr(), "the timeline is in {}", page.display());
+    print(text)?;
+    complain(&format!("the timeline is in {}", page.display()));
     Ok(if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_teaches_by_an_example_and_says_what_it_ends_with() {
+        Cli::command().debug_assert();
+        assert_eq!(cli::teaching::without_lessons(&Cli::command()), Vec::<String>::new());
+    }
 }

@@ -74,10 +74,10 @@ fn what_is_no_history_is_told_with_its_line() {
 #[test]
 fn flags_that_make_no_sense_are_refused_with_what_is_accepted() {
     for (arguments, why) in [
-        (&["run", "--duration", "0"][..], "0 is not in 1.."),
+        (&["run", "--duration", "0"][..], "accepted: a whole number from 1 to 1000000"),
         (&["run", "--slack", "0.5"], "accepted: a number from 1 to 100"),
         (&["run", "--break", "everything"], "possible values: lease"),
-        (&["run", "--seed", "x"], "invalid digit"),
+        (&["run", "--seed", "x"], "accepted: a whole number from 0 to"),
     ] {
         let output = chaos(arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -89,5 +89,9 @@ fn flags_that_make_no_sense_are_refused_with_what_is_accepted() {
 fn a_program_that_is_not_there_is_told_before_anything_starts() {
     let output = chaos(&["run", "--demo", "/nonexistent/demo"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(text(&output.stderr).contains("there is no /nonexistent/demo"), "{output:?}");
+    assert!(text(&output.stderr).contains("there is no /nonexistent/demo; build it"), "{output:?}");
+    let output = chaos(&["judge", "/nonexistent/7.jsonl"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = "there is no history /nonexistent/7.jsonl; chaos run writes them, into target/chaos";
+    assert!(text(&output.stderr).contains(told), "{output:?}");
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use cli::output::chain;
 use leader::{Candidacy, Error, Leadership, Lost, NodeData, OwnNode, Status, Term};
 use tokio::sync::watch;
 
-use crate::ending::Withdrawal;
-use crate::output::chain;
+use crate::withdrawal::Withdrawal;
 
 /// A process that stands for election, and the leadership that was told of it.
 ///

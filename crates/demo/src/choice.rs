@@ -5,9 +5,8 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Command};
+use cli::ending::Usage;
 use loadbalance::{Key, Name, Request};
-
-use crate::connection::Usage;
 
 /// How servers are chosen.
 #[derive(Args, Debug)]

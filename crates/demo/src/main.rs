@@ -7,13 +7,10 @@ mod candidate;
 mod choice;
 mod client;
 mod connection;
-mod ending;
-mod flags;
 #[cfg(test)]
 mod hostile;
 mod ledger;
 mod legacy;
-mod logging;
 mod master;
 mod mq;
 mod node;
@@ -22,20 +19,17 @@ mod output;
 mod player;
 mod registered;
 mod server;
-mod stop;
 mod table;
 mod tour;
+mod withdrawal;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use cli::ending::code;
+use cli::teaching::Teach;
 
-use crate::connection::{Connection, Usage};
-use crate::output::{NobodyReads, complain};
-
-/// How long what still runs when a command is done may hold up the end of the process.
-const LEFTOVERS: Duration = Duration::from_millis(50);
+use crate::connection::Connection;
 
 /// Servers that register themselves in ZooKeeper, clients that find them, and what happens when things break.
 #[derive(Debug, Parser)]
@@ -54,6 +48,7 @@ Examples:
   demo nodes --service time --watch                    what is registered, as it changes
   demo master --service time --watch                   who leads, as it changes
   demo node --make-master-on-error                     the first node of a cluster without ZooKeeper
+  demo completions bash                                commands and flags, completed by a shell
 
 Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent), 130 stopped before it was done.";
 
@@ -83,23 +78,13 @@ enum Command {
     Bench(bench::Args),
     /// Drive one process by lines on stdin and see on stdout what it believes, for scripts and fault tests
     Agent(agent::Args),
+    #[command(flatten)]
+    Teach(Teach),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli.command) {
-        Ok(code) => code,
-        // As when `head` has seen enough: whoever asked does not want more.
-        Err(error) if error.is::<NobodyReads>() => ExitCode::SUCCESS,
-        Err(error) if error.is::<Usage>() => {
-            complain(&format!("error: {error}\n\nFor more information, try '--help'."));
-            ExitCode::from(2)
-        }
-        Err(error) => {
-            complain(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    code(run(cli.command))
 }
 
 impl Command {
@@ -113,15 +98,19 @@ impl Command {
             Self::MqServer(args) => Some(&args.connection),
             Self::MqClient(args) => Some(&args.connection),
             Self::Agent(args) => Some(args.connection()),
-            Self::Node(_) | Self::Tour(_) | Self::Legacy(_) | Self::Ledger(_) | Self::Bench(_) => None,
+            Self::Node(_)
+            | Self::Tour(_)
+            | Self::Legacy(_)
+            | Self::Ledger(_)
+            | Self::Bench(_)
+            | Self::Teach(_) => None,
         }
     }
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    command.connection().map_or(Ok(()), Connection::coherent)?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let outcome = runtime.block_on(async {
+    command.connection().map_or(Ok(()), Connection::check_flags)?;
+    cli::ending::run(async {
         match command {
             Command::Server(args) => server::run(args).await,
             Command::Client(args) => client::run(args).await,
@@ -135,20 +124,22 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Legacy(args) => legacy::run(args).await,
             Command::Bench(args) => bench::run(args).await,
             Command::Agent(args) => agent::run(args).await,
+            Command::Teach(what) => what.run(Cli::command()),
         }
-    });
-    runtime.shutdown_timeout(LEFTOVERS);
-    outcome
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_flags_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_an_example_and_says_what_it_ends_with() {
+        assert_eq!(cli::teaching::without_lessons(&Cli::command()), Vec::<String>::new());
     }
 }

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use cli::ending::{self, INTERRUPTED};
+use cli::flags::patience;
+use cli::output::{chain, complain, print};
+use cli::signals::Stop;
 use jiff::Timestamp;
 use leader::{Error, Master, Observer, View};
 use proto::ServiceName;
@@ -13,11 +17,7 @@ use tokio::sync::watch;
 use zk_session::Sessions;
 
 use crate::connection::Connection;
-use crate::ending;
-use crate::flags::patience;
-use crate::logging;
-use crate::output::{chain, complain, one_line, point_in_time, print, shown, trust};
-use crate::stop::{self, Stop};
+use crate::output::{one_line, point_in_time, shown, trust};
 
 /// See [`crate::Command::Master`].
 #[derive(ClapArgs, Debug)]
@@ -52,11 +52,14 @@ Examples, with a ZooKeeper on 127.0.0.1:2181:
 The term is the fencing token: every later leader has a greater one. \"Stands since\" is when it joined the election, by \
 the clock of a ZooKeeper server; since when it leads is not stored, but --watch puts before each line when that was seen. \
 \"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known. Named is who is first in the line: \
-whether it knows that, and may act, only its own lease tells; one that hangs stays named until its session ends.";
+whether it knows that, and may act, only its own lease tells; one that hangs stays named until its session ends.
+
+Exit codes: 0 somebody leads, or it was watched; 1 nobody leads, or no answer from ZooKeeper in time; 2 not understood (nothing was sent); 130 \
+stopped before the first answer.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.has_elections()?;
-    logging::start("error", args.connection.verbose);
+    args.connection.log.start("error");
     let mut stop = Stop::listen()?;
     let keeper = args.connection.keep()?;
     let observer = args.connection.election(keeper.sessions()).observe(&args.service);
@@ -65,7 +68,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let shown = tokio::select! {
         shown = show(&args, &observer, &sessions, &mut named) => shown,
         never = tell_problems(observer.problem()) => match never {},
-        () = stop.requested() => Ok(ExitCode::from(stop::INTERRUPTED)),
+        () = stop.requested() => Ok(ExitCode::from(INTERRUPTED)),
     };
     drop(observer);
     ending::close(keeper).await;
@@ -85,6 +88,11 @@ async fn show(
         print(args.line(&view, Timestamp::now()))?;
         *named = true;
         if !args.watch {
+            if view.master.is_none() && !args.json {
+                complain(
+                    "  tip: demo server and demo agent lead stand for election; --watch waits for one that leads",
+                );
+            }
             return Ok(if view.master.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         let other = views.wait_for(|now| now.as_ref().is_some_and(|now| *now != view)).await;
@@ -151,7 +159,7 @@ fn as_json(service: &ServiceName, view: &View, seen: Timestamp) -> Value {
         object
     });
     json!({
-        "service": service, "master": master, "source": trust(view.source), "seen": format!("{seen:.3}")
+        "kind": "master", "service": service, "master": master, "source": trust(view.source), "seen": format!("{seen:.3}")
     })
 }
 
@@ -205,7 +213,7 @@ mod tests {
         let nobody = View { master: None, source: Source::Live };
         assert_eq!(
             as_json(&service(), &nobody, seen),
-            json!({"service": "time", "master": null, "source": "live", "seen": "2023-11-14T22:13:21.500Z"})
+            json!({"kind": "master", "service": "time", "master": null, "source": "live", "seen": "2023-11-14T22:13:21.500Z"})
         );
         let led = as_json(&service(), &view(Ok(NodeData::behind_broker("c"))), seen);
         let master = &led["master"];

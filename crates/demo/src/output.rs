@@ -1,38 +1,12 @@
-//! Results go to stdout, everything else to stderr; neither may panic when nobody reads it.
+//! How what comes from elsewhere is shown.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write, stderr, stdout};
 
-use anyhow::Context;
 use jiff::Timestamp;
 use zk_session::Source;
 
 /// The most characters of a parser's message that are passed on.
 const BRIEF: usize = 200;
-
-/// Stdout is closed.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output any more")]
-pub(crate) struct NobodyReads;
-
-/// Prints one line of results, at once.
-///
-/// # Errors
-///
-/// [`NobodyReads`], or what else keeps stdout from being written, a full disk perhaps.
-pub(crate) fn print(line: impl Display) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(NobodyReads.into()),
-        written => written.context("cannot write to stdout"),
-    }
-}
-
-/// Says something to the person at the terminal.
-pub(crate) fn complain(text: &str) {
-    // There is nobody left to tell when stderr is gone.
-    let _ = writeln!(stderr(), "{text}");
-}
 
 /// What was read, in a word: what ZooKeeper says, or the last that was known.
 pub(crate) fn trust(source: Source) -> &'static str {
@@ -46,18 +20,6 @@ pub(crate) fn trust(source: Source) -> &'static str {
 pub(crate) fn point_in_time(unix_millis: u64) -> Option<String> {
     let millis = i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)?;
     Timestamp::from_millisecond(millis).ok().map(|at| format!("{at:.0}"))
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Text from anybody as it may go to a terminal: what would be a command there is escaped.

@@ -5,6 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use cli::zookeeper::Security;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -38,9 +39,9 @@ impl Player {
         connection: &Connection,
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
-        let millis = connection.session_ms.to_string();
-        let zookeeper = ["--zk", &connection.zk, "--session-ms", &millis];
-        Self::spawn(program, &[arguments, &zookeeper].concat(), connection.verbose > 0)
+        let zookeeper = connection.access.handed_on();
+        let zookeeper: Vec<_> = zookeeper.iter().map(String::as_str).collect();
+        Self::spawn(program, &[arguments, &zookeeper].concat(), connection.log.verbose > 0)
     }
 
     /// The same for a command that needs no ZooKeeper. What it logs is seen where `verbose`, but for errors.
@@ -51,6 +52,10 @@ impl Player {
     fn spawn(program: &Path, arguments: &[&str], verbose: bool) -> anyhow::Result<Self> {
         let mut command = Command::from(mortal(program));
         command.args(arguments);
+        // A ZooKeeper of ours is reached without; to another one the flags have it.
+        for variable in Security::VARIABLES {
+            command.env_remove(variable);
+        }
         if !verbose && std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "error");
         }

@@ -11,7 +11,7 @@ use zk_session::Keeper;
 
 use crate::candidate::{self, Candidate};
 use crate::connection::Connection;
-use crate::ending::Withdrawal;
+use crate::withdrawal::Withdrawal;
 
 /// A process that is registered, and stands for election if it wants to; in the master/normal layout these are one thing.
 #[derive(Debug)]

@@ -40,6 +40,8 @@ fn every_help_teaches_by_an_example() {
         &["agent", "lead"],
         &["bench", "watch"],
         &["bench", "coldwatch"],
+        &["completions"],
+        &["man"],
     ] {
         let output = demo(&[command, &["--help"]].concat()).output().unwrap();
         let (help, _) = texts(&output);
@@ -105,6 +107,18 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         (&["client", "--hide-ownerless", "--layout", "master-normal"], "--layout flat"),
         (&["master", "--service", "time", "--hide-ownerless"], "--layout flat"),
         (&["agent", "watch", "--service", "time", "--name", "a", "--hide-ownerless"], "--layout flat"),
+        (&["nodes", "--zk-tls-ca", "/nowhere"], "--zk-tls-ca /nowhere: it cannot be read: No such file"),
+        (&["server", "--zk-digest-file", "/nowhere"], "--zk-digest-file /nowhere: it cannot be read"),
+        (
+            &["agent", "watch", "--service", "time", "--name", "a", "--zk-acl", "creator"],
+            "add --zk-digest-file",
+        ),
+        (
+            &["tour", "--zk", "127.0.0.1:9", "--zk-sasl-file", "/nowhere"],
+            "--zk-sasl-file /nowhere: it cannot",
+        ),
+        (&["completions", "tcsh"], "possible values: bash"),
+        (&["man", "nods"], "there is no command \"nods\"; accepted: none, or one of server, client, nodes"),
         (&["nodes", "--session-ms", "99"], "accepted: a whole number from 100 to 600000"),
         (&["nodes", "--session-ms", "10s"], "accepted: a whole number from 100 to 600000"),
         (&["nodes", "--session-ms", "-1"], "accepted: a whole number from 100 to 600000"),
@@ -188,6 +202,7 @@ fn a_zookeeper_that_cannot_be_reached_is_said_and_is_a_failure() {
         let (out, err) = texts(&output);
         assert_eq!(output.status.code(), Some(1), "{err}");
         assert!(err.contains(&format!("no answer from ZooKeeper at {at} within 300ms")), "{err}");
+        assert!(err.contains("tip: is it running there? --zk or ZK_CONNECT name another one"), "{err}");
         assert_eq!(out, "");
     }
 }

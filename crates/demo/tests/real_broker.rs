@@ -47,7 +47,7 @@ impl Site {
     async fn server(&self, code: &str, more: &[&str]) -> Running {
         let flags = [&["--unique-code", code], more].concat();
         let mut server = Running::start(self.program("mq-server", &flags));
-        server.event(|event| event["event"] == "registered").await;
+        server.event(|event| event["kind"] == "registered").await;
         server
     }
 
@@ -454,7 +454,7 @@ async fn a_server_that_is_flooded_ends_all_the_same() {
         }));
     }
     for _ in 0..200 {
-        server.event(|event| event["event"] == "answered").await;
+        server.event(|event| event["kind"] == "answered").await;
     }
     server.signal(Signal::TERM);
     let ended = timeout(Duration::from_secs(6), server.end()).await.unwrap();
@@ -516,8 +516,7 @@ async fn garbage_on_the_topic_harms_nobody_and_is_counted() {
     let mut child = command.spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
-    while json(&timeout(PATIENCE, out.next_line()).await.unwrap().unwrap().unwrap())["event"] != "registered"
-    {
+    while json(&timeout(PATIENCE, out.next_line()).await.unwrap().unwrap().unwrap())["kind"] != "registered" {
     }
 
     let mut somebody = Somebody::listening(&site.broker, "s", "jobs/replies/#").await;
@@ -660,7 +659,7 @@ async fn in_the_master_normal_layout_a_client_sticks_to_a_server_that_becomes_th
     // The normal one is for requests while there is one.
     client.event(|line| line["answered"] == "b").await;
     master.signal(Signal::TERM);
-    normal.event(|event| event["event"] == "leads").await;
+    normal.event(|event| event["kind"] == "leads").await;
     // One more to whom requests would go now.
     let _other = site.server("c", &layout).await;
     for _ in 0..50 {
@@ -675,7 +674,7 @@ async fn in_the_master_normal_layout_a_client_sticks_to_a_server_that_becomes_th
 async fn a_server_without_a_code_makes_one_up_which_is_a_uuid() {
     let site = Site::start().await;
     let mut server = Running::start(site.program("mq-server", &[]));
-    let path = server.event(|event| event["event"] == "registered").await["path"].clone();
+    let path = server.event(|event| event["kind"] == "registered").await["path"].clone();
     let code = path.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     let parts: Vec<_> = code.split('-').map(str::len).collect();
     assert_eq!(parts, [8, 4, 4, 4, 12], "{code}");
@@ -695,8 +694,8 @@ async fn a_server_is_not_registered_before_the_broker_has_let_it_listen() {
     sleep(Duration::from_millis(1500)).await;
     site.registered(&[]).await;
     site.broker.start_again().await.unwrap();
-    server.event(|event| event["event"] == "listening").await;
-    server.event(|event| event["event"] == "registered").await;
+    server.event(|event| event["kind"] == "listening").await;
+    server.event(|event| event["kind"] == "registered").await;
     site.registered(&["a"]).await;
 }
 
@@ -705,10 +704,10 @@ async fn a_server_that_is_deaf_for_long_deregisters_and_registers_again_when_it_
     let mut site = Site::start().await;
     let mut server = site.server("a", &[]).await;
     site.broker.stop();
-    server.event(|event| event["event"] == "deregistered").await;
+    server.event(|event| event["kind"] == "deregistered").await;
     site.registered(&[]).await;
     site.broker.start_again().await.unwrap();
-    server.event(|event| event["event"] == "registered").await;
+    server.event(|event| event["kind"] == "registered").await;
     site.registered(&["a"]).await;
     let mut somebody = Somebody::listening(&site.broker, "s", "jobs/replies/s").await;
     somebody.say("jobs", request("a", "1", "jobs/replies/s")).await;
@@ -716,7 +715,7 @@ async fn a_server_that_is_deaf_for_long_deregisters_and_registers_again_when_it_
 
     // One that is deregistered when it is stopped says so once.
     site.broker.stop();
-    server.event(|event| event["event"] == "deregistered").await;
+    server.event(|event| event["kind"] == "deregistered").await;
     server.signal(Signal::TERM);
     let ended = server.end().await;
     assert!(ended.status.success());

@@ -693,3 +693,21 @@ async fn a_tour_that_is_stopped_or_killed_leaves_no_process_behind() {
         timeout(PATIENCE, empty).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_server_tells_programs_what_happens_to_it() {
+    let zk = Zk::start().await;
+    let flags = ["server", "--listen", "127.0.0.1:0", "--json"].map(str::to_owned);
+    let mut server = Running::start(demo(flags.into_iter().chain(zk.flags())));
+    let listening = server.event(|event| event["kind"] == "listening").await;
+    assert!(listening["at"].as_str().unwrap().starts_with("127.0.0.1:"), "{listening}");
+    let registered = server.event(|event| event["kind"] == "registered").await;
+    assert!(registered["path"].as_str().unwrap().starts_with(common::TIME), "{registered}");
+    let leads = server.event(|event| event["kind"] == "leads").await;
+    assert!(leads["term"].is_u64() && leads["service"] == "time", "{leads}");
+    server.signal(Signal::TERM);
+    let ended = server.end().await;
+    assert!(ended.status.success());
+    let kinds: Vec<_> = ended.events().into_iter().map(|event| event["kind"].clone()).collect();
+    assert_eq!(kinds, ["leads-no-more", "deregistered", "stopped"]);
+}

@@ -4,6 +4,9 @@ use std::io::stdin;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use cli::ending;
+use cli::output::chain;
+use cli::signals::Stop;
 use leader::{Election, Leadership, NodeData, Term};
 use proto::{Address, InstanceId, ServiceName};
 use tokio::time::{Instant, sleep_until};
@@ -16,9 +19,7 @@ use super::events::Event;
 use super::place::Place;
 use super::voice::Voice;
 use crate::candidate::{self, Candidate};
-use crate::ending::{self, Withdrawal};
-use crate::output::chain;
-use crate::stop::Stop;
+use crate::withdrawal::Withdrawal;
 
 /// After a ledger turned us away, before we stand for election again.
 const FENCED_PAUSE: Duration = Duration::from_secs(1);

@@ -17,7 +17,6 @@ use clap::{Args as ClapArgs, Subcommand};
 use proto::{InstanceId, ServiceName};
 
 use crate::connection::Connection;
-use crate::logging;
 
 /// See [`crate::Command::Agent`].
 #[derive(ClapArgs, Debug)]
@@ -33,7 +32,9 @@ const EXAMPLES: &str = r#"Example, two terminals and a ZooKeeper on 127.0.0.1:21
 
 On stdout one JSON object per line, with what happened as "ev" and the time in nanoseconds of the machine's monotonic clock as "t"; the last is "bye". On stdin one JSON object per line:
   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"deregister"}   {"cmd":"tasks"}   {"cmd":"quit"}
-One that stands for election (demo agent lead) takes {"cmd":"resign"} instead of deregister. SIGTERM and SIGINT end it as quit does. The end of stdin means nothing."#;
+One that stands for election (demo agent lead) takes {"cmd":"resign"} instead of deregister. SIGTERM and SIGINT end it as quit does. The end of stdin means nothing.
+
+Exit codes: 0 ended as it was asked to; 1 failed; 2 not understood (nothing was sent)."#;
 
 const LEAD_EXAMPLES: &str = r#"Example, three terminals and a ZooKeeper on 127.0.0.1:2181; kill the one that leads with SIGKILL, or stop it with Ctrl-Z:
   demo ledger --listen 127.0.0.1:9000
@@ -42,7 +43,9 @@ const LEAD_EXAMPLES: &str = r#"Example, three terminals and a ZooKeeper on 127.0
 
 On stdout one JSON object per line, as in the other roles. "leader-acquired" has the fencing token, which is greater for every later leader; it comes before the first act, and "leader-lost" after the last. On stdin one JSON object per line:
   {"cmd":"resign"}   {"cmd":"update","weight":3}   {"cmd":"update","port":8898}   {"cmd":"tasks"}   {"cmd":"quit"}
-SIGTERM and SIGINT end it as quit does: it steps down, and the next one leads at once. The end of stdin means nothing."#;
+SIGTERM and SIGINT end it as quit does: it steps down, and the next one leads at once. The end of stdin means nothing.
+
+Exit codes: 0 ended as it was asked to; 1 failed; 2 not understood (nothing was sent)."#;
 
 #[derive(Debug, Subcommand)]
 enum Role {
@@ -83,7 +86,7 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("warn", args.connection().verbose);
+    args.connection().log.start("warn");
     match args.role {
         Role::Register(args) => register::run(args).await?,
         Role::Watch(args) => watch::run(args).await?,

@@ -3,10 +3,9 @@
 use std::num::NonZeroU16;
 
 use clap::Args as ClapArgs;
+use cli::ending::Usage;
+use cli::flags::number;
 use proto::{Address, InstanceId, NodeData};
-
-use crate::connection::Usage;
-use crate::flags::number;
 
 /// Where an agent says that it listens.
 #[derive(ClapArgs, Debug)]

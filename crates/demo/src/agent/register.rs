@@ -3,6 +3,9 @@
 use std::io::stdin;
 
 use clap::Args as ClapArgs;
+use cli::ending;
+use cli::output::chain;
+use cli::signals::Stop;
 use proto::{InstanceId, ServiceName};
 use registry::{Registration, Status};
 use tokio::sync::watch;
@@ -13,9 +16,7 @@ use super::commands::{self, Command};
 use super::events::Event;
 use super::place::Place;
 use super::voice::Voice;
-use crate::ending::{self, Withdrawal};
-use crate::output::chain;
-use crate::stop::Stop;
+use crate::withdrawal::Withdrawal;
 
 /// See [`super::Role::Register`].
 #[derive(ClapArgs, Debug)]

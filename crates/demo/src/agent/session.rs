@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use cli::output::chain;
 use zk_session::{SessionId, State};
 
 use super::events::{Event, SessionState};
-use crate::output::chain;
 
 /// What was told of the session so far.
 ///

@@ -5,6 +5,9 @@ use std::io::stdin;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
+use cli::ending;
+use cli::output::chain;
+use cli::signals::Stop;
 use proto::ServiceName;
 use registry::{BadNode, Instances, Source, View};
 
@@ -12,9 +15,6 @@ use super::Identity;
 use super::commands::{self, Command};
 use super::events::{Event, Seen, Trust};
 use super::voice::Voice;
-use crate::ending;
-use crate::output::chain;
-use crate::stop::Stop;
 
 /// See [`super::Role::Watch`].
 #[derive(ClapArgs, Debug)]

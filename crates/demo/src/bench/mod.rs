@@ -23,6 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use cli::ending::INTERRUPTED;
+use cli::flags::number;
+use cli::output::{complain, print};
+use cli::signals::Stop;
+use cli::zookeeper::servers;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::timeout;
@@ -35,10 +40,6 @@ use self::report::progress::Progress;
 use self::report::side_by_side::{SideBySide, verdict};
 use self::stage::{ROOT, Stage};
 use self::which::Which;
-use crate::connection::servers;
-use crate::flags::number;
-use crate::output::{complain, print};
-use crate::stop::{INTERRUPTED, Stop};
 
 /// More would not fit on the smallest machine.
 const MOST: u32 = 200_000;

@@ -1,9 +1,9 @@
 //! What is measured in a run, at which sizes and how often, from what was asked for.
 
 use clap::ValueEnum;
+use cli::ending::Usage;
 
 use super::which::Which;
-use crate::connection::Usage;
 
 /// A scenario as it is measured.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,6 +9,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use cli::ending::{self, INTERRUPTED};
+use cli::flags::{duration, number, patience};
+use cli::output::{complain, print};
+use cli::signals::Stop;
 use loadbalance::{Balancer, Explanation, Filter, PickError, Request};
 use proto::ServiceName;
 use registry::{Discovery, Source};
@@ -19,11 +23,7 @@ use self::somebody::Somebody;
 use self::summary::Summary;
 use crate::choice::Choice;
 use crate::connection::Connection;
-use crate::ending;
-use crate::flags::{duration, number, patience};
-use crate::logging;
-use crate::output::{complain, one_line, print, shown};
-use crate::stop::{INTERRUPTED, Stop};
+use crate::output::{one_line, shown};
 
 /// How long to wait for the first list in silence.
 const SOON: Duration = Duration::from_millis(500);
@@ -72,11 +72,13 @@ A request fails only when every server was asked, each once, or none of those on
 all it is not sent: it waits, which is said on stderr once, until somebody is, however long that takes; --requests counts those that were \
 sent. Without ZooKeeper the last list is used on. What servers are told is timestamp, as old clients say it; their answer ends with its \
 line or with the connection. At the end it tells who answered how many requests, beside the share that the algorithm gives by the weights on the last \
-list (- where that depends on the key). It ends with 1 when a request failed, and with 130 when it was stopped before all were \
-sent, or before the first.";
+list (- where that depends on the key).
+
+Exit codes: 0 all requests were answered; 1 one failed; 2 not understood (nothing was sent); 130 stopped before all were sent, or before the \
+first.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("warn", args.connection.verbose);
+    args.connection.log.start("warn");
     let request = args.choice.request()?;
     let algorithm = args.choice.algorithm;
     let mut stop = Stop::listen()?;
@@ -171,7 +173,8 @@ impl Asking<'_> {
             return Ok(ready?);
         }
         let why = crate::connection::problem(sessions);
-        complain(&format!("waiting for the first list of {service} from {}{why}", connection.zk));
+        let tip = if why.is_empty() { String::new() } else { connection.tip() };
+        complain(&format!("waiting for the first list of {service} from {}{why}{tip}", connection.access.zk));
         balancer.ready().await?;
         complain("the first list is here");
         Ok(())

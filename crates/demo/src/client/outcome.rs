@@ -78,6 +78,7 @@ impl Outcome {
             self.refused.iter().map(|(id, why)| json!({ "instance": id, "why": why })).collect();
         let answered = self.answered.as_ref().ok();
         json!({
+            "kind": "request",
             "request": self.number,
             "answered": answered.map(|(id, _)| id),
             "line": answered.map(|(_, line)| line),

@@ -1,11 +1,11 @@
 //! Waiting for somebody while nobody is registered.
 
+use cli::output::complain;
 use loadbalance::{Balancer, PickError};
 use proto::ServiceName;
 use zk_session::Sessions;
 
 use crate::connection::{Connection, problem};
-use crate::output::complain;
 
 /// Those who may be asked, from list to list.
 pub(super) struct Somebody<'a> {

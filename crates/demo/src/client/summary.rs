@@ -77,7 +77,7 @@ impl Summary {
 
     pub(super) fn json(&self, algorithm: Name, now: &Explanation) -> Value {
         let Self { requests, retries, failed, answered } = self;
-        json!({ "summary": {
+        json!({ "kind": "summary", "summary": {
             "algorithm": algorithm.as_str(),
             "requests": requests,
             "failed": failed,

@@ -6,17 +6,17 @@ mod serving;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args as ClapArgs;
-use tokio::net::TcpListener;
+use cli::flags::socket;
+use cli::listening::listen;
+use cli::log::Verbosity;
+use cli::output::print;
+use cli::signals::Stop;
 use tokio::sync::mpsc;
 
 use self::book::News;
 use self::serving::{Shared, serve};
-use crate::flags::socket;
-use crate::logging;
-use crate::output::{one_line, print};
-use crate::stop::Stop;
+use crate::output::one_line;
 
 /// So much may wait for whoever reads.
 const WAITING: usize = 1024;
@@ -33,22 +33,22 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Say more on stderr; twice for much more
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    log: Verbosity,
 }
 
 const EXAMPLES: &str = r#"Example; the agent needs a ZooKeeper on 127.0.0.1:2181:
   demo ledger --listen 127.0.0.1:9000 &
   demo agent lead --service time --name a --ledger 127.0.0.1:9000
 
-It reads lines like {"who":"a","token":7,"seq":1} and answers each with {"ok":true,"max":7}, or {"ok":false,"max":9} when it has seen a greater token. It says when the token changes hands, whom it refused, and at the end how many acts it accepted. It checks nobody's identity, and forgets everything when it ends: so start it again when somebody sent a token that is greater than all to come. SIGTERM and Ctrl-C end it with 0."#;
+It reads lines like {"who":"a","token":7,"seq":1} and answers each with {"ok":true,"max":7}, or {"ok":false,"max":9} when it has seen a greater token. It says when the token changes hands, whom it refused, and at the end how many acts it accepted. It checks nobody's identity, and forgets everything when it ends: so start it again when somebody sent a token that is greater than all to come. SIGTERM and Ctrl-C end it.
+
+Exit codes: 0 stopped; 1 failed, as when the port is taken; 2 not understood."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("info", args.verbose);
+    args.log.start("info");
     let mut stop = Stop::listen()?;
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = listen("--listen", args.listen).await?;
     args.say(&News::Listening { at: listener.local_addr()?.to_string() });
 
     let (news, mut told) = mpsc::channel(WAITING);

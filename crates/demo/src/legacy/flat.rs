@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use cli::zookeeper::Layout;
 use serde::Deserialize;
 
 use super::stage::{Old, Stage, all_end_well, said_after};
-use crate::connection::Layout;
 use crate::player::Player;
 
 /// Where they are.

@@ -1,13 +1,13 @@
 //! Master and normal instances.
 
 use anyhow::ensure;
+use cli::zookeeper::Layout;
 use proto::master_normal::{Credentials, MASTER, encode};
 use proto::{NodeData, ServiceName};
 use tokio::time::Instant;
 
 use super::flat::asked;
 use super::stage::{Old, Stage, all_end_well, said, said_after};
-use crate::connection::Layout;
 use crate::player::Player;
 
 /// Where they are.
@@ -19,7 +19,7 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
     let connection = stage.connection(Layout::MasterNormal, ROOT)?;
     let service = ServiceName::parse(SERVICE)?;
     stage.say("a service with a master, and normal instances that take over from it")?;
-    let directory = connection.root.service_dir(&service);
+    let directory = connection.place.root.service_dir(&service);
     let old = Old::start(&connection, |address| {
         let data = NodeData::at(address.clone()).with_code("an-old-program");
         let value = encode(&data, &Credentials::default()).unwrap_or_default();

@@ -18,7 +18,7 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
             flags.push("--make-master-on-error");
         }
         stage.command(&flags.join(" "))?;
-        let mut node = Player::start_alone(&flags, stage.connection.verbose > 0)?;
+        let mut node = Player::start_alone(&flags, stage.connection.log.verbose > 0)?;
         let told = match index {
             0 => said_after(&mut node, "starts as the master")
                 .await

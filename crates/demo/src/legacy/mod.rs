@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
+use cli::ending::INTERRUPTED;
+use cli::log::Verbosity;
+use cli::output::print;
+use cli::signals::Stop;
+use cli::zookeeper::Access;
 
 use self::stage::Stage;
 use crate::connection::Connection;
-use crate::logging;
-use crate::output::print;
-use crate::stop::{INTERRUPTED, Stop};
 use crate::table::table;
 
 /// The tick of the ZooKeeper: sessions expire at whole ticks.
@@ -29,9 +31,8 @@ const SESSION_MS: u64 = 2_000;
 #[derive(ClapArgs, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Say more on stderr; twice for much more
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    log: Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -40,11 +41,13 @@ Example:
 
 It shows time servers in the flat layout, a service with a master and normal instances, nodes that join a cluster, and services behind \
 a message broker: what speaks as the old programs do, and ours beside it. The commands that it prints are those of one process each; \
-to try them, name a ZooKeeper of yours by --zk. It ends with 1 if anything was not as it should be. \
-Nothing that it started stays behind.";
+to try them, name a ZooKeeper of yours by --zk. Nothing that it started stays behind.
+
+Exit codes: 0 all was as it should be; 1 something was not, or could not be started; 2 not understood (nothing was started); 130 stopped before \
+its end.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("error", args.verbose);
+    args.log.start("error");
     let mut stop = Stop::listen()?;
     let stage = tokio::select! {
         stage = set(&args) => stage?,
@@ -65,12 +68,11 @@ async fn set(args: &Args) -> anyhow::Result<Stage> {
     let server = zk_local::Server::builder().tick(TICK).progress(true).start().await;
     let server = server.context("there is no ZooKeeper to show it on")?;
     let connection = Connection {
-        zk: server.connect_string(),
-        session_ms: SESSION_MS,
-        verbose: args.verbose,
+        access: Access { zk: server.connect_string(), session_ms: SESSION_MS, ..Access::default() },
+        log: args.log,
         ..Connection::default()
     };
-    let said = format!("ZooKeeper: started one at {}", connection.zk);
+    let said = format!("ZooKeeper: started one at {}", connection.access.zk);
     let stage = Stage::set(connection, server);
     stage.say(&said)?;
     Ok(stage)

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use cli::ending;
+use cli::output::print;
+use cli::zookeeper::Layout;
 use jiff::Timestamp;
 use proto::Address;
 use tokio::io::AsyncWriteExt;
@@ -12,9 +15,7 @@ use tokio::time::{Instant, timeout};
 use zk_local::Server;
 use zk_session::{Keeper, Kind, Name, Presence, Spec, Status};
 
-use crate::connection::{Connection, Layout};
-use crate::ending;
-use crate::output::print;
+use crate::connection::Connection;
 use crate::player::{self, Player};
 
 /// How long something that takes milliseconds may take on a loaded machine.
@@ -45,10 +46,11 @@ impl Stage {
 
     /// The same ZooKeeper, with services in another layout.
     pub(super) fn connection(&self, layout: Layout, place: &str) -> anyhow::Result<Connection> {
-        let mut connection = Connection { layout, ..self.connection.clone() };
+        let mut connection = self.connection.clone();
+        connection.place.layout = layout;
         match layout {
-            Layout::Flat => connection.dir = place.parse()?,
-            Layout::Native | Layout::MasterNormal => connection.root = place.parse()?,
+            Layout::Flat => connection.place.dir = place.parse()?,
+            Layout::Native | Layout::MasterNormal => connection.place.root = place.parse()?,
         }
         Ok(connection)
     }

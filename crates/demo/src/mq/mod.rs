@@ -10,11 +10,11 @@ pub(crate) mod server;
 mod topics;
 
 use clap::Args;
+use cli::ending::Usage;
 use proto::ServiceName;
 
 use self::at::Broker;
 use self::topics::Topics;
-use crate::connection::Usage;
 
 /// Which broker, and where on it.
 #[derive(Args, Clone, Debug)]

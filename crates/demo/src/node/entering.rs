@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cli::output::{chain, complain};
 use cluster::{Address, Answer, JoinError, Node, PATIENCE, join};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::output::{brief, chain, complain};
+use crate::output::brief;
 
 /// Between two tries: soon enough for people who start two nodes, and seldom enough for who listens there.
 const PAUSE: Duration = Duration::from_millis(250);

@@ -8,18 +8,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
+use cli::ending::{INTERRUPTED, Usage};
+use cli::flags::{number, patience};
+use cli::listening::listen;
+use cli::log::Verbosity;
+use cli::output::{complain, print};
+use cli::signals::Stop;
 use cluster::{Address, Answer, Limits, Member, Node, arrivals};
-use tokio::net::TcpListener;
 
 use self::entering::{Failed, enter, is_own};
 use self::news::{News, member_as_json, turned_away};
-use crate::connection::Usage;
-use crate::flags::{number, patience};
-use crate::logging;
-use crate::output::{complain, one_line, print};
-use crate::stop::{self, Stop};
+use crate::output::one_line;
 use crate::table::table;
 
 /// See [`crate::Command::Node`].
@@ -50,9 +51,8 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Say more on stderr; twice for much more
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    log: Verbosity,
 }
 
 /// So many ids are drawn before a cluster that has them all is believed to refuse this node.
@@ -65,7 +65,9 @@ const EXAMPLES: &str = r#"Example, in three terminals:
 
 It listens, draws an id, and sends one JSON object to the member at --clusterip, which answers with one:
   {"source":{"nodeId":82381143,"nodeIpAddr":"127.0.0.1","Port":"8002"},"dest":{"nodeId":-1,"nodeIpAddr":"127.0.0.1","Port":"8001"},"message":"..."}
-Once it belongs to a cluster it answers those who join by it, and says each; who connects before that waits. A node knows those that joined by it, and the one that it joined by. When nobody is reached within --wait it starts as the master with --make-master-on-error (or --makeMasterOnError), and ends with 1 without. When another node has its id in the cluster it draws another one, and says again where it listens. A member that refuses it otherwise was reached: it ends with 1 either way. Nobody is authenticated. SIGTERM and Ctrl-C: it lists the members that it knows, and ends with 0; before it belongs to a cluster, with 130."#;
+Once it belongs to a cluster it answers those who join by it, and says each; who connects before that waits. A node knows those that joined by it, and the one that it joined by. When nobody is reached within --wait it starts as the master with --make-master-on-error (or --makeMasterOnError), and ends with 1 without. When another node has its id in the cluster it draws another one, and says again where it listens. A member that refuses it otherwise was reached: it ends with 1 either way. Nobody is authenticated. SIGTERM and Ctrl-C: it lists the members that it knows.
+
+Exit codes: 0 stopped as a member; 1 no cluster was reached or it let this node not in, or the port is taken; 2 not understood (nothing was sent); 130 stopped before it belonged to a cluster."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.myip.is_unspecified() {
@@ -75,10 +77,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         ))
         .into());
     }
-    logging::start("error", args.verbose);
+    args.log.start("error");
     let mut stop = Stop::listen()?;
     let at = SocketAddr::new(args.myip, args.myport);
-    let listener = TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at}"))?;
+    let listener = listen("--myport", at).await?;
     let at = listener.local_addr()?;
     let mut me = Node::draw(Address::new(&at.ip().to_string(), at.port())?);
     args.say(&News::Listens(me.clone()));
@@ -86,7 +88,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Who connects meanwhile waits: whoever is no member yet lets nobody in.
     let entered = tokio::select! {
         entered = args.enter(&mut me, at) => entered?,
-        () = stop.requested() => return Ok(ExitCode::from(stop::INTERRUPTED)),
+        () = stop.requested() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let (member, mut turned) = Member::start(listener, me.clone(), Limits::default());
     let by = entered.as_ref().map(|answer| answer.from.clone());

@@ -1,9 +1,10 @@
 //! What a node says.
 
+use cli::output::chain;
 use cluster::{Answer, Arrival, Node, Trouble, Turned};
 use serde_json::{Value, json};
 
-use crate::output::{brief, chain, shown};
+use crate::output::{brief, shown};
 
 /// Something that happened, for whoever watches.
 #[derive(Debug)]

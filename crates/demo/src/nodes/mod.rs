@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args as ClapArgs;
+use cli::ending::{self, INTERRUPTED};
+use cli::flags::patience;
+use cli::output::{chain, complain, print};
+use cli::signals::Stop;
 use proto::{Instance, ServiceName};
-use registry::{BadNode, InstanceChange, Registry, View, changes_between};
+use registry::{BadNode, Discovery, InstanceChange, Registry, View, changes_between};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use crate::connection::Connection;
-use crate::ending;
-use crate::flags::patience;
-use crate::logging;
-use crate::output::{one_line, point_in_time, print, shown, trust};
-use crate::stop::{self, Stop};
+use crate::output::{one_line, point_in_time, shown, trust};
 use crate::table::{line, table};
 
 /// See [`crate::Command::Nodes`].
@@ -53,13 +53,16 @@ Examples, with a ZooKeeper on 127.0.0.1:2181:
   demo nodes --service time --watch   and what changes, until Ctrl-C
   demo nodes --service time --json    for a script
 
-\"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.";
+\"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.
+
+Exit codes: 0 listed, also when nothing is there; 1 no answer from ZooKeeper in time, or a refusal; 2 not understood (nothing was sent); 130 \
+stopped before the first answer.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.credentials {
         args.connection.has_credentials()?;
     }
-    logging::start("error", args.connection.verbose);
+    args.connection.log.start("error");
     let mut stop = Stop::listen()?;
     let keeper = args.connection.keep()?;
     let registry = match args.credentials {
@@ -74,7 +77,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Some(service) => instances(&args, &registry, service, &mut listed).await,
             }
         } => shown.map(|()| ExitCode::SUCCESS),
-        () = stop.requested() => Ok(ExitCode::from(stop::INTERRUPTED)),
+        () = stop.requested() => Ok(ExitCode::from(INTERRUPTED)),
     };
     ending::close(keeper).await;
     // Who watches goes on until somebody stops that.
@@ -86,7 +89,7 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for service in names {
         let discovery = registry.follow(&service);
-        let View { entries, bad, .. } = args.first(registry, &mut discovery.view()).await?;
+        let View { entries, bad, .. } = args.first(registry, &discovery).await?;
         let drained = entries.iter().filter(|instance| instance.data.weight == 0).count();
         if args.json {
             let (kind, instances) = ("service", entries.len());
@@ -103,7 +106,13 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
     }
     match (args.json, rows.is_empty()) {
         (true, _) => Ok(()),
-        (false, true) => print(format!("no services at {}", args.connection.zk)),
+        (false, true) => {
+            print(format!("no services at {}", args.connection.access.zk))?;
+            complain(
+                "  tip: demo server --service time registers one; --root and --layout say where else to look",
+            );
+            Ok(())
+        }
         (false, false) => print(table(["SERVICE", "INSTANCES", "DRAINED", "BAD NODES"], &rows)),
     }
 }
@@ -115,13 +124,18 @@ async fn instances(
     listed: &mut bool,
 ) -> anyhow::Result<()> {
     let discovery = registry.follow(service);
+    let mut told = args.first(registry, &discovery).await?;
     let mut views = discovery.view();
-    let mut told = args.first(registry, &mut views).await?;
+    // What came since is told, and what was told already is no news.
+    views.mark_changed();
     if args.json {
         told.entries.iter().try_for_each(|it| print(one_line(as_json("instance", service, it, &told))))?;
         told.bad.iter().try_for_each(|bad| print(one_line(bad_as_json(service, bad))))?;
     } else {
         print(as_text(service, &told))?;
+        if told.entries.is_empty() && !args.watch {
+            complain("  tip: demo nodes without --service lists all that there are; --watch waits for one");
+        }
     }
     *listed = true;
     while args.watch && views.changed().await.is_ok() {
@@ -134,13 +148,16 @@ async fn instances(
 
 impl Args {
     /// The first whole list.
-    async fn first(
-        &self,
-        registry: &Registry,
-        views: &mut watch::Receiver<Option<View>>,
-    ) -> anyhow::Result<View> {
+    async fn first(&self, registry: &Registry, discovery: &Discovery) -> anyhow::Result<View> {
+        let mut views = discovery.view();
         let first = async { views.wait_for(Option::is_some).await.ok().and_then(|view| view.clone()) };
-        Ok(self.bounded(registry, first).await?.ok_or(registry::Error::Closed)?)
+        match self.bounded(registry, first).await {
+            Ok(view) => Ok(view.ok_or(registry::Error::Closed)?),
+            Err(late) => match &*discovery.problem().borrow() {
+                Some(problem) => bail!("{late}: {}", chain(problem)),
+                None => Err(late),
+            },
+        }
     }
 
     /// Waits for an answer no longer than the flags say.

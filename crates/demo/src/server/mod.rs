@@ -1,28 +1,31 @@
 //! A time server that registers itself.
 
 mod answering;
+mod news;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
+use cli::ending::{self, Usage};
+use cli::flags::{number, socket};
+use cli::listening::listen;
+use cli::output::say;
+use cli::signals::Stop;
 use leader::Lost;
 use proto::{Address, InstanceId, NodeData, ServiceName};
-use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tracing::warn;
 
 use self::answering::Answering;
+use self::news::News as Said;
 use crate::candidate::News as Told;
-use crate::connection::{Connection, Usage};
-use crate::ending::{self, Withdrawal};
-use crate::flags::{number, socket};
-use crate::logging;
-use crate::output::print;
+use crate::connection::Connection;
+use crate::output::one_line;
 use crate::registered::{News, Registered};
-use crate::stop::Stop;
+use crate::withdrawal::Withdrawal;
 
 /// How long clients have to learn that we are leaving, before connections are refused.
 const FAREWELL: Duration = Duration::from_millis(150);
@@ -67,6 +70,10 @@ pub(crate) struct Args {
     #[arg(long)]
     no_campaign: bool,
 
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -84,23 +91,24 @@ Beside the programs of the old Go framework, the first as the master, the others
 
 It answers each connection with one line, its address and the time, whether or not anything is said to it, and closes it. It starts without ZooKeeper, and \
 registers when that is there. It stands for election among the servers of its service, and says when it leads (see demo master). \
-SIGTERM and Ctrl-C: it steps down, deregisters, finishes what it began, and ends with 0.";
+SIGTERM and Ctrl-C: it steps down, deregisters, finishes what it began, and ends with 0.
+
+Exit codes: 0 stopped; 1 failed, as when the port is taken or it can never be registered; 2 not understood (nothing was sent).";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("info", args.connection.verbose);
+    args.connection.log.start("info");
     args.check_layout()?;
     // What can be refused is refused before a port is taken, which may still be unknown.
     let any = args.address(args.listen.port().max(1))?;
     args.connection.check(&args.id(&args.data(any.clone()))?, &args.data(any))?;
 
     let mut stop = Stop::listen()?;
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = listen("--listen", args.listen).await?;
     let address = args.address(listener.local_addr()?.port())?;
     let data = args.data(address.clone());
     let id = args.id(&data)?;
     let answering = Answering::start(listener, &address);
-    say(format!("listening on {address}"));
+    args.say(&Said::Listening { at: &address });
 
     let keeper = args.connection.keep()?;
     let campaign = !args.no_campaign;
@@ -131,14 +139,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (led, leaving) = registered.leave();
     led.iter().for_each(|(_, why)| args.lost(*why));
     if Withdrawal::all_done_soon(leaving).await {
-        say(format!("deregistered from {}", args.service));
+        args.say(&Said::Deregistered);
         sleep(FAREWELL).await;
     }
     let ((), closed) = tokio::join!(answering.finish(), ending::close(keeper));
     if !closed {
         warn!("ZooKeeper cannot be reached: what we registered there expires");
     }
-    say("stopped".to_owned());
+    args.say(&Said::Stopped);
     match refused {
         Some(why) => bail!("it cannot be registered: {why}"),
         None => Ok(ExitCode::SUCCESS),
@@ -166,11 +174,11 @@ impl Args {
     fn told(&self, news: Told) {
         match news {
             Told::Leads(leadership) => {
-                say(format!("leads {} in term {}", self.service, leadership.term()));
+                self.say(&Said::Leads { term: leadership.term() });
             }
             Told::LeadsNoMore { why, .. } => self.lost(why),
             Told::Registered(node) => {
-                say(format!("registered at {} in session {}", node.path, node.session));
+                self.say(&Said::Registered { path: &node.path, session: node.session });
             }
             Told::Problem(problem) if self.connection.registers_by_election() => {
                 warn!(problem, "it serves, but is not registered, or cannot lead");
@@ -181,7 +189,12 @@ impl Args {
     }
 
     fn lost(&self, why: Lost) {
-        say(format!("leads {} no more: {why}", self.service));
+        self.say(&Said::LeadsNoMore { why });
+    }
+
+    /// For whoever watches. A server goes on when nobody does.
+    fn say(&self, news: &Said<'_>) {
+        say(if self.json { one_line(news.json(&self.service)) } else { news.text(&self.service) });
     }
 
     fn address(&self, port: u16) -> Result<Address, Usage> {
@@ -210,11 +223,6 @@ impl Args {
         let default = || data.default_id().map_err(|refusal| Usage(refusal.to_string()));
         self.id.clone().map_or_else(default, Ok)
     }
-}
-
-/// For whoever watches. A server goes on when nobody does.
-fn say(text: String) {
-    let _ = print(text);
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args as ClapArgs;
+use cli::ending::INTERRUPTED;
+use cli::flags::number;
+use cli::log::Verbosity;
+use cli::output::complain;
+use cli::signals::Stop;
+use cli::zookeeper::{Access, Security, servers};
 use proto::ServiceName;
 
 use self::stage::Stage;
-use crate::connection::{self, Connection};
-use crate::flags::number;
-use crate::logging;
-use crate::output::complain;
-use crate::stop::{INTERRUPTED, Stop};
+use crate::connection::Connection;
 
 /// The tick of a ZooKeeper of our own: sessions expire at whole ticks.
 const TICK: Duration = Duration::from_millis(200);
@@ -28,7 +30,7 @@ const TICK: Duration = Duration::from_millis(200);
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// A ZooKeeper that runs already; without it one is started here, and installed where that is needed and possible
-    #[arg(long, env = "ZK_CONNECT", value_name = "HOST:PORT[,...][/CHROOT]", value_parser = connection::servers)]
+    #[arg(long, env = "ZK_CONNECT", value_name = "HOST:PORT[,...][/CHROOT]", value_parser = servers)]
     zk: Option<String>,
 
     /// How long ZooKeeper waits for a process that fell silent, in milliseconds
@@ -39,9 +41,11 @@ pub(crate) struct Args {
     #[arg(long)]
     keep: bool,
 
-    /// Say more on stderr; twice for much more
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    security: Security,
+
+    #[command(flatten)]
+    log: Verbosity,
 }
 
 const EXAMPLES: &str = "\
@@ -51,10 +55,15 @@ Examples:
   ZK_CONNECT=127.0.0.1:2181 demo tour     with yours
 
 It starts three time servers (8897, 8898, 8899, or other ports where these are taken) with the weights 5, 1 and 1 and a client, \
-shows three algorithms that choose a server, kills the server that leads, and ends with 1 if anything was not as promised. Nothing that it started stays behind.";
+shows three algorithms that choose a server, kills the server that leads, and looks whether all was as promised. Nothing that it started stays behind.
+
+Exit codes: 0 all was as promised; 1 something was not, or could not be started; 2 not understood (nothing was started); 130 stopped before its end.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("error", args.verbose);
+    if args.zk.is_some() {
+        args.security.check()?;
+    }
+    args.log.start("error");
     let mut stop = Stop::listen()?;
     let mut stage = tokio::select! {
         stage = set(&args) => stage?,
@@ -87,7 +96,7 @@ async fn set(args: &Args) -> anyhow::Result<Stage> {
         Some(zk) => {
             // Somebody else's: servers of theirs may be called time.
             let service = ServiceName::parse(&format!("time-tour-{}", std::process::id()))?;
-            let stage = Stage::set(connection(zk, args), service, None)?;
+            let stage = Stage::set(connection(zk, args, args.security.clone()), service, None)?;
             stage.say(&format!("ZooKeeper: the one at {zk}, as ZK_CONNECT or --zk says"))?;
             Ok(stage)
         }
@@ -100,18 +109,21 @@ async fn set(args: &Args) -> anyhow::Result<Stage> {
                 .await
                 .context("there is no ZooKeeper for the tour")?;
             let (zk, pid) = (server.connect_string(), server.pid().unwrap_or_default());
-            let stage = Stage::set(connection(&zk, args), ServiceName::parse("time")?, Some(server))?;
+            let stage = Stage::set(
+                connection(&zk, args, Security::default()),
+                ServiceName::parse("time")?,
+                Some(server),
+            )?;
             stage.say(&format!("ZooKeeper: started one at {zk} (pid {pid})"))?;
             Ok(stage)
         }
     }
 }
 
-fn connection(zk: &str, args: &Args) -> Connection {
+fn connection(zk: &str, args: &Args, security: Security) -> Connection {
     Connection {
-        zk: zk.to_owned(),
-        session_ms: args.session_ms,
-        verbose: args.verbose,
+        access: Access { zk: zk.to_owned(), session_ms: args.session_ms, security },
+        log: args.log,
         ..Connection::default()
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use cli::ending;
+use cli::output::print;
 use leader::{Master, Observer, Term};
 use proto::ServiceName;
 use registry::{Discovery, View};
@@ -16,8 +18,6 @@ use super::TICK;
 use super::cast::{self, Host};
 use super::console::Console;
 use crate::connection::{Connection, problem};
-use crate::ending;
-use crate::output::print;
 use crate::player::{self, Player};
 
 /// Everything that the tour started.
@@ -104,7 +104,7 @@ impl Stage {
     pub(super) fn timeout(&self) -> anyhow::Result<Duration> {
         match *self.keeper.sessions().state().borrow() {
             State::Connected { timeout, .. } => Ok(timeout),
-            _ => bail!("the connection to ZooKeeper at {} was lost", self.connection.zk),
+            _ => bail!("the connection to ZooKeeper at {} was lost", self.connection.access.zk),
         }
     }
 

@@ -219,8 +219,11 @@ async fn all_leave(stage: &mut Stage) -> anyhow::Result<()> {
 async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
     stage.staying = true;
     let program = std::env::current_exe()?;
-    let (program, zk, service) = (program.display(), &stage.connection.zk, &stage.service);
+    let (program, zk, service) = (program.display(), &stage.connection.access.zk, &stage.service);
     stage.say("staying up until Ctrl-C; from another terminal:")?;
+    for (_, variable, value) in stage.connection.access.security.given() {
+        stage.say(&format!("  export {variable}={value}"))?;
+    }
     for command in [
         format!("export ZK_CONNECT={zk}"),
         format!("{program} nodes --zk {zk} --service {service} --watch"),

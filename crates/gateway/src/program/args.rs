@@ -5,20 +5,31 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use cli::ending::Usage;
+use cli::flags::{number, socket, time};
+use cli::log::Verbosity;
+use cli::output::chain;
+use cli::teaching::Teach;
+use cli::zookeeper::{Access, Place};
 use gateway::Guard;
 use gateway::guard::{Sites, Tokens, check_exposure};
 use gateway::tls::{self, Tls};
 use proto::ServiceName;
 
-use super::connection::Connection;
-use super::flags::{duration, number, socket};
-use super::output::chain_of;
 use super::proxying;
+
+/// The longest that may be waited for what runs.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The registry over HTTP: programs in any language register and discover services in ZooKeeper; and a reverse proxy to those services.
 #[derive(Debug, Parser)]
 #[command(name = "gateway", version, about, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Args {
+    /// What is asked about the program itself: then it serves nobody.
+    #[command(subcommand)]
+    pub(crate) teach: Option<Teach>,
+
     /// Where to listen; port 0 takes any that is free
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8480", value_parser = socket)]
     pub(crate) listen: SocketAddr,
@@ -55,22 +66,24 @@ pub(crate) struct Args {
     tls_client_ca: Option<PathBuf>,
 
     /// How long what runs may take once it is asked to stop
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(Duration::ZERO..=HOUR))]
     pub(crate) finish: Duration,
 
     /// How many connections may be open at the same time, at each port; more wait
     #[arg(long, value_name = "N", default_value_t = 4_096, value_parser = number::<usize>(1..=1_000_000))]
     pub(crate) connections: usize,
 
-    /// Say more on stderr; twice for much more
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
+    #[command(flatten)]
+    pub(crate) log: Verbosity,
 
     #[command(flatten)]
     pub(crate) proxying: proxying::Flags,
 
     #[command(flatten)]
-    pub(crate) connection: Connection,
+    pub(crate) access: Access,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 const EXAMPLES: &str = "\
@@ -100,14 +113,9 @@ The reverse proxy, which sends requests to whoever is registered:
   kill -HUP %2             # reads the rules again; wrong ones are told, and the old ones stay
 
 It serves without ZooKeeper as well, from the last lists that it knows. SIGTERM and Ctrl-C: it accepts no more, withdraws what it registered, \
-finishes what runs, and ends with 0. SIGHUP: it reads rules, tokens and certificates again.
+finishes what runs, and ends with 0. SIGHUP: it reads rules, tokens and certificates again. With --layout master-normal nothing is registered.
 
 Exit codes: 0 stopped, 1 failed, 2 not understood (nothing was sent), 130 asked to stop once more before it was done.";
-
-/// A refusal that only came out when flags were looked at together. Nothing was sent.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
 
 /// Who asks, and how, at the port of the registry: what the files say that the flags name.
 pub(crate) struct Entrance {
@@ -119,7 +127,7 @@ impl Args {
     /// Reads the files of the registry's port.
     pub(crate) fn entrance(&self) -> Result<Entrance, Usage> {
         let tokens = self.tokens.as_deref().map(Tokens::load).transpose();
-        let tokens = tokens.map_err(|error| Usage(format!("--tokens: {}", chain_of(&error))))?;
+        let tokens = tokens.map_err(|error| Usage(format!("--tokens: {}", chain(&error))))?;
         let are_known = tokens.is_some() || self.tls_client_ca.is_some();
         check_exposure(self.listen, are_known).map_err(|exposed| Usage(exposed.to_string()))?;
         let tls = load(self.tls_cert.as_ref(), self.tls_key.as_ref(), self.tls_client_ca.as_ref());
@@ -140,13 +148,13 @@ impl Args {
 
 /// What speaks TLS, if that is asked for.
 pub(super) fn load(
-    chain: Option<&PathBuf>,
+    certificates: Option<&PathBuf>,
     key: Option<&PathBuf>,
     client_ca: Option<&PathBuf>,
 ) -> Result<Option<Tls>, String> {
-    let (Some(chain), Some(key)) = (chain, key) else { return Ok(None) };
-    let files = tls::Files { chain: chain.clone(), key: key.clone(), client_ca: client_ca.cloned() };
-    Tls::load(files).map(Some).map_err(|error| chain_of(&error))
+    let (Some(certificates), Some(key)) = (certificates, key) else { return Ok(None) };
+    let files = tls::Files { chain: certificates.clone(), key: key.clone(), client_ca: client_ca.cloned() };
+    Tls::load(files).map(Some).map_err(|error| chain(&error))
 }
 
 #[cfg(test)]
@@ -158,5 +166,10 @@ mod tests {
     #[test]
     fn the_flags_fit_together() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn it_teaches_by_an_example_and_says_what_it_ends_with() {
+        assert_eq!(cli::teaching::without_lessons(&Args::command()), Vec::<String>::new());
     }
 }

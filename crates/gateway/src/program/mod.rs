@@ -1,63 +1,48 @@
 //! What is accepted on the command line, and what is done with it.
 
 mod args;
-mod connection;
 mod files;
-mod flags;
-mod output;
+mod hangup;
 mod proxying;
 mod reading_again;
 mod serving;
-mod signals;
 
-use std::io::{Write, stderr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
-use clap::error::ErrorKind;
+use clap::CommandFactory;
+use cli::ending::{INTERRUPTED, code};
+use cli::listening::listen;
+use cli::output::say;
+use cli::signals::Stop;
 use gateway::guard::check_exposure;
 use gateway::proxy::Proxy;
 use gateway::serve::{Limits, Replaceable};
 use gateway::{App, Fleet, api, fleet};
-use tokio::runtime::Runtime;
+use leader::Election;
+use registry::Registry;
 use tracing::{info, warn};
 
 pub(crate) use self::args::Args;
-use self::args::{Entrance, Usage};
-use self::output::{log, say};
+use self::args::Entrance;
+use self::hangup::ReadAgain;
 use self::proxying::Proxying;
 use self::reading_again::{Reading, TokensFile};
-use self::serving::{Serving, listen};
-use self::signals::{ReadAgain, Stop};
-
-/// What a program ends with that was asked to stop once more before it was done, as shells have it for Ctrl-C.
-const INTERRUPTED: u8 = 130;
-
-/// How long what still runs may hold up the end of the process.
-const LEFTOVERS: Duration = Duration::from_millis(50);
+use self::serving::Serving;
 
 pub(crate) fn main(args: Args) -> ExitCode {
-    match start(args) {
-        Ok(code) => code,
-        Err(error) if error.is::<Usage>() => {
-            let usage = clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"));
-            usage.exit()
-        }
-        Err(error) => {
-            // There is nobody left to tell when stderr is gone.
-            let _ = writeln!(stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    code(match &args.teach {
+        Some(what) => what.run(Args::command()),
+        None => start(args),
+    })
 }
 
 fn start(args: Args) -> anyhow::Result<ExitCode> {
-    args.connection.coherent().map_err(Usage)?;
+    args.place.coherent()?;
+    args.access.check()?;
     let entrance = args.entrance()?;
-    let proxying = args.proxying.read(args.connection.has_masters())?;
-    log(args.verbose);
+    let proxying = args.proxying.read(args.place.has_elections())?;
+    args.log.start("info");
     files::allow_all();
     files::tell_if_few(args.connections, Limits::default().streams, proxying.is_some());
     if entrance.tls.is_none()
@@ -66,25 +51,24 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
     {
         warn!("tokens go over the network as they are: TLS keeps them secret (--tls-cert)");
     }
-    let runtime = Runtime::new().context("cannot start")?;
-    let outcome = runtime.block_on(run(args, entrance, proxying));
-    runtime.shutdown_timeout(LEFTOVERS);
-    outcome
+    cli::ending::run(run(args, entrance, proxying))
 }
 
 async fn run(args: Args, entrance: Entrance, proxying: Option<Proxying>) -> anyhow::Result<ExitCode> {
     let (mut stop, read_again) = (Stop::listen()?, ReadAgain::listen()?);
-    let listener = listen(args.listen).await?;
+    let listener = listen("--listen", args.listen).await?;
     let proxying = match proxying {
         None => None,
-        Some(proxying) => Some((listen(proxying.listen).await?, proxying)),
+        Some(proxying) => Some((listen("--proxy", proxying.listen).await?, proxying)),
     };
 
-    let keeper = args.connection.keep()?;
+    let keeper = args.access.keep()?;
     let sessions = keeper.sessions();
-    let options = fleet::Options { roles: args.connection.has_roles(), ..fleet::Options::default() };
-    let registry = args.connection.registry(sessions.clone());
-    let fleet = Fleet::start(registry, args.connection.election(sessions), args.service.clone(), options);
+    let options = fleet::Options { roles: args.place.registers_by_election(), ..fleet::Options::default() };
+    let registry = Registry::with_layout(sessions.clone(), args.place.instances());
+    let election =
+        args.place.has_elections().then(|| Election::with_layout(sessions, args.place.candidates()));
+    let fleet = Fleet::start(registry, election, args.service.clone(), options);
     let app = App::with_waiting(fleet.clone(), (args.connections - args.connections / 4).max(1));
     let limits = Limits { finish: args.finish, connections: args.connections, ..Limits::default() };
 

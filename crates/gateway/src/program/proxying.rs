@@ -4,12 +4,13 @@ use std::fs::read_to_string;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use cli::ending::Usage;
+use cli::flags::socket;
 use gateway::guard::check_exposure;
 use gateway::proxy::Rules;
 use gateway::tls::Tls;
 
-use super::args::{Usage, load};
-use super::flags::socket;
+use super::args::load;
 
 /// The reverse proxy.
 #[derive(clap::Args, Clone, Debug)]

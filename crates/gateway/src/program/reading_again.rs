@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
+use cli::output::chain;
 use gateway::guard::{Sites, Tokens};
 use gateway::proxy::Proxy;
 use gateway::serve::Replaceable;
@@ -13,9 +14,8 @@ use gateway::{App, Guard, api};
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
-use super::output::chain_of;
+use super::hangup::ReadAgain;
 use super::proxying::RulesFile;
-use super::signals::ReadAgain;
 
 /// The files that are read again, and what is made of them. What is wrong is told, and stays as it was; the others are taken all the same.
 pub(crate) struct Reading {
@@ -74,7 +74,7 @@ impl Reading {
                     info!(file = %file.path.display(), "tokens are in place");
                 }
                 Err(error) => {
-                    let fault = format!("{}: {}", file.path.display(), chain_of(&error));
+                    let fault = format!("{}: {}", file.path.display(), chain(&error));
                     error!(fault, "wrong tokens; those of before stay in place");
                 }
             }
@@ -83,7 +83,7 @@ impl Reading {
             match tls.reload() {
                 Ok(()) => info!(file = %tls.files().chain.display(), "certificates are in place"),
                 Err(error) => {
-                    error!(fault = chain_of(&error), "wrong certificates; those of before stay in place");
+                    error!(fault = chain(&error), "wrong certificates; those of before stay in place");
                 }
             }
         }

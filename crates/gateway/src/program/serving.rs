@@ -1,27 +1,18 @@
 //! What listens, from when it is started to its orderly end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
+use cli::ending::{WITHDRAW, close};
+use cli::output::say;
 use gateway::App;
 use gateway::proxy::Proxy;
 use gateway::serve::{BesideProxy, Limits, Serve, serve};
 use gateway::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
 use tracing::warn;
 use zk_session::Keeper;
-
-use super::output::say;
-
-/// How long nodes may take to go. Without ZooKeeper there is no use in waiting longer: they go with the session.
-const WITHDRAW: Duration = Duration::from_millis(700);
-
-/// How long closing the session may take. A little less than the keeper itself allows, so that success can be told from giving up.
-const CLOSE: Duration = Duration::from_millis(1_700);
 
 /// What listens. All of it ends together.
 pub(crate) struct Serving {
@@ -29,11 +20,6 @@ pub(crate) struct Serving {
     limits: Limits,
     proxy: Option<Proxy>,
     servers: JoinSet<usize>,
-}
-
-/// Listens there.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 impl Serving {
@@ -116,7 +102,7 @@ impl Serving {
         if cut > 0 {
             warn!(connections = cut, "cut off what did not end in time");
         }
-        if timeout(CLOSE, keeper.close()).await.is_err() {
+        if !close(keeper).await {
             warn!("ZooKeeper cannot be reached: what we registered there expires");
         }
         failed.map_or(Ok(()), |error| Err(why(Err(error))))
@@ -132,8 +118,12 @@ fn why(ended: Result<usize, JoinError>) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use cli::listening::listen;
     use gateway::{Fleet, fleet};
     use registry::{Native, Registry};
+    use tokio::time::timeout;
     use zk_session::fake::FakeZk;
 
     use super::*;
@@ -144,7 +134,7 @@ mod tests {
         let registry = Registry::new(keeper.sessions(), Native::default());
         let app = App::new(Fleet::start(registry, None, [], fleet::Options::default()));
         let mut serving = Serving::new(app, Limits::default());
-        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = listen("--listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         serving.registry(listener, None, axum::Router::new()).unwrap();
         serving.servers.spawn(async { panic!("on purpose") });
         let told = timeout(Duration::from_secs(20), serving.failed()).await.unwrap();

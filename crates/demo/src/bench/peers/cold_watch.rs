@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use cli::ending;
+use cli::flags::number;
+use cli::output::print;
 use tokio::time::Instant;
 
 use super::Place;
-use crate::ending;
-use crate::flags::number;
-use crate::output::print;
 
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_secs(60);

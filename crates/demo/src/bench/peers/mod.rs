@@ -10,6 +10,9 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use cli::flags::number;
+use cli::log::Verbosity;
+use cli::zookeeper::{Access, servers};
 use proto::{Root, ServiceName};
 use registry::Registry;
 use zk_session::Sessions;
@@ -17,14 +20,14 @@ use zk_session::Sessions;
 use self::curator::Curator;
 use super::MOST;
 use super::stage::SESSION;
-use crate::connection::{Connection, servers};
-use crate::flags::number;
-use crate::logging;
+use crate::connection::Connection;
 
 const EXAMPLES: &str = "\
 Examples, a ZooKeeper on 127.0.0.1:2181 and ten instances below /services/time:
   demo bench watch 127.0.0.1:2181 /services time 10 50
-  demo bench coldwatch 127.0.0.1:2181 /services time 10 7";
+  demo bench coldwatch 127.0.0.1:2181 /services time 10 7
+
+Exit codes: 0 done, 1 failed, 2 not understood (nothing was sent).";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -56,7 +59,8 @@ impl Place {
     /// A session of its own for whoever follows.
     fn connection(&self) -> Connection {
         let session_ms = SESSION.as_millis().try_into().unwrap_or(u64::MAX);
-        Connection { zk: self.hosts.clone(), session_ms, ..Connection::default() }
+        let access = Access { zk: self.hosts.clone(), session_ms, ..Access::default() };
+        Connection { access, ..Connection::default() }
     }
 
     fn registry(&self, sessions: Sessions) -> Registry {
@@ -65,7 +69,7 @@ impl Place {
 }
 
 pub(crate) async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    logging::start("warn", 0);
+    Verbosity::default().start("warn");
     match command {
         Command::Watch(args) => watch::run(args).await?,
         Command::ColdWatch(args) => cold_watch::run(args).await?,

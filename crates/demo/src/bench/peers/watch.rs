@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use cli::ending;
+use cli::flags::number;
+use cli::output::{complain, print};
 use futures::future::join_all;
 use registry::{Discovery, Instances};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
@@ -19,9 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Place;
-use crate::ending;
-use crate::flags::number;
-use crate::output::{brief, complain, print};
+use crate::output::brief;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

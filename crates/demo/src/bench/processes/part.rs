@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
+use cli::output::print;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::announcing::Announcing;
 use super::bare::Bare;
 use super::following::Following;
 use super::words::{Ask, BEGUN, Role, Told};
-use crate::output::print;
 
 /// What a process does, and how it answers.
 pub(super) trait Part {

@@ -3,11 +3,11 @@
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 
+use cli::output::complain;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use super::number::{grouped, rounds};
 use crate::bench::plan::Run;
-use crate::output::complain;
 
 /// What a round costs however few instances there are, as that many instances. The time left is reckoned with it.
 const BASE: u64 = 2_000;

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use cli::output::complain;
 use loadbalance::{Balancer, Instances, PickError, Picked, Request};
 use proto::InstanceId;
 use tokio::sync::watch;
 
 use super::exchange::{Exchange, Why};
 use super::sticking::{Next, is_there, next};
-use crate::output::{complain, shown};
+use crate::output::shown;
 
 /// So often is hello said for one request: whoever says it, and by whatever code, need not answer.
 pub(super) const HELLOS: u32 = 5;

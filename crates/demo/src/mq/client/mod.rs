@@ -11,6 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use cli::ending::{self, Usage};
+use cli::flags::{duration, number, patience};
+use cli::output::{complain, print};
+use cli::signals::Stop;
+use cli::zookeeper::Layout;
 use loadbalance::{Balancer, Filter};
 use proto::ServiceName;
 use registry::Discovery;
@@ -25,12 +30,8 @@ use super::at::Login;
 use super::code::made_up;
 use super::link::Link;
 use crate::choice::Choice;
-use crate::connection::{Connection, Layout, Usage};
-use crate::ending;
-use crate::flags::{duration, number, patience};
-use crate::logging;
-use crate::output::{complain, one_line, print, shown, trust};
-use crate::stop::Stop;
+use crate::connection::Connection;
+use crate::output::{one_line, shown, trust};
 
 /// How long to wait for the first list in silence.
 const SOON: Duration = Duration::from_millis(500);
@@ -81,12 +82,14 @@ Examples, with a ZooKeeper on 127.0.0.1:2181, a Mosquitto on 127.0.0.1:1883 and 
 
 It picks a server once, by the algorithm, and sends to its code until that is gone from the list or does not answer in time: then \
 it picks another one, for the same request and those that follow. A request fails when nobody is left, or when the broker is away \
-for too long. At the end it tells who answered how many. It ends with 1 when a request failed.";
+for too long. At the end it tells who answered how many.
+
+Exit codes: 0 all requests were answered; 1 one failed; 2 not understood (nothing was sent); 130 stopped before all were sent.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("warn", args.connection.verbose);
+    args.connection.log.start("warn");
     let topics = args.broker.topics(&args.service)?;
-    if args.connection.layout == Layout::Flat && !args.hello {
+    if args.connection.place.layout == Layout::Flat && !args.hello {
         return Err(Usage(
             "the flat layout has no place for a ServerUniqueCode: --layout native, --layout master-normal and --hello are accepted"
                 .to_owned(),
@@ -153,7 +156,8 @@ impl Args {
         if let Ok(ready) = timeout(SOON, balancer.ready()).await {
             return Ok(ready?);
         }
-        let (service, zk, why) = (&self.service, &self.connection.zk, crate::connection::problem(sessions));
+        let (service, zk, why) =
+            (&self.service, &self.connection.access.zk, crate::connection::problem(sessions));
         complain(&format!("waiting for the first list of {service} from {zk}{why}"));
         balancer.ready().await?;
         complain("the first list is here");

@@ -36,6 +36,7 @@ impl Outcome {
             self.refused.iter().map(|(code, why)| json!({ "instance": code, "why": why })).collect();
         let answered = self.answered.as_ref().ok();
         json!({
+            "kind": "request",
             "request": self.number,
             "answered": answered.map(|(code, _)| code),
             "body": answered.map(|(_, body)| body),
@@ -99,7 +100,7 @@ impl Summary {
 
     pub(super) fn json(&self, by: &str, ignored: Ignored) -> Value {
         let Self { requests, failed, retries, answered } = self;
-        json!({ "summary": {
+        json!({ "kind": "summary", "summary": {
             "by": by,
             "requests": requests,
             "failed": failed,
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(outcome(&[], Err("nobody")).text(), "   7  FAILED: nobody");
         assert_eq!(
             outcome(&["b"], Ok("a")).json(Some("live")),
-            json!({"request": 7, "answered": "a", "body": "a did it\x1b", "refused": [{"instance": "b", "why": "no answer"}],
+            json!({"kind": "request", "request": 7, "answered": "a", "body": "a did it\x1b", "refused": [{"instance": "b", "why": "no answer"}],
                 "error": null, "took_ms": 1.5, "source": "live"})
         );
     }
@@ -157,7 +158,7 @@ mod tests {
         );
         assert_eq!(
             summary.json("random", ignored),
-            json!({"summary": {"by": "random", "requests": 3, "failed": 1, "retries": 3, "answered": {"a": 1, "b": 1},
+            json!({"kind": "summary", "summary": {"by": "random", "requests": 3, "failed": 1, "retries": 3, "answered": {"a": 1, "b": 1},
                 "ignored": {"late": 1, "doubled": 2, "foreign": 3}}})
         );
         let told = Summary::default().text(&service, "hello", Ignored::default());

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cli::output::complain;
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::v5::ConnectProperties;
 use rumqttc::v5::{AsyncClient, MqttOptions};
@@ -17,7 +18,6 @@ use self::connection::{Receiving, send};
 use super::at::{Broker, Login};
 use super::code::made_up;
 use super::message::MAX_MESSAGE;
-use crate::output::complain;
 
 /// So much of a packet is not the message. What is larger the broker keeps from us, as MQTT 5 wants it.
 const WRAPPING: usize = 16 * 1024;

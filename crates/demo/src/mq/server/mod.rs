@@ -8,6 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use cli::ending::{self, Usage};
+use cli::flags::number;
+use cli::output::{complain, print};
+use cli::signals::Stop;
 use jiff::Timestamp;
 use leader::Lost;
 use proto::{NodeData, ServiceName};
@@ -25,13 +29,10 @@ use super::code::{code, made_up};
 use super::link::{Link, Message, Sender};
 use super::topics::Topics;
 use crate::candidate::News as Told;
-use crate::connection::{Connection, Usage};
-use crate::ending::{self, Withdrawal};
-use crate::flags::number;
-use crate::logging;
-use crate::output::{complain, one_line, print, shown};
+use crate::connection::Connection;
+use crate::output::{one_line, shown};
 use crate::registered::News;
-use crate::stop::Stop;
+use crate::withdrawal::Withdrawal;
 
 /// How long clients have to learn that we are leaving, before nobody answers them any more.
 const FAREWELL: Duration = Duration::from_millis(150);
@@ -68,10 +69,12 @@ const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181 and a Mosq
   demo mq-server --service jobs &
   demo mq-client --service jobs --requests 3
 
-Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries, on reply_to and with the same id; the body of its answer is its code, the time and the body of the request. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens, deregisters when it is away from the broker for more than 5 s, and registers again when it is back. SIGTERM and Ctrl-C: it deregisters, answers what came, and ends with 0."#;
+Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries, on reply_to and with the same id; the body of its answer is its code, the time and the body of the request. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens, deregisters when it is away from the broker for more than 5 s, and registers again when it is back. SIGTERM and Ctrl-C: it deregisters, and answers what came.
+
+Exit codes: 0 stopped; 1 failed, as when the broker refuses it; 2 not understood (nothing was sent)."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start("info", args.connection.verbose);
+    args.connection.log.start("info");
     if args.connection.registers_by_election() {
         args.connection.can_lead()?;
     }
@@ -258,17 +261,17 @@ impl<'a> Server<'a> {
     fn json(&self, event: &Event<'_>) -> Value {
         match event {
             Event::Listening { code } => {
-                json!({ "event": "listening", "topic": self.topics.requests(), "broker": self.args.broker.broker.to_string(), "code": code })
+                json!({ "kind": "listening", "topic": self.topics.requests(), "broker": self.args.broker.broker.to_string(), "code": code })
             }
             Event::Registered { path, session } => {
-                json!({ "event": "registered", "path": path, "session": session.to_string() })
+                json!({ "kind": "registered", "path": path, "session": session.to_string() })
             }
-            Event::Leads { term } => json!({ "event": "leads", "term": term.to_string() }),
-            Event::LeadsNoMore { why } => json!({ "event": "leads-no-more", "why": why.to_string() }),
-            Event::Answered { id } => json!({ "event": "answered", "id": id }),
-            Event::Greeted { id } => json!({ "event": "greeted", "id": id }),
-            Event::Deregistered => json!({ "event": "deregistered" }),
-            Event::Stopped => json!({ "summary": {
+            Event::Leads { term } => json!({ "kind": "leads", "term": term.0 }),
+            Event::LeadsNoMore { why } => json!({ "kind": "leads-no-more", "why": why.to_string() }),
+            Event::Answered { id } => json!({ "kind": "answered", "id": id }),
+            Event::Greeted { id } => json!({ "kind": "greeted", "id": id }),
+            Event::Deregistered => json!({ "kind": "deregistered" }),
+            Event::Stopped => json!({ "kind": "summary", "summary": {
                 "answered": self.answered, "dropped": self.dropped, "not_understood": self.complaints.all(),
             } }),
         }

@@ -12,8 +12,8 @@ use zk_session::Keeper;
 use super::super::link::State;
 use super::Args;
 use crate::candidate::News as Told;
-use crate::ending::Withdrawal;
 use crate::registered::{News, Registered};
+use crate::withdrawal::Withdrawal;
 
 /// Whoever is deaf for longer is found no more. A restart of the broker is shorter: nobody gains when all its servers leave and come
 /// back together.

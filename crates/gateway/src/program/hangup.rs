@@ -1,33 +1,8 @@
-//! What is asked of the process by signals.
+//! Being asked to read files again.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// SIGTERM and SIGINT, from the moment that this is made: before that they end the process at once.
-#[derive(Debug)]
-pub(crate) struct Stop {
-    term: Signal,
-    int: Signal,
-}
-
-impl Stop {
-    pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits until somebody asks.
-    ///
-    /// # Cancel safety
-    ///
-    /// No request is lost when this is dropped before it is ready.
-    pub(crate) async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-    }
-}
 
 /// SIGHUP, which asks to read files again and ends nothing, from the moment that this is made.
 #[derive(Debug)]

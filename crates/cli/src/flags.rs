@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// A whole number. Of something else, the parser for its type would say what is wrong and not what is accepted.
-pub(crate) fn number<T: FromStr + 'static>(
+pub fn number<T: FromStr + 'static>(
     accepted: RangeInclusive<u64>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
     move |text| {
@@ -21,25 +23,47 @@ pub(crate) fn number<T: FromStr + 'static>(
 }
 
 /// Where to listen.
-pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
+///
+/// # Errors
+///
+/// What is accepted.
+pub fn socket(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "accepted: an IP address and a port, as in 127.0.0.1:8897 or [::1]:0".to_owned())
 }
 
 /// A time between two things, as people write it; there may be none.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    time(text, "0s", Duration::ZERO)
+///
+/// # Errors
+///
+/// What is accepted.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    time(Duration::ZERO..=DAY)(text)
 }
 
 /// How long to wait for something: without any time nothing would ever be in time.
-pub(crate) fn patience(text: &str) -> Result<Duration, String> {
-    time(text, "1ms", Duration::from_millis(1))
+///
+/// # Errors
+///
+/// What is accepted.
+pub fn patience(text: &str) -> Result<Duration, String> {
+    time(Duration::from_millis(1)..=DAY)(text)
 }
 
-fn time(text: &str, shortest: &str, least: Duration) -> Result<Duration, String> {
-    let refused = || format!("accepted: a time from {shortest} to 24h with its unit, as in 1s, 250ms or 2m");
-    let time: SignedDuration = text.parse().map_err(|_| refused())?;
-    let time = Duration::try_from(time).map_err(|_| refused())?;
-    if (least..=Duration::from_secs(24 * 3600)).contains(&time) { Ok(time) } else { Err(refused()) }
+/// A time as people write it, of such a length.
+pub fn time(
+    accepted: RangeInclusive<Duration>,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let time = text.parse::<SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+        time.filter(|time| accepted.contains(time)).ok_or_else(|| {
+            let shown = |time: &Duration| match SignedDuration::try_from(*time) {
+                Ok(time) => format!("{time:#}"),
+                Err(_) => format!("{time:?}"),
+            };
+            let (least, most) = (shown(accepted.start()), shown(accepted.end()));
+            format!("accepted: a time from {least} to {most} with its unit, as in 1s, 250ms or 2m")
+        })
+    }
 }
 
 #[cfg(test)]
@@ -55,17 +79,20 @@ mod tests {
             ("250ms", Duration::from_millis(250)),
             ("0s", Duration::ZERO),
             ("1m 30s", Duration::from_secs(90)),
-            ("24h", Duration::from_secs(24 * 3600)),
+            ("24h", DAY),
         ] {
             assert_eq!(duration(text), Ok(time), "{text}");
             assert_eq!(patience(text).is_ok(), !time.is_zero(), "{text}");
         }
         for text in ["", "1", "-1s", "25h", "s", "1 fortnight"] {
-            assert!(duration(text).unwrap_err().contains("accepted"), "{text}");
-            assert!(patience(text).unwrap_err().contains("accepted"), "{text}");
+            assert!(duration(text).unwrap_err().contains("a time from 0s to 24h with its unit"), "{text}");
+            assert!(patience(text).unwrap_err().contains("a time from 1ms to 24h with its unit"), "{text}");
         }
         assert_eq!(patience("1ms"), Ok(Duration::from_millis(1)));
         assert!(patience("999us").is_err());
+        let hour = time(Duration::ZERO..=Duration::from_secs(3600));
+        assert_eq!(hour("60m"), Ok(Duration::from_secs(3600)));
+        assert!(hour("61m").unwrap_err().contains("from 0s to 1h"));
     }
 
     #[test]

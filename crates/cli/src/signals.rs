@@ -1,21 +1,23 @@
-//! Being asked to stop.
+//! What is asked of the process by signals.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a program ends with that was stopped before it was done, as shells have it for Ctrl-C.
-pub(crate) const INTERRUPTED: u8 = 130;
-
 /// SIGTERM and SIGINT, from the moment that this is made: before that they end the process at once.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub struct Stop {
     term: Signal,
     int: Signal,
 }
 
 impl Stop {
-    pub(crate) fn listen() -> io::Result<Self> {
+    /// Begins to listen, within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn listen() -> io::Result<Self> {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
@@ -24,7 +26,7 @@ impl Stop {
     /// # Cancel safety
     ///
     /// No request is lost when this is dropped before it is ready.
-    pub(crate) async fn requested(&mut self) {
+    pub async fn requested(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}

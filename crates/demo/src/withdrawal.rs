@@ -1,18 +1,9 @@
 //! Leaving in order, within the time that a supervisor gives.
 
-use std::time::Duration;
-
+use cli::ending::WITHDRAW;
 use futures::future::join_all;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use zk_session::Keeper;
-
-/// How long a node may take to go. Without ZooKeeper there is no use in waiting longer: it goes with the session.
-const WITHDRAW: Duration = Duration::from_millis(700);
-
-/// How long closing a session may take. A little less than the keeper itself allows, so that success can be told from
-/// giving up.
-const CLOSE: Duration = Duration::from_millis(1700);
 
 /// A node of ours that is being taken away, connected or not, however long that takes.
 #[derive(Debug)]
@@ -44,9 +35,4 @@ impl Withdrawal {
     pub(crate) async fn done_soon(&mut self) -> bool {
         timeout(WITHDRAW, self.done()).await.is_ok()
     }
-}
-
-/// Closes the session: whether it is known to be over, and its nodes with it. Otherwise it expires.
-pub(crate) async fn close(keeper: Keeper) -> bool {
-    timeout(CLOSE, keeper.close()).await.is_ok()
 }

@@ -1,0 +1,187 @@
+//! Programs that are known to ZooKeeper, and know it: TLS, digest, SASL, and rights on nodes; on real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+mod common;
+
+use std::fs::{Permissions, set_permissions, write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+
+use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use zk_local::Server;
+
+use self::common::{Running, demo, run, stderr, stdout};
+
+/// Files that flags name.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    /// A file that nobody else may read.
+    fn put(&self, name: &str, text: &str) -> String {
+        let path = self.0.path().join(name);
+        write(&path, text).unwrap();
+        set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// `demo nodes --service time`, which has to be quick when it is in vain.
+async fn nodes(zk: &str, more: &[&str]) -> Output {
+    run(demo([&["nodes", "--service", "time", "--wait", "5s", "--zk", zk], more].concat())).await
+}
+
+async fn is_listed(zk: &str, more: &[&str]) {
+    let output = nodes(zk, more).await;
+    assert!(stdout(&output).starts_with("1 instance of time (live)"), "{output:?}");
+}
+
+/// What a server says on stdout and stderr has none of these words.
+fn says_nothing_of(output: &Output, secrets: &[&str]) {
+    let said = stdout(output) + &stderr(output);
+    assert!(secrets.iter().all(|secret| !said.contains(secret)), "{said}");
+}
+
+/// A server of ours that is registered, with these flags.
+async fn registered(zk: &str, more: &[&str]) -> Running {
+    let flags = ["server", "--listen", "127.0.0.1:0", "--zk", zk];
+    let mut server = Running::start(demo([&flags, more].concat()));
+    server.line(|line| line.starts_with("registered at ")).await;
+    server
+}
+
+async fn ends_well(server: Running) {
+    server.signal(Signal::TERM);
+    assert!(server.end().await.status.success());
+}
+
+#[tokio::test]
+async fn nodes_of_one_who_is_known_by_a_digest_are_for_those_who_have_it() {
+    let server = Server::start().await.unwrap();
+    let zk = server.connect_string();
+    let files = Files::new();
+    let alice = files.put("alice", "alice:hunter2\n");
+    let bob = files.put("bob", "bob:hunter3\n");
+    let time = registered(&zk, &["--zk-digest-file", &alice, "--zk-acl", "creator"]).await;
+
+    is_listed(&zk, &["--zk-digest-file", &alice]).await;
+    for stranger in [&[][..], &["--zk-digest-file", &bob]] {
+        let output = nodes(&zk, stranger).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(stderr(&output).contains("not authorized"), "{output:?}");
+        says_nothing_of(&output, &["hunter"]);
+    }
+    // The environment says it as well, and no log tells it.
+    let mut verbose = demo(["nodes", "--service", "time", "--zk", &zk, "-vv"]);
+    verbose.env("ZK_DIGEST_FILE", &alice);
+    let output = run(verbose).await;
+    assert!(stdout(&output).starts_with("1 instance"), "{output:?}");
+    says_nothing_of(&output, &["hunter"]);
+    ends_well(time).await;
+
+    let flags =
+        ["--root", "/shared", "--zk-digest-file", &alice, "--zk-acl", "creator", "--zk-reader", "anyone"];
+    let time = registered(&zk, &flags).await;
+    is_listed(&zk, &["--root", "/shared"]).await;
+    ends_well(time).await;
+}
+
+#[tokio::test]
+async fn servers_that_let_in_only_who_logs_in_by_sasl_let_in_who_has_the_file() {
+    let files = Files::new();
+    let users = "Server {\n org.apache.zookeeper.server.auth.DigestLoginModule required\n user_alice=\"hunter2\";\n};\n";
+    let server = Server::builder()
+        .config("authProvider.1", "org.apache.zookeeper.server.auth.SASLAuthenticationProvider")
+        .config("sessionRequireClientSASLAuth", "true")
+        .property("java.security.auth.login.config", files.put("jaas.conf", users))
+        .start()
+        .await
+        .unwrap();
+    let zk = server.connect_string();
+    let alice = files.put("alice", "alice:hunter2\n");
+    let time = registered(&zk, &["--zk-sasl-file", &alice]).await;
+    is_listed(&zk, &["--zk-sasl-file", &alice]).await;
+    let wrong = files.put("wrong", "alice:hunter3\n");
+    let output = nodes(&zk, &["--zk-sasl-file", &wrong]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("do not accept our login"), "{output:?}");
+    says_nothing_of(&output, &["hunter"]);
+    ends_well(time).await;
+}
+
+/// An authority, and what it signed: for 127.0.0.1, and for a client.
+struct Certificates {
+    ca: String,
+    server: String,
+    client: (String, String),
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let mut params = named("authority", &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let ca = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let sign = |params: CertificateParams| {
+            let key = KeyPair::generate().unwrap();
+            (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+        };
+        let (certificate, key) = sign(named("server", &["127.0.0.1".to_owned()]));
+        Self { ca, server: certificate + &key, client: sign(named("alice", &[])) }
+    }
+}
+
+fn named(name: &str, addresses: &[String]) -> CertificateParams {
+    let mut params = CertificateParams::new(addresses).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+/// A server that speaks TLS there with clients whose certificate it knows.
+async fn secure(files: &Files, certificates: &Certificates) -> (Server, SocketAddr) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::builder()
+        .config("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory")
+        .config("secureClientPort", address.port().to_string())
+        .config("secureClientPortAddress", address.ip().to_string())
+        .config("ssl.keyStore.location", files.put("server.pem", &certificates.server))
+        .config("ssl.keyStore.type", "PEM")
+        .config("ssl.trustStore.location", files.put("trusted.pem", &certificates.ca))
+        .config("ssl.trustStore.type", "PEM")
+        .config("ssl.clientAuth", "need");
+    (server.start().await.unwrap(), address)
+}
+
+#[tokio::test]
+async fn both_sides_are_known_by_their_certificates() {
+    let (files, certificates) = (Files::new(), Certificates::new());
+    let (_server, address) = secure(&files, &certificates).await;
+    let zk = address.to_string();
+    let ca = files.put("ca.pem", &certificates.ca);
+    let cert = files.put("alice.pem", &certificates.client.0);
+    let key = files.put("alice.key", &certificates.client.1);
+    let flags = ["--zk-tls-ca", &ca, "--zk-tls-cert", &cert, "--zk-tls-key", &key];
+    let time = registered(&zk, &[&flags[..], &["--zk-acl", "creator"]].concat()).await;
+    is_listed(&zk, &flags).await;
+
+    let other = files.put("other.pem", &Certificates::new().ca);
+    for stranger in [
+        &[][..],
+        &["--zk-tls-ca", &ca],
+        &["--zk-tls-ca", &other, "--zk-tls-cert", &cert, "--zk-tls-key", &key],
+    ] {
+        let output = run(demo([&["nodes", "--wait", "2s", "--zk", &zk], stranger].concat())).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(stderr(&output).contains("no answer from ZooKeeper at "), "{output:?}");
+    }
+    ends_well(time).await;
+}
