@@ -178,12 +178,24 @@ impl Page {
     }
 
     /// Sends a command to the browser that WebDriver does not know.
-    pub(crate) async fn devtools(&self, method: &str, parameters: Value) {
-        self.driver
-            .cdp()
-            .send_raw(method, parameters)
-            .await
-            .unwrap_or_else(|error| panic!("{method}: {error}"));
+    pub(crate) async fn devtools(&self, method: &str, parameters: Value) -> Value {
+        let answer = self.driver.cdp().send_raw(method, parameters).await;
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Loads the page anew, with a script that runs before its own.
+    pub(crate) async fn again_with(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
+        self.driver.refresh().await.unwrap();
+    }
+
+    /// How those who hear the page are told of what has this role and this name: its description.
+    pub(crate) async fn heard(&self, role: &str, name: &str) -> String {
+        let tree = self.devtools("Accessibility.getFullAXTree", json!({})).await;
+        let nodes = tree["nodes"].as_array().unwrap();
+        let found = nodes.iter().find(|node| node["role"]["value"] == role && node["name"]["value"] == name);
+        let found = found.unwrap_or_else(|| panic!("no {role} is called {name:?}"));
+        found["description"]["value"].as_str().unwrap_or_default().to_owned()
     }
 
     /// A screen of this size.
