@@ -200,6 +200,13 @@ async fn what_is_accepted_and_not_done_is_told_as_that_until_it_is_done() {
         // And so it is.
         gateway.call("PUT", path, &program).await.is(200).await;
         page.says("#instance-body", "Weight4").await;
+
+        // Somebody else has the same id later: who holds it is asked again.
+        assert_eq!(gateway.call("DELETE", path, "").await.status, 204);
+        page.says("#instance-body", "It is not registered any more").await;
+        register(&zk, "time", "a", &data(3));
+        page.says("#instance-body", "somebody else, in ZooKeeper").await;
+        page.until(&format!("document.querySelector({}).disabled", json!(DRAIN))).await;
     })
     .await;
     served.stop().await;
