@@ -154,6 +154,7 @@ async fn it_can_be_read_in_both_colour_schemes() {
         page.says("#matches", "19 instances").await;
         page.says("#services-list", "video9").await;
         ten_minutes(&page, &zk).await;
+        page.says("#services-list", "time27").await;
         for scheme in SCHEMES {
             choose(&page, scheme).await;
             page.screen(1440, 900, 1).await;
