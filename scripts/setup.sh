@@ -50,9 +50,11 @@ for need in "$@"; do
         command -v mandoc >/dev/null || packages+=(mandoc)
         ;;
     chromium)
-        # A browser for the console's tests, what drives it, and a font to write with.
+        # A browser for the console's tests, what drives it, what gives it a certificate to show, and a font to write with.
         command -v chromium >/dev/null || packages+=(chromium)
         command -v chromedriver >/dev/null || packages+=(chromium-driver)
+        command -v certutil >/dev/null && command -v pk12util >/dev/null || packages+=(libnss3-tools)
+        command -v openssl >/dev/null || packages+=(openssl)
         [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || packages+=(fonts-dejavu-core)
         ;;
     nginx)

@@ -11,37 +11,57 @@ use std::path::PathBuf;
 use browser::{Page, Served, browse};
 use common::{Gateway, register};
 use gateway::Guard;
+use gateway::guard::{Sites, Tokens};
 use proto::{Address, NodeData};
 use serde_json::json;
+use thirtyfour::Key;
 use zk_session::fake::FakeZk;
 
 /// The page's clock goes on when we say, so that ten minutes can be seen in a few seconds.
 const CLOCK: &str = "const real = Date.now; window.later = 0; Date.now = () => real() + window.later;";
 
+const SCHEMES: [&str; 2] = ["light", "dark"];
+
 /// The least that the contrast of text may be, as the guidelines for accessibility (WCAG 2.2, AA) have it.
 const CONTRAST: f64 = 4.5;
 
-/// The least contrast of all text that is shown, and which text that is.
+/// The least contrast of all text that is shown, and which text that is. What is half seen through counts as it is seen.
 const LEAST_CONTRAST: &str = r"
+    const parts = (color) => color.match(/[\d.]+/g).map(Number);
     const light = (color) => {
-      const parts = color.match(/[\d.]+/g).slice(0, 3).map((part) => part / 255)
-        .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-      return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+      const [red, green, blue] = color.map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    const above = (place) => {
+      const all = [];
+      for (let at = place; at !== null; at = at.parentElement) all.push(getComputedStyle(at));
+      return all;
     };
     const ground = (place) => {
-      for (let at = place; at !== null; at = at.parentElement) {
-        const color = getComputedStyle(at).backgroundColor;
-        if (!color.startsWith('rgba(0, 0, 0, 0')) return color;
-      }
-      return 'rgb(255, 255, 255)';
+      const colors = above(place).map((style) => style.backgroundColor);
+      return parts(colors.find((color) => !color.startsWith('rgba(0, 0, 0, 0')) ?? 'rgb(255, 255, 255)').slice(0, 3);
+    };
+    const contrast = (place, style, color) => {
+      const [red, green, blue, alpha = 1] = parts(color);
+      const seen = above(place).reduce((product, { opacity }) => product * opacity, alpha * (style === null ? 1 : style.opacity));
+      const behind = ground(place);
+      const [a, b] = [light([red, green, blue].map((part, at) => part * seen + behind[at] * (1 - seen))), light(behind)];
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     };
     let least = [21, ''];
+    const look = (text, place, style, color) => {
+      const is = contrast(place, style, color);
+      if (is < least[0]) least = [is, `${text} (${place.className.baseVal ?? place.className} ${place.id} ${place.tagName})`];
+    };
     for (const place of document.querySelectorAll('body *')) {
+      if (place.closest('script') || place.getClientRects().length === 0) continue;
       const text = [...place.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data.trim()).join('');
-      if (text === '' || place.closest('script, svg') || place.getClientRects().length === 0) continue;
-      const [a, b] = [light(getComputedStyle(place).color), light(ground(place))];
-      const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-      if (contrast < least[0]) least = [contrast, `${text} (${place.className || place.tagName})`];
+      const style = getComputedStyle(place);
+      if (text !== '') look(text, place, null, place.closest('svg') === null ? style.color : style.fill);
+      if (place.placeholder && place.value === '') {
+        const hint = getComputedStyle(place, '::placeholder');
+        look(place.placeholder, place, hint, hint.color);
+      }
     }
     return least;";
 
@@ -134,10 +154,9 @@ async fn it_can_be_read_in_both_colour_schemes() {
         page.says("#matches", "19 instances").await;
         page.says("#services-list", "video9").await;
         ten_minutes(&page, &zk).await;
-        for scheme in ["light", "dark"] {
-            let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]});
-            page.devtools("Emulation.setEmulatedMedia", feature).await;
-            page.until(&format!("matchMedia('(prefers-color-scheme: {scheme})').matches")).await;
+        page.says("#services-list", "time27").await;
+        for scheme in SCHEMES {
+            choose(&page, scheme).await;
             page.screen(1440, 900, 1).await;
             page.until("innerWidth === 1440").await;
             page.run("window.later += 5000").await;
@@ -150,7 +169,10 @@ async fn it_can_be_read_in_both_colour_schemes() {
             page.run("document.querySelector('#instance-actions button').click()").await;
             page.says("#confirm-yes", "Drain").await;
             look(&page, images.as_ref(), &format!("console-drain-{scheme}")).await;
-            page.run("document.getElementById('confirm').close(); document.getElementById('instance').close()").await;
+            page.run(
+                "document.getElementById('confirm').close(); document.getElementById('instance').close()",
+            )
+            .await;
             search(&page, "").await;
             page.screen(360, 740, 2).await;
             page.until("innerWidth === 360").await;
@@ -160,6 +182,62 @@ async fn it_can_be_read_in_both_colour_schemes() {
     })
     .await;
     served.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_lost_old_or_not_there_can_be_read_as_well() {
+    let zk = FakeZk::default();
+    zk.put("/headkeeper/time/instances", "");
+    let gateway = Gateway::start(&zk);
+    let tokens = Some(Tokens::parse("write write-write-write-write").unwrap());
+    let served = Served::start(&gateway.app, Guard { tokens, sites: Sites::default() }, 0).await;
+    browse(served.address, "#/service/time", async |page| {
+        page.until("document.getElementById('token').open").await;
+        page.keys("nobodys-token-at-all").await;
+        page.keys(Key::Enter).await;
+        page.says("#token-problem", "the token is not accepted").await;
+        look_in_both(&page, "a token").await;
+        page.keys("write-write-write-write").await;
+        page.keys(Key::Enter).await;
+        page.says("#table", "Nobody is registered.").await;
+        look_in_both(&page, "nobody").await;
+        for number in [1, 2, 5] {
+            register(&zk, "time", &name(number), &instance(number, u32::from(number - 1)));
+        }
+        lead(&zk, 5, 5);
+        zk.put("/headkeeper/time/instances/broken", "nonsense");
+        page.says("#fact-master", &name(5)).await;
+        page.says("#table", "drained").await;
+        page.run("document.getElementById('bad').open = true; document.getElementById('keys').showModal()")
+            .await;
+        look_in_both(&page, "the keys").await;
+        page.run(
+            "document.getElementById('keys').close(); document.querySelector('tbody tr[data-at]').click()",
+        )
+        .await;
+        page.says("#instance-actions", "Registered by somebody else").await;
+        zk.stop();
+        page.says("#instance-status", "ZooKeeper is away").await;
+        look_in_both(&page, "an old list").await;
+        served.stop().await;
+        page.says("#instance-status", "No updates since").await;
+        page.until("document.querySelector('.outdated .badge:not([hidden])') !== null").await;
+        look_in_both(&page, "a lost list").await;
+    })
+    .await;
+}
+
+async fn look_in_both(page: &Page, called: &str) {
+    for scheme in SCHEMES {
+        choose(page, scheme).await;
+        look(page, None, &format!("{called}, {scheme}")).await;
+    }
+}
+
+async fn choose(page: &Page, scheme: &str) {
+    let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]});
+    page.devtools("Emulation.setEmulatedMedia", feature).await;
+    page.until(&format!("matchMedia('(prefers-color-scheme: {scheme})').matches")).await;
 }
 
 async fn search(page: &Page, text: &str) {

@@ -139,3 +139,75 @@ async fn what_is_opened_right_after_another_was_closed_is_shown_and_asked_about(
     .await;
     served.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_accepted_and_not_done_is_told_as_that_until_it_is_done() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "b", &data(2));
+    let gateway = Gateway::start(&zk);
+    let path = "/v1/services/time/instances/a";
+    let program = json!({"server_ip": "10.0.0.1", "server_port": 1, "weight": 4, "ttl": 600});
+    gateway.call("PUT", path, &program).await.is(201).await;
+    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    browse(served.address, "#/service/time", async |page| {
+        open(&page).await;
+        zk.stop();
+        page.click(DRAIN).await;
+        page.click("#confirm-yes").await;
+        page.says("#confirm-outcome", "Accepted, and not done yet").await;
+        assert_eq!(page.value(ASKS).await, true);
+        assert_eq!(page.value("document.getElementById('confirm-yes').checkVisibility()").await, false);
+        assert_eq!(page.focus().await, "confirm-no");
+        page.says("#confirm-no", "Close").await;
+        page.keys(Key::Enter).await;
+        page.until(&format!("!{ASKS}")).await;
+        // The weight is the old one, and it is said why.
+        page.says("#instance-body", "Weight4").await;
+        page.says("#instance-status", "Accepted, and not done yet").await;
+        page.keys(Key::Escape).await;
+        page.until(&format!("!{SHOWS}")).await;
+        open(&page).await;
+        page.says("#instance-status", "Accepted, and not done yet").await;
+        zk.start();
+        page.says("#instance-body", "0: drained").await;
+        page.until("document.getElementById('instance-status').textContent === ''").await;
+        weight_is(&zk, 0).await;
+
+        // By the keyboard alone: the focus comes back to where it was.
+        page.run(&format!("document.querySelector({}).focus()", json!(DRAIN))).await;
+        page.keys(Key::Enter).await;
+        page.until(ASKS).await;
+        page.says("#confirm-no", "Cancel").await;
+        assert_eq!(page.value("document.getElementById('confirm-outcome').textContent").await, "");
+        page.keys(Key::Tab).await;
+        page.keys(Key::Enter).await;
+        page.until(&format!("!{ASKS}")).await;
+        page.says(DRAIN, "Drain …").await;
+        assert_eq!(page.value(&format!("document.activeElement.matches({})", json!(DRAIN))).await, true);
+
+        // What would be is heard with the question, and with each number that is typed.
+        page.click(DRAIN).await;
+        page.until(ASKS).await;
+        let told = page.heard("dialog", "Drain a?").await;
+        assert!(told.contains("Its share of 80.0 % goes to the only other one."), "{told}");
+        assert!(told.contains("until you undo that, the program registers it again"), "{told}");
+        page.click("#confirm-yes").await;
+        weight_is(&zk, 0).await;
+        page.until(&format!("!{ASKS}")).await;
+        page.click(WEIGH).await;
+        assert_eq!(page.value("document.getElementById('confirm-effect').ariaLive").await, "polite");
+        page.click("#confirm-no").await;
+        // And so it is.
+        gateway.call("PUT", path, &program).await.is(200).await;
+        page.says("#instance-body", "Weight4").await;
+
+        // Somebody else has the same id later: who holds it is asked again.
+        assert_eq!(gateway.call("DELETE", path, "").await.status, 204);
+        page.says("#instance-body", "It is not registered any more").await;
+        register(&zk, "time", "a", &data(3));
+        page.says("#instance-body", "somebody else, in ZooKeeper").await;
+        page.until(&format!("document.querySelector({}).disabled", json!(DRAIN))).await;
+    })
+    .await;
+    served.stop().await;
+}

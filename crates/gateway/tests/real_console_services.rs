@@ -93,6 +93,14 @@ async fn what_was_looked_at_lately_goes_on_and_what_was_long_ago_begins_anew() {
         page.says("#timeline", "not watched for").await;
         visit(1).await;
         page.says("#timeline", "Nothing has happened yet").await;
+        // And of what is not there nothing is drawn, nor of what was before.
+        let drawn = "document.querySelectorAll('.chart .grid > *, .chart path[d]:not([d=\"\"])').length";
+        page.until(&format!("{drawn} > 0")).await;
+        page.run("location.hash = '#/service/nobody'").await;
+        page.says("#stream-banner-text", "there is no such service").await;
+        assert_eq!(page.value(drawn).await, 0);
+        let told = page.value("document.querySelector('#chart-instances svg').ariaLabel").await;
+        assert_eq!(told, "instances in the last 10 minutes: not known");
     })
     .await;
     served.stop().await;

@@ -72,6 +72,29 @@ async fn ten_thousand_are_found_sorted_and_opened_by_the_keyboard_alone() {
         page.keys("?").await;
         page.until("document.getElementById('keys').open").await;
 
+        // Keys that need no other one can be switched off, for good.
+        page.click("#keys-on").await;
+        for _ in 0..2 {
+            page.keys(Key::Escape).await;
+            page.until("document.querySelector('dialog[open]') === null").await;
+            page.run("document.querySelector('table').focus()").await;
+            page.keys("/?").await;
+            assert_eq!(page.focus().await, "TABLE");
+            assert_eq!(page.value("document.getElementById('keys').open").await, false);
+            let told = "document.getElementById('search').getAttribute('aria-keyshortcuts')";
+            assert_eq!(page.value(told).await, json!(null));
+            page.driver.refresh().await.unwrap();
+            page.says("#matches", "10,000 instances").await;
+        }
+        page.click("#keys-open").await;
+        page.click("#keys-on").await;
+        page.keys(Key::Escape).await;
+        page.until("document.querySelector('dialog[open]') === null").await;
+        page.keys("/").await;
+        assert_eq!(page.focus().await, "search");
+        page.keys("10.0.2.7:").await;
+        page.says("#matches", "1 of 10,000").await;
+
         // And they are followed as few are.
         assert!(zk.remove(&format!("{TIME}/10.0.2.7:80")));
         page.says("#matches", "0 of 9,999").await;
@@ -130,6 +153,55 @@ async fn a_token_is_asked_for_kept_for_the_tab_and_never_in_the_address() {
     served.stop().await;
 }
 
+/// A browser that keeps nothing for a page; whatever time a request has, it is over when we say so; a clock that goes on when we say so; and
+/// all that is told of what went wrong.
+const STRICT: &str = r"
+    for (const kind of ['sessionStorage', 'localStorage']) {
+      Object.defineProperty(window, kind, { get() { throw new DOMException('denied', 'SecurityError'); } });
+    }
+    window.timers = [];
+    AbortSignal.timeout = () => {
+      timers.push(new AbortController());
+      return timers.at(-1).signal;
+    };
+    const [running, every] = [performance.now.bind(performance), window.setInterval];
+    [window.later, window.beats] = [0, 0];
+    performance.now = () => running() + later;
+    window.setInterval = (run, time) => every(() => { run(); beats += 1; }, time);
+    window.told = [];
+    document.addEventListener('DOMContentLoaded', () => {
+      const tell = () => told.push(document.getElementById('services-note').textContent, document.getElementById('stream-banner-text').textContent);
+      new MutationObserver(tell).observe(document.body, { childList: true, subtree: true });
+    });";
+
+#[tokio::test]
+async fn who_takes_long_to_find_a_token_has_all_the_time_even_where_the_browser_keeps_nothing() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    let tokens = Some(Tokens::parse("read read-read-read-read").unwrap());
+    let guard = Guard { tokens, sites: Sites::default() };
+    let served = Served::start(&gateway.app, guard, 0).await;
+    browse(served.address, "#/service/time", async |page| {
+        page.again_with(STRICT).await;
+        page.until("document.getElementById('token').open").await;
+        page.says("#token-kept", "Kept until this page is left: this browser stores nothing for it.").await;
+        page.run("for (const timer of timers) timer.abort(new DOMException('late', 'TimeoutError')); later += 60000; beats = 0").await;
+        page.until("beats > 5").await;
+        page.keys("read-read-read-read").await;
+        page.keys(Key::Enter).await;
+        page.until(&row("a")).await;
+        page.says("#services-source", "live").await;
+        let told = page.value("[...new Set(told)]").await;
+        for wrong in ["in time", "reached", "heard"] {
+            assert!(!told.to_string().contains(wrong), "{told}");
+        }
+        page.says("#timeline", "Nothing has happened yet").await;
+    })
+    .await;
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn a_phone_has_all_of_it_and_nothing_is_wider_than_its_screen() {
     let zk = FakeZk::default();
@@ -152,8 +224,11 @@ async fn a_phone_has_all_of_it_and_nothing_is_wider_than_its_screen() {
         page.until("innerWidth === 360 && document.querySelectorAll('#services-list li').length === 2").await;
         assert_eq!(page.value("document.querySelector('main').offsetParent === null").await, true);
         page.fits("the list of services").await;
+        // There is nothing to skip to.
+        assert_eq!(page.value("document.querySelector('.skip').checkVisibility()").await, false);
         page.click("#services-list a[title=time]").await;
         page.until(&row(long)).await;
+        assert_eq!(page.focus().await, "service-name", "where it was nobody sees it");
         page.says("#bad-summary", "1 node").await;
         page.fits("a service").await;
         page.run("document.getElementById('bad').open = true").await;
@@ -174,8 +249,9 @@ async fn a_phone_has_all_of_it_and_nothing_is_wider_than_its_screen() {
         register(&zk, "time", "another", &data(2));
         page.says("#timeline", "another came").await;
         page.fits("the timeline").await;
-        page.run("document.querySelector('.back').click()").await;
+        page.click(".back").await;
         page.until("document.body.dataset.view === 'services'").await;
+        assert_eq!(page.value("document.activeElement.title").await, "time", "back where one came from");
         page.until("document.title === 'Headkeeper'").await;
         // What is small to see is large to touch.
         let lows = page

@@ -23,11 +23,14 @@ const ASSETS: &[Asset] = &[
     Asset::script("/console/dialog.js", include_bytes!("assets/dialog.js")),
     Asset::script("/console/dom.js", include_bytes!("assets/dom.js")),
     Asset::script("/console/instance.js", include_bytes!("assets/instance.js")),
+    Asset::script("/console/keys.js", include_bytes!("assets/keys.js")),
     Asset::script("/console/services.js", include_bytes!("assets/services.js")),
     Asset::script("/console/state.js", include_bytes!("assets/state.js")),
+    Asset::script("/console/storage.js", include_bytes!("assets/storage.js")),
     Asset::script("/console/stream.js", include_bytes!("assets/stream.js")),
     Asset::script("/console/table.js", include_bytes!("assets/table.js")),
     Asset::script("/console/timeline.js", include_bytes!("assets/timeline.js")),
+    Asset::script("/console/trust.js", include_bytes!("assets/trust.js")),
     Asset::script("/console/words.js", include_bytes!("assets/words.js")),
 ];
 

@@ -3,17 +3,20 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::serve::{Limits, serve};
+use gateway::tls::Tls;
 use gateway::{App, Guard, api};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
+use thirtyfour::{ChromeCapabilities, LoggingPrefsLogLevel};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -35,13 +38,23 @@ impl Served {
     /// Serves on any port that is free (0), or on this one.
     pub(crate) async fn start(app: &Arc<App>, guard: Guard, port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        Self::on(listener, None, app, guard)
+    }
+
+    /// Serves on any port, to those who speak TLS.
+    pub(crate) async fn by_tls(app: &Arc<App>, tls: Tls) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::on(listener, Some(tls), app, Guard::default())
+    }
+
+    fn on(listener: TcpListener, tls: Option<Tls>, app: &Arc<App>, guard: Guard) -> Self {
         let address = listener.local_addr().unwrap();
         let closing = {
             let app = app.clone();
             async move { app.closing().await }
         };
         let limits = Limits { finish: Duration::from_millis(500), ..Limits::default() };
-        let serving = tokio::spawn(serve(listener, None, api::router(app.clone(), guard), limits, closing));
+        let serving = tokio::spawn(serve(listener, tls, api::router(app.clone(), guard), limits, closing));
         Self { address, app: app.clone(), serving }
     }
 
@@ -56,7 +69,7 @@ struct Driver {
     _child: Child,
     url: String,
     /// Where both leave what they do not take away.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Driver {
@@ -65,6 +78,7 @@ impl Driver {
         let mut command = Command::new("chromedriver");
         command
             .env("TMPDIR", folder.path())
+            .env("HOME", folder.path())
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -82,7 +96,7 @@ impl Driver {
         let port = timeout(PATIENCE, told).await.expect("chromedriver starts in time");
         // It goes on talking, and must not wait for somebody to listen.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { _child: child, url: format!("http://127.0.0.1:{port}"), _folder: folder }
+        Self { _child: child, url: format!("http://127.0.0.1:{port}"), folder }
     }
 }
 
@@ -100,6 +114,59 @@ pub(crate) async fn browse<F: Future<Output = ()>>(
     visit: impl FnOnce(Page) -> F,
 ) {
     let driver = Driver::start().await;
+    look(&driver, wanted(), format!("http://{address}/{path}"), visit).await;
+}
+
+/// As somebody whose certificate the browser shows to this gateway: where that is, and its key. The gateway's own is taken as it is.
+pub(crate) async fn browse_certified<F: Future<Output = ()>>(
+    address: SocketAddr,
+    path: &str,
+    (chain, key): (&Path, &Path),
+    visit: impl FnOnce(Page) -> F,
+) {
+    let driver = Driver::start().await;
+    let place = driver.folder.path();
+    let (database, bundle) = (place.join(".pki/nssdb"), place.join("identity.p12"));
+    std::fs::create_dir_all(&database).unwrap();
+    let database = format!("sql:{}", database.display());
+    // The browser has its certificates there, and takes a key with its certificate in one file only.
+    let export: [&OsStr; 10] = [
+        "pkcs12".as_ref(),
+        "-export".as_ref(),
+        "-in".as_ref(),
+        chain.as_ref(),
+        "-inkey".as_ref(),
+        key.as_ref(),
+        "-passout".as_ref(),
+        "pass:".as_ref(),
+        "-out".as_ref(),
+        bundle.as_ref(),
+    ];
+    done("openssl", &export).await;
+    done("certutil", &["-N".as_ref(), "-d".as_ref(), database.as_ref(), "--empty-password".as_ref()]).await;
+    let import: [&OsStr; 6] =
+        ["-d".as_ref(), database.as_ref(), "-i".as_ref(), bundle.as_ref(), "-W".as_ref(), "".as_ref()];
+    done("pk12util", &import).await;
+    let site = format!("https://localhost:{}", address.port());
+    let mut wanted = wanted();
+    wanted.accept_insecure_certs(true).unwrap();
+    // Without anybody to choose it.
+    let chosen = json!({format!("{site},*"): {"setting": {"filters": [{}]}}});
+    let settings = json!({"profile.content_settings.exceptions.auto_select_certificate": chosen});
+    wanted.add_experimental_option("prefs", settings).unwrap();
+    look(&driver, wanted, format!("{site}/{path}"), visit).await;
+}
+
+/// Runs a program that has to do well.
+async fn done(program: &str, arguments: &[&OsStr]) {
+    let mut command = Command::new(program);
+    let run = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = timeout(PATIENCE, run).await.expect("it ends in time");
+    let output = output.unwrap_or_else(|error| panic!("`make test` installs {program}: {error}"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn wanted() -> ChromeCapabilities {
     let mut wanted = DesiredCapabilities::chrome();
     for flag in [
         "--headless=new",
@@ -111,9 +178,17 @@ pub(crate) async fn browse<F: Future<Output = ()>>(
         wanted.add_arg(flag).unwrap();
     }
     wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
+    wanted
+}
+
+async fn look<F: Future<Output = ()>>(
+    driver: &Driver,
+    wanted: ChromeCapabilities,
+    url: String,
+    visit: impl FnOnce(Page) -> F,
+) {
     let browser =
         timeout(PATIENCE, WebDriver::new(&*driver.url, wanted)).await.expect("a browser in time").unwrap();
-    let url = format!("http://{address}/{path}");
     let visited = browser.run_and_quit(async move |driver: WebDriver| {
         driver.goto(&*url).await?;
         visit(Page { driver: driver.clone() }).await;
@@ -178,12 +253,24 @@ impl Page {
     }
 
     /// Sends a command to the browser that WebDriver does not know.
-    pub(crate) async fn devtools(&self, method: &str, parameters: Value) {
-        self.driver
-            .cdp()
-            .send_raw(method, parameters)
-            .await
-            .unwrap_or_else(|error| panic!("{method}: {error}"));
+    pub(crate) async fn devtools(&self, method: &str, parameters: Value) -> Value {
+        let answer = self.driver.cdp().send_raw(method, parameters).await;
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Loads the page anew, with a script that runs before its own.
+    pub(crate) async fn again_with(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
+        self.driver.refresh().await.unwrap();
+    }
+
+    /// How those who hear the page are told of what has this role and this name: its description.
+    pub(crate) async fn heard(&self, role: &str, name: &str) -> String {
+        let tree = self.devtools("Accessibility.getFullAXTree", json!({})).await;
+        let nodes = tree["nodes"].as_array().unwrap();
+        let found = nodes.iter().find(|node| node["role"]["value"] == role && node["name"]["value"] == name);
+        let found = found.unwrap_or_else(|| panic!("no {role} is called {name:?}"));
+        found["description"]["value"].as_str().unwrap_or_default().to_owned()
     }
 
     /// A screen of this size.

@@ -1,6 +1,9 @@
 // Asks the gateway. Where it wants a token, somebody is asked for one, and the request is sent again.
 
-const KEY = 'headkeeper-token';
+import { Kept } from './storage.js';
+
+/** For this tab alone. It never goes into an address. */
+const token = new Kept('sessionStorage', 'headkeeper-token');
 
 /** The gateway said no, and why: problem details (RFC 9457). */
 export class Refused extends Error {
@@ -11,7 +14,6 @@ export class Refused extends Error {
   }
 }
 
-let token = sessionStorage.getItem(KEY);
 let askForToken = null;
 
 /** Who is asked for a token: given the problem, resolves to a token, or to null when there is none to be had. */
@@ -20,20 +22,32 @@ export function whenTokenIsNeeded(asks) {
 }
 
 export function hasToken() {
-  return token !== null;
+  return token.value !== null;
 }
 
-/** Keeps a token for as long as this tab is open; null forgets it. It never goes into an address. */
+/** Whether a token is still there when the page is loaded again. */
+export function tokenLasts() {
+  return token.lasts;
+}
+
+/** Keeps a token for as long as this tab is open; null forgets it. */
 export function keepToken(given) {
-  token = given;
-  if (given === null) sessionStorage.removeItem(KEY);
-  else sessionStorage.setItem(KEY, given);
+  token.keep(given);
 }
 
-/** Sends a request, and gives the response if it is a good one. Throws `Refused`, or what `fetch` throws when nobody answers. */
+/** Signals that end a sending after so many milliseconds. */
+export function within(milliseconds) {
+  return () => AbortSignal.timeout(milliseconds);
+}
+
+/**
+ * Sends a request, and gives the response if it is a good one. Throws `Refused`, or what `fetch` throws when nobody answers.
+ *
+ * `signal` is asked for the signal that ends it, each time that it is sent: while somebody looks for a token no time passes for a request.
+ */
 export async function ask(path, { method = 'GET', body, headers = {}, signal } = {}) {
   for (;;) {
-    const shown = token;
+    const shown = token.value;
     const all = { ...headers };
     if (shown !== null) all.authorization = `Bearer ${shown}`;
     if (body !== undefined) all['content-type'] = 'application/json';
@@ -41,7 +55,7 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal } =
       method,
       headers: all,
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal,
+      signal: signal?.(),
       cache: 'no-store',
       // A certificate of the client is a credential, too: without it a gateway that asks for one could not be asked from its own page.
       credentials: 'same-origin',
@@ -51,7 +65,7 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal } =
     const problem = await problemOf(response);
     if (response.status !== 401) throw new Refused(response.status, problem);
     // Somebody may have given another one while this was on its way.
-    if (token !== shown) continue;
+    if (token.value !== shown) continue;
     const given = askForToken === null ? null : await askForToken(problem);
     if (given === null) throw new Refused(response.status, problem);
   }

@@ -5,12 +5,14 @@ import { Chart, perMinute } from './chart.js';
 import { askForToken, mayAskAgain } from './dialog.js';
 import { byId, element, say, show } from './dom.js';
 import { Sheet } from './instance.js';
+import { listen } from './keys.js';
 import { Services } from './services.js';
 import { Service } from './state.js';
 import { Stream } from './stream.js';
 import { Table } from './table.js';
 import { Timeline, told } from './timeline.js';
-import { count, soMany, span, when } from './words.js';
+import { trust } from './trust.js';
+import { count, soMany, span } from './words.js';
 
 whenTokenIsNeeded(askForToken);
 
@@ -50,11 +52,22 @@ function route() {
   services.choose(wanted);
 }
 
+/** The focus goes along where what had it is not seen any more: the way back leads to the service that was `left`. */
+function keepFocus(left) {
+  const at = document.activeElement;
+  const side = byId(shown === null ? 'main' : 'services');
+  // Some browsers give a link no focus when it is touched.
+  if ((at === document.body ? side : at).checkVisibility()) return;
+  if (shown === null) services.focus(left);
+  else byId('service-name').focus();
+}
+
 function leave() {
   if (shown === null) return;
   sheet.close();
   shown.stream.stop();
   shown.model.leftAt = Date.now();
+  shown.model.lose(shown.model.leftAt);
   shown = null;
 }
 
@@ -99,8 +112,14 @@ function stateIs(state) {
   const before = shown.state;
   shown.state = state;
   const now = Date.now();
-  if (state.kind === 'lost' && before.kind !== 'lost') shown.model.note({ kind: 'lost', reason: state.reason }, state.since);
-  if (state.kind === 'open' && before.kind === 'lost') shown.model.note({ kind: 'back', after: now - before.since }, now);
+  if (state.kind === 'lost' && before.kind !== 'lost') {
+    shown.model.note({ kind: 'lost', reason: state.reason }, state.since);
+    shown.model.lose(state.since);
+  }
+  if (state.kind === 'open' && before.kind === 'lost') {
+    shown.model.note({ kind: 'back', after: now - before.since }, now);
+    shown.model.regain(now);
+  }
   timeline.show(shown.model.entries);
   drawHead();
 }
@@ -108,6 +127,7 @@ function stateIs(state) {
 /** Tells those who hear the page, not too much. */
 function announce(changes) {
   if (changes.length === 0) return;
+  sheet.hears(changes);
   say(byId('news'), changes.length <= 3 ? changes.map(told).join('; ') : `${soMany(changes.length, 'change')} of ${shown.model.name}`);
 }
 
@@ -127,19 +147,16 @@ function drawHead() {
   const { state, model } = shown;
   const now = Date.now();
   const pill = byId('service-source');
-  const { source, stale_since: stale } = model.document ?? {};
-  let [kind, words] = ['', 'connecting …'];
-  if (state.kind === 'lost') [kind, words] = ['lost', 'not updated'];
-  else if (source === 'live') [kind, words] = ['live', 'live'];
-  else if (source !== undefined) [kind, words] = ['stale', `stale since ${when(stale ?? now)}: ZooKeeper is away`];
-  else if (state.kind === 'open') words = 'ZooKeeper has not told yet';
+  const trusted = trust(state, model.document, now);
+  const { kind, words, warning } = trusted;
   pill.className = `pill ${kind}`;
   say(pill, words);
+  sheet.trust(trusted);
   byId('service').classList.toggle('outdated', state.kind === 'lost');
   const banner = byId('stream-banner');
   if (state.kind === 'lost') {
     const wait = state.retryAt - now;
-    say(byId('stream-banner-text'), `No updates since ${when(state.since)}: ${state.reason}. What is shown is what was known then.`);
+    say(byId('stream-banner-text'), warning);
     say(byId('stream-banner-next'), `That is ${span(now - state.since)} ago; ${wait > 0 ? `next try in ${span(wait)}` : 'trying again …'}`);
   }
   show(banner, state.kind === 'lost');
@@ -184,13 +201,12 @@ function drawMatches() {
 
 function drawCharts() {
   const { model, state } = shown;
-  // Where nothing is known any more no line goes on.
-  const now = state.kind === 'lost' ? state.since : Date.now();
+  const now = Date.now();
   const changes = perMinute(model.news, now);
-  charts.instances.draw(model.counts, now);
-  charts.changes.draw(model.document === null ? [] : changes, now);
+  charts.instances.draw(model.counts, now, model.gaps);
+  charts.changes.draw(model.document === null ? [] : changes, now, model.gaps);
   say(byId('chart-instances-now'), model.document === null ? '' : count(model.rows.length));
-  say(byId('chart-changes-now'), model.document === null ? '' : count(changes.at(-1).value));
+  say(byId('chart-changes-now'), model.document === null ? '' : state.kind === 'lost' ? '–' : count(changes.at(-1).value));
 }
 
 function tick() {
@@ -242,27 +258,23 @@ byId('stream-retry').addEventListener('click', () => {
   mayAskAgain();
   shown?.stream.retry();
 });
-byId('keys-open').addEventListener('click', () => byId('keys').showModal());
-byId('keys-close').addEventListener('click', () => byId('keys').close());
 document.querySelector('[data-skip]').addEventListener('click', (event) => {
   // The address tells which service is shown, and is left alone.
   event.preventDefault();
   byId('main').focus();
 });
-document.addEventListener('keydown', (event) => {
-  const typing = event.target.matches('input, textarea, select') || document.querySelector('dialog[open]') !== null;
-  if (typing || event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.key === '/') {
+listen({
+  onSearch: () => {
     if (shown === null) services.focusFilter();
     else byId('search').focus();
-    event.preventDefault();
-  } else if (event.key === '?') {
-    byId('keys').showModal();
-  }
+  },
 });
-
 say(byId('gateway'), location.host);
 tokenChanged();
-window.addEventListener('hashchange', route);
+window.addEventListener('hashchange', () => {
+  const left = shown?.model.name;
+  route();
+  keepFocus(left);
+});
 route();
 setInterval(tick, 1000);

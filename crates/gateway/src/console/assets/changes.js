@@ -44,18 +44,21 @@ export function ofInstances(before, instances) {
   return changes;
 }
 
-/** What happened at the head and to the list as a whole: { kind: 'master' | 'no-master' | 'source', … }. */
-export function ofService(before, now) {
+/**
+ * What happened at the head and to the list as a whole: { kind: 'master' | 'no-master' | 'source', … }. `led` is who led when that was known
+ * the last time: null for nobody, undefined while it never was.
+ */
+export function ofService(before, now, led) {
   const changes = [];
-  const term = (service) => service.master?.term;
-  // Who led all the time and is only heard of now is no news.
-  if (before.master_source !== 'unknown' && term(before) !== term(now)) {
-    changes.push(
-      now.master === null
-        ? { kind: 'no-master', was: before.master }
-        : { kind: 'master', was: before.master, is: now.master },
-    );
+  // Who led all the time and is only heard of now is no news, and that it is not known tells nothing of who leads.
+  if (led !== undefined && knowsMaster(now) && led?.term !== now.master?.term) {
+    changes.push(now.master === null ? { kind: 'no-master', was: led } : { kind: 'master', was: led, is: now.master });
   }
   if (before.source !== now.source) changes.push({ kind: 'source', is: now.source, since: now.stale_since });
   return changes;
+}
+
+/** Whether a state tells who leads, be it nobody. */
+export function knowsMaster({ master_source: source }) {
+  return source !== 'unknown';
 }

@@ -46,6 +46,26 @@ export function perMinute(news, now) {
   return points;
 }
 
+/**
+ * The parts of a line between `from` and `now` for which something was known, each with where it ends. Points { at, value } hold until the next
+ * one; gaps { at, until } come in order, and the last one may have no end.
+ */
+export function pieces(points, gaps, from, now) {
+  const found = [];
+  let begin = from;
+  for (const { at, until } of [...gaps, { at: now, until: now }]) {
+    const end = Math.min(at, now);
+    if (end >= begin) {
+      const before = points.findLast((point) => point.at <= begin);
+      const inside = points.filter((point) => point.at > begin && point.at <= end);
+      const seen = before === undefined ? inside : [{ at: begin, value: before.value }, ...inside];
+      if (seen.length > 0) found.push({ points: seen, end });
+    }
+    begin = Math.max(begin, until ?? Infinity);
+  }
+  return found;
+}
+
 export class Chart {
   #place;
   #svg;
@@ -71,33 +91,44 @@ export class Chart {
     new ResizeObserver(() => this.#drawn && this.draw(...this.#drawn)).observe(place);
   }
 
-  /** Draws points { at, value }, each of which holds until the next one, up to `now`. */
-  draw(points, now) {
-    this.#drawn = [points, now];
+  /** Draws points { at, value }, each of which holds until the next one, up to `now`; nothing where there are gaps { at, until }. */
+  draw(points, now, gaps) {
+    this.#drawn = [points, now, gaps];
     const width = this.#place.clientWidth;
-    if (width === 0 || points.length === 0) return;
     const from = now - WINDOW;
-    const before = points.findLast((point) => point.at <= from);
-    const inside = points.filter((point) => point.at > from && point.at <= now);
-    const seen = before === undefined ? inside : [{ at: from, value: before.value }, ...inside];
-    if (seen.length === 0) return;
-    const values = seen.map((point) => point.value);
+    const parts = pieces(points, gaps, from, now);
+    if (parts.length === 0) this.#clear();
+    if (width === 0 || parts.length === 0) return;
+    const values = parts.flatMap((part) => part.points.map((point) => point.value));
     const { low, high, step } = axis(this.#fromZero ? 0 : Math.min(...values), Math.max(...values), 2);
     const x = (at) => LEFT + ((at - from) / WINDOW) * (width - LEFT - RIGHT);
     const y = (value) => TOP + (1 - (value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
     const round = (number) => Math.round(number * 10) / 10;
 
-    let path = `M${round(x(seen[0].at))} ${round(y(seen[0].value))}`;
-    for (const { at, value } of seen.slice(1)) path += `H${round(x(at))}V${round(y(value))}`;
-    path += `H${round(x(now))}`;
-    this.#line.setAttribute('d', path);
+    const paths = parts.map(({ points: [first, ...others], end }) => {
+      const steps = others.map(({ at, value }) => `H${round(x(at))}V${round(y(value))}`);
+      return { begin: round(x(first.at)), path: `M${round(x(first.at))} ${round(y(first.value))}${steps.join('')}H${round(x(end))}` };
+    });
+    this.#line.setAttribute('d', paths.map(({ path }) => path).join(''));
     const floor = round(y(low));
-    this.#area.setAttribute('d', this.#fromZero ? `${path}V${floor}H${round(x(seen[0].at))}Z` : '');
-    const last = seen.at(-1).value;
+    this.#area.setAttribute('d', this.#fromZero ? paths.map(({ begin, path }) => `${path}V${floor}H${begin}Z`).join('') : '');
+    const last = parts.at(-1).points.at(-1).value;
+    const isKnown = parts.at(-1).end === now;
     this.#end.setAttribute('cx', round(x(now)));
     this.#end.setAttribute('cy', round(y(last)));
+    this.#end.setAttribute('visibility', isKnown ? 'visible' : 'hidden');
     this.#axes({ low, high, step }, x, y, from, now, width);
-    this.#svg.setAttribute('aria-label', `${this.#what} in the last 10 minutes: now ${last}, least ${Math.min(...values)}, most ${Math.max(...values)}`);
+    const told = `${isKnown ? 'now' : 'last known'} ${last}, least ${Math.min(...values)}, most ${Math.max(...values)}`;
+    this.#svg.setAttribute('aria-label', `${this.#what} in the last 10 minutes: ${told}`);
+  }
+
+  /** Nothing is known: nothing of what was drawn before stays. */
+  #clear() {
+    this.#line.setAttribute('d', '');
+    this.#area.setAttribute('d', '');
+    this.#end.setAttribute('visibility', 'hidden');
+    this.#grid.replaceChildren();
+    this.#svg.setAttribute('aria-label', `${this.#what} in the last 10 minutes: not known`);
   }
 
   #axes({ low, high, step }, x, y, from, now, width) {

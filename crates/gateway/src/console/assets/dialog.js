@@ -1,6 +1,6 @@
 // Dialogs: is this meant, which token, which keys there are.
 
-import { keepToken, reason } from './api.js';
+import { keepToken, reason, tokenLasts } from './api.js';
 import { byId, say, show } from './dom.js';
 
 const MOST_WEIGHT = 4294967295;
@@ -20,20 +20,24 @@ export function dismiss() {
  * Asks whether something is meant, and does it.
  *
  * `title`, `text` and `yes` are what it says; `weight` is what stands in the field, if there is to be one; `effect` tells what would be,
- * given the number in the field; `act` does it, given that number, and what it throws is shown as the reason why not. While it does, nobody
- * can say no any more: it may be done already. Resolves to whether it was done.
+ * given the number in the field; `act` does it, given that number, and what it throws is shown as the reason why not. It gives null when
+ * it is done, or what is to be said when it is not yet. While it does, nobody can say no any more: it may be done already. Resolves to whether
+ * it was done.
  */
 export function confirm({ title, text, yes, weight, effect, act }) {
   const dialog = byId('confirm');
   const [form, field, problem] = [byId('confirm-form'), byId('confirm-weight'), byId('confirm-problem')];
-  const buttons = [byId('confirm-no'), byId('confirm-yes')];
+  const [no, sure] = [byId('confirm-no'), byId('confirm-yes')];
   const takesWeight = weight !== undefined;
   end();
   say(byId('confirm-title'), title);
   say(byId('confirm-text'), text);
-  say(byId('confirm-yes'), yes);
+  say(sure, yes);
+  say(no, 'Cancel');
+  show(sure, true);
   show(byId('confirm-field'), takesWeight);
   show(problem, false);
+  say(byId('confirm-outcome'), '');
   field.value = takesWeight ? String(weight) : '';
 
   const given = () => (takesWeight && field.value !== '' ? Number(field.value) : undefined);
@@ -44,7 +48,7 @@ export function confirm({ title, text, yes, weight, effect, act }) {
     const { signal } = ended;
     const does = (now) => {
       doing = now;
-      for (const button of buttons) button.disabled = now;
+      for (const button of [no, sure]) button.disabled = now;
       field.disabled = now || !takesWeight;
     };
     const finish = (done) => {
@@ -55,15 +59,26 @@ export function confirm({ title, text, yes, weight, effect, act }) {
       if (dialog.open) dialog.close();
       resolve(done);
     };
+    const accepted = (outcome) => {
+      does(false);
+      for (const place of [sure, byId('confirm-field')]) show(place, false);
+      field.disabled = true;
+      say(byId('confirm-effect'), '');
+      say(byId('confirm-outcome'), outcome);
+      say(no, 'Close');
+      no.focus();
+    };
     const submit = async (event) => {
       event.preventDefault();
-      if (doing) return;
+      if (doing || sure.hidden) return;
       const number = given();
       show(problem, false);
       does(true);
       try {
-        await act(number);
-        finish(true);
+        const outcome = await act(number);
+        if (signal.aborted) return;
+        if (outcome === null) finish(true);
+        else accepted(outcome);
       } catch (error) {
         // A browser closes what is open when it is told so often enough. Another question may be open then.
         if (signal.aborted) return;
@@ -74,7 +89,7 @@ export function confirm({ title, text, yes, weight, effect, act }) {
     };
     form.addEventListener('submit', submit, { signal });
     field.addEventListener('input', tell, { signal });
-    byId('confirm-no').addEventListener('click', () => finish(false), { signal });
+    no.addEventListener('click', () => finish(false), { signal });
     dialog.addEventListener('cancel', (event) => doing && event.preventDefault(), { signal });
     // It comes late: the dialog may be open again, for another question.
     dialog.addEventListener('close', () => dialog.open || finish(false), { signal });
@@ -82,7 +97,7 @@ export function confirm({ title, text, yes, weight, effect, act }) {
     does(false);
     dialog.showModal();
     if (takesWeight) field.select();
-    else byId('confirm-no').focus();
+    else no.focus();
   });
 }
 
@@ -113,6 +128,7 @@ function tokenDialog(problem) {
   const wrong = problem.type?.endsWith(':no-token') === false;
   say(byId('token-problem'), wrong ? `${problem.title}: ${problem.detail}` : '');
   show(byId('token-problem'), wrong);
+  say(byId('token-kept'), tokenLasts() ? 'Kept in this tab alone, until it is closed.' : 'Kept until this page is left: this browser stores nothing for it.');
   field.value = '';
   return new Promise((resolve) => {
     const ended = new AbortController();

@@ -1,20 +1,31 @@
 // One instance, beside the list: all that it says of itself, and what can be done with it.
 
-import { instancePath, json, reason } from './api.js';
+import { ask, instancePath, json, reason, Refused, within } from './api.js';
 import { confirm, dismiss, isWeight } from './dialog.js';
-import { byId, element, say } from './dom.js';
+import { byId, element, say, show } from './dom.js';
 import { candidates } from './state.js';
+import { told } from './timeline.js';
 import { count, moment, percent, soMany, span, when } from './words.js';
 
 /** How long the gateway may take to tell who holds an instance. */
 const IN_TIME = 8000;
+
+/** Nor is it asked more often than that who holds one, whatever the clocks say. */
+const AT_MOST_EVERY = 2000;
+
+const ACCEPTED = 'Accepted, and not done yet: it will be as soon as ZooKeeper is there.';
+
+/** What ends a change that was made here: the gateway keeps none of them. */
+const UNLESS = 'the program registers it again, or this gateway is restarted';
 
 const HELD_ELSEWHERE = 'Registered by somebody else, in ZooKeeper: this gateway changes only what programs have registered with it.';
 
 export class Sheet {
   #dialog = byId('instance');
   #body = byId('instance-body');
-  #actions = byId('instance-actions');
+  #drainer = byId('instance-drain');
+  #weigher = byId('instance-weigh');
+  #status = byId('instance-status');
   /** What is shown: the model of its service, and its id. */
   #shown = null;
   #row = null;
@@ -23,7 +34,10 @@ export class Sheet {
   /** Whether this gateway can change it; null while that is not known. */
   #ours = null;
   #asking = false;
+  /** When it is asked again who holds it. */
+  #again = null;
   #told = null;
+  #trust = { kind: '', warning: '' };
 
   constructor() {
     byId('instance-close').addEventListener('click', () => this.close());
@@ -33,8 +47,10 @@ export class Sheet {
     });
     this.#dialog.addEventListener('close', () => {
       // It comes late: another one may be shown by then.
-      if (!this.#dialog.open) this.#shown = null;
+      if (!this.#dialog.open) this.#leave();
     });
+    this.#drainer.addEventListener('click', () => (this.#row.weight === 0 ? this.#undrain() : this.#drain()));
+    this.#weigher.addEventListener('click', () => this.#weigh());
   }
 
   open(model, row) {
@@ -44,9 +60,10 @@ export class Sheet {
     this.#held = 'asking …';
     this.#ours = null;
     this.#asking = true;
+    clearTimeout(this.#again);
     say(byId('instance-title'), row.id);
+    say(byId('instance-news'), '');
     this.#draw();
-    this.#drawActions();
     this.#dialog.showModal();
     this.#askWhoHoldsIt();
   }
@@ -54,7 +71,7 @@ export class Sheet {
   /** Closes it, and the question about it that nobody has answered. */
   close() {
     dismiss();
-    this.#shown = null;
+    this.#leave();
     if (this.#dialog.open) this.#dialog.close();
   }
 
@@ -64,23 +81,46 @@ export class Sheet {
     const row = this.#shown.model.byId.get(this.#shown.id);
     if (row === undefined) this.#gone ??= Date.now();
     else {
+      // Somebody else may have registered it since.
+      const isAnother = this.#gone !== null || row.registered !== this.#row.registered;
       this.#gone = null;
-      if (row.weight === 0 !== (this.#row.weight === 0)) {
-        this.#row = row;
-        this.#drawActions();
-      }
       this.#row = row;
+      if (isAnother) this.#askWhoHoldsIt();
     }
     this.#draw();
   }
 
+  /** The list can be trusted so far, which is to be seen and heard here: all else of the page lies behind. */
+  trust(trust) {
+    const isBack = this.#trust.kind === 'lost' && trust.kind !== 'lost';
+    this.#trust = trust;
+    if (this.#shown === null) return;
+    this.#drawStatus();
+    if (isBack) this.#askWhoHoldsIt();
+  }
+
+  /** Tells those who hear the page what happened to the instance. */
+  hears(changes) {
+    if (this.#shown === null) return;
+    const about = changes.filter(({ id }) => id === this.#shown.id);
+    if (about.length > 0) say(byId('instance-news'), about.map(told).join('; '));
+  }
+
+  #leave() {
+    this.#shown = null;
+    clearTimeout(this.#again);
+  }
+
   async #askWhoHoldsIt() {
     const asked = this.#shown;
+    let next = null;
     let held;
     let isOurs = null;
     try {
-      const { ours, ends } = await json(instancePath(asked.model.name, asked.id), { signal: AbortSignal.timeout(IN_TIME) });
+      const { ours, ends } = await json(instancePath(asked.model.name, asked.id), { signal: within(IN_TIME) });
       isOurs = ours;
+      // By then it was renewed, or it is gone.
+      if (ours) next = Math.max(AT_MOST_EVERY, ends - Date.now());
       held = ours
         ? `this gateway, for a program that renews it; the next time by ${moment(ends)}`
         : 'somebody else, in ZooKeeper; this gateway cannot change it';
@@ -91,11 +131,24 @@ export class Sheet {
     this.#held = held;
     this.#ours = isOurs;
     this.#asking = false;
+    clearTimeout(this.#again);
+    if (next !== null) this.#again = setTimeout(() => this.#askWhoHoldsIt(), next);
     this.#draw();
-    this.#drawActions();
   }
 
   #draw() {
+    this.#drawStatus();
+    this.#drawActions();
+    this.#drawFacts();
+  }
+
+  #drawStatus() {
+    const isAccepted = this.#shown.model.accepted.has(this.#shown.id);
+    this.#status.className = `trust ${this.#trust.kind}`;
+    say(this.#status, [this.#trust.warning, isAccepted ? ACCEPTED : ''].filter((words) => words !== '').join(' '));
+  }
+
+  #drawFacts() {
     const row = this.#row;
     const now = Date.now();
     // Who is gone leads no more, and nobody may lead at all.
@@ -125,14 +178,13 @@ export class Sheet {
   }
 
   #drawActions() {
+    // The same buttons as before: one of them may have the focus.
     const drained = this.#row.weight === 0;
-    const disabled = this.#asking || this.#ours === false;
-    const drain = element('button', { type: 'button', disabled, class: drained ? undefined : 'danger' }, drained ? 'Undo drain …' : 'Drain …');
-    drain.addEventListener('click', () => (drained ? this.#undrain() : this.#drain()));
-    const weight = element('button', { type: 'button', disabled }, 'Change weight …');
-    weight.addEventListener('click', () => this.#weigh());
-    const why = this.#ours === false ? element('p', { class: 'note' }, HELD_ELSEWHERE) : undefined;
-    this.#actions.replaceChildren(drain, weight, ...(why === undefined ? [] : [why]));
+    say(this.#drainer, drained ? 'Undo drain …' : 'Drain …');
+    this.#drainer.classList.toggle('danger', !drained);
+    for (const button of [this.#drainer, this.#weigher]) button.disabled = this.#asking || this.#ours === false;
+    say(byId('instance-elsewhere'), HELD_ELSEWHERE);
+    show(byId('instance-elsewhere'), this.#ours === false);
   }
 
   // A question is about what was shown when it was asked, whatever is shown when it is answered.
@@ -141,10 +193,10 @@ export class Sheet {
     const asked = this.#shown;
     confirm({
       title: `Drain ${asked.id}?`,
-      text: 'It stays registered and is picked no more. Requests that run are not touched. Its weight is remembered.',
+      text: `It stays registered and is picked no more, until you undo that, ${UNLESS}. Requests that run are not touched.`,
       yes: 'Drain',
       effect: () => afterWeight(asked, this.#row, 0),
-      act: () => change(asked, { drain: true }),
+      act: () => change(asked, { drain: true }, (weight) => weight === 0),
     });
   }
 
@@ -155,7 +207,7 @@ export class Sheet {
       text: 'It has the weight again that it had before it was drained.',
       yes: 'Undo drain',
       effect: () => '',
-      act: () => change(asked, { drain: false }),
+      act: () => change(asked, { drain: false }, (weight) => weight > 0),
     });
   }
 
@@ -163,11 +215,11 @@ export class Sheet {
     const asked = this.#shown;
     confirm({
       title: `Change the weight of ${asked.id}?`,
-      text: `It is ${count(this.#row.weight)} now. 0 drains it.`,
+      text: `It is ${count(this.#row.weight)} now. 0 drains it. The new one holds until ${UNLESS}.`,
       yes: 'Change weight',
       weight: this.#row.weight,
       effect: (weight) => (isWeight(weight) ? afterWeight(asked, this.#row, weight) : ''),
-      act: (weight) => change(asked, { weight }),
+      act: (wanted) => change(asked, { weight: wanted }, (weight) => weight === wanted),
     });
   }
 }
@@ -187,8 +239,19 @@ function afterWeight({ model, id }, row, weight) {
   return `Its share goes from ${was} to ${is}; ${others === 0 ? 'nobody else is picked' : `the rest goes to ${them}`}.`;
 }
 
-function change({ model, id }, body) {
-  return json(instancePath(model.name, id), { method: 'PATCH', body, signal: AbortSignal.timeout(10000) });
+/**
+ * Changes an instance. Gives null when that is done; else what is to be said: the gateway has accepted it, and ZooKeeper is away. Then the
+ * sheet goes on saying so until `isDone`, given the weight that the list has, or until the instance is another one.
+ */
+async function change({ model, id }, body, isDone) {
+  const response = await ask(instancePath(model.name, id), { method: 'PATCH', body, signal: within(10000) });
+  const { state, problem } = await response.json();
+  if (state === 'replaced') throw new Refused(409, { title: 'a newer process has registered the same id in ZooKeeper since' });
+  model.accepted.delete(id);
+  if (response.status !== 202) return null;
+  const registered = model.byId.get(id)?.registered;
+  model.accepted.set(id, (row) => isDone(row.weight) || row.registered !== registered);
+  return problem === undefined ? ACCEPTED : `${ACCEPTED} It says: ${problem}.`;
 }
 
 function list(pairs) {

@@ -1,6 +1,6 @@
 // All services with how many instances each has, asked for again and again while somebody looks.
 
-import { Again, reason } from './api.js';
+import { Again, reason, within } from './api.js';
 import { byId, element, say, show } from './dom.js';
 import { count, soMany, when } from './words.js';
 
@@ -42,6 +42,12 @@ export class Services {
     this.#draw();
   }
 
+  /** Goes to this service, or where one looks for it. */
+  focus(name) {
+    const item = this.#items.get(name);
+    (item?.link ?? this.#filter).focus();
+  }
+
   focusFilter() {
     this.#filter.focus();
     this.#filter.select();
@@ -54,7 +60,7 @@ export class Services {
     if (document.hidden) return;
     this.#asking = true;
     try {
-      this.#document = await this.#answer.json({ signal: AbortSignal.timeout(IN_TIME) });
+      this.#document = await this.#answer.json({ signal: within(IN_TIME) });
       this.#failed = null;
     } catch (error) {
       this.#failed = { since: this.#failed?.since ?? Date.now(), reason: reason(error) };

@@ -1,6 +1,6 @@
 // What is known of one service: its rows, and what happened to it since the page was opened.
 
-import { ofInstances, ofService, same } from './changes.js';
+import { knowsMaster, ofInstances, ofService, same } from './changes.js';
 import { address } from './words.js';
 
 /** How far back charts go. */
@@ -68,6 +68,12 @@ export class Service {
     this.counts = [];
     /** How many changes came: { at, value }. */
     this.news = [];
+    /** When nothing was known: { at, until }, the latest last; until null while that goes on. */
+    this.gaps = [];
+    /** Who led when that was known the last time. */
+    this.led = undefined;
+    /** What the gateway has accepted and not done yet: by id, how one tells from the row that it is over. */
+    this.accepted = new Map();
   }
 
   /** Takes the state that came. Gives what changed; nothing the first time. */
@@ -76,9 +82,11 @@ export class Service {
     const isFirst = before === null;
     const changes = isFirst
       ? []
-      : [...ofService(before, document), ...ofInstances(this.byId, document.instances)];
+      : [...ofService(before, document, this.led), ...ofInstances(this.byId, document.instances)];
     this.document = document;
+    if (knowsMaster(document)) this.led = document.master;
     this.#arrange(isFirst ? 0 : now);
+    this.regain(now);
     this.#count(now, changes.length);
     for (const entry of gathered(changes)) this.note(entry, now);
     return changes;
@@ -88,6 +96,18 @@ export class Service {
   note(change, at) {
     this.entries.unshift({ at, change });
     if (this.entries.length > MOST_ENTRIES) this.entries.length = MOST_ENTRIES;
+  }
+
+  /** From this moment on nothing is known of it. */
+  lose(at) {
+    if (this.document === null || this.gaps.at(-1)?.until === null) return;
+    this.gaps.push({ at, until: null });
+  }
+
+  /** What is known is so again. */
+  regain(now) {
+    const last = this.gaps.at(-1);
+    if (last?.until === null) last.until = now;
   }
 
   #arrange(now) {
@@ -111,6 +131,10 @@ export class Service {
     const picked = candidates(this);
     const total = picked.reduce((sum, row) => sum + row.weight, 0);
     for (const row of picked) row.share = row.weight / total;
+    for (const [id, isOver] of this.accepted) {
+      const row = byId.get(id);
+      if (row === undefined || isOver(row)) this.accepted.delete(id);
+    }
   }
 
   #count(now, changes) {
@@ -118,6 +142,7 @@ export class Service {
     if (changes > 0) this.news.push({ at: now, value: changes });
     // One before the window is kept: it tells where the line begins.
     while (this.counts.length > 1 && this.counts[1].at < now - WINDOW) this.counts.shift();
+    while (this.gaps.length > 0 && this.gaps[0].until !== null && this.gaps[0].until < now - WINDOW) this.gaps.shift();
     while (this.news.length > 0 && this.news[0].at < now - WINDOW - 60000) this.news.shift();
   }
 }

@@ -6,6 +6,9 @@ import { ask, reason, Refused } from './api.js';
 const SILENCE = 40000;
 const LONGEST_WAIT = 15000;
 
+/** The page failed, not the gateway. */
+class Fault extends Error {}
+
 /** Takes events out of text, however it is cut. */
 export class Events {
   #unfinished = [];
@@ -50,7 +53,6 @@ export class Stream {
   #onEvent;
   #onState;
   #stop = new AbortController();
-  #attempt = null;
   #wake = null;
   #seen = null;
   #since = null;
@@ -64,7 +66,6 @@ export class Stream {
 
   stop() {
     this.#stop.abort();
-    this.#attempt?.abort();
     this.#wake?.();
   }
 
@@ -75,27 +76,34 @@ export class Stream {
 
   async #run() {
     let failures = 0;
-    this.#onState({ kind: 'connecting' });
+    this.#tell({ kind: 'connecting' });
     while (!this.#stop.signal.aborted) {
       const outcome = await this.#once(() => {
         failures = 0;
       });
       if (this.#stop.signal.aborted) return;
-      const wait = Math.min(1000 * 2 ** failures, LONGEST_WAIT) * (0.8 + 0.4 * Math.random());
+      // What comes next would hardly be shown either.
+      const wait = outcome.isFault ? LONGEST_WAIT : Math.min(1000 * 2 ** failures, LONGEST_WAIT) * (0.8 + 0.4 * Math.random());
       failures += 1;
       this.#since ??= outcome.since;
-      this.#onState({ kind: 'lost', since: this.#since, reason: outcome.reason, retryAt: Date.now() + wait });
+      this.#tell({ kind: 'lost', since: this.#since, reason: outcome.reason, retryAt: Date.now() + wait });
       await this.#sleep(wait);
     }
   }
 
   /** Connects once, and reads until it ends. Gives why and since when nothing comes. */
   async #once(opened) {
-    const attempt = new AbortController();
-    this.#attempt = attempt;
-    // Not the time of the day, which may be set.
-    let heard = performance.now();
+    let attempt = null;
+    let heard = 0;
     let silent = false;
+    // Asked for each time that the request is sent: the time in which somebody looked for a token is not the gateway's.
+    const signal = () => {
+      attempt = new AbortController();
+      // Not the time of the day, which may be set.
+      heard = performance.now();
+      silent = false;
+      return AbortSignal.any([this.#stop.signal, attempt.signal]);
+    };
     const watchdog = setInterval(() => {
       if (performance.now() - heard < SILENCE) return;
       silent = true;
@@ -103,7 +111,7 @@ export class Stream {
     }, 1000);
     try {
       const headers = this.#seen === null ? {} : { 'last-event-id': this.#seen };
-      const response = await ask(this.#path, { headers, signal: attempt.signal });
+      const response = await ask(this.#path, { headers, signal });
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       const events = new Events();
       for (let first = true; ; first = false) {
@@ -113,20 +121,43 @@ export class Stream {
         if (first) {
           opened();
           this.#since = null;
-          this.#onState({ kind: 'open' });
+          this.#tell({ kind: 'open' });
         }
         // Each is the whole state: the last one is enough.
         const last = events.take(value).at(-1);
         if (last === undefined) continue;
-        this.#seen = last.id;
-        this.#onEvent(JSON.parse(last.data));
+        this.#take(last);
       }
       return { since: Date.now(), reason: 'the gateway ended the stream' };
     } catch (error) {
-      if (silent) return { since: Date.now() - (performance.now() - heard), reason: 'nothing was heard from the gateway' };
-      return { since: Date.now(), reason: error instanceof Refused ? error.message : reason(error) };
+      const since = Date.now();
+      if (error instanceof Fault) return { since, reason: error.message, isFault: true };
+      if (silent && !(error instanceof Refused)) return { since: since - (performance.now() - heard), reason: 'nothing was heard from the gateway' };
+      return { since, reason: reason(error) };
     } finally {
       clearInterval(watchdog);
+      // A browser has room for six: one that nobody reads any more must not stay.
+      attempt?.abort();
+    }
+  }
+
+  #take({ id, data }) {
+    try {
+      this.#onEvent(JSON.parse(data));
+    } catch (error) {
+      console.error(error);
+      throw new Fault(`this page could not show what came (${error.message})`);
+    }
+    // Not before: what was not shown is to come again.
+    this.#seen = id;
+  }
+
+  #tell(state) {
+    try {
+      this.#onState(state);
+    } catch (error) {
+      // The stream goes on all the same.
+      console.error(error);
     }
   }
 

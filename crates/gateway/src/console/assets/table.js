@@ -39,6 +39,8 @@ export class Table {
   #query = '';
   #sort = { column: COLUMNS[0], down: false };
   #active = null;
+  /** Where a button of the mouse went down, and who stood there then. */
+  #pressed = null;
   #asked = false;
   /** The largest share; null where all who are picked have the same. */
   #largest = null;
@@ -47,7 +49,7 @@ export class Table {
   constructor(place, { onOpen }) {
     this.#scroll = place;
     this.#onOpen = onOpen;
-    const heads = COLUMNS.map((column) => this.#head(column));
+    const heads = COLUMNS.map((column, at) => this.#head(column, at));
     this.#body = element('tbody', { role: 'rowgroup' });
     this.#table = element(
       'table',
@@ -64,6 +66,10 @@ export class Table {
     this.#table.addEventListener('focus', () => {
       // Who was chosen may not be among those that are searched for.
       if (!this.#shown.some((row) => row.id === this.#active)) this.#activate(0, false);
+    });
+    this.#body.addEventListener('pointerdown', (event) => {
+      const line = event.target.closest('tr[data-id]');
+      this.#pressed = line === null ? null : { line, id: line.dataset.id };
     });
     this.#body.addEventListener('click', (event) => this.#click(event));
   }
@@ -104,14 +110,15 @@ export class Table {
     this.#ask();
   }
 
-  #head(column) {
+  #head(column, at) {
     const button = element('button', { type: 'button', title: column.about }, column.title);
     button.addEventListener('click', () => {
       const down = this.#sort.column === column ? !this.#sort.down : false;
       this.#sort = { column, down };
       this.#arrange();
     });
-    column.head = element('th', { role: 'columnheader', scope: 'col', class: `${column.name}${column.number ? ' number' : ''}` }, button);
+    const kind = `${column.name}${column.number ? ' number' : ''}`;
+    column.head = element('th', { role: 'columnheader', scope: 'col', 'aria-colindex': at + 1, class: kind }, button);
     return column.head;
   }
 
@@ -168,8 +175,11 @@ export class Table {
       drawn.push(line.element);
     }
     const wanted = [this.#gap(this.#above, first), ...drawn, this.#gap(this.#below, all - end)].filter(Boolean);
+    // What stays is left where it is: a row that is taken out and put back is not clicked any more.
     const there = this.#body.children;
-    if (there.length !== wanted.length || wanted.some((row, at) => there[at] !== row)) this.#body.replaceChildren(...wanted);
+    const stay = new Set(wanted);
+    for (const row of [...there]) if (!stay.has(row)) row.remove();
+    wanted.forEach((row, at) => there[at] === row || this.#body.insertBefore(row, there[at] ?? null));
     if (active === null) this.#table.removeAttribute('aria-activedescendant');
     else this.#table.setAttribute('aria-activedescendant', active);
   }
@@ -208,18 +218,23 @@ export class Table {
   }
 
   #click(event) {
-    const line = event.target.closest('tr[data-at]');
+    const line = event.target.closest('tr[data-id]');
     // Somebody who marks text to copy it opens nothing.
-    if (line !== null && getSelection().isCollapsed) this.#activate(Number(line.dataset.at), true);
+    if (line === null || !getSelection().isCollapsed) return;
+    // Who is where may have changed since that was drawn, and who is drawn there since the button went down.
+    const isPressed = event.detail > 0 && this.#pressed?.line === line;
+    const id = isPressed ? this.#pressed.id : line.dataset.id;
+    const at = this.#shown.findIndex((row) => row.id === id);
+    if (at !== -1) this.#activate(at, true);
   }
 }
 
 /** A row of the page, filled again and again. */
 class Line {
   constructor() {
-    this.cells = COLUMNS.map((column) => {
+    this.cells = COLUMNS.map((column, at) => {
       const text = element('span', { class: 'text' });
-      const cell = element('td', { role: 'gridcell', class: `${column.name}${column.number ? ' number' : ''}` }, text);
+      const cell = element('td', { role: 'gridcell', 'aria-colindex': at + 1, class: `${column.name}${column.number ? ' number' : ''}` }, text);
       return { column, cell, text };
     });
     this.badge = element('span', { class: 'badge', hidden: true }, 'master');
@@ -236,6 +251,7 @@ class Line {
       line.id = `row-${at}`;
       line.setAttribute('aria-rowindex', at + 2);
     }
+    if (line.dataset.id !== row.id) line.dataset.id = row.id;
     for (const { column, cell, text } of this.cells) {
       const words = column.text(row, now);
       if (text.textContent === words) continue;
