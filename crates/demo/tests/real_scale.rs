@@ -96,6 +96,7 @@ async fn whoever_does_not_keep_up_loses_nothing_and_keeps_no_change() {
         kept(&report, &format!("bytes kept for a change: {slow}, in the worst round"));
     }
     // For twice the two seconds that its session lasts nobody else could have spoken for it.
-    let blocked = figure(&report, "a thread is blocked: from when the thread goes on until a look shows what is left");
+    let blocked =
+        figure(&report, "a thread is blocked: from when the thread goes on until a look shows what is left");
     assert!(blocked > 0.0, "{blocked}");
 }

@@ -2,6 +2,7 @@
 
 mod axis;
 mod grid;
+mod lines;
 pub(crate) mod machine;
 mod number;
 pub(crate) mod page;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Kind, factor, ticks};
+use super::lines::{letters, wrapped};
 use super::number::grouped;
 use super::side_by_side::{Role, SideBySide};
 
@@ -18,8 +19,6 @@ const ENTRY: f64 = 20.0;
 const MORE: f64 = 16.0;
 /// Where names begin.
 const NAMES: f64 = LEFT + 34.0;
-/// No letter of these fonts is wider on the average, at their size, in sentences.
-const LETTER: f64 = 6.7;
 
 /// How the names of all plots begin.
 pub(super) const PLOTS: &str = "zookeeper-";
@@ -187,27 +186,6 @@ fn draw(title: &str, of: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String>
     Some(svg + "</svg>\n")
 }
 
-/// How many letters have room between two places.
-fn letters(from: f64, to: f64) -> usize {
-    ((to - from) / LETTER) as usize
-}
-
-/// A text in lines of so many letters at most, between words. A word that is longer has a line of its own.
-fn wrapped(text: &str, most: usize) -> Vec<String> {
-    let text = text.replace('`', "");
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    if lines.is_empty() { vec![String::new()] } else { lines }
-}
-
 /// Medians joined, and at each the least and the most as a thin line.
 fn draw_line(svg: &mut String, line: &Line<'_>, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) {
     let (colour, dashes) = (line.style.colour, line.style.dashes());
@@ -275,6 +253,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::Figure;
+    use super::super::lines::LETTER;
     use super::super::side_by_side::tests::{example, of_two_sizes};
     use super::*;
 
@@ -344,9 +323,6 @@ mod tests {
         }
         assert!(rows.windows(2).all(|pair| pair[1] - pair[0] >= 12.0), "{rows:?}");
         assert_eq!(words[1..].join(" "), format!("{long} short {long} and {long}"));
-        // Of a name that is one word too long nothing is lost.
-        assert_eq!(wrapped("a bcdefgh i", 4), ["a", "bcdefgh", "i"]);
-        assert_eq!(wrapped("", 4), [""]);
     }
 
     #[test]
