@@ -55,7 +55,7 @@ async fn a_hand_over_costs_three_requests_at_any_number_of_candidates() {
             kept(&report, &format!("requests {what}, each time"));
         }
         // Each asks about once in that time.
-        let alive = measured(&report, "figures", "in a tenth of a session's time while nothing happens");
+        let alive = measured(&report, "figures", "while nothing happens, looked at once");
         let all: f64 = candidates.parse().unwrap();
         assert!(alive >= all - 2.0 && alive <= all + 2.0, "{candidates}: {alive}");
     }
@@ -67,6 +67,36 @@ async fn an_expiry_ends_with_all_registered_again() {
     let gone = measured(&report, "figures", "until the last node is gone, as a watcher is told it");
     let back = measured(&report, "figures", "until all are in another process' list again");
     assert!(gone < back, "{gone} {back}");
+    for what in [
+        "instances that are not on the server again, all rounds together",
+        "registrations not known to be registered again, all rounds together",
+        "instances that are not in another process' list again, all rounds together",
+    ] {
+        assert_eq!(kept(&report, what).to_bits(), 0, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn one_added_costs_one_request_and_one_deleted_none() {
+    let report = at("change", COUNT).await;
+    let added = kept(&report, "requests for one added, and pings");
+    assert!((1.0..1.1).contains(&added), "{added}");
+    // A deletion is told, and nobody asks.
+    let deleted = kept(&report, "requests for one deleted, and pings");
+    assert!((0.0..0.1).contains(&deleted), "{deleted}");
+    // What a watch says of a node, and its value: each is at least the path.
+    let bytes = kept(&report, "bytes received for a change, the mean of one added and one deleted");
+    assert!((80.0..200.0).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
+async fn a_first_list_is_read_by_hundreds_and_shown_whole_or_not_at_all() {
+    let report = at("cold-start", "1000").await;
+    let requests = kept(&report, "requests of `follow`");
+    assert!((11.0..=20.0).contains(&requests), "{requests}");
+    assert_eq!(kept(&report, "cut off half-way: lists that were shown in part, all rounds together"), 0.0);
+    let healed = kept(&report, "cut off half-way: whole after the reconnect, ms, in the worst round");
+    assert!(healed > 0.0, "{healed}");
 }
 
 #[tokio::test]
@@ -90,8 +120,10 @@ async fn whoever_has_no_server_for_longer_than_its_session_lasts_is_registered_a
         "cut off past the timeout: instances lost",
         "cut off past the timeout: nodes made more often than once",
         "cut off past the timeout: instances missing in either list",
+        "cut off past the timeout: registrations not known to be registered and lists not known to be the truth after 60 s",
         "server down past the timeout: instances lost",
         "server down past the timeout: instances missing in either list",
+        "server down past the timeout: registrations not known to be registered and lists not known to be the truth after 60 s",
     ] {
         let counted = measured(&report, "figures", what);
         assert_eq!(counted.to_bits(), 0, "{what}: {counted}");

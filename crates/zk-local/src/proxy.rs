@@ -40,6 +40,10 @@ pub struct Traffic {
     pub bytes_to_server: u64,
     /// Bytes that came from servers.
     pub bytes_to_client: u64,
+    /// Answers that came from servers, without greetings, pings and notifications.
+    pub answers: u64,
+    /// How often [`Proxy::stall_after`] held back what servers sent.
+    pub stalls: u64,
 }
 
 /// A way to a server that can be broken in every way a network can.
@@ -60,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) traffic: watch::Sender<Traffic>,
     /// Whether the answer to the next request is to be lost. Whoever sees that request takes it.
     lose_next: Mutex<bool>,
+    /// After how many answers more what servers send is to be held back.
+    stall_after: Mutex<Option<u64>>,
     /// Where the server is told to find the sender, when what passes is an election's.
     pub(crate) introduce_as: OnceLock<SocketAddr>,
     /// How long a client is kept waiting for a server that does not listen yet.
@@ -106,6 +112,29 @@ impl Shared {
         std::mem::take(&mut *self.lose_next.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Counts answers, which begin there in a piece that came from a server, and tells where what must be held back begins.
+    pub(crate) fn answered(&self, begins: &[usize]) -> Option<usize> {
+        self.traffic.send_modify(|traffic| traffic.answers += begins.len() as u64);
+        let mut after = self.stall_after.lock().unwrap_or_else(PoisonError::into_inner);
+        for begin in begins {
+            match &mut *after {
+                Some(0) => {
+                    *after = None;
+                    return Some(*begin);
+                }
+                Some(more) => *more -= 1,
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// What came before the answer that must not arrive has arrived.
+    pub(crate) fn stall_now(&self) {
+        self.faults.send_modify(|faults| faults.stall_to_client = true);
+        self.traffic.send_modify(|traffic| traffic.stalls += 1);
+    }
+
     /// Counts bytes that came, whether they are passed on or not.
     pub(crate) fn count(&self, direction: Direction, bytes: usize) {
         self.traffic.send_modify(|traffic| {
@@ -146,6 +175,7 @@ impl Proxy {
             faults: watch::Sender::new(Faults::none(upstream)),
             traffic: watch::Sender::default(),
             lose_next: Mutex::default(),
+            stall_after: Mutex::default(),
             introduce_as: OnceLock::new(),
             patience: OnceLock::new(),
         });
@@ -182,6 +212,14 @@ impl Proxy {
         });
     }
 
+    /// Lets so many more answers arrive, of all connections together, and holds back the next one and all that servers send after it, as
+    /// [`Proxy::stall`] does. Greetings, pings and notifications do not count. `Traffic::stalls` tells when it is so.
+    ///
+    /// Bytes are of no use for that: many answers may have come before anybody sees how many bytes they are.
+    pub fn stall_after(&self, answers: u64) {
+        *self.shared.stall_after.lock().unwrap_or_else(PoisonError::into_inner) = Some(answers);
+    }
+
     /// Lets flow what was stalled.
     pub fn flow(&self) {
         self.change(|faults| (faults.stall_to_server, faults.stall_to_client) = (false, false));
@@ -201,6 +239,7 @@ impl Proxy {
     /// Mends all that is broken. What is closed stays closed, and what was held back arrives.
     pub fn heal(&self) {
         self.shared.set_loss(false);
+        *self.shared.stall_after.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.change(|faults| *faults = Faults { cuts: faults.cuts, ..Faults::none(faults.upstream) });
     }
 

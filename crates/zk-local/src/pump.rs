@@ -8,7 +8,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::frames::Frames;
+use crate::frames::{Begin, Frames};
 use crate::introduction::Introduction;
 use crate::proxy::{Direction, Shared};
 
@@ -23,6 +23,8 @@ enum Piece {
     Bytes(Vec<u8>),
     /// The sender closed its side.
     End,
+    /// From here on all is held back that goes this way.
+    Stall,
     /// Here an answer was swallowed: the connection ends for both.
     Lost,
 }
@@ -47,22 +49,13 @@ pub(crate) async fn carry(client: &mut TcpStream, server: &mut TcpStream, shared
 struct Doomed(Mutex<Option<i32>>);
 
 impl Doomed {
-    /// How much of `piece` passes; what comes after is lost.
-    fn judge(
-        &self,
-        piece: &[u8],
-        frames: &mut Frames,
-        direction: Direction,
-        shared: &Shared,
-    ) -> Option<usize> {
-        let begins = frames.feed(piece);
-        // Negative numbers are no requests of the user's: pings, logins, watches that are set again.
-        let mut numbered = begins.into_iter().filter(|begin| begin.number >= 0);
+    /// How much passes of a piece in which these requests or answers begin; what comes after is lost.
+    fn judge(&self, numbered: &[Begin], direction: Direction, shared: &Shared) -> Option<usize> {
         let mut doomed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if direction == Direction::ToClient {
-            return numbered.find(|begin| Some(begin.number) == *doomed).map(|begin| begin.at);
+            return numbered.iter().find(|begin| Some(begin.number) == *doomed).map(|begin| begin.at);
         }
-        if let Some(request) = numbered.next()
+        if let Some(request) = numbered.first()
             && shared.claim_loss()
         {
             *doomed = Some(request.number);
@@ -101,7 +94,9 @@ async fn read(
         let piece = &buffer[..length];
         shared.count(direction, length);
         let arrives = Instant::now() + shared.faults.borrow().delay;
-        let lost_from = doomed.judge(piece, &mut frames, direction, shared);
+        // Negative numbers are no requests of the user's: pings, logins, watches that are set again.
+        let numbered: Vec<_> = frames.feed(piece).into_iter().filter(|begin| begin.number >= 0).collect();
+        let lost_from = doomed.judge(&numbered, direction, shared);
         let passing = lost_from.unwrap_or(length);
         let last = match lost_from {
             Some(_) => Some(Piece::Lost),
@@ -111,8 +106,21 @@ async fn read(
             Some(introduction) => introduction.feed(&piece[..passing]),
             None => piece[..passing].to_vec(),
         };
-        if !passing.is_empty() && send.send((arrives, Piece::Bytes(passing))).await.is_err() {
-            return;
+        let begins: Vec<_> = numbered.iter().map(|begin| begin.at).filter(|at| *at < passing.len()).collect();
+        let stalls_at = if direction == Direction::ToClient { shared.answered(&begins) } else { None };
+        let pieces = match stalls_at {
+            Some(at) => {
+                let (before, after) = passing.split_at(at);
+                vec![Piece::Bytes(before.to_vec()), Piece::Stall, Piece::Bytes(after.to_vec())]
+            }
+            None => vec![Piece::Bytes(passing)],
+        };
+        for piece in
+            pieces.into_iter().filter(|piece| !matches!(piece, Piece::Bytes(none) if none.is_empty()))
+        {
+            if send.send((arrives, piece)).await.is_err() {
+                return;
+            }
         }
         if let Some(last) = last {
             // Where nobody receives any more there is nothing to end.
@@ -139,6 +147,10 @@ async fn write(
         let written = match piece {
             Piece::Bytes(bytes) => to.write_all(&bytes).await,
             Piece::End => to.shutdown().await,
+            Piece::Stall => {
+                shared.stall_now();
+                Ok(())
+            }
             Piece::Lost => {
                 // Flushes what came before, so that only the one answer is missing.
                 let _ = to.shutdown().await;

@@ -127,6 +127,31 @@ async fn what_the_server_sends_can_be_stalled_alone_while_requests_arrive() {
 }
 
 #[tokio::test]
+async fn answers_that_came_together_can_be_stalled_after_so_many_of_them() {
+    let (_server, proxy) = proxied().await;
+    let client = client(&proxy.connect_string()).await;
+    let arrived = |create: &tokio::task::JoinHandle<Result<(), Error>>| create.is_finished();
+    let traffic = || *proxy.traffic().borrow();
+    let before = traffic().answers;
+    proxy.stall_after(2);
+    // All of them are asked for before the first is answered, in one piece: what the server answers comes in one or two.
+    let creates = ["/a", "/b", "/c", "/d"].map(|path| {
+        let client = client.clone();
+        tokio::spawn(async move { create(&client, path).await })
+    });
+    soon("the stall", proxy.traffic().wait_for(|now| now.stalls == 1)).await.unwrap();
+    until("two answers", || async { creates.iter().filter(|create| arrived(create)).count() == 2 }).await;
+    soon("all answers", proxy.traffic().wait_for(|now| now.answers == before + 4)).await.unwrap();
+    assert_eq!(creates.iter().filter(|create| arrived(create)).count(), 2, "the server has answered all");
+
+    proxy.flow();
+    for create in creates {
+        soon("what was held back", create).await.unwrap().unwrap();
+    }
+    assert_eq!((traffic().answers, traffic().stalls), (before + 4, 1));
+}
+
+#[tokio::test]
 async fn connections_made_while_stalled_get_through_when_it_flows() {
     let (_server, proxy) = proxied().await;
     proxy.stall(Direction::Both);

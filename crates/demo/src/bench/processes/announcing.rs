@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::part::{Part, begun};
 use super::seen::Seen;
 use super::words::{Ask, Told};
-use crate::bench::stage::long_named;
+use crate::bench::stage::{SESSION, long_named};
 
 pub(super) struct Announcing {
     sessions: Kept,
@@ -25,7 +25,7 @@ impl Announcing {
         each: u32,
     ) -> anyhow::Result<Self> {
         let service = ServiceName::parse(service)?;
-        let sessions = Kept::open(connect, sessions).await?;
+        let sessions = Kept::open(connect, sessions, SESSION).await?;
         let mut registrations = Vec::new();
         for (number, ours) in (0..).zip(sessions.all()) {
             let those = (number * each..(number + 1) * each).map(|number| long_named(number, 1));
@@ -61,8 +61,10 @@ impl Part for Announcing {
             memory: Memory::own()?,
             cpu_us: Work::default().micros()?,
             lost: self.sessions.lost(),
+            granted_ms: self.sessions.granted_ms()?,
             connections: self.sessions.connections(),
             seen: Seen::default(),
+            came: Vec::new(),
         })
     }
 

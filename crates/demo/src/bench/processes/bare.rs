@@ -35,17 +35,17 @@ pub(super) struct Bare {
 }
 
 /// What is known of the directory.
-struct Known {
+pub(super) struct Known {
     nodes: Mutex<BTreeMap<String, Vec<u8>>>,
     seen: watch::Sender<Seen>,
 }
 
 /// The task that keeps it true.
-struct Follower {
+pub(super) struct Follower {
     client: Client,
     directory: String,
     watcher: PersistentWatcher,
-    known: Arc<Known>,
+    pub(super) known: Arc<Known>,
     reads: FuturesUnordered<Read>,
     /// By which event each node that is there was last made; what was read before it was deleted is not its value.
     made: BTreeMap<String, u64>,
@@ -71,13 +71,7 @@ impl Part for Bare {
         let (known, work) = (&self.known, &mut self.work);
         let so = async {
             match ask {
-                Ask::Whole { len } => {
-                    let mut seen = known.seen.subscribe();
-                    while known.nodes().len() != len {
-                        seen.changed().await?;
-                    }
-                    Ok(())
-                }
+                Ask::Whole { len } => known.until(|nodes| nodes.len() == len).await,
                 Ask::Settles { fingerprint } => {
                     settled(known.seen.subscribe(), fingerprint, || work.apart(|| known.fingerprint())).await
                 }
@@ -99,8 +93,10 @@ impl Part for Bare {
             memory: Memory::own()?,
             cpu_us: self.work.micros()?,
             lost: 0,
+            granted_ms: 0,
             connections: 1,
             seen: *self.known.seen.borrow(),
+            came: Vec::new(),
         })
     }
 
@@ -112,6 +108,16 @@ impl Part for Bare {
 impl Known {
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what is known is so.
+    pub(super) async fn until(&self, is: impl Fn(&BTreeMap<String, Vec<u8>>) -> bool) -> anyhow::Result<()> {
+        // First watched, then looked at: what changes in between is not missed.
+        let mut seen = self.seen.subscribe();
+        while !is(&self.nodes()) {
+            seen.changed().await?;
+        }
+        Ok(())
     }
 
     fn fingerprint(&self) -> anyhow::Result<Fingerprint> {
@@ -133,7 +139,7 @@ impl Known {
 
 impl Follower {
     /// Watches, and reads all that is there.
-    async fn start(client: Client, directory: &str) -> anyhow::Result<Self> {
+    pub(super) async fn start(client: Client, directory: &str) -> anyhow::Result<Self> {
         let watcher = client.watch(directory, AddWatchMode::PersistentRecursive).await?;
         let nodes: BTreeMap<_, _> = read_all(&client, directory, TOGETHER).await?.into_iter().collect();
         let mut seen = Seen { changed_ns: now_ns(), ..Seen::default() };
@@ -143,7 +149,7 @@ impl Follower {
         Ok(Self { client, directory: directory.to_owned(), watcher, known, reads, made, events: 0 })
     }
 
-    async fn follow(mut self) -> anyhow::Result<()> {
+    pub(super) async fn follow(mut self) -> anyhow::Result<()> {
         loop {
             tokio::select! {
                 event = self.watcher.changed() => self.happened(event.event_type, &event.path)?,

@@ -1,12 +1,15 @@
 //! A process that follows services, over one session or many.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use proto::ServiceName;
 use registry::{Discovery, Instances, Source, View};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::came::last_of_all;
 use super::clock::{Work, now_ns};
 use super::fingerprint::Fingerprint;
 use super::kept::Kept;
@@ -22,6 +25,8 @@ pub(super) struct Following {
     consumer: Arc<Consuming>,
     /// Lets a consumer go on that blocks its thread.
     release: Option<mpsc::Sender<()>>,
+    /// Tells that it does.
+    blocks: Option<JoinHandle<Result<(), mpsc::RecvError>>>,
     work: Work,
 }
 
@@ -29,7 +34,13 @@ pub(super) struct Following {
 struct Consuming {
     seen: watch::Sender<Seen>,
     /// What the next list makes its consumer wait for.
-    blocked_by: Mutex<Option<mpsc::Receiver<()>>>,
+    blocked_by: Mutex<Option<Blockade>>,
+}
+
+/// What a consumer waits for, and where it says that it does.
+struct Blockade {
+    blocks: mpsc::Sender<()>,
+    until: mpsc::Receiver<()>,
 }
 
 impl Following {
@@ -37,11 +48,12 @@ impl Following {
         connect: &str,
         services: &[String],
         sessions: u32,
+        session: Duration,
         consumer: Consumer,
     ) -> anyhow::Result<Self> {
         let services = services.iter().map(|service| ServiceName::parse(service));
         let services = services.collect::<Result<Vec<_>, _>>()?;
-        let sessions = Kept::open(connect, sessions).await?;
+        let sessions = Kept::open(connect, sessions, session).await?;
         let mut discoveries = Vec::new();
         for ours in sessions.all() {
             discoveries.extend(services.iter().map(|service| ours.registry.follow(service)));
@@ -53,13 +65,28 @@ impl Following {
                 tokio::spawn(consuming.clone().consume(discovery.instances()));
             }
         }
-        Ok(Self { sessions, discoveries, consumer: consuming, release: None, work: Work::default() })
+        let work = Work::default();
+        Ok(Self { sessions, discoveries, consumer: consuming, release: None, blocks: None, work })
     }
 
     fn block(&mut self) {
-        let (release, blocked_by) = mpsc::channel();
-        *lock(&self.consumer.blocked_by) = Some(blocked_by);
+        let ((release, until), (blocks, told)) = (mpsc::channel(), mpsc::channel());
+        *lock(&self.consumer.blocked_by) = Some(Blockade { blocks, until });
+        // Told by a thread to a thread: a task that the consumer woke just before it blocks may wait in its thread's queue for as long.
+        self.blocks = Some(spawn_blocking(move || told.recv()));
         self.release = Some(release);
+    }
+
+    /// Waits until the consumer blocks its thread.
+    async fn blocked(&mut self) -> anyhow::Result<()> {
+        let Some(blocks) = self.blocks.take() else { bail!("nothing was to block") };
+        blocks.await?.context("the consumer is gone")
+    }
+
+    /// Waits until all lists show those that come, one after the other.
+    async fn come(&self, ids: Vec<String>) -> anyhow::Result<Vec<u64>> {
+        let ids: Arc<[String]> = ids.into();
+        last_of_all(self.lists().map(|list| come(list, ids.clone()))).await
     }
 
     async fn mark(&self) -> anyhow::Result<()> {
@@ -109,6 +136,7 @@ impl Part for Following {
             _ => {}
         }
         begun()?;
+        let mut came = Vec::new();
         match ask {
             Ask::Whole { len } => {
                 let whole = |view: &View| view.entries.len() == len && view.source == Source::Live;
@@ -136,15 +164,19 @@ impl Part for Following {
                         .await?;
                 }
             }
-            Ask::Block | Ask::Mark | Ask::State => {}
+            Ask::Block => self.blocked().await?,
+            Ask::Come { ids } => came = self.come(ids).await?,
+            Ask::Mark | Ask::State => {}
         }
         Ok(Told {
             at: now_ns(),
             memory: Memory::own()?,
             cpu_us: self.work.micros()?,
             lost: self.sessions.lost(),
+            granted_ms: self.sessions.granted_ms()?,
             connections: self.sessions.connections(),
             seen: *self.consumer.seen.borrow(),
+            came,
         })
     }
 
@@ -160,12 +192,24 @@ impl Consuming {
             let Some(size) = lists.borrow_and_update().as_ref().map(registry::List::len) else { continue };
             self.seen.send_modify(|seen| seen.list(size));
             let blocked_by = lock(&self.blocked_by).take();
-            if let Some(blocked_by) = blocked_by {
+            if let Some(Blockade { blocks, until }) = blocked_by {
+                // Whoever asked may be gone, and whoever lets it go on ends it by that.
+                let _ = blocks.send(());
                 // As a program does that forgets that it is in a task: the thread is gone until this returns.
-                let _ = blocked_by.recv();
+                let _ = until.recv();
             }
         }
     }
+}
+
+/// When a list showed each of those that come one after the other.
+async fn come(mut list: watch::Receiver<Option<Instances>>, ids: Arc<[String]>) -> anyhow::Result<Vec<u64>> {
+    let mut came = Vec::new();
+    for id in ids.iter() {
+        list.wait_for(|list| list.as_ref().is_some_and(|list| shows(list, id))).await?;
+        came.push(now_ns());
+    }
+    Ok(came)
 }
 
 /// The size of the shortest list, once all are there: a list that is not published yet is not an empty one.

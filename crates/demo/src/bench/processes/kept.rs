@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::bail;
 use futures::future::try_join_all;
 use zk_session::{Link, SessionId, State};
 
-use crate::bench::stage::{Ours, SESSION};
+use crate::bench::stage::Ours;
 
 /// Sessions that were opened together.
 pub(super) struct Kept(Vec<One>);
@@ -16,12 +17,14 @@ pub(super) struct Kept(Vec<One>);
 struct One {
     ours: Ours,
     first: SessionId,
+    granted: Duration,
     connections: Arc<AtomicUsize>,
 }
 
 impl Kept {
-    pub(super) async fn open(connect: &str, count: u32) -> anyhow::Result<Self> {
-        Ok(Self(try_join_all((0..count).map(|_| One::open(connect))).await?))
+    /// So many that the server gives up after such a time.
+    pub(super) async fn open(connect: &str, count: u32, session: Duration) -> anyhow::Result<Self> {
+        Ok(Self(try_join_all((0..count).map(|_| One::open(connect, session))).await?))
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Ours> {
@@ -52,6 +55,12 @@ impl Kept {
         self.0.iter().filter(|one| one.is_lost()).count()
     }
 
+    /// After how many milliseconds without a word the server gives the first of them up, as it granted that.
+    pub(super) fn granted_ms(&self) -> anyhow::Result<u64> {
+        let granted = self.0.first().map_or(Duration::ZERO, |one| one.granted);
+        Ok(granted.as_millis().try_into()?)
+    }
+
     /// How often a connection was made.
     pub(super) fn connections(&self) -> usize {
         self.0.iter().map(|one| one.connections.load(Ordering::Relaxed)).sum()
@@ -65,11 +74,11 @@ impl Kept {
 }
 
 impl One {
-    async fn open(connect: &str) -> anyhow::Result<Self> {
-        let ours = Ours::start(connect, SESSION)?;
+    async fn open(connect: &str, session: Duration) -> anyhow::Result<Self> {
+        let ours = Ours::start(connect, session)?;
         let mut state = ours.registry.sessions().state();
         let connected = state.wait_for(|state| matches!(state, State::Connected { .. })).await;
-        let State::Connected { id: first, .. } = connected?.clone() else {
+        let State::Connected { id: first, timeout: granted } = connected?.clone() else {
             bail!("a session was closed while it was opened");
         };
         let connections = Arc::new(AtomicUsize::new(1));
@@ -81,7 +90,7 @@ impl One {
                 }
             }
         });
-        Ok(Self { ours, first, connections })
+        Ok(Self { ours, first, granted, connections })
     }
 
     /// Whether its session is another one by now; without a connection that is not known.

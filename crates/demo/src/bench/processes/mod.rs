@@ -6,8 +6,10 @@
 
 mod announcing;
 mod bare;
+mod came;
 mod child;
 mod clock;
+mod crowd;
 mod fingerprint;
 mod following;
 mod kept;

@@ -1,14 +1,17 @@
 //! The side of the process that is started for one part of a bench.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cli::output::print;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::announcing::Announcing;
 use super::bare::Bare;
+use super::crowd::Crowd;
 use super::following::Following;
 use super::words::{Ask, BEGUN, Role, Told};
+use crate::bench::stage::SESSION;
 
 /// What a process does, and how it answers.
 pub(super) trait Part {
@@ -30,9 +33,16 @@ pub(crate) async fn run(role: &str) -> anyhow::Result<ExitCode> {
             play(Announcing::begin(&connect, &service, sessions, each).await?).await?;
         }
         Role::Follow { connect, services, sessions, consumer } => {
-            play(Following::begin(&connect, &services, sessions, consumer).await?).await?;
+            play(Following::begin(&connect, &services, sessions, SESSION, consumer).await?).await?;
+        }
+        Role::FollowSlowly { connect, service, session_ms, consumer } => {
+            let session = Duration::from_millis(session_ms);
+            play(Following::begin(&connect, &[service], 1, session, consumer).await?).await?;
         }
         Role::FollowBare { connect, service } => play(Bare::begin(&connect, &service).await?).await?,
+        Role::CrowdBare { connect, service, sessions } => {
+            play(Crowd::begin(&connect, &service, sessions).await?).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) lists: u64,
     /// The size of the shortest one.
     pub(crate) lowest: usize,
+    /// The size of the last one.
+    pub(crate) size: usize,
     /// When the last one came, in nanoseconds of the [clock](now_ns) that all processes share.
     pub(crate) changed_ns: u64,
 }
@@ -31,12 +33,13 @@ impl Seen {
     pub(super) fn list(&mut self, size: usize) {
         self.changed_ns = now_ns();
         self.lowest = self.lowest.min(size);
+        self.size = size;
         self.lists += 1;
     }
 
     /// Forgets the lists before one of so many instances.
     pub(super) fn mark(&mut self, size: usize) {
-        (self.lowest, self.lists) = (size, 0);
+        (self.lowest, self.size, self.lists) = (size, size, 0);
     }
 }
 
@@ -86,7 +89,7 @@ mod tests {
         for size in [7, 3, 9] {
             seen.list(size);
         }
-        assert_eq!((seen.lowest, seen.lists), (3, 3));
+        assert_eq!((seen.lowest, seen.size, seen.lists), (3, 9, 3));
         seen.mark(9);
         seen.list(8);
         assert_eq!((seen.lowest, seen.lists), (8, 1));

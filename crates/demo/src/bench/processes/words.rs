@@ -17,8 +17,12 @@ pub(crate) enum Role {
     Announce { connect: String, service: String, sessions: u32, each: u32 },
     /// Follows services, all of them on each of so many sessions.
     Follow { connect: String, services: Vec<String>, sessions: u32, consumer: Consumer },
+    /// Follows one service over a session that the server gives up after so many milliseconds; whoever uses the list does not keep up.
+    FollowSlowly { connect: String, service: String, session_ms: u64, consumer: Consumer },
     /// Follows one service by the bare client.
     FollowBare { connect: String, service: String },
+    /// The same on each of so many sessions.
+    CrowdBare { connect: String, service: String, sessions: u32 },
 }
 
 /// Who follows one service.
@@ -52,8 +56,10 @@ pub(crate) enum Ask {
     Settles { fingerprint: Fingerprint },
     /// The connections went, and everything is as it was again.
     Return,
-    /// The next list blocks the consumer.
+    /// The next list blocks the consumer. It is so once that has happened.
     Block,
+    /// All lists show these instances, which come one after the other and stay: when the last list did is told of each.
+    Come { ids: Vec<String> },
     /// What is told of lists that were seen begins here.
     Mark,
     /// Nothing; only what the process is like now.
@@ -70,10 +76,14 @@ pub(crate) struct Told {
     pub(crate) cpu_us: u64,
     /// Sessions that are not those of the beginning.
     pub(crate) lost: usize,
+    /// After how many milliseconds the server gives its sessions up; nothing of the bare client's.
+    pub(crate) granted_ms: u64,
     /// How often a connection was made.
     pub(crate) connections: usize,
     /// What the consumer has seen.
     pub(crate) seen: Seen,
+    /// When the last list showed each of those that were to come, in nanoseconds of the same clock.
+    pub(crate) came: Vec<u64>,
 }
 
 impl Who {

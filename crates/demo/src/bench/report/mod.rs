@@ -2,6 +2,7 @@
 
 mod axis;
 mod grid;
+mod lines;
 pub(crate) mod machine;
 mod number;
 pub(crate) mod page;
@@ -10,9 +11,10 @@ pub(crate) mod progress;
 pub(crate) mod side_by_side;
 
 pub(crate) use self::number::{grouped, median};
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
-use self::number::number;
+use self::axis::Kind;
+use self::number::{number, rounds};
 
 /// The figures of one scenario at one size. Reports of several sizes stand side by side; see [the frame](super::scenarios).
 pub(crate) struct Report {
@@ -34,6 +36,19 @@ pub(crate) struct Figure {
     pub(super) beside: Option<String>,
     /// Whether it is what the bare client took; plots draw that dashed.
     pub(super) is_bare: bool,
+    /// How many values it has.
+    pub(super) has: Values,
+}
+
+/// How many values a figure has that was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    /// One of each round.
+    EachRound,
+    /// One of each round in which it came about.
+    SomeRounds,
+    /// So many, however many rounds there are.
+    Apart,
 }
 
 /// Two figures of the same round, divided; or one of them that is judged by itself.
@@ -62,20 +77,34 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// Fails if two have the same name, or a figure is beside one that is not there or not the bare client's.
+    /// Fails if two have the same name, or a figure is beside one that is not there or not the bare client's, or has a value of another number
+    /// of rounds than it should: a round that was not measured would be in no table, and other rounds would be divided by each other. So
+    /// it does if bytes are counted as if they were none.
     pub(super) fn checked(self) -> anyhow::Result<Self> {
         let name = self.name;
         for (index, figure) in self.figures.iter().enumerate() {
             let what = &figure.what;
+            let (values, of) = (figure.values.len(), self.rounds);
+            ensure!(figure.may_have(values, of), "{what:?} of {name} has {values} values of {}", rounds(of));
+            ensure!(
+                !what.split(|c: char| !c.is_alphanumeric()).any(|word| word == "bytes")
+                    || Kind::of(figure.unit) == Kind::Bytes,
+                "{what:?} of {name} is of bytes, and has the unit {:?}",
+                figure.unit
+            );
             ensure!(
                 self.figures[..index].iter().all(|before| before.what != *what),
                 "two figures of {name} are called {what:?}"
             );
             if let Some(beside) = &figure.beside {
-                let bare = |other: &Figure| other.is_bare && other.what == *beside;
+                let bare = self.figures.iter().find(|other| other.is_bare && other.what == *beside);
+                let bare = bare.with_context(|| {
+                    format!("{what:?} of {name} is beside {beside:?}, which is no figure of the bare client")
+                })?;
+                let others = bare.values.len();
                 ensure!(
-                    self.figures.iter().any(bare),
-                    "{what:?} of {name} is beside {beside:?}, which is no figure of the bare client"
+                    values == others,
+                    "{what:?} of {name} has {values} values beside {others} of {beside:?}"
                 );
             }
         }
@@ -132,7 +161,34 @@ impl Limit {
 
 impl Figure {
     pub(crate) fn new(what: impl Into<String>, unit: &'static str) -> Self {
-        Self { what: what.into(), unit, values: Vec::new(), beside: None, is_bare: false }
+        Self {
+            what: what.into(),
+            unit,
+            values: Vec::new(),
+            beside: None,
+            is_bare: false,
+            has: Values::EachRound,
+        }
+    }
+
+    /// One that not every round has a value of: it did not come about there, and something else says so.
+    pub(crate) fn of_some_rounds(self) -> Self {
+        Self { has: Values::SomeRounds, ..self }
+    }
+
+    /// One whose values are not those of rounds: several of each, or one of all.
+    pub(crate) fn apart_from_rounds(self) -> Self {
+        Self { has: Values::Apart, ..self }
+    }
+
+    /// Whether so many values are as many as they should be; one that was not measured at all is none the less one.
+    fn may_have(&self, values: usize, rounds: u32) -> bool {
+        let each = u32::try_from(values) == Ok(rounds);
+        match self.has {
+            Values::EachRound => values == 0 || each,
+            Values::SomeRounds => each || u32::try_from(values).is_ok_and(|values| values < rounds),
+            Values::Apart => true,
+        }
     }
 
     /// The same of the bare client.
@@ -159,9 +215,15 @@ impl Figure {
         (!self.values.is_empty()).then(|| Ratio::new(what, self.values.clone(), limit))
     }
 
-    /// This one divided by another, round by round.
+    /// This one divided by another, round by round. Nothing where one of the values cannot be divided so: a time that is not above zero is
+    /// one from another moment than it was meant to be, and would be a good one as a ratio.
     pub(crate) fn per(&self, other: &Self) -> Vec<f64> {
-        self.values.iter().zip(&other.values).map(|(this, other)| this / other).collect()
+        let is_time = |figure: &Self| Kind::of(figure.unit) == Kind::Time;
+        let divides =
+            |(this, other): (&f64, &f64)| *other > 0.0 && (*this > 0.0 || *this == 0.0 && !is_time(self));
+        let pairs = || self.values.iter().zip(&other.values);
+        let all = self.values.len() == other.values.len() && pairs().all(divides);
+        if all { pairs().map(|(this, other)| this / other).collect() } else { Vec::new() }
     }
 }
 
@@ -205,6 +267,68 @@ mod tests {
     fn figures_are_divided_within_rounds() {
         let figure = |values: &[f64]| Figure { values: values.to_vec(), ..Figure::new("", "") };
         assert_eq!(figure(&[4.0, 9.0]).per(&figure(&[2.0, 3.0])), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn what_cannot_be_divided_has_no_ratio_that_would_be_within_a_limit() {
+        let times = |values: &[f64]| Figure { values: values.to_vec(), ..Figure::new("", "ms") };
+        let counts = |values: &[f64]| Figure { unit: "", ..times(values) };
+        for (ours, bare) in [
+            // Before the moment that it is told from.
+            (times(&[4.0, -9.0]), times(&[2.0, 3.0])),
+            (times(&[4.0, 0.0]), times(&[2.0, 3.0])),
+            (times(&[4.0, 9.0]), times(&[2.0, -3.0])),
+            (times(&[4.0, 9.0]), times(&[2.0, 0.0])),
+            (counts(&[4.0, -9.0]), counts(&[2.0, 3.0])),
+            (counts(&[4.0, 9.0]), counts(&[0.0, 3.0])),
+            // Of which round each is, is not known.
+            (times(&[4.0]), times(&[2.0, 3.0])),
+        ] {
+            assert!(ours.per(&bare).is_empty(), "{:?} / {:?}", ours.values, bare.values);
+        }
+        assert_eq!(counts(&[0.0, 9.0]).per(&counts(&[2.0, 3.0])), [0.0, 3.0], "nothing is a good count");
+    }
+
+    #[test]
+    fn a_report_is_refused_of_which_a_round_is_missing_or_bytes_are_none() {
+        let figure =
+            |what: &str, values: &[f64]| Figure { values: values.to_vec(), ..Figure::new(what, "ms") };
+        let checked = |figures: Vec<Figure>| {
+            let [title, about, server] = [const { String::new() }; 3];
+            let report =
+                Report { name: "example", title, about, server, rounds: 2, figures, ratios: Vec::new() };
+            report.checked().map(|_| ()).map_err(|error| error.to_string())
+        };
+        let some = |values| figure("some", values).of_some_rounds();
+        for good in [
+            figure("ours", &[]),
+            figure("ours", &[1.0, 2.0]),
+            some(&[]),
+            some(&[1.0]),
+            some(&[1.0, 2.0]),
+            figure("apart", &[1.0]).apart_from_rounds(),
+            figure("apart", &[1.0; 6]).apart_from_rounds(),
+            Figure { unit: "B", ..figure("bytes received", &[1.0, 2.0]) },
+            Figure { unit: "MiB", ..figure("bytes: all", &[1.0, 2.0]) },
+            figure("kilobytes, whatever these are", &[1.0, 2.0]),
+        ] {
+            assert_eq!(checked(vec![good]), Ok(()));
+        }
+        for (figures, says) in [
+            (vec![figure("ours", &[1.0])], r#""ours" of example has 1 values of 2 rounds"#),
+            (vec![figure("ours", &[1.0; 3])], r#""ours" of example has 3 values of 2 rounds"#),
+            (vec![some(&[1.0; 3])], r#""some" of example has 3 values of 2 rounds"#),
+            (
+                vec![some(&[1.0]).beside("bare"), figure("bare", &[1.0, 2.0]).bare()],
+                r#""some" of example has 1 values beside 2 of "bare""#,
+            ),
+            (
+                vec![Figure { unit: "", ..figure("new ids: bytes received", &[1.0, 2.0]) }],
+                r#""new ids: bytes received" of example is of bytes, and has the unit """#,
+            ),
+        ] {
+            assert_eq!(checked(figures), Err(says.to_owned()));
+        }
     }
 
     #[test]

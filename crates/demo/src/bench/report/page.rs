@@ -64,8 +64,8 @@ fn page(done: &[SideBySide], of: &Circumstances<'_>) -> String {
          Written by `demo bench`; `demo bench --help` tells how to repeat one of these, on servers of yours or at other sizes. \
          Where a figure has one of the bare client, which ours stands on, and their ratio directly below it, the bare client did the same \
          work in the same round; all other figures stand alone. Absolute figures depend on the machine, which the server \
-         shares, and on what else it does: judged are ratios within one round, counts, and a few times and sizes that were promised. \
-         Shown is the median of all rounds, with the least and the most; a round before them is not counted.\n\n\
+         shares, and on what else it does: judged are ratios within one round, counts, and a few times and sizes. Most limits were promised; those that were not are said to be our own. \
+         Shown is the median of all rounds, with the least and the most, and a single value where a section says that it had one round; a round before them is not counted.\n\n\
          - Measured: {}\n- Machine: {}\n- Server: {server}\n- Clients: {}\n\n{missed}\n",
         of.began.strftime("%Y-%m-%d, from %H:%M UTC"),
         machine::machine(),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::axis::{Kind, factor, ticks};
+use super::lines::{letters, wrapped};
 use super::number::grouped;
 use super::side_by_side::{Role, SideBySide};
 
@@ -14,6 +15,10 @@ const TOP: f64 = 60.0;
 /// Below the plot come the sizes, what they are numbers of, and a line for each figure.
 const BELOW: f64 = 62.0;
 const ENTRY: f64 = 20.0;
+/// A name that goes on in another line.
+const MORE: f64 = 16.0;
+/// Where names begin.
+const NAMES: f64 = LEFT + 34.0;
 
 /// How the names of all plots begin.
 pub(super) const PLOTS: &str = "zookeeper-";
@@ -124,7 +129,9 @@ fn draw(title: &str, of: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String>
     let (right, floor) = (WIDTH - RIGHT, TOP + PLOT);
     let x = |size: f64| LEFT + (size / fewest).ln() / (many / fewest).ln() * (right - LEFT);
     let y = |value: f64| floor - (value / lowest).ln() / (highest / lowest).ln() * PLOT;
-    let height = floor + BELOW + ENTRY * lines.len() as f64;
+    let names: Vec<_> = lines.iter().map(|line| wrapped(line.name, letters(NAMES, right))).collect();
+    let rows = |name: &Vec<String>| ENTRY + MORE * (name.len() - 1) as f64;
+    let height = floor + BELOW + names.iter().map(rows).sum::<f64>();
     let title = escaped(title);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
@@ -160,18 +167,21 @@ fn draw(title: &str, of: &str, kind: Kind, lines: &[Line<'_>]) -> Option<String>
             grouped(size as i64),
         );
     }
-    for (number, line) in lines.iter().enumerate() {
+    let mut at = floor + BELOW;
+    for (line, name) in lines.iter().zip(&names) {
         draw_line(&mut svg, line, x, y);
-        let (at, text) = (floor + BELOW + ENTRY * number as f64, LEFT + 34.0);
-        let (Style { colour, .. }, dashes, name) = (line.style, line.style.dashes(), escaped(line.name));
+        let (Style { colour, .. }, dashes) = (line.style, line.style.dashes());
         let _ = write!(
             svg,
-            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{at}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>\n\
-             {}<text x=\"{text}\" y=\"{}\">{name}</text>\n",
+            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{at}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>\n{}",
             LEFT + 26.0,
             line.style.marker_at(LEFT + 13.0, at),
-            at + 4.0,
         );
+        for (row, text) in name.iter().enumerate() {
+            let (y, text) = (at + 4.0 + MORE * row as f64, escaped(text));
+            let _ = writeln!(svg, "<text x=\"{NAMES}\" y=\"{y}\">{text}</text>");
+        }
+        at += rows(name);
     }
     Some(svg + "</svg>\n")
 }
@@ -190,7 +200,7 @@ fn draw_line(svg: &mut String, line: &Line<'_>, x: impl Fn(f64) -> f64, y: impl 
         let (at, middle, low, high) = (x(size), y(median), y(least), y(most));
         let _ = write!(
             svg,
-            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\" stroke=\"{colour}\" stroke-opacity=\"0.6\"/>\n{}",
+            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\" stroke=\"{colour}\"/>\n{}",
             line.style.marker_at(at, middle),
         );
     }
@@ -243,6 +253,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::Figure;
+    use super::super::lines::LETTER;
     use super::super::side_by_side::tests::{example, of_two_sizes};
     use super::*;
 
@@ -282,6 +293,43 @@ mod tests {
         let [plot] = &plots(&example)[..] else { panic!("not one plot") };
         assert_eq!(plot.left_out, ["before, 100 instances", "before, 10,000 instances"]);
         assert!(plot.svg.contains(">some<") && !plot.svg.contains(">before<"), "{}", plot.svg);
+    }
+
+    #[test]
+    fn no_name_is_wider_than_the_plot_and_none_lies_on_another() {
+        let long = "server down past the timeout: from then until every process knows all of its own to be registered, and both lists \
+                    are known to be whole";
+        let figures = || {
+            let figure = |what: &str| Figure { values: vec![1.0], ..Figure::new(what, "ms") };
+            vec![figure(long), figure("short"), figure(&format!("{long} and {long}"))]
+        };
+        let example = of_two_sizes("instances", figures);
+        let [plot] = &plots(&example)[..] else { panic!("not one plot") };
+        let number = |line: &str, name: &str| -> Option<f64> {
+            line.split_once(&format!(" {name}=\""))?.1.split_once('"')?.0.parse().ok()
+        };
+        let height = number(plot.svg.lines().next().unwrap(), "height").unwrap();
+        let (mut words, mut rows) = (Vec::new(), Vec::new());
+        for line in
+            plot.svg.lines().filter(|line| line.starts_with("<text ") && !line.contains("text-anchor"))
+        {
+            let (x, y) = (number(line, "x").unwrap(), number(line, "y").unwrap());
+            let text = line.split_once('>').unwrap().1.strip_suffix("</text>").unwrap();
+            // The widest letters of such sentences are narrower on the average.
+            assert!(x + text.chars().count() as f64 * LETTER <= WIDTH - RIGHT, "{text}");
+            assert!(y < height, "{text} is below {height}");
+            words.push(text.to_owned());
+            rows.push(y);
+        }
+        assert!(rows.windows(2).all(|pair| pair[1] - pair[0] >= 12.0), "{rows:?}");
+        assert_eq!(words[1..].join(" "), format!("{long} short {long} and {long}"));
+    }
+
+    #[test]
+    fn nothing_that_is_drawn_is_fainter_than_its_colour() {
+        let plots = plots(&example());
+        let drawn = plots[0].svg.split_once("</style>").unwrap().1;
+        assert!(drawn.contains("stroke=") && !drawn.contains("opacity"), "{drawn}");
     }
 
     #[test]

@@ -98,8 +98,16 @@ impl SideBySide {
             if let Some(bare) = partner(what).filter(|bare| figures.contains(bare)) {
                 rows.push(self.row(bare, Role::Bare));
                 let pairs = self.figures(what).zip(self.figures(bare));
-                let ratio = pairs.map(|(ours, bare)| Spread::of(&ours?.per(bare?))).collect();
-                rows.push(Row { what: "ratio", unit: "", role: Role::Ratio, is_bare: false, cells: ratio });
+                let ratio: Vec<_> = pairs.map(|(ours, bare)| Spread::of(&ours?.per(bare?))).collect();
+                if ratio.iter().any(Option::is_some) {
+                    rows.push(Row {
+                        what: "ratio",
+                        unit: "",
+                        role: Role::Ratio,
+                        is_bare: false,
+                        cells: ratio,
+                    });
+                }
             }
         }
         rows
@@ -306,6 +314,15 @@ large alone                           3 µs
 judged, by medians unless said otherwise  100 instances  10,000 instances
 ours / bare client                        2 ≤ 2.50 yes   4 > 2.50 NO";
         assert_eq!(example().text(), text);
+    }
+
+    #[test]
+    fn what_cannot_be_divided_has_no_ratio_in_the_table() {
+        let figure = |what: &str, value| Figure { values: vec![value], ..Figure::new(what, "us") };
+        let text = of_two_sizes("instances", || {
+            vec![figure("ours", -1.0).beside("bare client"), figure("bare client", 2.0).bare()]
+        });
+        assert!(!text.text().contains("ratio"), "{}", text.text());
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! Changes as fast as they can be written: when does a follower have what is left, and what does it take for that?
 
+use super::promises::never_above;
 use super::steps::{mebibytes, millis_until};
 use crate::bench::outside::changes::{Changes, PER_INSTANCE, Way, among};
 use crate::bench::processes::{Ask, Child, Told, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
 use crate::bench::stage::Stage;
+
+/// What a follower may hold at the most, in MiB, and how long it may take after the last change, in milliseconds. Nobody was promised
+/// either: one that keeps every change, or falls behind, is far above.
+const PEAK: f64 = 40.0;
+const CAUGHT_UP: f64 = 1_000.0;
 
 /// What is measured where the changes are written in one way.
 struct Figures {
@@ -76,9 +82,16 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         }
     }
     let mut ratios = Vec::new();
-    for Figures { way, requests, .. } in &ways {
+    for Figures { way, requests, peak, caught_up, .. } in &ways {
+        let way = words(*way);
+        ratios.extend(never_above(
+            &format!("the most memory of the follower in MiB, {way}"),
+            &peak.values,
+            PEAK,
+        ));
+        ratios.extend(never_above(&format!("caught up after ms, {way}"), &caught_up.values, CAUGHT_UP));
         if !requests.values.is_empty() {
-            let what = format!("requests of the follower for one change, {}", words(*way));
+            let what = format!("requests of the follower for one change, {way}");
             let each = requests.values.iter().map(|thousand| thousand / 1_000.0).collect();
             ratios.push(Ratio::new(what, each, Limit::AtMost(1.0)));
         }
@@ -88,7 +101,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         title: "So many changes, as fast as they can be written".to_owned(),
         about: format!(
             "Somebody else's session writes, deletes and creates again, in an order that looks random and is always the same, \
-             {PER_INSTANCE} changes for each instance there is; it waits for no answer before it sends the next. A process of its own follows; \
+             {PER_INSTANCE} changes for each instance there is; it sends the next before the last is answered, up to 1,000 requests or 10 transactions ahead. A process of its own follows; \
              its user looks at every list that comes while it looks, and the list counts when it equals what is left, instance by \
              instance. Memory is what the kernel says of the follower. The bare client reads each node that it is told of, at \
              once, and keeps undecoded values; it follows the same changes after ours did."

@@ -1,8 +1,10 @@
 //! What does a rolling restart of all instances cost who follows them, and how much of the list is there meanwhile?
 
+use anyhow::Context as _;
 use proto::NodeData;
 use zk_local::Proxy;
 
+use super::order::Order;
 use super::promises::never_above;
 use super::time::millis_between;
 use crate::bench::outside::writer::{Node, fill, lowest, replace};
@@ -48,6 +50,7 @@ impl Ids {
 /// The figures of one kind of restart.
 struct Figures {
     writing: Figure,
+    raw_writing: Figure,
     ours: Figure,
     raw: Figure,
     after: Figure,
@@ -69,17 +72,32 @@ struct Figures {
 impl Figures {
     fn new(ids: Ids) -> Self {
         let figure = |what: &str, unit| Figure::new(format!("{}: {what}", ids.words()), unit);
+        let pair = |what: &str, bare: &str| {
+            let bare = figure(bare, "ms").bare();
+            (figure(what, "ms").beside(bare.what.clone()), bare)
+        };
+        let (writing, raw_writing) = pair(
+            "the writer, from its first call to the last acknowledgement",
+            "the writer, while the bare client follows",
+        );
+        let (ours, raw) = pair(
+            "`follow`, from the writer's first call until the list is the truth",
+            "bare client, the same by a recursive watch and one get each",
+        );
+        let (cpu, raw_cpu) =
+            pair("CPU of the process with `follow`", "CPU of the process with the bare client");
         Self {
-            writing: figure("the writer, from its first call to the last acknowledgement", "ms"),
-            ours: figure("`follow`, from the writer's first call until the list is the truth", "ms"),
-            raw: figure("bare client, the same by a recursive watch and one get each", "ms").bare(),
+            writing,
+            raw_writing,
+            ours,
+            raw,
             after: figure("`follow`, from the writer's last acknowledgement", "ms"),
             raw_after: figure("bare client, from the writer's last acknowledgement", "ms").bare(),
-            cpu: figure("CPU of the process with `follow`", "ms"),
-            raw_cpu: figure("CPU of the process with the bare client", "ms").bare(),
+            cpu,
+            raw_cpu,
             requests: figure("requests of `follow`", ""),
-            received: figure("bytes that `follow` receives", ""),
-            sent: figure("bytes that `follow` sends", ""),
+            received: figure("bytes that `follow` receives", "B"),
+            sent: figure("bytes that `follow` sends", "B"),
             lists: figure("lists that a user of `follow` meets", ""),
             lowest: figure("the shortest of these lists", ""),
             own_lowest: figure("ZooKeeper's own lowest count", ""),
@@ -91,7 +109,7 @@ impl Figures {
     fn ratios(&self, ids: Ids) -> Vec<Ratio> {
         let name = |what: &str| format!("{}: {what}", ids.words());
         let ratio = |what, values, limit| Ratio::new(name(what), values, limit);
-        let mut ratios = vec![ratio("CPU, `follow` / bare client", self.cpu.per(&self.raw_cpu), Limit::None)];
+        let mut ratios = Vec::new();
         ratios.extend(never_above(&name("list under ZooKeeper's own low, part of all"), &self.under, 0.1));
         if !self.each.is_empty() {
             // Two of Curator's.
@@ -100,9 +118,10 @@ impl Figures {
         ratios
     }
 
-    fn list(self) -> [Figure; 13] {
+    fn list(self) -> [Figure; 14] {
         [
             self.writing,
+            self.raw_writing,
             self.ours,
             self.raw,
             self.after,
@@ -134,7 +153,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         title: "A rolling restart of all instances".to_owned(),
         about: "Somebody else's session deletes each instance and makes another one in its place, 256 at a time, but never more \
                 than a tenth of all: once with new ids and once with the same ones. The followers are processes of their own, one after \
-                the other, each with a restart of its own: times from the writer's first call are those of its writer. The list is the \
+                the other, in each round another one first, each with a restart of its own: times from the writer's first call are those of its writer. The list is the \
                 truth when it has exactly the new instances and does not change any more; a negative time is before the writer knew of \
                 its last write. ZooKeeper's own lowest count is what a watcher beside it is told; how far the list was below that \
                 is judged by the worst round. Requests are counted by \
@@ -155,10 +174,16 @@ async fn one_round(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let name = |what| format!("churn-{round}-{ids:?}-{what}");
-    let ours =
-        Restart::new(stage, ids, count, &name("ours")).await?.run(stage.connect(), Who::Registry).await?;
-    let raw =
-        Restart::new(stage, ids, count, &name("raw")).await?.run(stage.connect(), Who::BareClient).await?;
+    let (mut ours, mut raw) = (None, None);
+    for who in (Order { round }).both() {
+        let (what, outcome) = match who {
+            Who::Registry => ("ours", &mut ours),
+            Who::BareClient => ("raw", &mut raw),
+        };
+        let restart = Restart::new(stage, ids, count, &name(what)).await?;
+        *outcome = Some(restart.run(stage.connect(), who).await?);
+    }
+    let (ours, raw) = ours.zip(raw).context("both take their turn")?;
     let mut bytes = None;
     if let Some(server) = stage.own_server() {
         let proxy = Proxy::start(server.address()).await?;
@@ -170,6 +195,7 @@ async fn one_round(
         return Ok(());
     }
     figures.writing.push(ours.writing_ms);
+    figures.raw_writing.push(raw.writing_ms);
     figures.ours.push(ours.took_ms);
     figures.raw.push(raw.took_ms);
     figures.after.push(ours.took_ms - ours.writing_ms);

@@ -3,15 +3,23 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+use zk_local::Direction;
+
 use super::promises::{never_above, none};
-use super::steps::{mebibytes, millis_until};
+use super::steps::{mebibytes, millis_until, server_memory};
 use crate::bench::outside::changes::{Changes, PER_INSTANCE, Way, among};
 use crate::bench::processes::{Ask, Child, Consumer, Role, now_ns};
 use crate::bench::report::{Figure, Report, grouped};
-use crate::bench::stage::Stage;
+use crate::bench::stage::{SESSION, Stage};
 
 /// How much longer everything takes on the way to a server that is slow, and as much back.
 const DELAY: Duration = Duration::from_millis(250);
+
+/// How long the session lasts of a follower of which a thread is blocked, unless the server grants longer ones alone, and for how often that
+/// time it is: were it not heard of meanwhile, its session would be over.
+const SESSION_OF_BLOCKED: Duration = Duration::from_secs(2);
+const BLOCKED: u32 = 2;
 
 /// What may be kept for a change at most, in bytes. Notifications that wait without a bound are 84 each.
 const KEPT: f64 = 40.0;
@@ -29,10 +37,12 @@ enum Slow {
     Server,
     /// The same, while the first list is read.
     ServerAtFirst,
+    /// Nothing of what the server sends arrives until all is written.
+    Way,
 }
 
 impl Slow {
-    const ALL: [Self; 4] = [Self::User, Self::Thread, Self::Server, Self::ServerAtFirst];
+    const ALL: [Self; 5] = [Self::User, Self::Thread, Self::Server, Self::ServerAtFirst, Self::Way];
 
     fn words(self) -> &'static str {
         match self {
@@ -40,7 +50,26 @@ impl Slow {
             Self::Thread => "a thread is blocked",
             Self::Server => "answers take 0.5 s more",
             Self::ServerAtFirst => "answers take 0.5 s more, and the first list is read meanwhile",
+            Self::Way => "nothing arrives until all is written",
         }
+    }
+
+    /// From when it is expected to catch up.
+    fn since(self) -> &'static str {
+        match self {
+            Self::Thread => "from when the thread goes on",
+            Self::Way => "from when all arrives",
+            Self::User | Self::Server | Self::ServerAtFirst => "from the last acknowledgement",
+        }
+    }
+
+    fn session(self) -> Duration {
+        if self == Self::Thread { SESSION_OF_BLOCKED } else { SESSION }
+    }
+
+    /// Whether it is the way to the server that is slow.
+    fn is_way(self) -> bool {
+        matches!(self, Self::Server | Self::ServerAtFirst | Self::Way)
     }
 }
 
@@ -52,6 +81,7 @@ struct Figures {
     kept: Figure,
     requests: Figure,
     interrupted: Figure,
+    server: Figure,
 }
 
 impl Figures {
@@ -59,12 +89,13 @@ impl Figures {
         let figure = |what: &str, unit| Figure::new(format!("{}: {what}", slow.words()), unit);
         Self {
             slow,
-            caught_up: figure("from the last acknowledgement until a look shows what is left", "ms"),
+            caught_up: figure(&format!("{} until a look shows what is left", slow.since()), "ms"),
             peak: figure("the most memory that the follower held", "MiB"),
             peak_of_thrice: figure("the same with three times as many changes", "MiB"),
             kept: figure("more memory for each change that was more", "bytes"),
             requests: figure("requests of the follower for 1,000 changes, pings included", ""),
             interrupted: figure("connections or sessions lost, the worse of both", ""),
+            server: figure("memory of the server after three times as many", "MiB"),
         }
     }
 
@@ -75,8 +106,9 @@ impl Figures {
         self.kept.values = kept.collect();
     }
 
-    fn all(self) -> [Figure; 6] {
-        [self.caught_up, self.peak, self.peak_of_thrice, self.kept, self.requests, self.interrupted]
+    fn all(self) -> [Figure; 7] {
+        let Self { caught_up, peak, peak_of_thrice, kept, requests, interrupted, server, .. } = self;
+        [caught_up, peak, peak_of_thrice, kept, requests, interrupted, server]
     }
 }
 
@@ -113,7 +145,11 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         about: format!(
             "The changes of `burst` in transactions of 100, among {} instances, and then three times as many by another follower. What is kept \
              for somebody who is slow must not grow with the number of changes: what three times as many take more, for each of those that \
-             were more, is judged. Memory is the most that the kernel saw in the follower, a process of its own.",
+             were more, is judged; {KEPT} bytes were not promised by anybody: notifications that wait without a bound are 84 each, and \
+             we want to stay well below. A thread that is blocked is so until all is written, and then for {BLOCKED} times as long as the session of its \
+             process lasts, which is {SESSION_OF_BLOCKED:?}. What does not arrive waits in the server, one notification for each change. Memory is the most \
+             that the kernel saw in the follower, a process of its own; that of the server, which keeps what it ever had, is what it holds after \
+             that and all before.",
             grouped(among(count)?.get().into())
         ),
         server: stage.server().await?,
@@ -138,9 +174,8 @@ async fn one_round(
     times: u32,
 ) -> anyhow::Result<Option<usize>> {
     let slow = figures.slow;
-    let is_server = matches!(slow, Slow::Server | Slow::ServerAtFirst);
-    let way = if is_server { stage.way().await? } else { None };
-    if is_server && way.is_none() {
+    let way = if slow.is_way() { stage.way().await? } else { None };
+    if slow.is_way() && way.is_none() {
         // The way to somebody else's server is not made slow here.
         return Ok(None);
     }
@@ -149,17 +184,19 @@ async fn one_round(
     let among = among(count)?;
     let changes = Changes::plan(stage, &service, among, count * times).await?;
     changes.fill().await?;
-    let mut follower = Child::start(&Role::Follow {
+    let mut follower = Child::start(&Role::FollowSlowly {
         connect: stage.through(way.as_ref()),
-        services: vec![service.to_string()],
-        sessions: 1,
+        service: service.to_string(),
+        session_ms: u64::try_from(slow.session().as_millis())?,
         consumer: if slow == Slow::Thread { Consumer::Blocks } else { Consumer::Away },
     })?;
     let before = match slow {
-        Slow::User | Slow::Thread | Slow::Server => {
+        Slow::User | Slow::Thread | Slow::Server | Slow::Way => {
             let whole = follower.ask(&Ask::Whole { len: usize::try_from(among.get())? }).await?;
-            if let Some(way) = &way {
-                way.delay(DELAY);
+            match &way {
+                Some(way) if slow == Slow::Way => way.stall(Direction::ToClient),
+                Some(way) => way.delay(DELAY),
+                None => {}
             }
             whole
         }
@@ -172,17 +209,25 @@ async fn one_round(
         }
     };
     if slow == Slow::Thread {
-        follower.ask(&Ask::Block).await?;
+        follower.expect(&Ask::Block).await?;
     }
     let (told, requests) = stage
         .counted(async {
             changes.write(Way::Together).await?;
-            let acknowledged = now_ns();
+            if slow == Slow::Thread {
+                // It was blocked by the first list that came of all that.
+                let granted = follower.told().await?.granted_ms;
+                sleep(BLOCKED * Duration::from_millis(granted)).await;
+            }
+            if let Some(way) = way.as_ref().filter(|_| slow == Slow::Way) {
+                way.flow();
+            }
+            let since = now_ns();
             let told = follower
                 .ask(&Ask::Equals { last: changes.last.clone(), fingerprint: changes.fingerprint })
                 .await?;
             if times == 1 {
-                figures.caught_up.push(millis_until(acknowledged, &told));
+                figures.caught_up.push(millis_until(since, &told));
             }
             Ok(told)
         })
@@ -190,6 +235,9 @@ async fn one_round(
     stage.must_have(&directory, changes.left).await?;
     let peak = if times == 1 { &mut figures.peak } else { &mut figures.peak_of_thrice };
     peak.push(mebibytes(told.memory.peak_kb));
+    if times == 3 {
+        figures.server.push_known(server_memory(stage)?);
+    }
     if let (1, Some(requests)) = (times, requests) {
         let others = requests.saturating_sub(changes.requests(Way::Together) as u64);
         figures.requests.push(others as f64 * 1_000.0 / changes.count() as f64);

@@ -116,8 +116,9 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         about: "A directory of instances that the registry announced. The bare client lists it and reads every node, so many \
                 in a request; it keeps names and values as they are. `follow` also sets a watch first, asks for the size, waits for \
                 the server to be up to date, decodes every value and publishes the list. Requests are counted by the server, \
-                pings of other sessions included. Last, a proxy cuts the connection when half of what is to be read has come, and refuses \
-                another one until that was noticed: whatever of the list is there must not be shown."
+                pings of other sessions included. Last, a proxy holds back the answers to the second half of the reads (of one read: that one), cuts \
+                the connection, and refuses another one until that was noticed: whatever of the list is there must not be shown, by any list until \
+                it is whole. Three times the bare client was not promised by anybody: it is what we want to stay below."
             .to_owned(),
         server: stage.server().await?,
         rounds,

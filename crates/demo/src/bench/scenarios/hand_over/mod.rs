@@ -32,6 +32,8 @@ struct Figures {
 impl Figures {
     fn new() -> Self {
         let took = |what: &str| Figure::new(format!("{what}, until the next one's leadership holds"), "ms");
+        // Several in each round, or once after all of them.
+        let counted = |what: &str| Figure::new(what, "").apart_from_rounds();
         Self {
             took: [
                 took("the leader resigns"),
@@ -41,11 +43,13 @@ impl Figures {
             seen: Figure::new("of that, from the deletion as a watcher is told it", "ms"),
             raw: Figure::new("bare client, a delete until another one's watch fires", "ms").bare(),
             requests: [
-                Figure::new("requests for a resignation", ""),
-                Figure::new("requests when a session is closed", ""),
-                Figure::new("requests of all others when a session is ended", ""),
+                counted("requests for a resignation"),
+                counted("requests when a session is closed"),
+                counted("requests of all others when a session is ended"),
             ],
-            alive: Figure::new("requests of all in a tenth of a session's time while nothing happens", ""),
+            alive: counted(
+                "requests of all in a tenth of a session's time while nothing happens, looked at once",
+            ),
         }
     }
 
@@ -72,7 +76,7 @@ impl Figures {
                  others what an expiry is. Requests are counted in hand-overs of their own, {COUNTED} of each kind in a round, in a line \
                  of which each candidate reaches the server by a relay that looks at every request: all that candidates ask until some \
                  time after the next one leads, but pings, and what each asks by the clock to know that its session lives (`exists` of `/`), \
-                 which has a row of its own. What must be so is judged by every single hand-over. Three is the least: the leader's node goes, the next one \
+                 which has a row of its own and is looked at once, after all rounds. What must be so is judged by every single hand-over. Three is the least: the leader's node goes, the next one \
                  looks who is first, and proves that its session lives. Who loses its session asks nothing for that."
             ),
             server: stage.server().await?,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::future::try_join_all;
 use proto::ServiceName;
-use registry::{Discovery, Registration};
+use registry::{Discovery, Registration, Status};
 use tokio::time::timeout;
 
 use super::PATIENCE;
-use crate::bench::scenarios::lists::{is_live, shows};
+use crate::bench::scenarios::lists::{is_live, is_whole, shows};
 use crate::bench::stage::{Ours, Stage, instances};
 
 /// Sessions that register, as many processes would.
@@ -73,6 +73,20 @@ impl Cast {
         }
         is_live(&self.inside, count).await?;
         Ok(Some(()))
+    }
+
+    /// How many registrations are not known to be registered in one of these sessions, and lists not known to be the truth: of so many
+    /// instances. A node that is there says nothing of that.
+    pub(super) fn unknown(&self, sessions: &BTreeSet<i64>, count: usize) -> usize {
+        let registered = |one: &&Registration| match *one.status().borrow() {
+            Status::Registered { session, .. } => sessions.contains(&session.0),
+            _ => false,
+        };
+        let lists = [&self.inside, &self.outside];
+        let known =
+            |list: &&&Discovery| list.view().borrow().as_ref().is_some_and(|view| is_whole(view, count));
+        let known = self.registrations.iter().filter(registered).count() + lists.iter().filter(known).count();
+        self.registrations.len() + lists.len() - known
     }
 
     pub(super) async fn nobody_is_seen(&self) -> anyhow::Result<()> {

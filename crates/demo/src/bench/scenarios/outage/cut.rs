@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use zk_local::Proxy;
 
 use super::cast::Cast;
-use super::{PATIENCE, owners};
+use super::{PATIENCE, UNKNOWN, owners};
 use crate::bench::outside::writer::fill;
 use crate::bench::report::{Figure, Ratio};
 use crate::bench::scenarios::lists::is_live;
@@ -27,34 +27,40 @@ pub(super) struct Cut {
     lost: Figure,
     again: Figure,
     missing: Figure,
+    unknown: Figure,
 }
 
 impl Cut {
     pub(super) fn new() -> Self {
         let figure = |what: &str, unit| Figure::new(format!("{WHEN}: {what}"), unit);
+        let raw = figure("bare client, connect and create all in transactions", "ms").bare().of_some_rounds();
         Self {
             away: figure("from the cut until the server has ended all sessions", "ms"),
-            seen: figure("from the opening until all are in a list that was never cut off", "ms"),
+            seen: figure("from the opening until all are in a list that was never cut off", "ms")
+                .of_some_rounds(),
             known: figure(
                 "until every process knows all of its own to be registered, and a list of theirs is whole",
                 "ms",
-            ),
-            raw: figure("bare client, connect and create all in transactions", "ms").bare(),
+            )
+            .of_some_rounds()
+            .beside(raw.what.clone()),
+            raw,
             lost: figure("instances lost", ""),
             again: figure("nodes made more often than once", ""),
             missing: figure("instances missing in either list", ""),
+            unknown: figure(UNKNOWN, ""),
         }
     }
 
-    pub(super) fn push(&mut self, outcome: &Outcome) {
+    pub(super) fn push(&mut self, outcome: &Outcome, raw: Duration) {
         self.away.push(millis(outcome.away));
-        if let Some(seen) = outcome.seen {
-            self.seen.push(millis(seen));
-        }
+        self.seen.push_known(outcome.seen.map(millis));
+        // A round that did not come to its end has nothing to be divided by.
         if let Some(known) = outcome.known {
             self.known.push(millis(known));
+            self.raw.push(millis(raw));
         }
-        self.raw.push(millis(outcome.raw));
+        self.unknown.push(outcome.unknown as f64);
         self.lost.push(outcome.lost as f64);
         self.again.push(outcome.again as f64);
         self.missing.push(outcome.missing as f64);
@@ -66,11 +72,13 @@ impl Cut {
             .into_iter()
             .chain(none("nodes made more often than once", &self.again))
             .chain(none("instances missing in either list", &self.missing))
+            .chain(none(UNKNOWN, &self.unknown))
             .collect()
     }
 
     pub(super) fn list(self) -> Vec<Figure> {
-        vec![self.away, self.seen, self.known, self.raw, self.lost, self.again, self.missing]
+        let Self { away, seen, known, raw, lost, again, missing, unknown } = self;
+        vec![away, seen, known, raw, lost, again, missing, unknown]
     }
 }
 
@@ -79,15 +87,14 @@ pub(super) struct Outcome {
     /// Nothing where a list was not whole in time.
     seen: Option<Duration>,
     known: Option<Duration>,
-    raw: Duration,
     lost: usize,
     again: i64,
     missing: usize,
+    unknown: usize,
 }
 
 pub(super) async fn once(stage: &Stage, round: u32, count: u32) -> anyhow::Result<Outcome> {
     let server = stage.own_server().context("clients are cut off from a server of our own only")?;
-    let raw = bare(stage, round, count).await?;
     let service = stage.service(&format!("outage-{round}")).await?;
     let directory = stage.directory(&service);
     let proxy = Proxy::start(server.address()).await?;
@@ -131,10 +138,10 @@ pub(super) async fn once(stage: &Stage, round: u32, count: u32) -> anyhow::Resul
         away,
         seen,
         known,
-        raw,
         lost: all.saturating_sub(registered),
         again: (made - i64::from(count)).max(0),
         missing: cast.missing(&there),
+        unknown: cast.unknown(&after, all),
     };
     cast.end().await;
     stage.until_children(&directory, 0).await?;
@@ -142,7 +149,7 @@ pub(super) async fn once(stage: &Stage, round: u32, count: u32) -> anyhow::Resul
 }
 
 /// How long it takes at least that somebody who has no session has all nodes.
-async fn bare(stage: &Stage, round: u32, count: u32) -> anyhow::Result<Duration> {
+pub(super) async fn bare(stage: &Stage, round: u32, count: u32) -> anyhow::Result<Duration> {
     let service = stage.service(&format!("outage-{round}-bare")).await?;
     let nodes = stage.nodes(&service, &instances(count)?)?;
     let start = Instant::now();

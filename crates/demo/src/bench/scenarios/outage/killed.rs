@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::cast::{Cast, TIMEOUT};
-use super::{PATIENCE, owners};
+use super::{PATIENCE, UNKNOWN, owners};
 use crate::bench::report::{Figure, Ratio};
 use crate::bench::scenarios::lists::is_live;
 use crate::bench::scenarios::promises::none;
@@ -25,6 +25,7 @@ pub(super) struct Killed {
     known: Figure,
     lost: Figure,
     missing: Figure,
+    unknown: Figure,
     touched: Figure,
     kept: Figure,
 }
@@ -35,6 +36,7 @@ pub(super) struct Outcome {
     known: Option<Duration>,
     lost: usize,
     missing: usize,
+    unknown: usize,
     touched: i32,
     kept: usize,
 }
@@ -47,9 +49,11 @@ impl Killed {
             known: figure(
                 "from then until every process knows all of its own to be registered, and both lists are known to be whole",
                 "ms",
-            ),
+            )
+            .of_some_rounds(),
             lost: figure("instances lost", ""),
             missing: figure("instances missing in either list", ""),
+            unknown: figure(UNKNOWN, ""),
             touched: figure("nodes made or deleted", ""),
             kept: figure("sessions that lived on, of those that register", ""),
         }
@@ -60,20 +64,20 @@ impl Killed {
         self.known.push_known(outcome.known.map(millis));
         self.lost.push(outcome.lost as f64);
         self.missing.push(outcome.missing as f64);
+        self.unknown.push(outcome.unknown as f64);
         self.touched.push(outcome.touched.into());
         self.kept.push(outcome.kept as f64);
     }
 
     pub(super) fn ratios(&self) -> Vec<Ratio> {
         let none = |what: &str, figure| none(&format!("{WHEN}: {what}"), figure);
-        [none("instances lost", &self.lost), none("instances missing in either list", &self.missing)]
-            .into_iter()
-            .flatten()
-            .collect()
+        let lost = none("instances lost", &self.lost);
+        let missing = none("instances missing in either list", &self.missing);
+        [lost, missing, none(UNKNOWN, &self.unknown)].into_iter().flatten().collect()
     }
 
     pub(super) fn list(self) -> Vec<Figure> {
-        vec![self.down, self.known, self.lost, self.missing, self.touched, self.kept]
+        vec![self.down, self.known, self.lost, self.missing, self.unknown, self.touched, self.kept]
     }
 }
 
@@ -116,6 +120,7 @@ pub(super) async fn once(other: &Stage, count: u32) -> anyhow::Result<Outcome> {
         known,
         lost: all.saturating_sub(registered),
         missing: cast.missing(&there),
+        unknown: cast.unknown(&after, all),
         touched: stat.cversion - untouched,
         kept: before.intersection(&after).count(),
     };

@@ -54,10 +54,12 @@ struct Figures {
 impl Figures {
     fn new(fault: Fault) -> Self {
         let figure = |what: &str, unit| Figure::new(format!("{}: {what}", fault.words()), unit);
+        let raw = figure("bare client, connect, list and read all, afterwards", "ms").bare();
         Self {
             away: figure("for so long no server could be reached", "ms"),
-            live: figure("from then until all are registered, followed and led again", "ms"),
-            raw: figure("bare client, connect, list and read all, afterwards", "ms").bare(),
+            live: figure("from then until all are registered, followed and led again", "ms")
+                .beside(raw.what.clone()),
+            raw,
             changes: figure("changes of the list", ""),
             remade: figure("nodes that were made again", ""),
             lost: figure("instances that did not come back", ""),
@@ -114,8 +116,8 @@ pub(crate) async fn run(other: &Stage, count: u32, rounds: u32) -> anyhow::Resul
              a session of its own. The server is killed and started again with its data; every connection is cut and refused for \
              {CUT:?}. All is live again when the follower's list is known to be the truth, every registration is known to be \
              registered, and somebody leads. That waits for the next try of whoever was refused: a session pauses between two tries, at random, \
-             from 50 ms at first to 800 ms at most, so that not all come back together. The bare client's figure is for a new session on \
-             a calm server, and says only how long reading takes. Nodes are told apart by the transaction that made them."
+             from 50 ms at first to 800 ms at most, so that not all come back together. The bare client does the least of that, with a new session on \
+             a calm server: it pauses for nobody, and says how long reading takes. Nodes are told apart by the transaction that made them."
         ),
         server: stage.server().await?,
         rounds,
