@@ -6,7 +6,7 @@ mod scripted;
 
 use std::time::Duration;
 
-use registry::http::{Discovery, Gateways, Problem};
+use registry::http::{Builder, Discovery, Gateways, Problem};
 use registry::{Instances, Source, View};
 use scripted::{Connection, LIMIT, Script, becomes, service, time, with_instances};
 use tokio::time::{Instant, timeout};
@@ -26,21 +26,42 @@ async fn is_stale(discovery: &Discovery, stale: bool) -> View {
     becomes(&mut discovery.view(), is_so).await.unwrap()
 }
 
-/// A discovery that has the list of `1`, and the stream that it came from.
-async fn followed(script: &Script, gateways: &Gateways) -> (Discovery, Connection) {
-    let discovery = gateways.follow(&time());
+/// A discovery with a stream that has begun and told nothing yet.
+async fn begun(script: &Script, builder: Builder) -> (Discovery, Connection) {
+    let discovery = builder.build().unwrap().follow(&time());
     let mut stream = script.next().await;
     stream.begin("a-1").await;
+    (discovery, stream)
+}
+
+/// A discovery that has the list of `1`, and the stream that it came from.
+async fn followed(script: &Script, builder: Builder) -> (Discovery, Connection) {
+    let (discovery, mut stream) = begun(script, builder).await;
     stream.event("a-1", &service(&[1])).await;
     lists(&discovery, &[1]).await;
     (discovery, stream)
 }
 
+/// The same with one of two gateways, by its place, whichever was asked first. `more`: what else is said of how to follow, and where.
+async fn followed_by_one_of(
+    scripts: &[Script; 2],
+    more: impl FnOnce(String) -> Builder,
+) -> (Discovery, usize, Connection) {
+    let discovery = more(scripts.each_ref().map(Script::address).join(",")).build().unwrap().follow(&time());
+    let (which, mut stream) = tokio::select! {
+        stream = scripts[0].next() => (0, stream),
+        stream = scripts[1].next() => (1, stream),
+    };
+    stream.begin("a-1").await;
+    stream.event("a-1", &service(&[1])).await;
+    lists(&discovery, &[1]).await;
+    (discovery, which, stream)
+}
+
 #[tokio::test]
 async fn lists_come_as_they_change_and_share_what_did_not() {
     let script = Script::start().await;
-    let gateways = script.builder().token("secret").build().unwrap();
-    let (discovery, mut stream) = followed(&script, &gateways).await;
+    let (discovery, mut stream) = followed(&script, script.builder().token("secret")).await;
     let request = stream.request.to_lowercase();
     assert!(request.starts_with("get /v1/services/time/watch http/1.1\r\n"), "{request}");
     for header in ["accept: text/event-stream", "authorization: bearer secret", "host: 127.0.0.1:"] {
@@ -74,8 +95,7 @@ async fn lists_come_as_they_change_and_share_what_did_not() {
 #[tokio::test]
 async fn a_broken_stream_leaves_the_list_stale_and_is_resumed() {
     let script = Script::start().await;
-    let gateways = script.builder().build().unwrap();
-    let (discovery, stream) = followed(&script, &gateways).await;
+    let (discovery, stream) = followed(&script, script.builder()).await;
     let cut = Instant::now();
     drop(stream);
     let view = is_stale(&discovery, true).await;
@@ -111,8 +131,7 @@ async fn a_broken_stream_leaves_the_list_stale_and_is_resumed() {
 async fn a_stream_that_says_nothing_for_too_long_is_opened_again() {
     let script = Script::start().await;
     let silence = Duration::from_millis(400);
-    let gateways = script.builder().silence(silence).build().unwrap();
-    let (discovery, mut stream) = followed(&script, &gateways).await;
+    let (discovery, mut stream) = followed(&script, script.builder().silence(silence)).await;
     let begin = Instant::now();
     while begin.elapsed() < 2 * silence {
         // A comment is enough; nothing here is awaited but time.
@@ -150,9 +169,7 @@ async fn a_gateway_without_a_list_is_told_of_and_left() {
 async fn a_list_may_take_longer_than_an_answer_while_it_comes() {
     let script = Script::start().await;
     let answer = Duration::from_millis(300);
-    let discovery = script.builder().answer_within(answer).build().unwrap().follow(&time());
-    let mut stream = script.next().await;
-    stream.begin("a-1").await;
+    let (discovery, mut stream) = begun(&script, script.builder().answer_within(answer)).await;
     let event = format!("id: a-1\ndata: {}\n\n", service(&[1, 2]));
     for piece in event.as_bytes().chunks(event.len().div_ceil(5)) {
         stream.say(std::str::from_utf8(piece).unwrap()).await;
@@ -164,15 +181,8 @@ async fn a_list_may_take_longer_than_an_answer_while_it_comes() {
 #[tokio::test]
 async fn a_gateway_whose_stream_broke_is_asked_first_and_then_the_others() {
     let scripts = [Script::start().await, Script::start().await];
-    let addresses = scripts.each_ref().map(Script::address).join(",");
-    let discovery = Gateways::builder(&addresses).build().unwrap().follow(&time());
-    let (which, mut stream) = tokio::select! {
-        stream = scripts[0].next() => (0, stream),
-        stream = scripts[1].next() => (1, stream),
-    };
-    stream.begin("a-1").await;
-    stream.event("a-1", &service(&[1])).await;
-    lists(&discovery, &[1]).await;
+    let (discovery, which, stream) =
+        followed_by_one_of(&scripts, |addresses| Gateways::builder(&addresses)).await;
     drop(stream);
     // It may still be there, and tells what is new alone.
     let begin = Instant::now();
@@ -186,9 +196,7 @@ async fn a_gateway_whose_stream_broke_is_asked_first_and_then_the_others() {
 #[tokio::test]
 async fn a_list_that_is_stale_at_the_gateway_is_so_here_since_then() {
     let script = Script::start().await;
-    let discovery = script.builder().build().unwrap().follow(&time());
-    let mut stream = script.next().await;
-    stream.begin("a-1").await;
+    let (discovery, mut stream) = begun(&script, script.builder()).await;
     let before = std::time::UNIX_EPOCH.elapsed().unwrap() - Duration::from_secs(30);
     let stale = format!("\"stale\",\"stale_since\":{}", before.as_millis());
     let document = with_instances("live", "").replace("\"live\",\"master\"", &format!("{stale},\"master\""));
@@ -210,17 +218,9 @@ async fn a_list_that_is_stale_at_the_gateway_is_so_here_since_then() {
 #[tokio::test]
 async fn a_gateway_that_lost_zookeeper_is_left_for_one_that_has_it() {
     let scripts = [Script::start().await, Script::start().await];
-    let addresses = scripts.each_ref().map(Script::address).join(",");
     let patience = Duration::from_millis(400);
-    let gateways = Gateways::builder(&addresses).answer_within(patience).build().unwrap();
-    let discovery = gateways.follow(&time());
-    let (which, mut stream) = tokio::select! {
-        stream = scripts[0].next() => (0, stream),
-        stream = scripts[1].next() => (1, stream),
-    };
-    stream.begin("a-1").await;
-    stream.event("a-1", &service(&[1])).await;
-    lists(&discovery, &[1]).await;
+    let builder = |addresses: String| Gateways::builder(&addresses).answer_within(patience);
+    let (discovery, which, mut stream) = followed_by_one_of(&scripts, builder).await;
     assert!(scripts[1 - which].is_left_alone(2 * patience).await, "it has what there is");
     let begin = Instant::now();
     stream.event("a-2", &service(&[1]).replace("live", "stale")).await;
@@ -246,9 +246,7 @@ async fn a_gateway_that_lost_zookeeper_is_left_for_one_that_has_it() {
 async fn the_only_gateway_is_kept_also_without_zookeeper() {
     let script = Script::start().await;
     let patience = Duration::from_millis(200);
-    let discovery = script.builder().answer_within(patience).build().unwrap().follow(&time());
-    let mut stream = script.next().await;
-    stream.begin("a-1").await;
+    let (discovery, mut stream) = begun(&script, script.builder().answer_within(patience)).await;
     stream.event("a-1", &service(&[1]).replace("live", "stale")).await;
     is_stale(&discovery, true).await;
     assert!(script.is_left_alone(4 * patience).await);
@@ -268,8 +266,7 @@ async fn what_cannot_be_used_harms_nothing() {
         ("not a list", &service(&[]).replace("[]", "7"), "expected a sequence"),
     ] {
         let script = Script::start().await;
-        let gateways = script.builder().max_event_bytes(4_096).build().unwrap();
-        let (discovery, mut stream) = followed(&script, &gateways).await;
+        let (discovery, mut stream) = followed(&script, script.builder().max_event_bytes(4_096)).await;
         stream.event("a-2", event).await;
         let problem = becomes(&mut discovery.problem(), Option::is_some).await.unwrap();
         assert!(
@@ -290,9 +287,7 @@ async fn what_cannot_be_used_harms_nothing() {
 #[tokio::test]
 async fn an_instance_that_cannot_be_used_is_told_of_and_the_others_are_served() {
     let script = Script::start().await;
-    let discovery = script.builder().build().unwrap().follow(&time());
-    let mut stream = script.next().await;
-    stream.begin("a-1").await;
+    let (discovery, mut stream) = begun(&script, script.builder()).await;
     let instances = [
         r#"{"id":"h:2","server_ip":"h","server_port":2}"#,
         r#"{"id":"h:1","server_ip":"h","server_port":1}"#,
@@ -363,22 +358,12 @@ async fn refusals_are_told_and_asked_again_politely() {
 
 #[tokio::test]
 async fn whoever_is_there_is_asked_and_nobody_is_hammered() {
-    let (one, two) = (Script::start().await, Script::start().await);
-    let nobody = "http://127.0.0.1:9";
-    let gateways =
-        Gateways::builder(&format!("{nobody},{},{}", one.address(), two.address())).build().unwrap();
-    let discovery = gateways.follow(&time());
-    let (first, other) = tokio::select! {
-        first = one.next() => (first, &two),
-        first = two.next() => (first, &one),
-    };
-    let mut first = first;
-    first.begin("a-1").await;
-    first.event("a-1", &service(&[1])).await;
-    lists(&discovery, &[1]).await;
+    let scripts = [Script::start().await, Script::start().await];
+    let with_nobody = |addresses: String| Gateways::builder(&format!("http://127.0.0.1:9,{addresses}"));
+    let (discovery, which, first) = followed_by_one_of(&scripts, with_nobody).await;
     // One that is stopped says so, and the next one is asked.
     first.end().await;
-    let mut second = other.next().await;
+    let mut second = scripts[1 - which].next().await;
     second.begin("b-1").await;
     second.event("b-1", &service(&[2])).await;
     lists(&discovery, &[2]).await;
@@ -386,10 +371,10 @@ async fn whoever_is_there_is_asked_and_nobody_is_hammered() {
     second.closed().await;
 
     let begin = Instant::now();
-    let lost = one.builder().build().unwrap().follow(&time());
+    let lost = scripts[0].builder().build().unwrap().follow(&time());
     let mut tries = 0;
     while begin.elapsed() < Duration::from_secs(2) {
-        drop(one.next().await);
+        drop(scripts[0].next().await);
         tries += 1;
     }
     assert!(tries <= 10, "{tries} in two seconds");
@@ -399,8 +384,7 @@ async fn whoever_is_there_is_asked_and_nobody_is_hammered() {
 #[tokio::test]
 async fn receivers_outlive_a_discovery_that_ends_with_its_connection() {
     let script = Script::start().await;
-    let gateways = script.builder().build().unwrap();
-    let (discovery, stream) = followed(&script, &gateways).await;
+    let (discovery, stream) = followed(&script, script.builder()).await;
     let (mut view, lists) = (discovery.view(), discovery.instances());
     drop(discovery);
     stream.closed().await;

@@ -161,9 +161,16 @@ impl Connections {
 }
 
 /// Lets go of the connection that would end next anyway, of all these: its file, another one may need. Gives whether there was one.
-pub(super) fn give_up_first<'c>(all: impl Iterator<Item = &'c Connections>) -> bool {
-    let first = all.filter_map(|it| Some((it.first_end()?, it))).min_by_key(|(until, _)| *until);
-    first.is_some_and(|(_, connections)| connections.give_up_first())
+pub(super) fn give_up_first<'c>(all: impl Iterator<Item = &'c Connections> + Clone) -> bool {
+    loop {
+        let first = all.clone().filter_map(|it| Some((it.first_end()?, it))).min_by_key(|(until, _)| *until);
+        match first {
+            None => return false,
+            Some((_, connections)) if connections.give_up_first() => return true,
+            // Somebody took it in between.
+            Some(_) => {}
+        }
+    }
 }
 
 impl Connection {
