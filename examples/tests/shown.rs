@@ -52,7 +52,7 @@ async fn following(registry: Registry, time: ServiceName) -> anyhow::Result<()> 
 }
 
 /// What is a request to somebody, for whoever reads.
-async fn ask(picked: &Picked) -> anyhow::Result<()> {
+async fn ask(picked: &Picked) -> anyhow::Result<String> {
     anyhow::bail!("{} is not asked", picked.id)
 }
 

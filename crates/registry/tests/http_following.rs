@@ -181,7 +181,7 @@ async fn a_list_may_take_longer_than_an_answer_while_it_comes() {
 #[tokio::test]
 async fn a_gateway_whose_stream_broke_is_asked_first_and_then_the_others() {
     let scripts = [Script::start().await, Script::start().await];
-    let (discovery, which, stream) =
+    let (_discovery, which, stream) =
         followed_by_one_of(&scripts, |addresses| Gateways::builder(&addresses)).await;
     drop(stream);
     // It may still be there, and tells what is new alone.

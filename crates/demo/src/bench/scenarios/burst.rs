@@ -9,8 +9,8 @@ use crate::bench::stage::Stage;
 
 /// What a follower may hold at the most, in MiB, and how long it may take after the last change, in milliseconds. Nobody was promised
 /// either: one that keeps every change, or falls behind, is far above.
-const PEAK: f64 = 40.0;
-const CAUGHT_UP: f64 = 1_000.0;
+const MOST_HELD: f64 = 40.0;
+const LATEST: f64 = 1_000.0;
 
 /// What is measured where the changes are written in one way.
 struct Figures {
@@ -87,9 +87,9 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         ratios.extend(never_above(
             &format!("the most memory of the follower in MiB, {way}"),
             &peak.values,
-            PEAK,
+            MOST_HELD,
         ));
-        ratios.extend(never_above(&format!("caught up after ms, {way}"), &caught_up.values, CAUGHT_UP));
+        ratios.extend(never_above(&format!("caught up after ms, {way}"), &caught_up.values, LATEST));
         if !requests.values.is_empty() {
             let what = format!("requests of the follower for one change, {way}");
             let each = requests.values.iter().map(|thousand| thousand / 1_000.0).collect();
