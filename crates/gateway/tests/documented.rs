@@ -29,8 +29,12 @@ fn the_rules_of_the_guide_are_right_and_have_every_key() {
         guide.replace("algorithm = \"round-robin\"", "algorithm = \"hash\"").replace("# hash = ", "hash = ");
     Rules::read(&hashed).unwrap();
 
-    let keys = accepted("").into_iter().chain(accepted("[ejection]")).chain(accepted("[[rule]]"));
-    for key in keys.filter(|key| !["rule", "ejection"].contains(&key.as_str())) {
+    let keys = accepted("")
+        .into_iter()
+        .chain(accepted("[ejection]"))
+        .chain(accepted("[retries]"))
+        .chain(accepted("[[rule]]"));
+    for key in keys.filter(|key| !["rule", "ejection", "retries"].contains(&key.as_str())) {
         assert!(guide.contains(&format!("{key} = ")), "the guide says nothing of {key}");
     }
 }

@@ -28,11 +28,16 @@ pub(crate) async fn at(which: &str, size: &str) -> Value {
     sizes.clone()
 }
 
-/// What was judged of the only ratio whose name is this: its value, which must be within its limit.
-pub(crate) fn kept(report: &Value, what: &str) -> f64 {
+/// The only ratio whose name is this. A program that is built for debugging need not keep its limit.
+pub(crate) fn ratio<'a>(report: &'a Value, what: &str) -> &'a Value {
     let ratios = report["ratios"].as_array().unwrap();
     let ratio = ratios.iter().find(|ratio| ratio["what"] == what);
-    let ratio = ratio.unwrap_or_else(|| panic!("no {what:?} in {ratios:#?}"));
+    ratio.unwrap_or_else(|| panic!("no {what:?} in {ratios:#?}"))
+}
+
+/// The value of a ratio, which must be within its limit.
+pub(crate) fn kept(report: &Value, what: &str) -> f64 {
+    let ratio = ratio(report, what);
     assert_eq!(ratio["met"], true, "{ratio}");
     ratio["median"].as_f64().unwrap()
 }
