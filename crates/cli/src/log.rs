@@ -21,7 +21,12 @@ pub struct Verbosity {
 impl Verbosity {
     /// Starts the log. `RUST_LOG` decides what is in it; without that, `usual` and each `-v` one level more.
     pub fn start(self, usual: &str) {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(self.filter(usual)));
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|error| {
+            if std::env::var_os(EnvFilter::DEFAULT_ENV).is_some() {
+                complain(&format!("RUST_LOG is not understood and does not count: {}", chain(&error)));
+            }
+            EnvFilter::new(self.filter(usual))
+        });
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(stderr)

@@ -45,6 +45,10 @@ pub(crate) fn has_source_for(address: SocketAddr) -> bool {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let asked =
         net::socket(family, SocketType::DGRAM, None).and_then(|socket| net::connect(&socket, &address));
+    is_led_to(asked)
+}
+
+fn is_led_to(asked: Result<(), Errno>) -> bool {
     !matches!(asked, Err(Errno::ADDRNOTAVAIL | Errno::NETUNREACH | Errno::AFNOSUPPORT))
 }
 
@@ -55,5 +59,11 @@ mod tests {
     #[test]
     fn an_address_of_this_machine_is_led_to() {
         assert!(has_source_for("127.0.0.1:9".parse().unwrap()));
+        for told in [Ok(()), Err(Errno::MFILE), Err(Errno::ACCESS)] {
+            assert!(is_led_to(told), "{told:?} does not say that there is no way");
+        }
+        for told in [Errno::ADDRNOTAVAIL, Errno::NETUNREACH, Errno::AFNOSUPPORT] {
+            assert!(!is_led_to(Err(told)), "{told}");
+        }
     }
 }

@@ -105,6 +105,19 @@ async fn it_is_put_renewed_by_its_lease_and_deleted() {
 }
 
 #[tokio::test]
+async fn what_a_gateway_that_ends_gives_back_is_withdrawn() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    let gone = tokio::spawn(here.withdraw());
+    let closing = "{\"type\":\"urn:headkeeper:problem:closing\"}";
+    says(next(&script, &format!("{DELETE}one ")).await, "503 Service Unavailable", closing).await;
+    timeout(LIMIT, gone).await.unwrap().unwrap();
+    assert!(script.is_left_alone(TTL / 2).await, "nobody asks again");
+}
+
+#[tokio::test]
 async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
     let script = Script::start().await;
     let here = announce(&script);

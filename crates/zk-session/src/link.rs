@@ -59,7 +59,7 @@ const WATCHED_SINGLY_IN_ONE: usize = 10;
 const OTHERS: usize = 20;
 
 /// So many nodes at most are read at the same time, and not learnt yet, by all who read many.
-const READ_AT_ONCE: usize = 8_192;
+const READ_BY_ALL: usize = 8_192;
 
 /// One recursive watch, shared by all who have a node in the directory.
 #[derive(Default)]
@@ -87,7 +87,7 @@ impl Link {
             parents: Mutex::default(),
             directories: Mutex::default(),
             presences,
-            reading: Semaphore::new(READ_AT_ONCE),
+            reading: Semaphore::new(READ_BY_ALL),
         }))
     }
 
@@ -136,7 +136,7 @@ impl Link {
 
     /// Waits until so many nodes may be read, which are until this is dropped. All who wait have their turn.
     pub(crate) async fn room_to_read(&self, nodes: usize) -> SemaphorePermit<'_> {
-        let nodes = u32::try_from(nodes.min(READ_AT_ONCE)).unwrap_or(u32::MAX);
+        let nodes = u32::try_from(nodes.min(READ_BY_ALL)).unwrap_or(u32::MAX);
         self.0.reading.acquire_many(nodes).await.expect("it is never closed")
     }
 

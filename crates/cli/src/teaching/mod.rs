@@ -30,7 +30,7 @@ pub enum Teach {
 const COMPLETIONS: &str = "\
 Examples; for one shell after the other, of which each reads it when it starts the next time:
   demo completions bash > ~/.local/share/bash-completion/completions/demo
-  demo completions zsh > ~/.local/share/zsh/site-functions/_demo      # a folder of $fpath
+  demo completions zsh > ~/.local/share/zsh/site-functions/_demo      # with that folder in $fpath
   demo completions fish > ~/.config/fish/completions/demo.fish
   gateway completions bash > ~/.local/share/bash-completion/completions/gateway
 

@@ -75,7 +75,7 @@ pub(super) async fn services(
         (status = 304, description = "that state is known already"),
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "there is no such service", body = Details, content_type = "application/problem+json"),
-        (status = 503, description = "there is no list yet", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "there is no list yet, or too many wait for news", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn service(
@@ -103,6 +103,7 @@ pub(super) async fn service(
     let (followed, mut now) = app.known(&service).await?;
     if let Some((wait, seen)) = seen
         && now.revision == seen
+        && !wait.is_zero()
     {
         let _place = app.place_to_wait()?;
         now = app.other_than(&followed, now, &seen, wait).await;

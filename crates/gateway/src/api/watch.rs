@@ -52,7 +52,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
             headers(("etag" = String, description = "the revision of the state when the stream began, unless there was none"))),
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "there is no such service", body = Details, content_type = "application/problem+json"),
-        (status = 503, description = "too many services are followed, or nobody can tell whether it is there, or the gateway ends", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "too many services are followed, too many wait for news, or nobody can tell whether it is there, or the gateway ends", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn watch(

@@ -76,6 +76,17 @@ impl<T: Send + Sync + 'static> Asked<T> {
         patience: Duration,
         ask: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Option<Answer<T>> {
+        self.get_within(patience, patience, ask).await
+    }
+
+    /// The same, and this one waits no longer than `wait`; what was asked goes on for those who ask next.
+    pub(super) async fn get_within<E>(
+        &self,
+        wait: Duration,
+        patience: Duration,
+        ask: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Option<Answer<T>> {
+        let begun = Instant::now();
         let mut under_way = {
             let mut known = lock(&self.known);
             if known.is_fresh() {
@@ -87,8 +98,12 @@ impl<T: Send + Sync + 'static> Asked<T> {
             }
         };
         // Nothing is ever sent: it is closed when the question has ended.
-        let _ = under_way.changed().await;
-        lock(&self.known).told()
+        let ended = timeout_at(begun + wait, under_way.changed()).await.is_ok();
+        let mut told = lock(&self.known).told()?;
+        if !ended {
+            told.stale_since = told.stale_since.or(Some(begun));
+        }
+        Some(told)
     }
 
     fn begin<E>(
@@ -174,6 +189,20 @@ mod tests {
         fn asked(&self) -> u32 {
             self.0.load(Ordering::Relaxed)
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_less_long_leaves_the_question_to_those_who_come_next() {
+        let (asked, count) = (Asked::default(), Count::default());
+        let hurried = asked.get_within(Duration::from_millis(40), PATIENCE, count.clone().ask()).await;
+        assert!(hurried.is_none());
+        let next = asked.get_within(PATIENCE, PATIENCE, count.clone().ask()).await.unwrap();
+        assert_eq!((*next.value, next.stale_since, count.asked()), (1, None, 1));
+        // The answer of before, which is not known to be true any more.
+        advance(FRESH).await;
+        let since = Instant::now();
+        let old = asked.get_within(Duration::from_millis(40), PATIENCE, count.clone().ask()).await.unwrap();
+        assert_eq!((*old.value, old.stale_since), (1, Some(since)));
     }
 
     #[tokio::test(start_paused = true)]

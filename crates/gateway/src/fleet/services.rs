@@ -120,9 +120,10 @@ impl Fleet {
         let names = self.names().await?;
         let (fleet, all) = (self.clone(), names.value.clone());
         let ask = async move { fleet.count(&all).await };
-        // What the first question took, the second has less.
-        let patience = self.shared.options.patience.saturating_sub(begun.elapsed());
-        let mut counts = self.shared.counts.get(patience, ask).await?;
+        // What the first question took, the second is waited for less.
+        let patience = self.shared.options.patience;
+        let left = patience.saturating_sub(begun.elapsed());
+        let mut counts = self.shared.counts.get_within(left, patience, ask).await?;
         counts.stale_since = counts.stale_since.into_iter().chain(names.stale_since).min();
         Some(counts)
     }

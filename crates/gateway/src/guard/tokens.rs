@@ -86,18 +86,19 @@ impl Tokens {
             let file = File::open(path)?;
             // Of the file that was opened, whatever has its name by now.
             let mode = file.metadata()?.mode() & 0o777;
-            let mut text = String::new();
-            file.take(LARGEST + 1).read_to_string(&mut text)?;
-            Ok((mode, text))
+            let mut bytes = Vec::new();
+            file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+            Ok((mode, bytes))
         };
-        let (mode, text) = read().map_err(|source| TokensError::Unreadable { path: shown(), source })?;
+        let (mode, bytes) = read().map_err(|source| TokensError::Unreadable { path: shown(), source })?;
         if mode & 0o027 != 0 {
             return Err(TokensError::Open { path: shown(), mode });
         }
-        if text.len() as u64 > LARGEST {
+        if bytes.len() as u64 > LARGEST {
             return Err(TokensError::Large { path: shown() });
         }
-        Self::parse(&text)
+        // What is no text is no token either.
+        Self::parse(&String::from_utf8_lossy(&bytes))
     }
 
     /// Reads what stands in such a file.

@@ -69,7 +69,7 @@ async fn run(args: Args, entrance: Entrance, proxying: Option<Proxying>) -> anyh
     let election =
         args.place.has_elections().then(|| Election::with_layout(sessions, args.place.candidates()));
     let fleet = Fleet::start(registry, election, args.service.clone(), options);
-    let app = App::with_waiting(fleet.clone(), (args.connections - args.connections / 4).max(1));
+    let app = App::with_waiting(fleet.clone(), (args.connections / 4 * 3).max(1));
     let limits = Limits { finish: args.finish, connections: args.connections, ..Limits::default() };
 
     let mut serving = Serving::new(app.clone(), limits);

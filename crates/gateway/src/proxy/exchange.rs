@@ -9,7 +9,7 @@ use std::task::Poll;
 use hyper::Response;
 use proto::InstanceId;
 use tokio::sync::watch;
-use tokio::task::unconstrained;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -19,7 +19,7 @@ use super::connecting::NoConnection;
 use super::connections::Connection;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
-use super::retry::{Allowed, Failure, Where, next};
+use super::retry::{Allowed, Failure, Next, Where, next};
 use super::routes::{Key, Route, Routes};
 use super::sending::{Fault, Received};
 use super::service::Chosen;
@@ -55,9 +55,9 @@ impl Exchange<'_> {
         key: &Key<'_>,
         tunnels_over: &watch::Sender<bool>,
     ) -> Result<Response<Body>, Problem> {
-        self.route.service.budget.request(self.begun);
         let mut tried = HashSet::new();
         let mut chosen = self.choose(key, &tried, None)?;
+        self.route.service.budget.request(self.begun);
         let mut anew = false;
         loop {
             let a_try = Try { anew, is_first: tried.is_empty() };
@@ -68,17 +68,18 @@ impl Exchange<'_> {
                 Ok(answer) => return answer.pass(self.routes, self.route, self.outgoing.upload),
                 Err(failed) => failed,
             };
-            let mut next = next(failure, self.allowed(tried.len()));
-            if next.costs && !self.route.service.budget.may_retry(Instant::now()) {
-                self.route.service.figures.withhold_retry();
-                next.try_again = None;
-            }
+            let next = next(failure, self.allowed(tried.len()));
             debug!(service = %self.route.service.name, instance = %failed.id(), ?failure, ?next, "try failed");
             let id = failed.id().clone();
             anew = next.try_again == Some(Where::Here);
             chosen = match next.try_again {
                 // The same one, as the pick that it was.
-                Some(Where::Here) => failed,
+                Some(Where::Here) => {
+                    if !self.may_cost(&next) {
+                        return Err(problem);
+                    }
+                    failed
+                }
                 other => {
                     if next.blames_instance {
                         failed.failed();
@@ -87,11 +88,26 @@ impl Exchange<'_> {
                         return Err(problem);
                     }
                     tried.insert(id);
-                    self.choose(key, &tried, Some(problem))?
+                    let other = self.choose(key, &tried, Some(problem.clone()))?;
+                    // Asked last: a try that nobody is left for costs nothing.
+                    if !self.may_cost(&next) {
+                        return Err(problem);
+                    }
+                    other
                 }
             };
             self.route.service.figures.retry();
         }
+    }
+
+    /// Whether another try may be made, as far as it costs what is for those of all requests.
+    fn may_cost(&self, next: &Next) -> bool {
+        let service = &self.route.service;
+        let may = !next.costs || service.budget.may_retry(Instant::now());
+        if !may {
+            service.figures.withhold_retry();
+        }
+        may
     }
 
     fn allowed(&self, tried: usize) -> Allowed {
@@ -215,7 +231,8 @@ impl Exchange<'_> {
             match Connection::open(address, until).await {
                 Ok(connection) => return Ok(connection),
                 // What nobody uses is kept for nobody who finds no room.
-                Err(NoConnection::NoRoom(_)) if self.routes.make_room() => {}
+                // The task of a connection may have to run before its file is closed.
+                Err(NoConnection::NoRoom(_)) if self.routes.make_room() => yield_now().await,
                 Err(error) => break error,
             }
         };

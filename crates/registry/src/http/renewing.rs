@@ -33,6 +33,9 @@ const WITHDRAWN: &str = "urn:headkeeper:problem:withdrawn";
 /// How a gateway says that it registers as many as it may.
 const TOO_MANY: &str = "urn:headkeeper:problem:too-many";
 
+/// What a gateway says that is being stopped.
+const CLOSING: &str = "urn:headkeeper:problem:closing";
+
 /// Registers and renews until nobody wants that any more, and withdraws then.
 pub(super) async fn keep(
     shared: Arc<Shared>,
@@ -285,7 +288,14 @@ impl Keeping<'_> {
                     {
                         return;
                     }
-                    Ok(answer) => answer.refused().await,
+                    Ok(answer) => {
+                        let Refusal { kind, problem } = answer.refusal().await;
+                        // A gateway that ends gives back what it holds, or loses it with its session.
+                        if kind.as_deref() == Some(CLOSING) {
+                            return;
+                        }
+                        problem
+                    }
                     Err(problem) => problem,
                 };
                 debug!(error = &problem as &dyn Error, path = self.path, "cannot withdraw the instance");

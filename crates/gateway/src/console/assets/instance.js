@@ -13,6 +13,9 @@ const IN_TIME = 8000;
 /** Nor is it asked more often than that who holds one, whatever the clocks say. */
 const AT_MOST_EVERY = 2000;
 
+/** No lease lasts longer: whatever the clocks say, it is asked again by then. */
+const LONGEST_LEASE = 600000;
+
 const ACCEPTED = 'Accepted, and not done yet: it will be as soon as ZooKeeper is there.';
 
 /** What ends a change that was made here: the gateway keeps none of them. */
@@ -120,7 +123,7 @@ export class Sheet {
       const { ours, ends } = await json(instancePath(asked.model.name, asked.id), { signal: within(IN_TIME) });
       isOurs = ours;
       // By then it was renewed, or it is gone.
-      if (ours) next = Math.max(AT_MOST_EVERY, ends - Date.now());
+      if (ours) next = Math.min(LONGEST_LEASE, Math.max(AT_MOST_EVERY, ends - Date.now()));
       held = ours
         ? `this gateway, for a program that renews it; the next time by ${moment(ends)}`
         : 'somebody else, in ZooKeeper; this gateway cannot change it';
