@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use adapters::tower::{Balance, Tried};
 use anyhow::Context;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use examples::clock::{ask, serve};
+use http::Request;
+use http_body_util::BodyExt;
 use loadbalance::{Balancer, LeastConnections};
-use proto::{Address, NodeData, ServiceName};
+use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tower::retry::Policy;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
@@ -34,24 +34,6 @@ impl<R> Policy<Request<()>, R, BoxError> for TwiceMore {
 
     fn clone_request(&mut self, request: &Request<()>) -> Option<Request<()>> {
         Some(request.clone())
-    }
-}
-
-/// One request of that protocol: what is wanted, and then all that comes.
-async fn ask(server: Address, request: Request<()>) -> std::io::Result<Response<Full<bytes::Bytes>>> {
-    let mut connection = TcpStream::connect((server.host(), server.port())).await?;
-    connection.write_all(request.uri().path().as_bytes()).await?;
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).await?;
-    Ok(Response::new(Full::from(answer)))
-}
-
-async fn serve(listener: TcpListener) -> std::io::Result<()> {
-    loop {
-        let (mut connection, _) = listener.accept().await?;
-        // What was asked is taken first: closed with some of it unread, a connection is broken off.
-        let _ = connection.read(&mut [0; 64]).await?;
-        connection.write_all(b"noon").await?;
     }
 }
 
@@ -92,9 +74,6 @@ async fn main() -> anyhow::Result<()> {
     let text = answer.into_body().collect().await?.to_bytes();
     println!("{status} after {} tries: {}", tried.ids().len(), String::from_utf8_lossy(&text));
 
-    for registration in here {
-        registration.withdraw().await;
-    }
     drop(silent);
     keeper.close().await;
     Ok(())

@@ -1,5 +1,7 @@
 //! Examples of Headkeeper: run one with `cargo run -p examples --example quickstart`.
 
+pub mod clock;
+
 use zk_session::fake::FakeZk;
 use zk_session::{Keeper, ZooKeeper};
 

@@ -96,10 +96,25 @@ fn page(program: &Command, command: &[String]) -> anyhow::Result<String> {
         Some(at) => Ok(all.swap_remove(at).1),
         None => {
             let prefix = format!("{}-", program.get_name());
-            let known = all.iter().filter_map(|(page, _)| page.strip_prefix(&prefix)).collect::<Vec<_>>();
-            let (asked, known) = (command.join(" "), known.join(", ").replace('-', " "));
+            let has_page = |name: &String| {
+                let page = format!("{prefix}{}", name.replace(' ', "-"));
+                all.iter().any(|(there, _)| *there == page)
+            };
+            let mut known = Vec::new();
+            add_names(program, "", &mut known);
+            known.retain(has_page);
+            let (asked, known) = (command.join(" "), known.join(", "));
             Err(Usage(format!("there is no command {asked:?}; accepted: none, or one of {known}")).into())
         }
+    }
+}
+
+/// The names of all commands below this one, as they are typed.
+fn add_names(command: &Command, above: &str, names: &mut Vec<String>) {
+    for below in command.get_subcommands() {
+        let name = format!("{above}{}", below.get_name());
+        add_names(below, &format!("{name} "), names);
+        names.push(name);
     }
 }
 

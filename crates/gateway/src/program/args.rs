@@ -94,7 +94,7 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   curl -N http://127.0.0.1:8480/v1/services/time/watch
   curl -X PUT -H 'content-type: application/json' \\
        -d '{\"server_ip\":\"127.0.0.1\",\"server_port\":8897,\"ttl\":30}' \\
-       http://127.0.0.1:8480/v1/services/time/instances/127.0.0.1:8897
+       http://127.0.0.1:8480/v1/services/mail/instances/127.0.0.1:2501
 
 The reverse proxy, which sends requests to whoever is registered:
   cat > rules.toml <<'END'
