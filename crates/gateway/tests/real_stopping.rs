@@ -8,7 +8,7 @@ mod services;
 use std::time::Duration;
 
 use program::{Gateway, soon};
-use registry::{Instances, Native, Registry};
+use registry::{Instances, Native, Registration, Registry};
 use rustix::process::Signal;
 use services::{ALL_TO_WEB, File, Registrar, Service, name, proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,15 +27,20 @@ async fn open(address: &str, request: &str, until: &str) -> (TcpStream, String) 
     (stream, text)
 }
 
+/// A gateway whose proxy leads to this service, and what keeps that registered.
+async fn proxied(zk: &str, service: &Service) -> (Gateway, Registrar, Registration) {
+    let registrar = Registrar::at(zk);
+    let registered = registrar.announce("web", "a", service);
+    let gateway = proxy(zk, &File::with(ALL_TO_WEB)).await;
+    gateway.proxies("/", |status, _| status == 200).await;
+    (gateway, registrar, registered)
+}
+
 #[tokio::test]
 async fn an_answer_that_is_under_way_is_finished_when_it_is_stopped() {
     let server = Server::start().await.unwrap();
-    let zk = server.connect_string();
-    let registrar = Registrar::at(&zk);
     let a = Service::start("a").await;
-    let _registered = registrar.announce("web", "a", &a);
-    let gateway = proxy(&zk, &File::with(ALL_TO_WEB)).await;
-    gateway.proxies("/", |status, _| status == 200).await;
+    let (gateway, _registrar, _registered) = proxied(&server.connect_string(), &a).await;
     let (mut stream, _) = open(&gateway.proxy, "GET /slow HTTP/1.1\r\nhost: h\r\n\r\n", "first ").await;
     gateway.signal(Signal::TERM);
     gateway.tells(&["asked to stop"]).await;
@@ -51,12 +56,8 @@ async fn an_answer_that_is_under_way_is_finished_when_it_is_stopped() {
 #[tokio::test]
 async fn what_it_registered_is_gone_before_what_runs_is_finished() {
     let server = Server::start().await.unwrap();
-    let zk = server.connect_string();
-    let registrar = Registrar::at(&zk);
     let a = Service::start("a").await;
-    let _registered = registrar.announce("web", "a", &a);
-    let gateway = proxy(&zk, &File::with(ALL_TO_WEB)).await;
-    gateway.proxies("/", |status, _| status == 200).await;
+    let (gateway, registrar, _registered) = proxied(&server.connect_string(), &a).await;
     let leased = "/v1/services/leased/instances/b";
     let body = "{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":600}";
     assert_eq!(gateway.call("PUT", leased, body).await.0, 201);
