@@ -231,10 +231,13 @@ impl Page {
         }
     }
 
-    /// Waits until a place of the page has this text.
+    /// Waits until a place of the page is seen with this text.
     pub(crate) async fn says(&self, place: &str, text: &str) {
         let (place, text) = (json!(place), json!(text));
-        self.until(&format!("document.querySelector({place})?.textContent.includes({text})")).await;
+        let seen = format!(
+            "((place) => place?.checkVisibility() && place.textContent.includes({text}))(document.querySelector({place}))"
+        );
+        self.until(&seen).await;
     }
 
     /// Presses keys where the focus is.

@@ -154,9 +154,10 @@ function drawHead() {
   sheet.trust(trusted);
   byId('service').classList.toggle('outdated', state.kind === 'lost');
   const banner = byId('stream-banner');
+  // Empty while it is hidden: who hears the page is told anew each time, also of the same.
+  say(byId('stream-banner-text'), state.kind === 'lost' ? warning : '');
   if (state.kind === 'lost') {
     const wait = state.retryAt - now;
-    say(byId('stream-banner-text'), warning);
     say(byId('stream-banner-next'), `That is ${span(now - state.since)} ago; ${wait > 0 ? `next try in ${span(wait)}` : 'trying again …'}`);
   }
   show(banner, state.kind === 'lost');
