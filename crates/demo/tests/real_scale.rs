@@ -46,13 +46,22 @@ async fn many_services_are_followed_over_one_session_that_lives_through_a_cut() 
 }
 
 #[tokio::test]
-async fn each_watcher_asks_once_for_an_addition_and_not_for_a_deletion_and_survives_a_restart() {
+async fn each_watcher_asks_once_for_an_addition_and_not_for_a_deletion_survives_a_restart_and_has_all_at_any_pace()
+ {
     let report = at("watchers", "100").await;
     let added = figure(&report, "requests of all followers for one added, pings included");
     assert!((100.0..110.0).contains(&added), "{added}");
     let deleted = figure(&report, "requests of all followers for one deleted, pings included");
     assert!(deleted < 10.0, "{deleted}");
     assert_eq!(figure(&report, "sessions lost by the restart"), 0.0);
+    for pace in [10, 20, 50, 100] {
+        for when in ["from the call until the last has it", "the same of the last of them"] {
+            for who in ["", "bare clients: "] {
+                let what = format!("{who}{pace} added in a second: {when}");
+                assert!(figure(&report, &what) > 0.0, "{what}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -63,19 +72,6 @@ async fn a_burst_is_followed_to_its_end_with_fewer_requests_than_changes() {
             figure(&report, &format!("{way}: requests of the follower for 1,000 changes, pings included"));
         assert!(requests < 500.0, "{way}: {requests}");
         assert!(figure(&report, &format!("{way}: lists that its user looked at")) >= 1.0);
-    }
-}
-
-#[tokio::test]
-async fn all_watchers_have_what_is_added_at_a_pace_as_bare_clients_have_it() {
-    let report = at("watchers", "5").await;
-    for pace in [10, 20, 50, 100] {
-        for when in ["from the call until the last has it", "the same of the last of them"] {
-            for who in ["", "bare clients: "] {
-                let what = format!("{who}{pace} added in a second: {when}");
-                assert!(figure(&report, &what) > 0.0, "{what}");
-            }
-        }
     }
 }
 
