@@ -9,7 +9,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 
-use self::proxying::{Gateway, get, head, mirror, raw_service, service, soon, text};
+use self::proxying::{Gateway, get, head, mirror, nobody, raw_service, service, soon, text};
 
 #[tokio::test]
 async fn a_request_arrives_with_what_is_meant_for_the_instance_and_who_sent_it() {
@@ -169,6 +169,19 @@ async fn http_1_0_is_understood_on_both_sides() {
     let gateway = Gateway::before(&[old.await], "").await;
     let answer = gateway.raw("GET / HTTP/1.0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nto the end"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_names_no_host_asks_each_instance_by_its_own() {
+    let (gone, there) = (nobody().await, mirror().await);
+    let gateway = Gateway::before(&[gone, there], "").await;
+    // Of two requests one at least goes to the first instance before.
+    for method in ["GET", "GET", "POST", "POST"] {
+        let seen = gateway.raw(format!("{method} / HTTP/1.0\r\ncontent-length: 2\r\n\r\nok")).await;
+        assert!(seen.contains(&format!("\nhost: {there}\n")), "{method}: {seen}");
+        assert_eq!(seen.matches("\nhost: ").count(), 1, "{method}: {seen}");
+    }
+    assert!(gateway.proxy.served()[0].figures.retries() >= 2);
 }
 
 #[tokio::test]
