@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn element<'f>(whose: &'f str, host: &'f str, proto: &'f str) -> Element<'f> {
-        let said = |text: &'f str| (!text.is_empty()).then(|| Cow::Borrowed(text.as_bytes()));
+        let said = |text: &'f str| (!text.is_empty()).then_some(Cow::Borrowed(text.as_bytes()));
         Element { whose: said(whose), host: said(host), proto: said(proto) }
     }
 
