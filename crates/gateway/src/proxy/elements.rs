@@ -33,7 +33,7 @@ impl<'f> Element<'f> {
         for pair in split(text, b';')? {
             let equals = pair.iter().position(|byte| *byte == b'=');
             let (name, value) = equals.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
-            let value = value_of(value.trim_ascii())?;
+            let value = value_of(value.trim_ascii()).filter(|_| !name.contains(&b'"'))?;
             let is_it = |it: &str| name.trim_ascii().eq_ignore_ascii_case(it.as_bytes());
             let (place, seen) = if is_it("for") {
                 (&mut element.whose, &mut seen[0])
@@ -138,6 +138,8 @@ mod tests {
             &["for=\"a\"b"],
             &["for=\"a\"\"b\""],
             &["x=\"a\"b;for=c"],
+            &["\", for=b"],
+            &["\"a\"for=b"],
         ] {
             let lines: Vec<_> = lines.iter().map(|line| ("forwarded", *line)).collect();
             assert_eq!(elements(&headers(&lines)), None, "{lines:?}");
