@@ -66,6 +66,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", "the request cannot be understood", detail)
     }
 
+    /// It is understood, and there is no such thing where it would have to be stored.
+    pub(crate) fn not_storable(detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "not-storable", "it cannot be stored as it is", detail)
+    }
+
     pub(crate) fn unknown_path(path: &str) -> Self {
         let shown: String = path.chars().take(80).collect();
         let detail = format_args!("there is nothing at {shown:?}; GET /v1/openapi.json tells what there is");

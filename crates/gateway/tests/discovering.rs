@@ -40,8 +40,8 @@ async fn a_service_is_its_instances_and_its_master() {
     assert_eq!(
         service["instances"],
         json!([
-            {"id": "a", "server_ip": "127.0.0.1", "server_port": 1, "weight": 1, "registered_at": 0, "metadata": {}},
-            {"id": "b", "server_ip": "127.0.0.1", "server_port": 2, "weight": 3, "registered_at": 0, "metadata": {"zone": "<b>"}},
+            {"id": "a", "server_ip": "127.0.0.1", "server_port": 1, "weight": 1, "metadata": {}},
+            {"id": "b", "server_ip": "127.0.0.1", "server_port": 2, "weight": 3, "metadata": {"zone": "<b>"}},
         ])
     );
     assert_eq!(service["unusable"][0]["path"], format!("{TIME}/c"));
@@ -52,6 +52,8 @@ async fn a_service_is_its_instances_and_its_master() {
 
     let master = gateway.get("/v1/services/time/master").await.is(200).await;
     assert_eq!((&master["master"], &master["source"]), (&service["master"], &json!("live")));
+    // When it was first registered nobody has said.
+    assert_eq!(master["master"]["data"].get("registered_at"), None);
     zk.remove("/headkeeper/time/election/a-0000000007");
     gateway.becomes("/v1/services/time/master", |answer| answer["master"].is_null()).await;
 }
@@ -441,4 +443,38 @@ async fn the_list_of_services_takes_no_longer_than_anything_of_zookeeper() {
     let begin = Instant::now();
     let stale = gateway.get("/v1/services").await.is(200).await;
     assert_eq!((text(&stale["source"]), begin.elapsed()), ("stale", gateway.fleet.patience()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_have_a_list_are_told_when_zookeeper_is_gone_before_anybody_asked_for_all() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    register(&zk, "other", "c", &data(3));
+    let gateway = Gateway::with(&zk, &["time", "new"], Options::default());
+    gateway.becomes("/readyz", |answer| answer["status"] == "ready").await;
+    zk.stop();
+    gateway.becomes("/v1/services/time", |service| service["source"] == "stale").await;
+    let begin = Instant::now();
+    let answer = gateway.get("/v1/services").await;
+    assert!(!answer.header("etag").is_empty());
+    let services = answer.is(200).await;
+    // Those that it was started with: others there may be as well.
+    let known = json!([{"name": "new", "instances": 0}, {"name": "time", "instances": 1}]);
+    assert_eq!((&services["source"], &services["services"]), (&json!("unknown"), &known));
+    assert_eq!(services.get("stale_since"), None);
+    assert!(begin.elapsed() <= gateway.fleet.patience(), "{:?}", begin.elapsed());
+    // Nothing is concluded from that: what is not among them nobody can tell of.
+    gateway.get("/v1/services/other").await.problem(503, "not-known-yet").await;
+
+    zk.start();
+    let services = gateway.becomes("/v1/services", |services| services["source"] == "live").await;
+    assert_eq!(services["services"].as_array().unwrap().len(), 3, "{services:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_of_which_nothing_was_heard_is_none_that_is_told() {
+    let zk = FakeZk::default();
+    zk.set_reachable(false);
+    let gateway = Gateway::with(&zk, &["time"], Options::default());
+    gateway.get("/v1/services").await.problem(503, "not-known-yet").await;
 }

@@ -172,6 +172,25 @@ async fn http_1_0_is_understood_on_both_sides() {
 }
 
 #[tokio::test]
+async fn a_client_that_names_no_host_asks_each_instance_by_its_own() {
+    let (asked, mut heads) = tokio::sync::mpsc::unbounded_channel();
+    let breaks_off = raw_service(move |mut stream| {
+        let asked = asked.clone();
+        async move { asked.send(head(&mut stream).await).unwrap() }
+    });
+    let (breaks_off, there) = (breaks_off.await, mirror().await);
+    let gateway = Gateway::before(&[breaks_off, there], "").await;
+    // Of two requests one at least goes to the first instance before.
+    for _ in 0..2 {
+        let seen = gateway.raw("GET / HTTP/1.0\r\n\r\n").await;
+        assert!(seen.contains(&format!("\nhost: {there}\n")), "{seen}");
+        assert_eq!(seen.matches("\nhost: ").count(), 1, "{seen}");
+    }
+    let first = soon(heads.recv()).await.unwrap();
+    assert!(first.contains(&format!("\r\nhost: {breaks_off}\r\n")), "{first}");
+}
+
+#[tokio::test]
 async fn who_may_still_pass_on_what_asks_for_options_is_counted_down() {
     let gateway = Gateway::before(&[mirror().await], "").await;
     for (method, said, passed) in

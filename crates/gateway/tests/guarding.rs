@@ -24,7 +24,7 @@ fn guarded(zk: &FakeZk) -> Gateway {
 
 fn guard() -> Guard {
     let tokens = "read read-read-read-read\nwrite write-write-write-write";
-    let sites = Sites::new(["gateway.example".to_owned()], ["https://console.example".to_owned()]);
+    let sites = Sites::new(["gateway.example".to_owned()], ["https://console.example".parse().unwrap()]);
     Guard { tokens: Some(Tokens::parse(tokens).unwrap()), sites }
 }
 
@@ -281,4 +281,39 @@ async fn nobody_else_is_told_that_he_may_ask() {
     }
     let asks = [PAGE, ("access-control-request-method", "PUT")];
     ask(&none, "OPTIONS", A, &asks).await.problem(403, "foreign-origin").await;
+}
+
+/// Only a browser that asks for a page of a named origin what it may is answered before the guard.
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_methods_without_a_page_of_a_named_origin_is_judged_as_everybody() {
+    let gateway = guarded(&FakeZk::default());
+    let read = ("authorization", READ);
+    let asks = ("access-control-request-method", "PUT");
+    let evil = ("origin", "https://evil.example");
+    for (headers, status, kind) in [
+        (&[][..], 401, "no-token"),
+        (&[asks], 401, "no-token"),
+        (&[evil, asks, read], 403, "foreign-origin"),
+        (&[evil, PAGE, asks, read], 403, "foreign-origin"),
+        (&[PAGE, evil, asks, read], 403, "foreign-origin"),
+        (&[("host", "evil.example"), read], 403, "foreign-host"),
+        (&[read], 405, "method-not-allowed"),
+        // A page that asks for nothing that it would send is answered by the handler.
+        (&[PAGE], 401, "no-token"),
+        (&[PAGE, read], 405, "method-not-allowed"),
+    ] {
+        let answer = ask(&gateway, "OPTIONS", A, headers).await;
+        assert!(answer.headers.get("access-control-allow-methods").is_none(), "{headers:?}");
+        if status == 405 {
+            assert_eq!(answer.header("allow"), "GET,HEAD,PUT,PATCH,DELETE", "{headers:?}");
+        }
+        answer.problem(status, kind).await;
+    }
+    // What is refused counts, as all that is asked.
+    let answer = ask(&gateway, "GET", "/metrics", &[read]).await;
+    let text = String::from_utf8(answer.bytes().await).unwrap();
+    assert!(
+        text.contains("{method=\"other\",path=\"/v1/services/{service}/instances/{id}\",status=\"405\"} 2"),
+        "{text}"
+    );
 }

@@ -45,7 +45,7 @@ async fn in_the_flat_layout_instances_are_registered_listed_watched_and_withdraw
     assert_eq!(ids(&service), ["127.0.0.1:9001", "127.0.0.1:9002"]);
     assert_eq!(
         service["instances"][0],
-        json!({"id": "127.0.0.1:9001", "server_ip": "127.0.0.1", "server_port": 9001, "weight": 1, "registered_at": 0, "metadata": {}})
+        json!({"id": "127.0.0.1:9001", "server_ip": "127.0.0.1", "server_port": 9001, "weight": 1, "metadata": {}})
     );
     assert_eq!(service["unusable"][0]["path"], "/go_servers/nonsense");
     assert_eq!((&service["master"], &service["master_source"]), (&Value::Null, &json!("never")));
@@ -91,14 +91,14 @@ async fn what_the_flat_layout_cannot_store_is_refused() {
         (json!({"server_unique_code": "c"}), "has no address"),
         (json!({"server_ip": "10.0.0.2", "server_port": 1}), "in the flat layout the id is the address"),
     ] {
-        let detail = gateway.call("PUT", &ours, &body).await.problem(400, "bad-request").await;
+        let detail = gateway.call("PUT", &ours, &body).await.problem(400, "not-storable").await;
         assert!(detail.contains(told), "{body}: {detail}");
     }
     assert!(zk.children("/go_servers").is_empty());
     gateway.call("PUT", &ours, at("10.0.0.1", 1)).await.is(201).await;
-    let detail = gateway.call("PATCH", &ours, json!({"weight": 7})).await.problem(400, "bad-request").await;
+    let detail = gateway.call("PATCH", &ours, json!({"weight": 7})).await.problem(400, "not-storable").await;
     assert!(detail.contains("cannot store weight 7"), "{detail}");
-    gateway.call("PATCH", &ours, json!({"drain": true})).await.problem(400, "bad-request").await;
+    gateway.call("PATCH", &ours, json!({"drain": true})).await.problem(400, "not-storable").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +204,7 @@ async fn in_the_master_normal_layout_nothing_is_registered_or_withdrawn_over_htt
     old_instance(&zk, "master", 50_000);
     let gateway = master_normal(&zk);
     let path = "/v1/services/time/instances/a";
-    let detail = gateway.call("PUT", path, at("10.0.0.1", 1)).await.problem(400, "bad-request").await;
+    let detail = gateway.call("PUT", path, at("10.0.0.1", 1)).await.problem(400, "not-storable").await;
     assert!(detail.contains("an instance is registered by standing for election"), "{detail}");
     let master = "/v1/services/time/instances/master";
     gateway.call("DELETE", master, "").await.problem(409, "not-ours").await;

@@ -202,10 +202,10 @@ async fn an_end_takes_everything_away_and_accepts_nothing_more() {
     // Another gateway can do it.
     let renew = format!("{A}/renew");
     for (method, path, body) in [
-        ("PUT", A, body(1, 600)),
-        ("POST", &*renew, json!({})),
-        ("PATCH", A, json!({"weight": 2})),
-        ("DELETE", A, json!({})),
+        ("PUT", A, body(1, 600).to_string()),
+        ("POST", &*renew, String::new()),
+        ("PATCH", A, json!({"weight": 2}).to_string()),
+        ("DELETE", A, String::new()),
     ] {
         gateway.call(method, path, body).await.problem(503, "closing").await;
     }

@@ -116,7 +116,14 @@ async fn without_zookeeper_it_is_accepted_and_done_later() {
     assert_eq!(answer.is(202).await["state"], "registering");
     assert_eq!(gateway.get(b).await.is(200).await["ours"], true);
     assert_eq!(gateway.call("POST", &format!("{b}/renew"), "").await.is(200).await["state"], "registering");
-    gateway.call("PATCH", b, "{\"weight\":5}").await.is(202).await;
+    // What it will be is said at once, and listed once ZooKeeper has it.
+    let patched = gateway.call("PATCH", b, "{\"weight\":5}").await.is(202).await;
+    assert_eq!((&patched["weight"], &patched["state"]), (&json!(5), &json!("registering")));
+    let patched = gateway.call("PATCH", A, "{\"weight\":6}").await.is(202).await;
+    assert_eq!(
+        (&patched["weight"], &gateway.get(A).await.is(200).await["instance"]["weight"]),
+        (&json!(6), &json!(1))
+    );
     // It may have been registered by somebody meanwhile: nobody can tell.
     let c = "/v1/services/time/instances/c";
     for method in ["GET", "DELETE", "PATCH"] {
@@ -201,4 +208,47 @@ async fn each_body_that_cannot_be_is_refused_and_changes_nothing() {
     let never =
         Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
     gateway.send(slow.body(never).unwrap()).await.problem(408, "too-slow").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_with_a_renewal_is_refused_and_renews_nothing() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    let first = gateway.call("PUT", A, body(1, 60)).await.is(201).await;
+    assert_eq!(first["weight"], 1);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let renew = format!("{A}/renew");
+    let never =
+        || Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
+    let request = |kind: Option<&str>, body: Body| {
+        let request = Request::post(&renew).header("host", "localhost");
+        let request = kind.into_iter().fold(request, |request, kind| request.header("content-type", kind));
+        request.body(body).unwrap()
+    };
+    for (kind, body) in [
+        (Some("application/json"), "{\"ttl\":600}"),
+        (Some("application/json"), "{}"),
+        (Some("text/plain"), "ttl=600"),
+        (None, " "),
+    ] {
+        let detail = gateway.send(request(kind, Body::from(body))).await.problem(400, "bad-request").await;
+        assert_eq!(
+            detail,
+            "a renewal has no body; accepted: an empty one. What is to change is registered again, by PUT",
+            "{body}"
+        );
+    }
+    gateway.send(request(None, never())).await.problem(408, "too-slow").await;
+    // It is told by the time that is left, and the clock of people goes on no faster than it does.
+    let first = first["ends"].as_u64().unwrap();
+    let ends = async || gateway.get(A).await.is(200).await["ends"].as_u64().unwrap();
+    assert!(ends().await < first - 15_000, "nothing was renewed");
+    // Of none there may be a kind, and of an unknown length it may be.
+    let none =
+        Body::from_stream(futures::stream::iter([Ok::<_, std::convert::Infallible>(bytes::Bytes::new())]));
+    for empty in [request(Some("application/json"), Body::empty()), request(None, none)] {
+        let renewed = gateway.send(empty).await.is(200).await;
+        assert_eq!((&renewed["ttl"], &renewed["weight"]), (&json!(60), &json!(1)));
+    }
+    assert!(ends().await > first - 5_000);
 }

@@ -247,6 +247,10 @@ fn what_is_wrong_outside_of_rules_is_told_too() {
             "trusted = [\"10.0.0.0/40\"]",
             "line 1, trusted: \"10.0.0.0/40\" is no network; accepted: as in \"10.0.0.0/8\"",
         ),
+        (
+            "believed = \"x-real-ip\"",
+            "line 1, believed: \"x-real-ip\" is not known; accepted: x-forwarded, forwarded",
+        ),
         ("trusted = \"10.0.0.0/8\"", "line 1, trusted: this is of type string; accepted: a list in [ ]"),
         ("\n[ejection]\nfailures = 0", "line 3, failures: accepted: a whole number from 1 to 1000"),
         ("[ejection]\nstatuses = [404]", "line 2, statuses: accepted: a whole number from 500 to 599"),
@@ -260,7 +264,7 @@ fn what_is_wrong_outside_of_rules_is_told_too() {
         ("rule = [1]", "line 1, rule: accepted: tables, as in [[rule]]"),
         (
             "[[rules]]\npath = \"/\"",
-            "line 1, rules: there is no such field; accepted: trusted, ejection, retries, rule",
+            "line 1, rules: there is no such field; accepted: trusted, believed, ejection, retries, rule",
         ),
         ("[[rule]]\npath = \"/\"\nservice = \"a/b\"", "line 3, service: \"a/b\" cannot be a name"),
         ("[[rule]]\npath = \"/\"", "line 1, service: it is missing; accepted: the name of a service"),

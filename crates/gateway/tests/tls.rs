@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
-use certificates::{Authority, LIMIT, ask};
+use certificates::{Authority, LIMIT, ask, speak};
 use gateway::serve::{Limits, Peer, serve};
 use gateway::tls::{Files, Tls, TlsError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -105,6 +105,38 @@ async fn files_are_read_again_and_wrong_ones_change_nothing() {
     assert!(!is_served(&other, &authority).await);
     write(authority.file("ca.pem"), read(authority.file("ca.pem.before")).unwrap()).unwrap();
     assert!(!is_served(&authority, &other).await);
+}
+
+/// Lets so much time pass for everybody here, and none for the test. Nothing may be on its way over a connection.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn the_handshake_and_the_first_request_have_their_time_together() {
+    let authority = Authority::new();
+    let (chain, key) = authority.sign("server");
+    let limits = Limits { first: LIMIT * 3, ..Limits::default() };
+    let address = start(load(&chain, &key, None).unwrap(), limits).await;
+    let (slow, quick) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    // Who comes behind them is served, so both are accepted by then.
+    ask(address, &authority, None, &[]).await.unwrap();
+    pass(LIMIT * 2).await;
+    let mut slow = timeout(LIMIT, speak(slow, &authority, None, &[])).await.unwrap().unwrap();
+    let mut quick = timeout(LIMIT, speak(quick, &authority, None, &[])).await.unwrap().unwrap();
+    // In time all the same.
+    quick.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = [0; 15];
+    timeout(LIMIT, quick.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+
+    pass(LIMIT * 3 / 2).await;
+    // Had its time begun anew with the handshake, it would last longer than this is waited for.
+    let told = timeout(LIMIT, slow.read(&mut answer)).await.expect("its time is over");
+    assert_eq!(told.unwrap_or(0), 0);
 }
 
 #[tokio::test]

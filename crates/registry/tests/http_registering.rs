@@ -139,21 +139,43 @@ async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
 }
 
 #[tokio::test]
-async fn each_registering_that_was_lost_may_be_the_one_that_replaced_us() {
-    let script = Script::start().await;
-    let here = announce(&script);
+async fn each_gateway_that_lost_a_registering_may_be_the_one_that_replaced_us() {
+    let (a, b) = (Script::start().await, Script::start().await);
+    let both = Gateways::builder(&format!("{},{}", a.address(), b.address()));
+    let here = announce_by(both.ttl(TTL).answer_within(Duration::from_millis(500)));
+    let (first, second, put) = tokio::select! {
+        put = next(&a, PUT) => (&a, &b, put),
+        put = next(&b, PUT) => (&b, &a, put),
+    };
     // Both are done perhaps, one after the other, when we are registered already.
-    drop(next(&script, PUT).await);
-    drop(next(&script, PUT).await);
-    registers(next(&script, PUT).await, "three").await;
+    drop(put);
+    drop(next(second, PUT).await);
+    registers(next(first, PUT).await, "three").await;
     for lease in ["four", "five"] {
-        conflicts(next(&script, RENEW).await, "another-lease").await;
-        registers(next(&script, PUT).await, lease).await;
+        conflicts(next(first, RENEW).await, "another-lease").await;
+        registers(next(first, PUT).await, lease).await;
     }
     is_registered(&here).await;
-    // No more than two were lost.
+    // No more than two have lost anything.
+    conflicts(next(first, RENEW).await, "another-lease").await;
+    is_replaced(&here).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_lost_many_registerings_does_not_have_somebody_newer_replaced_as_often() {
+    let script = Script::start().await;
+    let here = announce(&script);
+    for _ in 0..4 {
+        drop(next(&script, PUT).await);
+    }
+    registers(next(&script, PUT).await, "one").await;
+    is_registered(&here).await;
+    conflicts(next(&script, RENEW).await, "another-lease").await;
+    registers(next(&script, PUT).await, "two").await;
+    is_registered(&here).await;
     conflicts(next(&script, RENEW).await, "another-lease").await;
     is_replaced(&here).await;
+    assert!(script.is_left_alone(TTL / 2).await, "the newer one keeps its place");
 }
 
 #[tokio::test]

@@ -35,3 +35,18 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Bytes, Probl
         Err(_) => Err(Problem::too_slow(IN_TIME.as_secs())),
     }
 }
+
+/// Refuses a body that has anything in it: what somebody says is not to be ignored as if it had been heard.
+pub(crate) async fn none(mut body: Body, refusal: &str) -> Result<(), Problem> {
+    let ended = async {
+        while let Some(piece) = body.frame().await {
+            let piece = piece
+                .map_err(|error| Problem::bad_request(format_args!("the body cannot be read: {error}")))?;
+            if piece.data_ref().is_some_and(|data| !data.is_empty()) {
+                return Err(Problem::bad_request(refusal));
+            }
+        }
+        Ok(())
+    };
+    timeout(IN_TIME, ended).await.unwrap_or_else(|_| Err(Problem::too_slow(IN_TIME.as_secs())))
+}

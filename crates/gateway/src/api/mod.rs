@@ -28,7 +28,7 @@ use utoipa_axum::routes;
 use zk_session::State as Session;
 
 use self::passing::Passing;
-use crate::guard::{Guard, shared_with};
+use crate::guard::{Guard, Sharing};
 use crate::leases::Leases;
 use crate::metrics::Metrics;
 use crate::proxied::Proxied;
@@ -138,14 +138,14 @@ impl App {
 /// What answers the requests that the guard lets pass.
 pub fn router(app: Arc<App>, guard: Guard) -> Router {
     let (router, _) = documented().split_for_parts();
-    let shared = shared_with(&guard.sites);
+    let sharing = Sharing::with(&guard.sites);
     let mut router = router
         .fallback(async |uri: Uri| Problem::unknown_path(uri.path()))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(app.clone())
         .layer(Passing::new(app, guard));
-    if let Some(shared) = shared {
-        router = router.layer(shared);
+    if let Some(sharing) = sharing {
+        router = router.layer(sharing);
     }
     // Behind the layers: a browser has no token to show before the page is there that asks for one.
     router.merge(crate::console::router())

@@ -45,7 +45,7 @@ pub(super) struct About;
     )
 )]
 pub(super) async fn openapi(State(_): State<Arc<App>>, query: Parameters) -> Result<Response, Problem> {
-    query.done(&[])?;
+    query.done::<__path_openapi>()?;
     static WRITTEN: OnceLock<Bytes> = OnceLock::new();
     let written = WRITTEN.get_or_init(|| {
         let mut document = super::documented().into_openapi();

@@ -9,6 +9,8 @@ use axum::http::request::Parts;
 use form_urlencoded::parse;
 use jiff::SignedDuration;
 use proto::{InstanceId, ServiceName};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::ParameterIn;
 
 use crate::Problem;
 
@@ -117,10 +119,16 @@ impl Parameters {
         }
     }
 
-    /// Refuses what is left.
-    pub(crate) fn done(self, accepted: &[&str]) -> Result<(), Problem> {
+    /// Refuses what is left, and says what the handler `H` accepts: what is documented of it.
+    pub(crate) fn done<H: utoipa::Path>(self) -> Result<(), Problem> {
         let Some((name, _)) = self.left.first() else { return Ok(()) };
         let shown: String = name.chars().take(40).collect();
+        let documented = H::operation().parameters.unwrap_or_default();
+        let in_query = documented.iter().filter_map(|parameter| match parameter {
+            RefOr::T(it) if it.parameter_in == ParameterIn::Query => Some(&*it.name),
+            RefOr::T(_) | RefOr::Ref(_) => None,
+        });
+        let accepted: Vec<_> = in_query.collect();
         let accepted = if accepted.is_empty() { "none".to_owned() } else { accepted.join(", ") };
         Err(Problem::bad_request(format_args!("{shown:?} is no parameter here; accepted: {accepted}")))
     }

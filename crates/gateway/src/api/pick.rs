@@ -45,7 +45,7 @@ pub(super) async fn pick(
     let algorithm: Name = query.parsed("algorithm")?.unwrap_or(Name::RoundRobin);
     let key = query.one("key")?;
     let explain = query.switch("explain")?;
-    query.done(&["algorithm", "key", "explain"])?;
+    query.done::<__path_pick>()?;
     let request = request(algorithm, key.as_deref())?;
     let (followed, now) = app.can_pick(&service).await?;
     let balancer = followed.balancer(algorithm);

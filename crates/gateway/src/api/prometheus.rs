@@ -42,7 +42,7 @@ const OPEN_METRICS: HeaderValue =
 )]
 pub(super) async fn targets(State(app): State<Arc<App>>, mut query: Parameters) -> Result<Response, Problem> {
     let asked = query.all("service");
-    query.done(&["service"])?;
+    query.done::<__path_targets>()?;
     let parse = |name: &String| {
         ServiceName::parse(name).map_err(|refusal| Problem::bad_request(format_args!("service: {refusal}")))
     };

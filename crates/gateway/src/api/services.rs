@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::documents::{LeadingDocument, ServiceCount, ServiceDocument, ServicesDocument, Trust};
 use super::parameters::{Parameters, Service};
 use super::{App, JSON, json_or_known};
-use crate::fleet::{Existence, Followed, Leading, Published, Revision};
+use crate::fleet::{Answer, Existence, Followed, Leading, Published, Revision};
 use crate::problem::Details;
 use crate::{Problem, entity_tag, wall};
 
@@ -23,6 +23,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// All services
 ///
 /// The names of all services and how many instances each has. ZooKeeper is asked at most once a second, whoever asks here.
+///
+/// While it never told which there are, those are told of which there is a list, and those that the gateway was started with; `source` is
+/// `unknown` then, for there may be others. Without any list it is 503.
 #[utoipa::path(
     get,
     path = "/v1/services",
@@ -32,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
         (status = 200, description = "the services", body = ServicesDocument, headers(("etag" = String, description = "the same while the answer is"))),
         (status = 304, description = "that answer is known already"),
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
-        (status = 503, description = "ZooKeeper never told", body = Details, content_type = "application/problem+json"),
+        (status = 503, description = "ZooKeeper never told, and there is no list of any service", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn services(
@@ -40,16 +43,19 @@ pub(super) async fn services(
     query: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    query.done(&[])?;
-    let counts = app.fleet.counts().await.ok_or_else(|| app.not_known("which services there are"))?;
-    let services = counts.value.iter();
-    let document = ServicesDocument {
-        source: if counts.stale_since.is_some() { Trust::Stale } else { Trust::Live },
-        stale_since: counts.stale_since.map(wall::at),
-        services: services
-            .map(|(name, instances)| ServiceCount { name: name.to_string(), instances: *instances })
-            .collect(),
+    query.done::<__path_services>()?;
+    let (source, stale_since, counts) = match app.fleet.counts().await {
+        Some(Answer { value, stale_since: None }) => (Trust::Live, None, value),
+        Some(Answer { value, stale_since }) => (Trust::Stale, stale_since, value),
+        None => {
+            let known = app.fleet.known_counts().ok_or_else(|| app.not_known("which services there are"))?;
+            (Trust::Unknown, None, Arc::new(known))
+        }
     };
+    let services =
+        counts.iter().map(|(name, instances)| ServiceCount { name: name.to_string(), instances: *instances });
+    let document =
+        ServicesDocument { source, stale_since: stale_since.map(wall::at), services: services.collect() };
     Ok(json_or_known(&headers, &document))
 }
 
@@ -86,7 +92,7 @@ pub(super) async fn service(
 ) -> Result<Response, Problem> {
     let wait = query.duration("wait", LONGEST_WAIT)?;
     let revision = query.one("revision")?;
-    query.done(&["wait", "revision"])?;
+    query.done::<__path_service>()?;
     let seen = match (wait, revision) {
         (None, None) => None,
         (Some(wait), Some(revision)) => {
@@ -141,7 +147,7 @@ pub(super) async fn master(
     query: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    query.done(&[])?;
+    query.done::<__path_master>()?;
     if !app.fleet.has_elections() {
         return Err(Problem::no_elections());
     }

@@ -61,7 +61,7 @@ pub(super) async fn watch(
     query: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    query.done(&[])?;
+    query.done::<__path_watch>()?;
     if app.is_closing() {
         return Err(Problem::closing());
     }

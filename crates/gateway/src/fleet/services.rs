@@ -128,6 +128,22 @@ impl Fleet {
         Some(counts)
     }
 
+    /// How many instances those services have that are known without asking: those that were configured, and those with instances when a list
+    /// of them came last. `None` while there is no list of any.
+    pub fn known_counts(&self) -> Option<Counts> {
+        let followed = self.all_followed();
+        let lists: BTreeMap<_, _> = followed
+            .iter()
+            .filter_map(|followed| Some((followed.service(), followed.now()?.view.entries.len())))
+            .collect();
+        if lists.is_empty() {
+            return None;
+        }
+        let listed = lists.iter().filter(|(_, count)| **count > 0).map(|(service, _)| *service);
+        let services = self.shared.configured.iter().chain(listed);
+        Some(services.map(|service| (service.clone(), lists.get(service).copied())).collect())
+    }
+
     /// Counts what is followed here, and asks for the rest in a few requests.
     async fn count(&self, services: &BTreeSet<ServiceName>) -> Result<Counts, registry::Error> {
         let (mut counts, mut unknown) = (BTreeMap::new(), Vec::new());

@@ -1,5 +1,6 @@
 //! Who may ask for what.
 
+mod origin;
 mod shared;
 mod sites;
 mod tokens;
@@ -10,7 +11,8 @@ use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 
-pub(crate) use self::shared::shared_with;
+pub use self::origin::{Origin, OriginError};
+pub(crate) use self::shared::Sharing;
 use self::sites::Foreign;
 pub use self::sites::Sites;
 pub use self::tokens::{Right, Tokens, TokensError};

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use super::Origin;
 use crate::authority::{self, Authority, Unclear};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -15,7 +16,7 @@ pub struct Sites {
     /// Names besides `localhost`.
     hosts: Vec<String>,
     /// Origins whose pages may ask, besides our own.
-    pub(super) origins: Vec<String>,
+    pub(super) origins: Vec<Origin>,
 }
 
 /// Why a request is not accepted from where it comes, or for where it goes.
@@ -39,12 +40,9 @@ pub(super) enum Foreign {
 
 impl Sites {
     /// Sites with these names and these origins besides.
-    pub fn new(hosts: impl IntoIterator<Item = String>, origins: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(hosts: impl IntoIterator<Item = String>, origins: impl IntoIterator<Item = Origin>) -> Self {
         let lower = |text: String| text.to_ascii_lowercase();
-        Self {
-            hosts: hosts.into_iter().map(lower).collect(),
-            origins: origins.into_iter().map(lower).collect(),
-        }
+        Self { hosts: hosts.into_iter().map(lower).collect(), origins: origins.into_iter().collect() }
     }
 
     /// What a request is for, if that is us.
@@ -94,7 +92,7 @@ impl Sites {
 
     /// Whether this is one of the origins that were named, besides our own.
     pub(super) fn is_named(&self, origin: &HeaderValue) -> bool {
-        self.origins.iter().any(|named| origin.as_bytes().eq_ignore_ascii_case(named.as_bytes()))
+        self.origins.iter().any(|named| origin.as_bytes().eq_ignore_ascii_case(named.as_str().as_bytes()))
     }
 }
 
@@ -161,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_page_asks_its_own_site_alone() {
-        let sites = Sites::new([], ["https://console.example".to_owned()]);
+        let sites = Sites::new([], ["https://console.example".parse().unwrap()]);
         let uri = Uri::from_static("http://localhost:8480");
         let none = HeaderMap::new();
         let us = authority::of(&uri, &none).unwrap().unwrap();

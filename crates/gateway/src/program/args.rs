@@ -12,7 +12,7 @@ use cli::output::chain;
 use cli::teaching::Teach;
 use cli::zookeeper::{Access, Place};
 use gateway::Guard;
-use gateway::guard::{Sites, Tokens, check_exposure};
+use gateway::guard::{Origin, Sites, Tokens, check_exposure};
 use gateway::tls::{self, Tls};
 use proto::ServiceName;
 
@@ -49,9 +49,9 @@ pub(crate) struct Args {
     host: Vec<String>,
 
     /// An origin whose pages may ask for whatever their token allows, besides our own, also as where a proxy before this changes the host:
-    /// https://console.example; may be given several times
+    /// https://console.example, with nothing behind host and port; may be given several times
     #[arg(long, value_name = "ORIGIN")]
-    origin: Vec<String>,
+    origin: Vec<Origin>,
 
     /// Speak TLS, with the certificates of this file in PEM, the server's first. Read again on SIGHUP, as all of TLS
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -166,6 +166,16 @@ mod tests {
     #[test]
     fn the_flags_fit_together() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_origin_that_no_browser_would_send_is_refused_at_the_start() {
+        let parsed = |origin| Args::try_parse_from(["gateway", "--origin", origin]);
+        assert!(parsed("https://console.example").is_ok());
+        for origin in ["https://console.example/", "https://console.example/app", "console.example"] {
+            let told = parsed(origin).unwrap_err().to_string();
+            assert!(told.contains("--origin") && told.contains("accepted: a scheme, a host"), "{told}");
+        }
     }
 
     #[test]

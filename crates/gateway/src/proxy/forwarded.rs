@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::BytesMut;
 use hyper::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue};
 
+use super::elements::{Element, elements};
 use super::headers::{append, tokens};
-use super::peer::Peer;
-use super::rules::Trusted;
+use super::peer::{Peer, as_forwarded};
+use super::rules::{Believed, Trusted};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -19,32 +20,34 @@ pub(super) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &Trusted) -> Ip
     if !trusted.contains(peer) {
         return peer;
     }
-    let mut client = peer;
-    for named in named(headers).into_iter().rev() {
+    let named = match trusted.believed {
+        Believed::XForwarded => named(headers),
+        Believed::Forwarded => whose(&elements(headers).unwrap_or_default()),
+    };
+    client_of(&named, trusted).and_then(|at| named[at]).unwrap_or(peer)
+}
+
+/// Where among those who asked one another the client is: the last one that nobody trusts, or behind whom it cannot be told.
+fn client_of(named: &[Option<IpAddr>], trusted: &Trusted) -> Option<usize> {
+    let mut client = None;
+    for (at, named) in named.iter().enumerate().rev() {
         let Some(named) = named else { break };
-        client = named;
-        if !trusted.contains(client) {
+        client = Some(at);
+        if !trusted.contains(*named) {
             break;
         }
     }
     client
 }
 
-/// Who asked whom, as proxies say, the last one last; `None` for one of whom that cannot be told. `Forwarded` counts where there is no
-/// `X-Forwarded-For`: of a proxy that writes that one alone, the other may be the client's own.
+/// Who asked whom by `X-Forwarded-For`, the last one last; `None` for one of whom that cannot be told.
 fn named(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    if headers.contains_key(X_FORWARDED_FOR) {
-        return tokens(headers, &X_FORWARDED_FOR).map(node).collect();
-    }
-    let of = |element: &[u8]| {
-        let mut pairs = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let named = pairs.find_map(|pair| {
-            let (name, value) = pair.split_at_checked("for=".len())?;
-            name.eq_ignore_ascii_case(b"for=").then_some(value)
-        });
-        named.and_then(node)
-    };
-    tokens(headers, &FORWARDED).map(of).collect()
+    tokens(headers, &X_FORWARDED_FOR).map(node).collect()
+}
+
+/// The same by `Forwarded`.
+fn whose(elements: &[Element<'_>]) -> Vec<Option<IpAddr>> {
+    elements.iter().map(|element| element.whose.as_deref().and_then(node)).collect()
 }
 
 /// An address, perhaps with a port, in brackets and quotes as RFC 7239 (section 6) wants them of some.
@@ -56,20 +59,25 @@ fn node(text: &[u8]) -> Option<IpAddr> {
     bare.parse().ok().or_else(with_port).map(|address: IpAddr| address.to_canonical())
 }
 
-/// Says who asked, for what host and how. What an untrusted peer says about that is removed.
+/// Says who asked, for what host and how, in both ways: whoever reads only one of them is to read the same.
+///
+/// What an untrusted peer says about that is removed, and of a trusted one what it does not write itself: that may be its client's own.
 pub(super) fn add_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &Trusted) {
-    remove_claims(headers, trusted.contains(peer.address()));
-    // Whoever reads only one of both is to read the same.
-    if !headers.contains_key(X_FORWARDED_FOR)
-        && let Some(before) = named(headers).into_iter().collect::<Option<Vec<_>>>()
-        && !before.is_empty()
-    {
-        let before = before.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
-        headers.extend(HeaderValue::try_from(before).ok().map(|before| (X_FORWARDED_FOR, before)));
+    let believed = trusted.contains(peer.address()).then_some(trusted.believed);
+    remove_claims(headers, believed);
+    let mut forwarded = BytesMut::with_capacity(128);
+    match believed {
+        None => {}
+        Some(Believed::XForwarded) => {
+            for before in named(headers) {
+                forwarded.extend_from_slice(before.map_or("for=unknown".to_owned(), as_forwarded).as_bytes());
+                forwarded.extend_from_slice(b", ");
+            }
+        }
+        Some(Believed::Forwarded) => say_as_x_forwarded(headers, trusted),
     }
     append(headers, X_FORWARDED_FOR, peer.named().clone());
     let host = headers.get(HOST).cloned();
-    let mut forwarded = BytesMut::with_capacity(128);
     forwarded.extend_from_slice(peer.forwarded().as_bytes());
     if let Some(host) = &host {
         for part in [b";host=\"", host.as_bytes(), b"\""] {
@@ -86,6 +94,26 @@ pub(super) fn add_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: &Trus
         headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(peer.proto()));
+}
+
+/// Says in the other way what a trusted peer says by `Forwarded`. What of that cannot be understood is removed: what we put behind it,
+/// others would not find either.
+fn say_as_x_forwarded(headers: &mut HeaderMap, trusted: &Trusted) {
+    let Some(elements) = elements(headers) else {
+        headers.remove(FORWARDED);
+        return;
+    };
+    let named = whose(&elements);
+    // Said by the proxy that the client asked, as far as that is known; else by the last one.
+    let first = client_of(&named, trusted).map_or(elements.last(), |at| elements.get(at));
+    let value = |said: Option<&[u8]>| said.and_then(|said| HeaderValue::from_bytes(said).ok());
+    let host = value(first.and_then(|element| element.host.as_deref()));
+    let proto = value(first.and_then(|element| element.proto.as_deref()));
+    let all = named.into_iter().collect::<Option<Vec<_>>>().filter(|all| !all.is_empty());
+    let list = all.map(|all| all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "));
+    let list = list.and_then(|list| HeaderValue::try_from(list).ok());
+    let said = [(X_FORWARDED_FOR, list), (X_FORWARDED_HOST, host), (X_FORWARDED_PROTO, proto)];
+    headers.extend(said.into_iter().filter_map(|(name, value)| Some((name, value?))));
 }
 
 /// Whether only proxies may say it: who asked, for what host, how, and for what path before they changed it.
@@ -112,9 +140,16 @@ fn is_disguised(name: &HeaderName) -> bool {
         || HeaderName::from_bytes(plain.as_bytes()).is_ok_and(|plain| is_claim(&plain))
 }
 
-/// Removes what is disguised, and claims of whoever is not trusted to make them.
-fn remove_claims(headers: &mut HeaderMap, is_trusted: bool) {
-    let is_removed = |name: &&HeaderName| is_disguised(name) || (!is_trusted && is_claim(name));
+/// Removes what is disguised, and all claims but those that are believed.
+fn remove_claims(headers: &mut HeaderMap, believed: Option<Believed>) {
+    let is_removed = |name: &&HeaderName| {
+        is_disguised(name)
+            || match believed {
+                None => is_claim(name),
+                Some(Believed::XForwarded) => *name == FORWARDED,
+                Some(Believed::Forwarded) => *name != FORWARDED && is_claim(name),
+            }
+    };
     if headers.keys().any(|name| is_removed(&name)) {
         let names: Vec<_> = headers.keys().filter(is_removed).cloned().collect();
         for name in names {
@@ -130,15 +165,19 @@ mod tests {
     use super::super::headers::tests::headers;
     use super::*;
 
-    fn trusted() -> Trusted {
-        Trusted(vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()])
+    fn trusted(believed: Believed) -> Trusted {
+        Trusted { networks: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()], believed }
+    }
+
+    fn said(lines: &[(&'static str, &str)], address: &str, believed: Believed) -> HeaderMap {
+        let mut map = headers(lines);
+        let address = SocketAddr::new(address.parse().unwrap(), 5000);
+        add_forwarded(&mut map, &address.into(), &trusted(believed));
+        map
     }
 
     fn forwarded(lines: &[(&'static str, &str)], address: &str) -> HeaderMap {
-        let mut map = headers(lines);
-        let address = SocketAddr::new(address.parse().unwrap(), 5000);
-        add_forwarded(&mut map, &address.into(), &trusted());
-        map
+        said(lines, address, Believed::XForwarded)
     }
 
     #[test]
@@ -194,13 +233,17 @@ mod tests {
             ("x-forwarded-for", "1.2.3.4, 10.9.9.9"),
             ("x-forwarded-host", "shop.example"),
             ("x-forwarded-proto", "https"),
-            ("forwarded", "for=1.2.3.4"),
+            // Its client's own, as far as anybody knows.
+            ("forwarded", "for=6.6.6.6;host=evil"),
         ];
         let map = forwarded(&said, "::ffff:10.0.0.1");
         assert_eq!(map["x-forwarded-for"], "1.2.3.4, 10.9.9.9, 10.0.0.1");
         assert_eq!(map["x-forwarded-host"], "shop.example");
         assert_eq!(map["x-forwarded-proto"], "https");
-        assert_eq!(map["forwarded"], "for=1.2.3.4, for=10.0.0.1;host=\"inner\";proto=http");
+        let both = "for=1.2.3.4, for=10.9.9.9, for=10.0.0.1;host=\"inner\";proto=http";
+        assert_eq!(map["forwarded"], both);
+        let map = forwarded(&[("x-forwarded-for", "unknown, 2001:db9::7")], "10.0.0.1");
+        assert_eq!(map["forwarded"], "for=unknown, for=\"[2001:db9::7]\", for=10.0.0.1;proto=http");
         let map = forwarded(&[], "2001:db8::1");
         assert_eq!(map["forwarded"], "for=\"[2001:db8::1]\";proto=http");
         assert_eq!(map["x-forwarded-for"], "2001:db8::1");
@@ -220,14 +263,47 @@ mod tests {
             ("", "10.0.0.1", "10.0.0.1"),
         ] {
             let map = headers(&[("x-forwarded-for", named), ("forwarded", "for=6.6.6.6")]);
-            let client = client(&map, peer.parse().unwrap(), &trusted());
+            let client = client(&map, peer.parse().unwrap(), &trusted(Believed::XForwarded));
             assert_eq!(client.to_string(), whose, "{named} by {peer}");
         }
     }
 
     #[test]
-    fn a_proxy_that_knows_the_standard_alone_is_believed_too() {
-        for (said, whose, list) in [
+    fn of_a_proxy_that_writes_one_of_both_the_other_may_be_its_clients_own() {
+        let own = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-host", "evil"), ("x-real-ip", "6.6.6.6")];
+        let both =
+            [&own[..], &[("host", "inner"), ("forwarded", "for=1.2.3.4;host=shop.example;proto=https")]];
+        let both = both.concat();
+        let peer = "10.0.0.1".parse().unwrap();
+        let whose = |believed| client(&headers(&both), peer, &trusted(believed)).to_string();
+        assert_eq!(
+            (whose(Believed::Forwarded), whose(Believed::XForwarded)),
+            ("1.2.3.4".into(), "6.6.6.6".into())
+        );
+        let map = said(&both, "10.0.0.1", Believed::Forwarded);
+        assert_eq!(map["x-forwarded-for"], "1.2.3.4, 10.0.0.1");
+        assert_eq!([&map["x-forwarded-host"], &map["x-forwarded-proto"]], ["shop.example", "https"]);
+        assert!(!map.contains_key("x-real-ip"), "{map:?}");
+        assert_eq!(
+            map["forwarded"],
+            "for=1.2.3.4;host=shop.example;proto=https, for=10.0.0.1;host=\"inner\";proto=http"
+        );
+        // Unless it is said that it is what proxies write, it says nothing.
+        let alone = headers(&[("forwarded", "for=6.6.6.6")]);
+        assert_eq!(client(&alone, peer, &trusted(Believed::XForwarded)), peer);
+        assert_eq!(
+            forwarded(&[("forwarded", "for=6.6.6.6")], "10.0.0.1")["forwarded"],
+            "for=10.0.0.1;proto=http"
+        );
+        // Of a stranger neither counts.
+        let map = said(&both, "192.0.2.7", Believed::Forwarded);
+        assert_eq!([&map["x-forwarded-for"], &map["x-forwarded-host"]], ["192.0.2.7", "inner"]);
+        assert_eq!(map["forwarded"], "for=192.0.2.7;host=\"inner\";proto=http");
+    }
+
+    #[test]
+    fn a_proxy_that_writes_the_standard_is_believed_by_it() {
+        for (said_by_it, whose, list) in [
             ("for=1.2.3.4", "1.2.3.4", "1.2.3.4, 10.0.0.1"),
             ("proto=https; For=\"1.2.3.4:80\" ;by=10.9.9.9", "1.2.3.4", "1.2.3.4, 10.0.0.1"),
             (
@@ -235,13 +311,42 @@ mod tests {
                 "2001:db9::1",
                 "6.6.6.6, 2001:db9::1, 10.2.2.2, 10.0.0.1",
             ),
+            // A list in quotes is one name, and none of a proxy.
+            ("for=\"6.6.6.6, for=1.2.3.4\"", "10.0.0.1", "10.0.0.1"),
+            ("by=\"x, for=6.6.6.6\";for=1.2.3.4", "1.2.3.4", "1.2.3.4, 10.0.0.1"),
+            (r#"for="\[2001:db9::1\]:80""#, "2001:db9::1", "2001:db9::1, 10.0.0.1"),
+            ("for=6.6.6.6;for=1.2.3.4", "10.0.0.1", "10.0.0.1"),
             ("for=unknown", "10.0.0.1", "10.0.0.1"),
             ("for=_hidden, for=10.2.2.2", "10.2.2.2", "10.0.0.1"),
             ("by=1.2.3.4", "10.0.0.1", "10.0.0.1"),
         ] {
-            let map = headers(&[("forwarded", said)]);
-            assert_eq!(client(&map, "10.0.0.1".parse().unwrap(), &trusted()).to_string(), whose, "{said}");
-            assert_eq!(forwarded(&[("forwarded", said)], "10.0.0.1")["x-forwarded-for"], list, "{said}");
+            let map = headers(&[("forwarded", said_by_it)]);
+            let client = client(&map, "10.0.0.1".parse().unwrap(), &trusted(Believed::Forwarded));
+            assert_eq!(client.to_string(), whose, "{said_by_it}");
+            let map = said(&[("forwarded", said_by_it)], "10.0.0.1", Believed::Forwarded);
+            assert_eq!(map["x-forwarded-for"], list, "{said_by_it}");
+            assert_eq!(map["forwarded"], format!("{said_by_it}, for=10.0.0.1;proto=http"));
         }
+    }
+
+    #[test]
+    fn behind_a_quote_that_a_client_left_open_it_is_the_proxy_that_asks() {
+        // The proxy has put its part behind what its client sent.
+        let cut = [("host", "inner"), ("forwarded", "for=\"6.6.6.6, for=1.2.3.4;proto=https")];
+        let client = client(&headers(&cut), "10.0.0.1".parse().unwrap(), &trusted(Believed::Forwarded));
+        assert_eq!(client.to_string(), "10.0.0.1");
+        let map = said(&cut, "10.0.0.1", Believed::Forwarded);
+        assert_eq!(map["forwarded"], "for=10.0.0.1;host=\"inner\";proto=http");
+        assert_eq!([&map["x-forwarded-for"], &map["x-forwarded-proto"]], ["10.0.0.1", "http"]);
+    }
+
+    #[test]
+    fn a_proxy_that_hides_its_client_tells_how_it_was_asked_all_the_same() {
+        let hides = [
+            ("host", "inner"),
+            ("forwarded", "for=1.2.3.4;proto=http, for=_hidden;proto=https;host=\"a b\""),
+        ];
+        let map = said(&hides, "10.0.0.1", Believed::Forwarded);
+        assert_eq!([&map["x-forwarded-for"], &map["x-forwarded-proto"]], ["10.0.0.1", "https"]);
     }
 }

@@ -7,6 +7,7 @@ mod budget;
 mod connecting;
 mod connections;
 mod ejection;
+mod elements;
 mod entrance;
 mod exchange;
 mod figures;

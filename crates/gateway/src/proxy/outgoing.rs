@@ -127,3 +127,48 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(method: Method, host: Option<&'static str>) -> Outgoing {
+        let headers = host.into_iter().map(|host| (HOST, HeaderValue::from_static(host))).collect();
+        Outgoing {
+            method,
+            target: Uri::from_static("/"),
+            headers: Some(headers),
+            upload: None,
+            expects: false,
+            is_named_by_us: false,
+            upgrade: None,
+        }
+    }
+
+    #[test]
+    fn each_try_of_a_request_for_no_host_is_for_that_of_its_instance() {
+        let instances: [proto::Address; 2] = ["a:1", "b:2"].map(|address| address.parse().unwrap());
+        for method in [Method::GET, Method::POST] {
+            let mut outgoing = outgoing(method.clone(), None);
+            for address in &instances {
+                let request = outgoing.request(address);
+                assert_eq!(request.headers()[HOST], address.to_string(), "{method}");
+                assert_eq!(request.headers().len(), 1);
+                // It comes back, since it was not sent.
+                outgoing.returned(request);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_client_says_for_whom_it_is_stays_in_each_try() {
+        for method in [Method::GET, Method::POST] {
+            let mut outgoing = outgoing(method.clone(), Some("shop.example"));
+            for address in ["a:1", "b:2"] {
+                let request = outgoing.request(&address.parse().unwrap());
+                assert_eq!(request.headers()[HOST], "shop.example", "{method}");
+                outgoing.returned(request);
+            }
+        }
+    }
+}

@@ -20,12 +20,8 @@ impl Peer {
     pub fn new(address: SocketAddr, is_tls: bool) -> Self {
         let address = address.ip().to_canonical();
         let named = address.to_string();
-        let forwarded = match address {
-            IpAddr::V4(_) => format!("for={named}"),
-            IpAddr::V6(_) => format!("for=\"[{named}]\""),
-        };
         let named = HeaderValue::try_from(named).expect("an address is fit for a header");
-        Self { address, is_tls, named, forwarded: forwarded.into() }
+        Self { address, is_tls, named, forwarded: as_forwarded(address).into() }
     }
 
     /// Its address; one of IPv4 within IPv6 is one of IPv4.
@@ -53,5 +49,13 @@ impl From<SocketAddr> for Peer {
     /// A peer on a plain connection.
     fn from(address: SocketAddr) -> Self {
         Self::new(address, false)
+    }
+}
+
+/// `for=` and an address, as `Forwarded` wants it.
+pub(super) fn as_forwarded(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
     }
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -54,13 +55,13 @@ impl Authority {
     }
 }
 
-/// What is answered to somebody who trusts the authority, and which protocol was agreed on; `None` when nothing is.
-pub(crate) async fn ask(
-    address: SocketAddr,
+/// Speaks TLS over this connection, as somebody who trusts the authority; `None` when that comes to nothing.
+pub(crate) async fn speak(
+    stream: TcpStream,
     authority: &Authority,
     identity: Option<(PathBuf, PathBuf)>,
     protocols: &[&[u8]],
-) -> Option<(String, Vec<u8>)> {
+) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority.file("ca.pem")).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -76,9 +77,19 @@ pub(crate) async fn ask(
     };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()
+}
+
+/// What is answered to somebody who trusts the authority, and which protocol was agreed on; `None` when nothing is.
+pub(crate) async fn ask(
+    address: SocketAddr,
+    authority: &Authority,
+    identity: Option<(PathBuf, PathBuf)>,
+    protocols: &[&[u8]],
+) -> Option<(String, Vec<u8>)> {
     let asked = async {
         let stream = TcpStream::connect(address).await.unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+        let mut stream = speak(stream, authority, identity, protocols).await?;
         let agreed = stream.get_ref().1.alpn_protocol().unwrap_or_default().to_vec();
         let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         stream.write_all(request).await.ok()?;

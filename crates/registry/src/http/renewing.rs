@@ -212,7 +212,7 @@ impl Keeping<'_> {
                 // What another gateway promised and could not do yet may be done after this. That is one, however often we turn elsewhere.
                 if let Some(lease) = self.lease.as_mut().filter(|lease| lease.is_open(which)) {
                     lease.is_doubted = true;
-                    self.doubt.raise(asked);
+                    self.doubt.raise(lease.gateway, asked);
                 }
                 let mut body = serde_json::to_value(&data).unwrap_or_default();
                 if let Some(body) = body.as_object_mut() {
@@ -221,7 +221,7 @@ impl Keeping<'_> {
                 let sent = self.ask(which, Method::PUT, "", None, Some(body.to_string())).await;
                 // What was sent and not answered may be done yet.
                 if matches!(sent, Err(Problem::Interrupted { .. })) {
-                    self.doubt.raise(Instant::now());
+                    self.doubt.raise(which, Instant::now());
                 }
                 sent?
             }
@@ -242,7 +242,7 @@ impl Keeping<'_> {
                 let Refusal { kind, problem } = answer.refusal().await;
                 // Of a gateway that ends, or of a proxy before it: neither says that nothing was done. A gateway that is full does.
                 if status.is_server_error() && !is_renewal && kind.as_deref() != Some(TOO_MANY) {
-                    self.doubt.raise(Instant::now());
+                    self.doubt.raise(which, Instant::now());
                 }
                 return Err(problem.into());
             }
@@ -250,7 +250,7 @@ impl Keeping<'_> {
         let gateway = answer.gateway.clone();
         let told = answer.bytes().await;
         if told.is_err() && !is_renewal {
-            self.doubt.raise(Instant::now());
+            self.doubt.raise(which, Instant::now());
         }
         let told = told?;
         let Document { lease, state, problem } =

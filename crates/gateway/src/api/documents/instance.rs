@@ -39,8 +39,9 @@ pub(crate) struct DataDocument<'a> {
     server_unique_code: Option<&'a str>,
     /// Its share of the requests; 0 is registered and never picked.
     weight: u32,
-    /// When it was first registered, in Unix milliseconds; 0 while that is not known.
-    registered_at: u64,
+    /// When it was first registered, in Unix milliseconds, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registered_at: Option<u64>,
     /// Whatever else is worth knowing: zone, version, tags.
     #[schema(value_type = std::collections::HashMap<String, String>)]
     metadata: &'a Metadata,
@@ -53,7 +54,7 @@ impl<'a> DataDocument<'a> {
             server_port: data.address.as_ref().map(proto::Address::port),
             server_unique_code: data.unique_code.as_deref(),
             weight: data.weight,
-            registered_at: data.registered_at,
+            registered_at: Some(data.registered_at).filter(|at| *at != 0),
             metadata: &data.metadata,
         }
     }

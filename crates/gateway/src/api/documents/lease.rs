@@ -49,6 +49,8 @@ pub(crate) struct LeaseDocument {
     pub(crate) id: String,
     /// Tells this registration from others of the same id: whoever sends it along changes nobody else's.
     pub(crate) lease: String,
+    /// Its share of the requests, as was said last. It is listed with that once ZooKeeper has it.
+    pub(crate) weight: u32,
     /// How many seconds it lasts after each renewal.
     pub(crate) ttl: u64,
     /// When it is over unless it is renewed, in Unix milliseconds.

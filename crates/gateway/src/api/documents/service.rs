@@ -13,7 +13,7 @@ use crate::fleet::{Leading, Published};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Services)]
 pub(crate) struct ServicesDocument {
-    /// How far the list can be trusted.
+    /// How far the list can be trusted; `unknown`: there may be services that are not in it.
     pub(crate) source: Trust,
     /// Since when it is not known to be the truth, in Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,7 @@ pub(crate) struct ServicesDocument {
 pub(crate) struct ServiceCount {
     /// What it is called.
     pub(crate) name: String,
-    /// How many instances it has; null when ZooKeeper refuses to tell. Of a service that nobody follows here all nodes count, also those
+    /// How many instances it has; null when ZooKeeper refuses to tell, or has not told yet. Of a service that nobody follows here all nodes count, also those
     /// that cannot be read.
     pub(crate) instances: Option<usize>,
 }

@@ -46,7 +46,7 @@ pub(crate) async fn change(
     body: Body,
 ) -> Result<Response, Problem> {
     let token = query.one("lease")?;
-    query.done(&["lease"])?;
+    query.done::<__path_change>()?;
     let body = body::json(&headers, body).await?;
     let change: ChangeDocument = serde_json::from_slice(&body).map_err(|error| not_a_change(&error))?;
     let weight = match (change.weight, change.drain) {

@@ -42,7 +42,7 @@ pub(crate) async fn instance(
     query: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    query.done(&[])?;
+    query.done::<__path_instance>()?;
     let ours = app.leases.look(&service, &id);
     let now = match app.known(&service).await {
         Ok((_, now)) => now,

@@ -36,6 +36,7 @@ fn lease(service: &ServiceName, id: &InstanceId, standing: &Standing) -> LeaseDo
         service: service.to_string(),
         id: id.to_string(),
         lease: standing.token.to_string(),
+        weight: standing.data.weight,
         ttl: standing.ttl.as_secs(),
         ends: wall::at(standing.ends),
         state,
@@ -50,7 +51,7 @@ fn refusal(refused: &Refused) -> Problem {
         Refused::Another => Problem::conflict("another-lease", refused),
         Refused::Replaced => Problem::conflict("replaced", refused),
         Refused::Withdrawn => Problem::withdrawn(refused),
-        Refused::Invalid(_) => Problem::bad_request(refused),
+        Refused::Invalid(_) => Problem::not_storable(refused),
         Refused::Full { .. } => Problem::too_many(refused),
         Refused::Closed => Problem::closing(),
     }

@@ -55,7 +55,7 @@ pub(crate) async fn register(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    query.done(&[])?;
+    query.done::<__path_register>()?;
     app.fleet.check_layout(&service).map_err(|_| app.nowhere(&service))?;
     let Wanted { data, ttl } = Wanted::read(&body::json(&headers, body).await?)?;
     let granted = app.leases.register(&service, &id, data, ttl).map_err(|refused| refusal(&refused))?;

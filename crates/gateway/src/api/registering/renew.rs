@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,12 +11,13 @@ use super::{lease, refusal};
 use crate::Problem;
 use crate::api::documents::LeaseDocument;
 use crate::api::parameters::{InstanceOf, Parameters};
-use crate::api::{App, json};
+use crate::api::{App, body, json};
 use crate::problem::Details;
 
 /// Renew an instance
 ///
-/// It stays registered for its whole time again. 404 means: register it again.
+/// It stays registered for its whole time again, with all that was said of it: there is nothing to say, and a body is refused. 404 means:
+/// register it again.
 #[utoipa::path(
     post,
     path = "/v1/services/{service}/instances/{id}/renew",
@@ -27,8 +29,9 @@ use crate::problem::Details;
     ),
     responses(
         (status = 200, description = "it is renewed", body = LeaseDocument),
-        (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
+        (status = 400, description = "not understood, or there is a body", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "it is not registered here, or was not renewed in time", body = Details, content_type = "application/problem+json"),
+        (status = 408, description = "that there is no body did not become clear in time", body = Details, content_type = "application/problem+json"),
         (status = 409, description = "somebody else has registered the id since", body = Details, content_type = "application/problem+json"),
         (status = 503, description = "the gateway ends", body = Details, content_type = "application/problem+json"),
     )
@@ -37,9 +40,13 @@ pub(crate) async fn renew(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
     mut query: Parameters,
+    body: Body,
 ) -> Result<Response, Problem> {
     let token = query.one("lease")?;
-    query.done(&["lease"])?;
+    query.done::<__path_renew>()?;
+    let nothing =
+        "a renewal has no body; accepted: an empty one. What is to change is registered again, by PUT";
+    body::none(body, nothing).await?;
     let renewed = app.leases.renew(&service, &id, token.as_deref());
     let standing = renewed.map_err(|refused| match refused {
         // It was given back: another gateway can register it.

@@ -39,7 +39,7 @@ pub(crate) async fn withdraw(
     mut query: Parameters,
 ) -> Result<Response, Problem> {
     let token = query.one("lease")?;
-    query.done(&["lease"])?;
+    query.done::<__path_withdraw>()?;
     match app.leases.withdraw(&service, &id, token.as_deref(), app.fleet.patience()).await {
         Ok(true) => {
             // Whoever asks next is not to find it.

@@ -85,7 +85,7 @@ export class Services {
       const item = this.#item(name);
       const isTold = instances !== null;
       say(item.count, isTold ? count(instances) : '–');
-      item.count.title = isTold ? '' : 'ZooKeeper refuses to tell';
+      item.count.title = isTold ? '' : 'ZooKeeper does not tell';
       item.place.classList.toggle('nobody', instances === 0);
       if (name === this.#chosen) item.link.setAttribute('aria-current', 'page');
       else item.link.removeAttribute('aria-current');
@@ -112,6 +112,7 @@ export class Services {
     let [kind, words] = ['', ''];
     if (this.#failed !== null) [kind, words] = ['lost', `not updated since ${when(this.#failed.since)}`];
     else if (source === 'live') [kind, words] = ['live', 'live'];
+    else if (source === 'unknown') [kind, words] = ['stale', 'there may be others'];
     else if (source !== undefined) [kind, words] = ['stale', stale === undefined ? 'stale' : `stale since ${when(stale)}`];
     this.#source.className = `pill ${kind}`;
     say(this.#source, words);

@@ -17,7 +17,7 @@ class Row {
     this.address = address(instance);
     this.code = instance.server_unique_code ?? '';
     this.weight = instance.weight;
-    this.registered = instance.registered_at;
+    this.registered = instance.registered_at ?? 0;
     const { zone, ...others } = instance.metadata;
     this.zone = zone ?? '';
     this.others = Object.entries(others)

@@ -11,7 +11,7 @@ use regex::bytes::RegexBuilder;
 use toml::de::{DeTable, DeValue};
 
 use super::fields::{Fault, Fields, line_of, list, number, shown, switch, text};
-use super::{Choice, Hashed, Limits, Matches, Retries, Rule, Rules, Settings, To, Trusted};
+use super::{Believed, Choice, Hashed, Limits, Matches, Retries, Rule, Rules, Settings, To, Trusted};
 use crate::proxy::path::Path;
 
 /// How large a compiled regex may be.
@@ -25,6 +25,11 @@ pub(super) fn read(source: &str) -> Result<Rules, Vec<Fault>> {
     })?;
     let mut fields = Fields::new(source, 0, root.get_ref());
     let trusted = fields.read("trusted", |value| list(value, network)).unwrap_or_default();
+    let believed = fields.read("believed", |value| match text(value)? {
+        "x-forwarded" => Ok(Believed::XForwarded),
+        "forwarded" => Ok(Believed::Forwarded),
+        other => Err(format!("{} is not known; accepted: x-forwarded, forwarded", shown(other))),
+    });
     let (mut faults, mut rules) = (Vec::new(), Vec::new());
     let ejection = match fields.raw("ejection") {
         None => Settings::default(),
@@ -59,7 +64,7 @@ pub(super) fn read(source: &str) -> Result<Rules, Vec<Fault>> {
     }
     faults.extend(fields.finish());
     faults.sort_by_key(Fault::line);
-    let trusted = Trusted(trusted);
+    let trusted = Trusted { networks: trusted, believed: believed.unwrap_or_default() };
     if faults.is_empty() { Ok(Rules { rules, trusted, ejection, retries }) } else { Err(faults) }
 }
 

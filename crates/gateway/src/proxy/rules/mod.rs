@@ -174,11 +174,24 @@ impl Default for Retries {
 
 /// Who is believed what they say about the clients that they forward for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trusted(pub(super) Vec<IpNet>);
+pub(super) struct Trusted {
+    pub(super) networks: Vec<IpNet>,
+    pub(super) believed: Believed,
+}
+
+/// How a proxy that is trusted says who asked it. It may pass on the other way as its client sent it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Believed {
+    /// By `X-Forwarded-For` and others that begin so.
+    #[default]
+    XForwarded,
+    /// By `Forwarded`.
+    Forwarded,
+}
 
 impl Trusted {
     pub(super) fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address.to_canonical()))
+        self.networks.iter().any(|network| network.contains(&address.to_canonical()))
     }
 }
 
