@@ -159,7 +159,7 @@ mod tests {
             .map(|who| {
                 let tell = tell.clone();
                 thread::spawn(move || {
-                    (0..MANY).for_each(|number| tell.unbounded_send(change(2 * number + who)).unwrap())
+                    (0..MANY).for_each(|number| tell.unbounded_send(change(2 * number + who)).unwrap());
                 })
             })
             .into();
