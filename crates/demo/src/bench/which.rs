@@ -135,8 +135,18 @@ impl Which {
     pub(super) fn rounds(self) -> u32 {
         match self {
             Self::Register | Self::ColdStart | Self::Change | Self::HandOver => ROUNDS,
-            Self::Churn | Self::Expiry | Self::Restart | Self::Ensemble | Self::Outage => 3,
-            Self::Memory | Self::Large | Self::Services | Self::Watchers | Self::Burst | Self::Slow => 1,
+            // A median of three tells one that was disturbed.
+            Self::Churn
+            | Self::Expiry
+            | Self::Restart
+            | Self::Ensemble
+            | Self::Outage
+            | Self::Large
+            | Self::Services
+            | Self::Watchers
+            | Self::Burst
+            | Self::Slow => 3,
+            Self::Memory => 1,
         }
     }
 

@@ -7,7 +7,7 @@ use zookeeper_client::Client;
 
 use crate::bench::outside::writer::{TOGETHER, fill};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::stage::{Stage, ephemeral, instances};
+use crate::bench::stage::{Stage, ephemeral, instances, registered};
 
 /// Why a transaction of the bare client's takes less.
 const PREPARED: &str = "the bare client's nodes are named and encoded before the time runs, and nobody watches over them afterwards";
@@ -193,9 +193,7 @@ async fn announce(
             registrations
         }
     };
-    for registration in &registrations {
-        registration.registered().await?;
-    }
+    registered(&registrations).await?;
     Ok(registrations)
 }
 

@@ -14,7 +14,7 @@ use self::others::Others;
 use self::size::Size;
 use super::order::Order;
 use crate::bench::report::{Limit, Ratio, Report};
-use crate::bench::stage::{Ours, Stage, instances};
+use crate::bench::stage::{Ours, Stage, instances, registered};
 
 /// The changes of each kind in a round.
 const CHANGES: usize = 100;
@@ -101,7 +101,7 @@ pub(super) struct Known {
 pub(super) async fn by_one_watcher(stage: &Stage, round: u32) -> anyhow::Result<Known> {
     let filler = stage.ours().await?;
     let (side, filled) = filled_side(stage, &filler, FEW, round).await?;
-    until_registered(&filled).await?;
+    registered(&filled).await?;
     let times = follower::times(stage, std::slice::from_ref(&side), Order { round }).await?;
     filler.close().await;
     drop(filled);
@@ -115,7 +115,7 @@ pub(super) async fn by_one_watcher(stage: &Stage, round: u32) -> anyhow::Result<
     })
 }
 
-/// A service with so many in it, and those who come later; registered when [`until_registered`] says so.
+/// A service with so many in it, and those who come later; registered when [`registered`] says so.
 async fn filled_side(
     stage: &Stage,
     filler: &Ours,
@@ -129,13 +129,6 @@ async fn filled_side(
     Ok((Side { service, later }, filled))
 }
 
-async fn until_registered(filled: &[Registration]) -> anyhow::Result<()> {
-    for registration in filled {
-        registration.registered().await?;
-    }
-    Ok(())
-}
-
 /// Sizes beside each other; what is measured of one alone is that of the last.
 async fn one_round(stage: &Stage, sizes: &mut [&mut Size], round: u32) -> anyhow::Result<()> {
     stage.progress().doing("filling the services");
@@ -147,7 +140,7 @@ async fn one_round(stage: &Stage, sizes: &mut [&mut Size], round: u32) -> anyhow
         filled.extend(registrations);
         sides.push(side);
     }
-    until_registered(&filled).await?;
+    registered(&filled).await?;
     let times = follower::times(stage, &sides, order).await?;
     for ((size, side), watched) in sizes.iter_mut().zip(&sides).zip(times) {
         let (crowd, cost, apart) = match size.with_crowd {
