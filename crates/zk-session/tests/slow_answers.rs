@@ -113,6 +113,25 @@ async fn of_thousands_who_come_and_go_while_all_is_read_those_are_listed_who_are
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_who_came_before_the_names_were_told_and_went_once_it_was_read_is_not_listed() {
+    let zk = FakeZk::default();
+    let mut crowd = Crowd::new(&zk);
+    crowd.comes(1..3_000);
+    zk.hold_reads("/", true);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    eventually("it watches, and waits", || zk.requests().watches == 1 && zk.requests().syncs == 1).await;
+
+    crowd.comes([0]);
+    zk.hold_reads(&path(2_999), true);
+    zk.hold_reads("/", false);
+    eventually("all are read", || zk.requests().batches == 30).await;
+    crowd.goes([0]);
+    zk.hold_reads(&path(2_999), false);
+    crowd.is_listed(&mut directory.view()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_thousands_who_come_and_go_while_some_are_read_again_those_are_listed_who_are_there() {
     let zk = FakeZk::default();
     let mut crowd = Crowd::new(&zk);
