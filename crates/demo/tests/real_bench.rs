@@ -23,6 +23,9 @@ async fn a_scenario_is_measured_at_a_size_and_told_as_json() {
     assert_eq!(stderr(&output), "register: at 100 instances, 1 round each\n");
     let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert!(told["machine"].as_str().unwrap().contains("cores"));
+    // Tests are run where they were built: in a checkout it has a commit, elsewhere none.
+    let commit = measured::commit(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(told["commit"].as_str(), commit.as_deref());
     let [scenario] = &told["scenarios"].as_array().unwrap()[..] else { panic!("{told}") };
     assert_eq!((&scenario["name"], &scenario["rounds"]), (&"register".into(), &1.into()));
     let [size] = &scenario["sizes"].as_array().unwrap()[..] else { panic!("{told}") };

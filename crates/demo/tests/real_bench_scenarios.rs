@@ -142,6 +142,24 @@ async fn whoever_has_no_server_for_longer_than_its_session_lasts_is_registered_a
 }
 
 #[tokio::test]
+async fn an_ensemble_acknowledges_nothing_before_the_disk_has_it() {
+    let report = at("ensemble", COUNT).await;
+    let figure = |what: &str| measured(&report, "figures", what);
+    let disk = figure("forced to the same disk by themselves");
+    let one_by_one = figure("bare client, one by one, each awaited");
+    // A create waits for a disk once at least; that one answers at other times than at others.
+    assert!(1e6 / one_by_one > disk / 3.0, "{one_by_one} /s, and {disk} us");
+    for what in ["`announce` one by one, each awaited", "`announce` pipelined", "`announce_all`, in bulk"] {
+        assert!(figure(what) > 0.0, "{what}");
+    }
+    let figures = report["figures"].as_array().unwrap();
+    for what in ["one added, from the writer's call", "one deleted, from the writer's call"] {
+        let ours = figures.iter().find(|figure| figure["what"] == what).unwrap();
+        assert!(ours["median"].as_f64().unwrap() > 0.0 && ours["beside"].is_string(), "{ours}");
+    }
+}
+
+#[tokio::test]
 async fn the_memory_of_a_follower_is_told() {
     let report = at("memory", "4000").await;
     let each = "for each instance after its first list, above one that follows nothing";

@@ -95,11 +95,10 @@ impl<T> Follower<T> {
         let _stale = self.publisher.vouch();
         self.meet(link);
         // Watch first, then read; and a server may lag behind what our last one showed us.
-        let mut unread = match select(pin!(link.watch_tree(&self.path)), pin!(link.catch_up())).await {
+        let unread = match select(pin!(link.watch_tree(&self.path)), pin!(link.catch_up())).await {
             Either::Left((changes, caught_up)) => {
-                let mut unread = Unread::new(&self.path, changes?);
-                // Whoever goes meanwhile will not be listed: all will be read.
-                unread.during(caught_up, |_| false).await?;
+                let unread = Unread::new(&self.path, changes?);
+                caught_up.await?;
                 unread
             }
             Either::Right((caught_up, changes)) => {
@@ -107,8 +106,8 @@ impl<T> Follower<T> {
                 Unread::new(&self.path, changes.await?)
             }
         };
-        self.wait_until_it_fits(link, &mut unread).await?;
-        self.load(link, &mut unread).await?;
+        self.wait_until_it_fits(link, &unread).await?;
+        self.load(link, &unread).await?;
         self.publisher.report(None);
         let mut asked = Instant::now();
         loop {
@@ -121,14 +120,14 @@ impl<T> Follower<T> {
                 some = unread.some() => some?,
                 () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {}
             }
-            let mut changed = self.burst(&mut unread, link.timeout()).await;
+            let mut changed = self.burst(&unread, link.timeout()).await;
             if ask_at.is_some_and(|at| at <= Instant::now()) {
                 asked = Instant::now();
                 for name in self.roll.refused() {
                     changed.entry(name.to_string()).or_insert(What::Changed);
                 }
             }
-            self.reread(link, changed, &mut unread).await?;
+            self.reread(link, changed).await?;
             self.check_size(self.roll.len())?;
         }
     }
@@ -148,9 +147,9 @@ impl<T> Follower<T> {
     }
 
     /// The size is asked before the list is: the list of an oversize directory may be more than can be received.
-    async fn wait_until_it_fits(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
+    async fn wait_until_it_fits(&mut self, link: &Link, unread: &Unread) -> Result<(), Error> {
         loop {
-            let found = match unread.during(link.exists(&self.path), |_| false).await? {
+            let found = match link.exists(&self.path).await? {
                 Some(stat) => stat.children,
                 None => {
                     link.check_chroot().await?;
@@ -161,7 +160,8 @@ impl<T> Follower<T> {
                 Ok(()) => return Ok(()),
                 Err(error) => self.publisher.report(Some(&error)),
             }
-            unread.during(sleep(OVERSIZE_PAUSE), |_| false).await;
+            sleep(OVERSIZE_PAUSE).await;
+            // All will be read.
             unread.read();
         }
     }
@@ -175,66 +175,56 @@ impl<T> Follower<T> {
     }
 
     /// Reads everything. What was learnt before this fails stays: it was what a server said.
-    async fn load(&mut self, link: &Link, unread: &mut Unread) -> Result<(), Error> {
-        let mut names = match unread.during(link.children(&self.path), |_| false).await {
+    async fn load(&mut self, link: &Link, unread: &Unread) -> Result<(), Error> {
+        let mut names = match link.children(&self.path).await {
             Err(Error::NoNode) => Vec::new(),
             names => names?,
         };
         self.check_size(names.len())?;
+        unread.were_listed();
         names.sort_unstable();
         self.roll.call(|name| is_among(&names, name));
-        self.read(link, &names, unread).await?;
+        self.read(link, &names).await?;
         self.loaded_in = Some(link.id());
         Ok(())
     }
 
     /// All that happened and was not looked into, by name; there may be nothing.
-    async fn burst(&self, unread: &mut Unread, timeout: Duration) -> BTreeMap<String, What> {
-        unread.take();
-        let last = unread.last();
-        if last.values().any(|what| *what == What::Deleted) {
-            let remain = self.roll.names().any(|name| !last.contains_key(name))
-                || last.values().any(|what| *what != What::Deleted);
+    async fn burst(&self, unread: &Unread, timeout: Duration) -> BTreeMap<String, What> {
+        if let Some(anybody_left) = unread.went(self.roll.names()) {
             let disturbed = self.disturbed_at.is_some_and(|at| at.elapsed() < 2 * timeout);
-            let held = sleep(match (disturbed, remain) {
+            sleep(match (disturbed, anybody_left) {
                 (true, _) => DISTURBED_DELETION_HELD,
                 (false, true) => DELETION_HELD,
                 (false, false) => LAST_DELETION_HELD,
-            });
-            unread.during(held, |name| self.roll.has(name)).await;
-            unread.take();
+            })
+            .await;
         }
         unread.read()
     }
 
-    async fn reread(
-        &mut self,
-        link: &Link,
-        changed: BTreeMap<String, What>,
-        unread: &mut Unread,
-    ) -> Result<(), Error> {
+    async fn reread(&mut self, link: &Link, changed: BTreeMap<String, What>) -> Result<(), Error> {
         let (deleted, changed): (Vec<_>, Vec<_>) =
             changed.into_iter().partition(|(_, what)| *what == What::Deleted);
         for (name, _) in deleted {
             self.roll.delete(&name);
         }
         let names: Vec<_> = changed.into_iter().map(|(name, _)| name).collect();
-        self.read(link, &names, unread).await
+        self.read(link, &names).await
     }
 
     /// Reads nodes, in the order of their names.
-    async fn read(&mut self, link: &Link, names: &[String], unread: &mut Unread) -> Result<(), Error> {
+    async fn read(&mut self, link: &Link, names: &[String]) -> Result<(), Error> {
         for some in names.chunks(READ_AT_ONCE) {
             let paths = self.roll.paths(some);
-            let known = |name: &str| self.roll.has(name) || is_among(names, name);
             // Until they are learnt: whoever follows much is not to have all of it in memory twice after each disturbance.
             let _room = match some.len() {
                 ..=FEW => None,
-                many => Some(unread.during(link.room_to_read(many), known).await),
+                many => Some(link.room_to_read(many).await),
             };
             let nodes = match &paths[..] {
-                [path] => vec![unread.during(link.get(path), known).await],
-                paths => unread.during(link.get_many(paths), known).await?,
+                [path] => vec![link.get(path).await],
+                paths => link.get_many(paths).await?,
             };
             for (name, node) in some.iter().zip(answers(nodes)?) {
                 self.roll.learn(name, node);

@@ -86,6 +86,7 @@ mod servers;
 mod session;
 mod settle;
 mod standing;
+mod taking;
 mod unread;
 mod view;
 #[cfg(feature = "zookeeper")]

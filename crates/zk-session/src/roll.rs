@@ -94,11 +94,6 @@ impl<T> Roll<T> {
         self.usable - self.missing.len()
     }
 
-    /// Whether somebody of this name is there, usable or not.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.rows.get(name).is_some() && !self.missing.contains(name)
-    }
-
     /// Who is there, usable or not.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.rows.iter().map(|row| &*row.name).filter(|name| !self.missing.contains(*name))

@@ -1,33 +1,53 @@
 //! What happened to the children of a node and was not looked into yet.
 
-use std::collections::BTreeMap;
-use std::pin::pin;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::path::child_of;
+use crate::taking::Taking;
 use crate::{Change, Changes, Error, What};
-
-/// So many names may be kept, whoever knows them.
-const FEW: usize = 1_000;
 
 /// Keeps what a watch tells, by name: only the last of each counts.
 ///
-/// It takes notifications in while their reader waits for a server, so that what waits is bounded by the size of the
-/// directory and not by how much happens: of a million changes among 10,000 nodes, no more than 10,000 are kept.
+/// It takes in what is told as it comes, whatever its reader waits for, so that what waits is bounded by the size of the directory and not by
+/// how much happens: of a million changes among 10,000 nodes, no more than 10,000 are kept.
 #[derive(Debug)]
 pub(crate) struct Unread {
-    path: String,
-    changes: Changes,
-    last: BTreeMap<String, What>,
-    /// When so many names are kept it is asked whether somebody knows them.
-    look_at: usize,
+    told: Arc<Told>,
+    _taking: Taking,
+}
+
+#[derive(Debug)]
+struct Told {
+    last: Mutex<Last>,
+    /// Something is to be looked into, or nothing more comes.
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    of: HashMap<String, Happened>,
     /// The connection is gone, and with it what comes next.
     over: bool,
+}
+
+/// What happened to a child since all was looked into.
+#[derive(Debug)]
+struct Happened {
+    /// The last of it.
+    what: What,
+    /// It began with its creation, so its reader does not know that there is such a child.
+    unknown: bool,
 }
 
 impl Unread {
     /// Of the children of `path`.
     pub(crate) fn new(path: &str, changes: Changes) -> Self {
-        Self { path: path.to_owned(), changes, last: BTreeMap::new(), look_at: FEW, over: false }
+        let told = Arc::new(Told { last: Mutex::default(), news: Notify::new() });
+        let (path, notes) = (path.to_owned(), told.clone());
+        Self { told, _taking: Taking::start(changes, move |next| notes.note(&path, next)) }
     }
 
     /// Waits until something happened.
@@ -39,182 +59,184 @@ impl Unread {
     /// # Cancel safety
     ///
     /// Nothing is lost when this is dropped before it is ready.
-    pub(crate) async fn some(&mut self) -> Result<(), Error> {
-        while self.last.is_empty() {
-            if self.over {
-                return Err(Error::Interrupted);
-            }
-            let next = self.changes.next().await;
-            self.note(next);
-        }
-        Ok(())
-    }
-
-    /// Waits for something else, and takes in what happens meanwhile: but that somebody is gone only where it is `known` that
-    /// there was somebody, or names that are used once would be kept without end.
-    pub(crate) async fn during<T>(
-        &mut self,
-        other: impl Future<Output = T>,
-        known: impl Fn(&str) -> bool,
-    ) -> T {
-        let mut other = pin!(other);
+    pub(crate) async fn some(&self) -> Result<(), Error> {
         loop {
-            tokio::select! {
-                biased;
-                done = &mut other => return done,
-                next = self.changes.next(), if !self.over => self.note(next),
-            }
-            // All that is here already at once: to ask what else is waited for after each would cost more than they do.
-            self.take();
-            if self.last.len() > self.look_at {
-                self.last.retain(|name, what| *what != What::Deleted || known(name));
-                self.look_at = FEW.max(2 * self.last.len());
+            let news = self.told.news.notified();
+            let (none, over) = self.with(|last| (last.of.is_empty(), last.over));
+            match (none, over) {
+                (false, _) => return Ok(()),
+                (true, true) => return Err(Error::Interrupted),
+                (true, false) => news.await,
             }
         }
     }
 
-    /// Takes in what is here already.
-    pub(crate) fn take(&mut self) {
-        while let Some(change) = self.changes.try_next() {
-            self.note(Some(change));
-        }
+    /// All names were asked for and told: any of those that something happened to may be among them.
+    pub(crate) fn were_listed(&self) {
+        self.with(|last| last.of.values_mut().for_each(|happened| happened.unknown = false));
     }
 
-    /// What happened, the last of each.
-    pub(crate) fn last(&self) -> &BTreeMap<String, What> {
-        &self.last
+    /// Whether any of them went, and whether then anybody is left: of those who are `known`, or of those who came.
+    pub(crate) fn went<'a>(&self, mut known: impl Iterator<Item = &'a str>) -> Option<bool> {
+        self.with(|last| {
+            let went = |happened: &Happened| happened.what == What::Deleted;
+            let left = |last: &Last| !last.of.values().all(went);
+            last.of.values().any(went).then(|| left(last) || known.any(|name| !last.of.contains_key(name)))
+        })
     }
 
-    /// Looks into all of it.
-    pub(crate) fn read(&mut self) -> BTreeMap<String, What> {
-        self.look_at = FEW;
-        std::mem::take(&mut self.last)
+    /// Looks into all of it, in the order of the names.
+    pub(crate) fn read(&self) -> BTreeMap<String, What> {
+        let read = self.with(|last| std::mem::take(&mut last.of));
+        read.into_iter().map(|(name, happened)| (name, happened.what)).collect()
     }
 
-    fn note(&mut self, next: Option<Change>) {
+    fn with<T>(&self, look: impl FnOnce(&mut Last) -> T) -> T {
+        look(&mut self.told.last())
+    }
+}
+
+impl Told {
+    fn note(&self, path: &str, next: Option<Change>) {
+        let mut last = self.last();
+        let nothing = last.of.is_empty();
         match next {
-            Some(change) => {
-                if let Some(name) = child_of(&self.path, &change.path) {
-                    // Most names are known already when much happens.
-                    match self.last.get_mut(name) {
-                        Some(last) => *last = change.what,
-                        None => drop(self.last.insert(name.to_owned(), change.what)),
-                    }
-                }
-            }
-            None => self.over = true,
+            Some(change) => match child_of(path, &change.path) {
+                Some(name) => last.note(name, change.what),
+                None => return,
+            },
+            None => last.over = true,
+        }
+        let news = last.over || nothing;
+        drop(last);
+        if news {
+            self.news.notify_one();
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Last {
+    fn note(&mut self, name: &str, what: What) {
+        // Most names are here already when much happens.
+        match self.of.get_mut(name) {
+            // A name that is used once: nobody needs to know that it was. Those would be kept without end.
+            Some(happened) if happened.unknown && what == What::Deleted => drop(self.of.remove(name)),
+            Some(happened) => happened.what = what,
+            None => drop(self.of.insert(name.to_owned(), Happened { what, unknown: what == What::Created })),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-    use std::future::{pending, poll_fn};
-    use std::ops::Range;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::task::Poll;
-
     use futures::FutureExt;
     use futures::channel::mpsc;
     use futures::stream;
 
     use super::*;
 
+    /// What happens to children of `/a`, told one after the other while nobody looks.
+    fn unread(happens: impl IntoIterator<Item = (u32, What)>) -> (Unread, mpsc::UnboundedSender<Change>) {
+        let (tell, told) = mpsc::unbounded();
+        let unread = Unread::new("/a", Changes::new(told));
+        for (name, what) in happens {
+            tell.unbounded_send(change(name, what)).unwrap();
+        }
+        (unread, tell)
+    }
+
     fn change(name: u32, what: What) -> Change {
         Change { path: format!("/a/n{name}"), what }
     }
 
-    /// The changes that `happen` makes of numbers, up to as many, and then nothing more.
-    fn unread(most: u32, happen: impl Fn(u32) -> Change + Send + 'static) -> (Unread, Arc<AtomicU32>) {
-        let taken = Arc::new(AtomicU32::new(0));
-        let count = taken.clone();
-        let changes = stream::poll_fn(move |_| match count.load(Ordering::Relaxed) {
-            all if all == most => Poll::Pending,
-            next => {
-                count.store(next + 1, Ordering::Relaxed);
-                Poll::Ready(Some(happen(next)))
-            }
-        });
-        (Unread::new("/a", Changes::new(changes)), taken)
+    fn kept(unread: &Unread) -> usize {
+        unread.with(|last| last.of.len())
     }
 
     #[tokio::test]
-    async fn while_a_server_is_waited_for_nothing_piles_up_but_the_last_of_each() {
-        let (mut unread, taken) = unread(100_000, |number| change(number % 10, What::Changed));
-        assert!(unread.during(pending::<()>(), |_| true).now_or_never().is_none());
-        assert_eq!(taken.load(Ordering::Relaxed), 100_000, "nothing waits in the channel");
+    async fn while_nobody_looks_nothing_piles_up_but_the_last_of_each() {
+        let (unread, tell) = unread((0..100_000).map(|number| (number % 10, What::Changed)));
+        assert!(tell.is_empty(), "nothing waits in the channel");
+        assert_eq!(kept(&unread), 10);
+        assert!(unread.some().now_or_never().is_some());
         assert_eq!(unread.read().len(), 10);
         assert!(unread.some().now_or_never().is_none(), "all of it was looked into");
+        tell.unbounded_send(change(1, What::Changed)).unwrap();
+        assert!(matches!(unread.some().now_or_never(), Some(Ok(()))));
     }
 
-    #[tokio::test]
-    async fn names_that_are_used_once_are_not_kept_and_deletions_of_who_is_known_are() {
-        let happen = |number| match number {
-            0 => change(7, What::Deleted),
-            number if number % 2 == 1 => change(1_000 + number / 2, What::Created),
-            number => change(1_000 + number / 2 - 1, What::Deleted),
-        };
-        let (mut unread, taken) = unread(100_001, happen);
-        // One that lets the other side run, as a server does that answers now and then.
-        let mut polls = 0;
-        let server = poll_fn(|cx| {
-            polls += 1;
-            cx.waker().wake_by_ref();
-            if polls > 100_000 { Poll::Ready(()) } else { Poll::Pending }
-        });
-        unread.during(server, |name| name == "n7").await;
-        assert_eq!(taken.load(Ordering::Relaxed), 100_001);
-        assert!(unread.last().len() <= FEW, "{} are kept", unread.last().len());
-        assert_eq!(unread.last().get("n7"), Some(&What::Deleted));
+    #[test]
+    fn of_each_the_last_is_told_and_nothing_of_a_name_that_was_used_once() {
+        use What::{Changed, Created, Deleted};
+        for (happens, told) in [
+            (&[Changed][..], Some(Changed)),
+            (&[Deleted], Some(Deleted)),
+            (&[Created], Some(Created)),
+            (&[Created, Changed], Some(Changed)),
+            (&[Created, Deleted], None),
+            (&[Created, Changed, Deleted], None),
+            (&[Created, Deleted, Created], Some(Created)),
+            (&[Created, Deleted, Created, Deleted], None),
+            // There was somebody.
+            (&[Deleted, Created], Some(Created)),
+            (&[Deleted, Created, Deleted], Some(Deleted)),
+            (&[Changed, Deleted], Some(Deleted)),
+        ] {
+            let (unread, _tell) = unread(happens.iter().map(|what| (7, *what)));
+            assert_eq!(unread.read().get("n7"), told.as_ref(), "{happens:?}");
+        }
     }
 
-    #[tokio::test]
-    async fn it_is_rarely_asked_who_is_known_and_again_after_all_was_read() {
-        const MANY: u32 = 3_000;
-        let (tell, told) = mpsc::unbounded();
-        let mut unread = Unread::new("/a", Changes::new(told));
-        let one_by_one = |mut numbers: Range<u32>| {
-            let tell = tell.clone();
-            poll_fn(move |cx| {
-                let Some(number) = numbers.next() else { return Poll::Ready(()) };
-                tell.unbounded_send(change(number, What::Deleted)).unwrap();
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            })
-        };
-        let asked = Cell::new(0);
-        let known = |name: &str| {
-            asked.set(asked.get() + 1);
-            name[1..].parse::<u32>().unwrap() < MANY
-        };
-        unread.during(one_by_one(0..MANY), known).await;
-        assert!((1..=2 * MANY).contains(&asked.get()), "asked {} times", asked.get());
-        assert_eq!(unread.read().len(), MANY as usize);
-        unread.during(one_by_one(MANY..2 * MANY), known).await;
-        assert!(unread.last().len() <= FEW, "{} are kept", unread.last().len());
+    #[test]
+    fn that_somebody_is_gone_is_kept_where_it_may_have_been_listed_or_read_meanwhile() {
+        for listed in [false, true] {
+            let (unread, tell) = unread([(1, What::Created)]);
+            if listed {
+                unread.were_listed();
+            } else {
+                assert_eq!(unread.read().get("n1"), Some(&What::Created));
+            }
+            tell.unbounded_send(change(1, What::Deleted)).unwrap();
+            assert_eq!(unread.read().get("n1"), Some(&What::Deleted), "{listed}");
+        }
     }
 
-    #[tokio::test]
-    async fn nothing_more_is_asked_of_a_connection_that_is_over() {
-        let mut unread = Unread::new("/a", Changes::new(stream::empty()));
-        let mut polls = 0;
-        let never = poll_fn(|_| {
-            polls += 1;
-            assert!(polls < 10, "it runs in circles");
-            Poll::<()>::Pending
-        });
-        assert!(unread.during(never, |_| true).now_or_never().is_none());
+    #[test]
+    fn it_is_told_whether_anybody_is_left() {
+        use What::{Changed, Created, Deleted};
+        for (happens, known, left) in [
+            (&[(1, Changed)][..], &["n1"][..], None),
+            (&[(1, Deleted)], &["n1"], Some(false)),
+            (&[(1, Deleted)], &["n1", "n2"], Some(true)),
+            (&[(1, Deleted), (2, Deleted)], &["n1", "n2"], Some(false)),
+            (&[(1, Deleted), (2, Changed)], &["n1", "n2"], Some(true)),
+            (&[(1, Deleted), (3, Created)], &["n1"], Some(true)),
+        ] {
+            let (unread, _tell) = unread(happens.iter().copied());
+            assert_eq!(unread.went(known.iter().copied()), left, "{happens:?} {known:?}");
+        }
     }
 
     #[tokio::test]
     async fn when_the_connection_is_over_what_was_told_before_comes_first() {
         let changes = Changes::new(stream::iter([change(1, What::Created)]));
-        let mut unread = Unread::new("/a", changes);
+        let unread = Unread::new("/a", changes);
         assert!(unread.some().await.is_ok());
         assert_eq!(unread.read().len(), 1);
         assert!(matches!(unread.some().await, Err(Error::Interrupted)));
         assert!(matches!(unread.some().await, Err(Error::Interrupted)));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_hears_that_the_connection_is_over() {
+        let (unread, tell) = unread([]);
+        let mut waiting = std::pin::pin!(unread.some());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(tell);
+        assert!(matches!(waiting.await, Err(Error::Interrupted)));
     }
 }

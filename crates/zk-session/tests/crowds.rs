@@ -13,19 +13,42 @@ fn data(zk: &FakeZk, path: &str) -> String {
     zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
 }
 
+/// So many presences in one directory, named by their numbers.
+fn many(process: &Process, count: usize, data: &str) -> Vec<Presence> {
+    (0..count).map(|number| process.hold(Name::Own(format!("n{number}")), data)).collect()
+}
+
+async fn all_held(all: &[Presence]) {
+    for presence in all {
+        held(presence).await;
+    }
+}
+
+/// Somebody deletes a node, and its presence makes it again.
+async fn comes_back(zk: &FakeZk, path: &str) {
+    assert!(zk.remove(path));
+    eventually("it is restored", || zk.get(path).is_some()).await;
+}
+
+fn assert_few_requests(zk: &FakeZk, presences: usize) {
+    assert!(zk.requests().total() <= presences as u64 / 100 + 10, "{:?}", zk.requests());
+}
+
+/// Before a try is repeated there is a pause.
+fn assert_nobody_tried_again(since: Instant) {
+    assert!(since.elapsed() <= Duration::from_millis(1), "{:?}", since.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_are_made_in_few_requests_and_each_is_watched() {
     const N: usize = 2000;
     let zk = FakeZk::default();
     let process = Process::start(&zk);
-    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
-    for presence in &all {
-        held(presence).await;
-    }
-    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
+    let all = many(&process, N, "v1");
+    all_held(&all).await;
+    assert_few_requests(&zk, N);
 
-    zk.remove("/services/a/n1234");
-    eventually("it is restored", || zk.get("/services/a/n1234").is_some()).await;
+    comes_back(&zk, "/services/a/n1234").await;
     zk.put("/services/a/n1234", "vandal");
     eventually("it is ours again", || data(&zk, "/services/a/n1234") == "v1").await;
 
@@ -35,12 +58,10 @@ async fn many_are_made_in_few_requests_and_each_is_watched() {
     for presence in &all {
         until(&mut presence.status(), "suspended", |now| matches!(now, Status::Pending { .. })).await;
     }
-    for presence in &all {
-        held(presence).await;
-    }
+    all_held(&all).await;
     assert_eq!(zk.requests().writes(), 0);
     assert_eq!(zk.requests().syncs, 1, "no look before the server has caught up");
-    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
+    assert_few_requests(&zk, N);
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,22 +69,17 @@ async fn those_of_one_directory_are_watched_together_where_they_are_more_than_a_
     const N: usize = 100;
     let zk = FakeZk::default();
     let process = Process::start(&zk);
-    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
-    for presence in &all {
-        held(presence).await;
-    }
-    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
-    assert!(zk.remove("/services/a/n42"));
-    eventually("it is restored", || zk.get("/services/a/n42").is_some()).await;
+    let all = many(&process, N, "v1");
+    all_held(&all).await;
+    assert_few_requests(&zk, N);
+    comes_back(&zk, "/services/a/n42").await;
 
     zk.reset_requests();
     zk.disconnect(held(&all[0]).await.session());
     until(&mut all[0].status(), "suspended", |now| matches!(now, Status::Pending { .. })).await;
-    for presence in &all {
-        held(presence).await;
-    }
+    all_held(&all).await;
     assert_eq!(zk.requests().writes(), 0);
-    assert!(zk.requests().total() <= N as u64 / 100 + 10, "{:?}", zk.requests());
+    assert_few_requests(&zk, N);
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,9 +95,7 @@ async fn those_of_one_directory_that_come_one_by_one_are_watched_together_too() 
     assert_eq!(zk.requests().creates, 2 + N as u64, "the parents, and each by itself");
     assert!(zk.requests().watches <= 11, "{:?}", zk.requests());
     for name in ["n0", "n9", "n10", "n99"] {
-        let path = format!("/services/a/{name}");
-        assert!(zk.remove(&path));
-        eventually("it is restored", || zk.get(&path).is_some()).await;
+        comes_back(&zk, &format!("/services/a/{name}")).await;
     }
 }
 
@@ -92,15 +106,12 @@ async fn some_among_many_others_are_not_told_of_them() {
     let other = |i: usize| format!("/services/a/other{i}");
     (0..30 * N).for_each(|i| zk.put(&other(i), ""));
     let process = Process::start(&zk);
-    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
-    for presence in &all {
-        held(presence).await;
-    }
+    let all = many(&process, N, "v1");
+    all_held(&all).await;
     eventually("each is watched", || zk.requests().watches == N as u64).await;
     zk.reset_requests();
     (0..30 * N).for_each(|i| assert!(zk.remove(&other(i))));
-    assert!(zk.remove("/services/a/n39"));
-    eventually("it is restored", || zk.get("/services/a/n39").is_some()).await;
+    comes_back(&zk, "/services/a/n39").await;
     assert!(zk.requests().events <= 2, "{:?}", zk.requests());
 }
 
@@ -116,14 +127,11 @@ async fn those_in_many_directories_are_not_told_of_others() {
         parents: Kind::Container,
     };
     let all = Presence::hold_all(&process.sessions(), (0..N).map(spec).collect()).expect("little data");
-    for presence in &all {
-        held(presence).await;
-    }
+    all_held(&all).await;
     eventually("each is watched", || zk.requests().watches == N as u64).await;
     zk.reset_requests();
     (0..N).for_each(|i| zk.put(&format!("/services/s{i}/other"), ""));
-    assert!(zk.remove("/services/s42/one"));
-    eventually("it is restored", || zk.get("/services/s42/one").is_some()).await;
+    comes_back(&zk, "/services/s42/one").await;
     assert!(zk.requests().events <= 2, "{:?}", zk.requests());
 }
 
@@ -139,13 +147,9 @@ async fn a_node_on_its_way_while_it_gets_crowded_is_watched_too() {
     sleep(Duration::from_millis(1)).await;
     all.extend((FEW..2 * FEW).map(hold));
     zk.set_mute(false);
-    for presence in &all {
-        held(presence).await;
-    }
+    all_held(&all).await;
     for name in ["n0", "n499", "n500", "n999"] {
-        let path = format!("/services/a/{name}");
-        assert!(zk.remove(&path));
-        eventually("it is restored", || zk.get(&path).is_some()).await;
+        comes_back(&zk, &format!("/services/a/{name}")).await;
     }
 }
 
@@ -155,18 +159,14 @@ async fn one_of_many_that_cannot_be_made_harms_only_itself() {
     let zk = FakeZk::default();
     zk.put("/services/a/n500/child", "");
     let process = Process::start(&zk);
-    let all: Vec<_> = (0..N).map(|i| process.hold(Name::Own(format!("n{i}")), "v1")).collect();
+    let all = many(&process, N, "v1");
     let started = Instant::now();
     for (i, presence) in all.iter().enumerate() {
         if i != 500 {
             held(presence).await;
         }
     }
-    assert!(
-        started.elapsed() <= Duration::from_millis(1),
-        "nobody had to try again: {:?}",
-        started.elapsed()
-    );
+    assert_nobody_tried_again(started);
     let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
     until(&mut all[500].status(), "it is told", told).await;
 }
@@ -176,15 +176,9 @@ async fn many_large_ones_share_no_request_that_is_too_large() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);
     let large = "x".repeat(MAX_DATA / 2);
-    let all: Vec<_> = (0..600).map(|i| process.hold(Name::Own(format!("n{i}")), &large)).collect();
+    let all = many(&process, 600, &large);
     let started = Instant::now();
-    for presence in &all {
-        held(presence).await;
-    }
-    assert!(
-        started.elapsed() <= Duration::from_millis(1),
-        "nobody had to try again: {:?}",
-        started.elapsed()
-    );
+    all_held(&all).await;
+    assert_nobody_tried_again(started);
     assert_eq!(zk.requests().creates, 3, "only the parents and the first one by one");
 }

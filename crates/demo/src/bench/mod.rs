@@ -137,7 +137,7 @@ async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
         // Now, and not after minutes.
         fs::create_dir_all(out).with_context(|| format!("cannot write to {}", out.display()))?;
     }
-    let began = Timestamp::now();
+    let (began, commit) = (Timestamp::now(), machine::commit());
     let progress = Arc::new(Progress::new(&runs));
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for run in &runs {
@@ -169,7 +169,7 @@ async fn measure(args: Args, runs: Vec<Run>) -> anyhow::Result<ExitCode> {
     progress.finish();
     // What was measured is told though something failed, and that it is not all.
     if !done.is_empty() {
-        tell(&args, &done, &Circumstances { began, part: args.part_of_all(), failed: &failed })?;
+        tell(&args, &done, &Circumstances { began, commit, part: args.part_of_all(), failed: &failed })?;
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -180,7 +180,8 @@ fn tell(args: &Args, done: &[SideBySide], of: &Circumstances<'_>) -> anyhow::Res
         let scenarios: Vec<_> = done.iter().map(SideBySide::json).collect();
         let json = json!({
             "began": of.began.to_string(),
-            "machine": machine::machine(),
+            "commit": of.commit,
+            "machine": measured::machine(),
             "client": machine::clients(),
             "part": of.part,
             "failed": of.failed,

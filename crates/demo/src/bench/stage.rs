@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use futures::future::try_join_all;
 use proto::{Address, NodeData, Root, ServiceName};
-use registry::{Native, Registry};
+use registry::{Native, Registration, Registry};
 use tokio::time::{sleep, timeout};
 use zk_local::{Proxy, Server};
 use zk_session::{Keeper, Link, SessionId, State, ZooKeeper};
@@ -255,6 +255,14 @@ pub(crate) fn long_named(number: u32, weight: u32) -> anyhow::Result<NodeData> {
     // Any time will do; but given, so that the same instance is the same bytes.
     data.registered_at = 1_700_000_000_000 + u64::from(number);
     Ok(data)
+}
+
+/// Waits until all are known to be registered.
+pub(crate) async fn registered(all: &[Registration]) -> anyhow::Result<()> {
+    for registration in all {
+        registration.registered().await?;
+    }
+    Ok(())
 }
 
 /// How instances are stored.

@@ -8,8 +8,8 @@ use super::MOST;
 use super::outside::changes::PER_INSTANCE;
 use super::report::Report;
 use super::scenarios::{
-    burst, change, churn, cold_start, expiry, hand_over, large, memory, outage, register, restart, services,
-    slow, watchers,
+    burst, change, churn, cold_start, ensemble, expiry, hand_over, large, memory, outage, register, restart,
+    services, slow, watchers,
 };
 use super::stage::Stage;
 
@@ -34,6 +34,8 @@ pub(crate) enum Which {
     Expiry,
     /// What changes when the server is killed and restarted, or all connections are cut?
     Restart,
+    /// What does the same cost on three servers that write to the disk before they answer?
+    Ensemble,
     /// Is anything lost when there is no server for longer than sessions last?
     Outage,
     /// How much memory does a process take that follows a service?
@@ -60,6 +62,7 @@ impl Which {
             Self::HandOver => "hand-over",
             Self::Expiry => "expiry",
             Self::Restart => "restart",
+            Self::Ensemble => "ensemble",
             Self::Outage => "outage",
             Self::Memory => "memory",
             Self::Large => "large",
@@ -82,6 +85,7 @@ impl Which {
             | Self::Churn
             | Self::Expiry
             | Self::Restart
+            | Self::Ensemble
             | Self::Outage
             | Self::Memory
             | Self::Large
@@ -95,6 +99,8 @@ impl Which {
             Self::Register | Self::ColdStart | Self::Change | Self::Churn | Self::Expiry | Self::Restart => {
                 SIZES
             }
+            // Each of them waits for a disk.
+            Self::Ensemble => &[1_000],
             // Its rounds are made of waiting.
             Self::Outage => &[1_000, 10_000],
             Self::HandOver => &[3, 50],
@@ -115,6 +121,7 @@ impl Which {
             | Self::Churn
             | Self::Expiry
             | Self::Restart
+            | Self::Ensemble
             | Self::Outage
             | Self::Memory => Accepted { least: 1, most: MOST, step: 1 },
             Self::Large => Accepted { least: large::SESSIONS, most: MOST, step: large::SESSIONS },
@@ -128,8 +135,18 @@ impl Which {
     pub(super) fn rounds(self) -> u32 {
         match self {
             Self::Register | Self::ColdStart | Self::Change | Self::HandOver => ROUNDS,
-            Self::Churn | Self::Expiry | Self::Restart | Self::Outage => 3,
-            Self::Memory | Self::Large | Self::Services | Self::Watchers | Self::Burst | Self::Slow => 1,
+            // A median of three tells one that was disturbed.
+            Self::Churn
+            | Self::Expiry
+            | Self::Restart
+            | Self::Ensemble
+            | Self::Outage
+            | Self::Large
+            | Self::Services
+            | Self::Watchers
+            | Self::Burst
+            | Self::Slow => 3,
+            Self::Memory => 1,
         }
     }
 
@@ -138,6 +155,7 @@ impl Which {
         match self {
             Self::Expiry => Some("it ends a session as its owner could, by what servers make passwords of"),
             Self::Restart => Some("it kills the server"),
+            Self::Ensemble => Some("it measures on three servers that write to the disk"),
             Self::Outage => Some("it cuts all off from a server of its own, and kills another one"),
             _ => None,
         }
@@ -152,6 +170,7 @@ impl Which {
             Self::HandOver => hand_over::run(stage, count, rounds).await,
             Self::Expiry => expiry::run(stage, count, rounds).await,
             Self::Restart => restart::run(stage, count, rounds).await,
+            Self::Ensemble => ensemble::run(stage, count, rounds).await,
             Self::Outage => outage::run(stage, count, rounds).await,
             Self::Memory => memory::run(stage, count, rounds).await,
             Self::Large => large::run(stage, count, rounds).await,

@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<()> {
         return roles::play(role, args.service);
     }
     let is_wanted = |what| args.what.is_empty() || args.what.contains(&what);
-    let load = page::load()?;
+    let before = page::Before::now()?;
     let mut sections = Vec::new();
     let mut tell = |section: page::Section| {
         println!("{}\n", section.text());
@@ -97,6 +97,6 @@ fn main() -> anyhow::Result<()> {
         tell(page::streams(&streams::measure(rounds)?));
     }
     let Some(folder) = args.out else { return Ok(()) };
-    println!("{}", page::write(&sections, &load, &folder)?.display());
+    println!("{}", page::write(&sections, &before, &folder)?.display());
     Ok(())
 }

@@ -77,17 +77,32 @@ impl Section {
     }
 }
 
-/// Writes the page into a folder, and tells where it is. `before` is the [`load`] when the bench began.
-pub(crate) fn write(sections: &[Section], before: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+/// How it was when a bench began.
+pub(crate) struct Before {
+    /// How many wanted a processor during the last minute.
+    load: String,
+    commit: Option<String>,
+}
+
+impl Before {
+    pub(crate) fn now() -> anyhow::Result<Self> {
+        Ok(Self { load: load()?, commit: measured::commit(env!("CARGO_MANIFEST_DIR")) })
+    }
+}
+
+/// Writes the page into a folder, and tells where it is.
+pub(crate) fn write(sections: &[Section], before: &Before, folder: &Path) -> anyhow::Result<PathBuf> {
+    let commit = before.commit.as_ref().map(|commit| format!("- Commit: {commit}\n")).unwrap_or_default();
     let sections: String = sections.iter().map(Section::markdown).collect();
     let page = format!(
         "# The gateway\n\n\
          Written by `make bench-gateway`; `cargo bench -p gateway --bench gateway -- --help` tells how to repeat one of these. Absolute figures \
          depend on the machine, and on what else it does: judged are ratios within one round, and counts. Shown is the median of all rounds, \
          with the least and the most; a round before them is not counted. What misses its limit stands out.\n\n\
-         - Machine: {}\n- Its load, over a minute: {before} before the first round, {} after the last; a machine that does nothing else begins with less than 1\n\
+         {commit}- Machine: {}\n- Its load, over a minute: {} before the first round, {} after the last; a machine that does nothing else begins with less than 1\n\
          - Beside: {}\n{sections}",
-        machine(),
+        measured::machine(),
+        before.load,
         load()?,
         nginx()?,
     );
@@ -98,19 +113,9 @@ pub(crate) fn write(sections: &[Section], before: &str, folder: &Path) -> anyhow
 }
 
 /// How many wanted a processor during the last minute.
-pub(crate) fn load() -> anyhow::Result<String> {
+fn load() -> anyhow::Result<String> {
     let text = fs::read_to_string("/proc/loadavg").context("cannot read the load of the machine")?;
     Ok(text.split(' ').next().unwrap_or_default().to_owned())
-}
-
-/// The processor, the kernel and the number of cores.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    format!("{cores} cores; {model}; {} {}", std::env::consts::OS, kernel.trim())
 }
 
 /// The version of nginx, as it says.

@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::part::{Part, begun};
 use super::seen::Seen;
 use super::words::{Ask, Told};
-use crate::bench::stage::{SESSION, long_named};
+use crate::bench::stage::{SESSION, long_named, registered};
 
 pub(super) struct Announcing {
     sessions: Kept,
@@ -36,10 +36,7 @@ impl Announcing {
     }
 
     async fn registered(&self) -> anyhow::Result<()> {
-        for registration in &self.registrations {
-            registration.registered().await?;
-        }
-        Ok(())
+        registered(&self.registrations).await
     }
 }
 

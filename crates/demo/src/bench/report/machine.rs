@@ -1,15 +1,8 @@
-//! On what, and with what, was it measured?
+//! With what was it measured?
 
-use std::fs;
-
-/// The processor, the kernel and the number of cores.
-pub(crate) fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    format!("{cores} cores; {model}; {} {}", std::env::consts::OS, kernel.trim())
+/// The commit that this was built from, if the folder that it was built in is still there and is a checkout.
+pub(crate) fn commit() -> Option<String> {
+    measured::commit(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// What was measured, for the record.

@@ -16,6 +16,8 @@ const PAGE: &str = "zookeeper.md";
 /// How the figures of a page came about.
 pub(crate) struct Circumstances<'a> {
     pub(crate) began: Timestamp,
+    /// Of which commit the code was then, where that is known.
+    pub(crate) commit: Option<String>,
     /// What was asked for, if that was not all of it.
     pub(crate) part: Option<String>,
     /// What could not be measured, and why.
@@ -66,9 +68,10 @@ fn page(done: &[SideBySide], of: &Circumstances<'_>) -> String {
          work in the same round; all other figures stand alone. Absolute figures depend on the machine, which the server \
          shares, and on what else it does: judged are ratios within one round, counts, and a few times and sizes. Most limits were promised; those that were not are said to be our own. \
          Shown is the median of all rounds, with the least and the most, and a single value where a section says that it had one round; a round before them is not counted.\n\n\
-         - Measured: {}\n- Machine: {}\n- Server: {server}\n- Clients: {}\n\n{missed}\n",
+         - Measured: {}\n{}- Machine: {}\n- Server: {server}\n- Clients: {}\n\n{missed}\n",
         of.began.strftime("%Y-%m-%d, from %H:%M UTC"),
-        machine::machine(),
+        of.commit.as_ref().map(|commit| format!("- Commit: {commit}\n")).unwrap_or_default(),
+        measured::machine(),
         machine::clients(),
     );
     for scenario in done {
@@ -106,7 +109,7 @@ mod tests {
 
     fn whole() -> Circumstances<'static> {
         let began = Timestamp::from_second(1_800_000_000).unwrap();
-        Circumstances { began, part: None, failed: &[] }
+        Circumstances { began, commit: None, part: None, failed: &[] }
     }
 
     #[test]
@@ -136,6 +139,15 @@ What & how.
         assert!(!page.contains("Not all of it"), "{page}");
         assert!(page.contains("2 MISSED it:\n\n- example, 10,000 instances: "), "{page}");
         assert!(page.contains("\n- Measured: 2027-01-15, from 08:00 UTC\n"), "{page}");
+    }
+
+    #[test]
+    fn a_page_says_from_which_commit_it_is_where_that_is_known() {
+        let of = Circumstances { commit: Some("0123456789ab, with changes".to_owned()), ..whole() };
+        let known = page(&[example()], &of);
+        assert!(known.contains(" UTC\n- Commit: 0123456789ab, with changes\n- Machine: "), "{known}");
+        let unknown = page(&[example()], &whole());
+        assert!(unknown.contains(" UTC\n- Machine: ") && !unknown.contains("ommit"), "{unknown}");
     }
 
     #[test]

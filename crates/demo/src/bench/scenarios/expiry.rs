@@ -14,7 +14,7 @@ use crate::bench::outside::expiring::expire;
 use crate::bench::outside::writer::fill;
 use crate::bench::processes::{Ask, Child, Fingerprint, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::stage::{Ours, Stage, instances};
+use crate::bench::stage::{Ours, Stage, instances, registered};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 
@@ -194,9 +194,7 @@ async fn expired(stage: &Stage, count: u32, round: u32) -> anyhow::Result<Outcom
 
     let ours = stage.ours().await?;
     let registrations = ours.registry.announce_all(&service, data)?;
-    for registration in &registrations {
-        registration.registered().await?;
-    }
+    registered(&registrations).await?;
     let Watched { mut follower, mut watcher, _client } = Watched::start(stage, &service, truth).await?;
     let session = ours.session().await?;
 
@@ -260,9 +258,7 @@ async fn registered_again(
     before: SessionId,
 ) -> anyhow::Result<u64> {
     ours.another_session(before).await?;
-    for registration in registrations {
-        registration.registered().await?;
-    }
+    registered(registrations).await?;
     // The last word of each is that of this session: what it said of the one before was taken back with the connection.
     if let Some(first) = registrations.first() {
         let mut status = first.status();

@@ -29,6 +29,7 @@ pub(crate) mod burst;
 pub(crate) mod change;
 pub(crate) mod churn;
 pub(crate) mod cold_start;
+pub(crate) mod ensemble;
 pub(crate) mod expiry;
 pub(crate) mod hand_over;
 pub(crate) mod large;

@@ -7,14 +7,14 @@ use zookeeper_client::Client;
 
 use crate::bench::outside::writer::{TOGETHER, fill};
 use crate::bench::report::{Figure, Limit, Ratio, Report};
-use crate::bench::stage::{Stage, ephemeral, instances};
+use crate::bench::stage::{Stage, ephemeral, instances, registered};
 
 /// Why a transaction of the bare client's takes less.
 const PREPARED: &str = "the bare client's nodes are named and encoded before the time runs, and nobody watches over them afterwards";
 
 /// A way to register instances.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(super) enum Way {
     RawOneByOne,
     AnnouncedOneByOne,
     RawPipelined,
@@ -24,7 +24,7 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::RawOneByOne,
         Self::AnnouncedOneByOne,
         Self::RawPipelined,
@@ -44,7 +44,8 @@ impl Way {
         }
     }
 
-    fn figure(self) -> Figure {
+    /// Its rate.
+    pub(super) fn figure(self) -> Figure {
         let figure = Figure::new(self.words(), "/s");
         match self {
             Self::RawOneByOne | Self::RawPipelined | Self::RawTogether => figure.bare(),
@@ -63,22 +64,16 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let mut pipelined_requests = Figure::new("requests of `announce` pipelined", "");
     for round in 0..=rounds {
         stage.progress().round(round);
-        let mut ways: Vec<_> = Way::ALL.into_iter().enumerate().collect();
-        // Whoever is measured first finds the server as it was left: that is ours as often as the bare client.
-        if !round.is_multiple_of(2) {
-            ways.reverse();
+        let measured = one_round(stage, &instances, round).await?;
+        if round == 0 {
+            continue;
         }
-        for (number, way) in ways {
-            stage.progress().doing(&way.words());
-            let service = stage.service(&format!("register-{round}-{number}")).await?;
-            let (took, asked) = once(stage, &service, &instances, way).await?;
-            if round > 0 {
-                rates[number].push(f64::from(count) / took);
-                match (way, asked) {
-                    (Way::AnnouncedTogether, Some(asked)) => requests.push(asked as f64),
-                    (Way::AnnouncedPipelined, Some(asked)) => pipelined_requests.push(asked as f64),
-                    _ => {}
-                }
+        for ((way, rate), (took, asked)) in Way::ALL.into_iter().zip(&mut rates).zip(measured) {
+            rate.push(f64::from(count) / took);
+            match way {
+                Way::AnnouncedTogether => requests.push_known(asked.map(|asked| asked as f64)),
+                Way::AnnouncedPipelined => pipelined_requests.push_known(asked.map(|asked| asked as f64)),
+                _ => {}
             }
         }
     }
@@ -114,6 +109,26 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         figures: rates.into_iter().chain([requests, pipelined_requests]).collect(),
         ratios,
     })
+}
+
+/// What each way took: the time, in seconds, and the requests where they can be counted.
+pub(super) async fn one_round(
+    stage: &Stage,
+    instances: &[NodeData],
+    round: u32,
+) -> anyhow::Result<[(f64, Option<u64>); 6]> {
+    let mut ways: Vec<_> = Way::ALL.into_iter().enumerate().collect();
+    // Whoever is measured first finds the server as it was left: that is ours as often as the bare client.
+    if !round.is_multiple_of(2) {
+        ways.reverse();
+    }
+    let mut measured = [(0.0, None); 6];
+    for (number, way) in ways {
+        stage.progress().doing(&way.words());
+        let service = stage.service(&format!("register-{round}-{number}")).await?;
+        measured[number] = once(stage, &service, instances, way).await?;
+    }
+    Ok(measured)
 }
 
 /// The time it took, in seconds, and the requests.
@@ -178,9 +193,7 @@ async fn announce(
             registrations
         }
     };
-    for registration in &registrations {
-        registration.registered().await?;
-    }
+    registered(&registrations).await?;
     Ok(registrations)
 }
 

@@ -21,7 +21,7 @@ const DELAY: Duration = Duration::from_millis(250);
 const SESSION_OF_BLOCKED: Duration = Duration::from_secs(2);
 const BLOCKED: u32 = 2;
 
-/// What may be kept for a change at most, in bytes. Notifications that wait without a bound are 84 each.
+/// What may be kept for a change at most, in bytes. A notification that waits in the client's channel takes more than a hundred.
 const KEPT: f64 = 40.0;
 /// The round that does not count only warms the server up, with so much less.
 const WARM_UP: u32 = 10;
@@ -145,7 +145,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
         about: format!(
             "The changes of `burst` in transactions of 100, among {} instances, and then three times as many by another follower. What is kept \
              for somebody who is slow must not grow with the number of changes: what three times as many take more, for each of those that \
-             were more, is judged; {KEPT} bytes were not promised by anybody: notifications that wait without a bound are 84 each, and \
+             were more, is judged; {KEPT} bytes were not promised by anybody: a notification that waits in the channel of the bare client takes more than a hundred, and \
              we want to stay well below. A thread that is blocked is so until all is written, and then for {BLOCKED} times as long as the session of its \
              process lasts, which is {SESSION_OF_BLOCKED:?}. What does not arrive waits in the server, one notification for each change. Memory is the most \
              that the kernel saw in the follower, a process of its own; that of the server, which keeps what it ever had, is what it holds after \

@@ -15,7 +15,7 @@ use super::steps::{
 use super::time::millis_between;
 use crate::bench::processes::{Ask, Child, Consumer, Role, Who, now_ns};
 use crate::bench::report::{Figure, Limit, Report, median};
-use crate::bench::stage::{Stage, ephemeral, instances, long_named};
+use crate::bench::stage::{Stage, ephemeral, instances, long_named, registered};
 
 /// Instances of the service.
 const INSTANCES: u32 = 100;
@@ -189,9 +189,7 @@ async fn one_side(
     let service = stage.service(&format!("watchers-{round}-{who:?}")).await?;
     let filler = stage.ours().await?;
     let filled = filler.registry.announce_all(&service, instances(INSTANCES)?)?;
-    for registration in &filled {
-        registration.registered().await?;
-    }
+    registered(&filled).await?;
     let (connect, len) = (stage.connect().to_owned(), usize::try_from(INSTANCES)?);
     let role = match who {
         Who::Registry => Role::Follow {

@@ -100,7 +100,8 @@ impl Bench {
 fn main() -> io::Result<()> {
     let args = Args::parse();
     let criterion = Criterion::default().without_plots().save_baseline("last".to_owned());
-    let mut bench = Bench { criterion, pace: args.pace(), report: Report::default() };
+    let report = Report { commit: measured::commit(env!("CARGO_MANIFEST_DIR")), ..Report::default() };
+    let mut bench = Bench { criterion, pace: args.pace(), report };
     for family in FAMILIES.iter().filter(|it| args.is_asked_for(it.name)) {
         for &weights in family.weights {
             for &many in args.sizes() {

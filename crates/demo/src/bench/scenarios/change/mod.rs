@@ -6,12 +6,15 @@ mod others;
 mod size;
 mod watcher;
 
-use self::follower::Side;
+use anyhow::Context as _;
+use registry::Registration;
+
+use self::follower::{Side, Times};
 use self::others::Others;
 use self::size::Size;
 use super::order::Order;
 use crate::bench::report::{Limit, Ratio, Report};
-use crate::bench::stage::{Stage, instances};
+use crate::bench::stage::{Ours, Stage, instances, registered};
 
 /// The changes of each kind in a round.
 const CHANGES: usize = 100;
@@ -86,6 +89,46 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     })
 }
 
+/// A change in a service of [`FEW`], in microseconds from the writer's call until one watcher knows of it: the medians of a round.
+pub(super) struct Known {
+    pub(super) added: f64,
+    pub(super) raw_added: f64,
+    pub(super) deleted: f64,
+    pub(super) raw_deleted: f64,
+}
+
+/// Measures that alone.
+pub(super) async fn by_one_watcher(stage: &Stage, round: u32) -> anyhow::Result<Known> {
+    let filler = stage.ours().await?;
+    let (side, filled) = filled_side(stage, &filler, FEW, round).await?;
+    registered(&filled).await?;
+    let times = follower::times(stage, std::slice::from_ref(&side), Order { round }).await?;
+    filler.close().await;
+    drop(filled);
+    stage.until_children(&stage.directory(&side.service), 0).await?;
+    let Times { ours, raw } = times.into_iter().next().context("nothing was measured")?;
+    Ok(Known {
+        added: ours.added.from_call,
+        raw_added: raw.added.from_call,
+        deleted: ours.deleted.from_call,
+        raw_deleted: raw.deleted.from_call,
+    })
+}
+
+/// A service with so many in it, and those who come later; registered when [`registered`] says so.
+async fn filled_side(
+    stage: &Stage,
+    filler: &Ours,
+    count: u32,
+    round: u32,
+) -> anyhow::Result<(Side, Vec<Registration>)> {
+    let service = stage.service(&format!("change-{round}-{count}")).await?;
+    let mut there = instances(count + u32::try_from(CHANGES)?)?;
+    let later = Others::new(stage, &service, &there.split_off(count.try_into()?)).await?;
+    let filled = filler.registry.announce_all(&service, there)?;
+    Ok((Side { service, later }, filled))
+}
+
 /// Sizes beside each other; what is measured of one alone is that of the last.
 async fn one_round(stage: &Stage, sizes: &mut [&mut Size], round: u32) -> anyhow::Result<()> {
     stage.progress().doing("filling the services");
@@ -93,15 +136,11 @@ async fn one_round(stage: &Stage, sizes: &mut [&mut Size], round: u32) -> anyhow
     let filler = stage.ours().await?;
     let (mut filled, mut sides) = (Vec::new(), Vec::new());
     for size in &*sizes {
-        let service = stage.service(&format!("change-{round}-{}", size.count)).await?;
-        let mut there = instances(size.count + u32::try_from(CHANGES)?)?;
-        let later = Others::new(stage, &service, &there.split_off(size.count.try_into()?)).await?;
-        filled.extend(filler.registry.announce_all(&service, there)?);
-        sides.push(Side { service, later });
+        let (side, registrations) = filled_side(stage, &filler, size.count, round).await?;
+        filled.extend(registrations);
+        sides.push(side);
     }
-    for registration in &filled {
-        registration.registered().await?;
-    }
+    registered(&filled).await?;
     let times = follower::times(stage, &sides, order).await?;
     for ((size, side), watched) in sizes.iter_mut().zip(&sides).zip(times) {
         let (crowd, cost, apart) = match size.with_crowd {

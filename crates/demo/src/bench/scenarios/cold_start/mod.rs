@@ -12,7 +12,7 @@ use super::time::millis;
 use crate::bench::outside::reader::read_so_many;
 use crate::bench::processes::Who;
 use crate::bench::report::{Figure, Limit, Ratio, Report, median};
-use crate::bench::stage::{Ours, Stage, instances};
+use crate::bench::stage::{Ours, Stage, instances, registered};
 
 /// What the bare client's fastest way is called; which one that is depends on the size.
 const FASTEST: &str = "bare client, the fastest of the ways below";
@@ -24,9 +24,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let all = usize::try_from(count)?;
     let filler = stage.ours().await?;
     let filled = filler.registry.announce_all(&service, instances(count)?)?;
-    for registration in &filled {
-        registration.registered().await?;
-    }
+    registered(&filled).await?;
     // What a smaller service has no use for is left out.
     let batches: Vec<usize> = [100, 1_000].into_iter().filter(|batch| *batch < all).chain([all]).collect();
     let mut raw: Vec<_> = batches.iter().map(|batch| one_way(*batch, all)).collect();

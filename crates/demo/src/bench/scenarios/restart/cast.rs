@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::bench::scenarios::lists::is_live;
-use crate::bench::stage::{Ours, Stage, instances};
+use crate::bench::stage::{Ours, Stage, instances, registered};
 
 /// The session timeout. A server that was restarted gives all of it again.
 const KEPT: Duration = Duration::from_secs(10);
@@ -42,9 +42,7 @@ impl Cast {
         let candidacy = election.campaign(service, candidate)?;
         let leadership = candidacy.elected().await?;
         let registrations = registers.registry.announce_all(service, data)?;
-        for registration in &registrations {
-            registration.registered().await?;
-        }
+        registered(&registrations).await?;
         let discovery = follows.registry.follow(service);
         let mut lists = discovery.instances();
         lists.wait_for(|list| list.as_ref().is_some_and(|list| list.len() == registrations.len())).await?;
@@ -74,9 +72,7 @@ impl Cast {
     pub(super) async fn is_live(&self) -> anyhow::Result<()> {
         try_join_all(self.all().map(Ours::link)).await?;
         is_live(&self.discovery, self.registrations.len()).await?;
-        for registration in &self.registrations {
-            registration.registered().await?;
-        }
+        registered(&self.registrations).await?;
         self.candidacy.elected().await?;
         Ok(())
     }

@@ -24,6 +24,8 @@ use crate::rebuild::Rebuild;
 /// All that one run has found out.
 #[derive(Default)]
 pub(crate) struct Report {
+    /// Of which commit the code was when it began, where that is known.
+    pub(crate) commit: Option<String>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) rebuilds: Vec<Rebuild>,
     pub(crate) findings: Vec<Finding>,
@@ -61,9 +63,10 @@ impl Report {
         let peers: Vec<_> =
             peers::versions().iter().map(|(name, version)| format!("{name} {version}")).collect();
         let mut page = format!(
-            "# What a pick costs\n\nOf 100 instances, on one thread, in nanoseconds (with mixed weights where they count):\n\n{}\n{ABOUT}\n- Machine: {}\n- {}, {}, thin LTO and one code unit\n- Beside: {}\n\n",
+            "# What a pick costs\n\nOf 100 instances, on one thread, in nanoseconds (with mixed weights where they count):\n\n{}\n{ABOUT}\n{}- Machine: {}\n- {}, {}, thin LTO and one code unit\n- Beside: {}\n\n",
             tables::in_short(self).markdown(),
-            machine::machine(),
+            self.commit.as_ref().map(|commit| format!("- Commit: {commit}\n")).unwrap_or_default(),
+            measured::machine(),
             machine::today(),
             machine::compiler(),
             peers.join(", "),
@@ -132,7 +135,8 @@ impl Report {
                 "ratio": it.ratio, "changes": it.changes, "prepared": it.prepared })
         };
         json!({
-            "machine": machine::machine(),
+            "commit": self.commit,
+            "machine": measured::machine(),
             "date": machine::today(),
             "compiler": machine::compiler(),
             "peers": peers::versions().into_iter().map(|(name, version)| json!({ "name": name, "version": version })).collect::<Vec<_>>(),
