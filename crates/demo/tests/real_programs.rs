@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use self::common::{PATIENCE, Running, Zk, ask, demo, json, run, stderr, stdout};
+use self::common::{PATIENCE, Running, Zk, ask, demo, json, program, run, stderr, stdout};
 
 fn with_flags(zk: &Zk, arguments: &[&str]) -> tokio::process::Command {
     demo(arguments.iter().map(|&it| it.to_owned()).chain(zk.flags()))
@@ -544,26 +544,25 @@ async fn a_tour_goes_on_when_its_program_is_built_again() {
     let _alone = ONE_TOUR.lock().await;
     let zk = Zk::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("demo");
-    std::fs::copy(env!("CARGO_BIN_EXE_demo"), &program).unwrap();
-    let mut command = tokio::process::Command::new(&program);
+    let copy = folder.path().join("demo");
+    std::fs::copy(env!("CARGO_BIN_EXE_demo"), &copy).unwrap();
+    let mut command = program(&copy);
     command.args(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let mut lines =
         tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
     let mut said = Vec::new();
     let told = async {
         while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains(" answered ") && program.exists() {
-                std::fs::remove_file(&program).unwrap();
+            if line.contains(" answered ") && copy.exists() {
+                std::fs::remove_file(&copy).unwrap();
             }
             said.push(line);
         }
     };
     timeout(PATIENCE, told).await.unwrap();
     assert!(child.wait().await.unwrap().success(), "{said:?}");
-    assert!(!program.exists() && said.iter().any(|line| line.contains("started it again")), "{said:?}");
+    assert!(!copy.exists() && said.iter().any(|line| line.contains("started it again")), "{said:?}");
 }
 
 /// The program of the gateway beside the one of the demo; built where nobody did yet.
@@ -624,11 +623,10 @@ async fn a_tour_without_a_gateway_beside_it_says_so_and_stays_up() {
     let _alone = ONE_TOUR.lock().await;
     let zk = Zk::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("demo");
-    std::fs::copy(env!("CARGO_BIN_EXE_demo"), &program).unwrap();
-    let mut command = tokio::process::Command::new(&program);
+    let copy = folder.path().join("demo");
+    std::fs::copy(env!("CARGO_BIN_EXE_demo"), &copy).unwrap();
+    let mut command = program(&copy);
     command.args(["tour", "--keep", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
-    command.stdout(Stdio::piped()).kill_on_drop(true);
     let mut tour = Running::start(command);
     let line = tour.line(|line| line.contains("no console: ")).await;
     assert!(line.contains("cargo build -p gateway"), "{line}");
