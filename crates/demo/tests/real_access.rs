@@ -208,7 +208,7 @@ async fn rights_for_us_alone_are_refused_where_old_programs_are_and_whoever_look
         (&[&agent[..], &["--port", "1"]].concat(), "flat"),
         (&["server", "--listen", "127.0.0.1:0", "--unique-code", "c"], "master-normal"),
         (&[&lead[..], &["--port", "1"]].concat(), "master-normal"),
-        (&["mq-server", "--broker", "127.0.0.1:9"], "master-normal"),
+        (&["mq-server", "--broker", "mqtt://127.0.0.1:9"], "master-normal"),
     ];
     for (maker, layout) in makers {
         let output = run(demo([maker, &["--service", "time", "--layout", layout], &creator].concat())).await;
