@@ -75,6 +75,6 @@ audit: ## known vulnerabilities of dependencies, where the list of them can be r
 	@scripts/setup.sh compiler
 	scripts/audit.sh
 
-release-check: ## what a release has to be: versions, changelog, licences, unused dependencies, features alone, small consumers, the oldest Rust
+release-check: ## what a release has to be: versions, changelog, licences, lock files, unused dependencies, features alone, small consumers, the oldest Rust
 	@scripts/setup.sh compiler
 	@scripts/release-check.sh

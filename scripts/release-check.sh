@@ -32,10 +32,25 @@ step() {
 }
 
 # Versions, changelog, licences: what files tell.
-manifests() { cargo run --quiet -p release; }
+manifests() { cargo run --quiet --locked -p release; }
 
-# Licences of dependencies, where they come from, and whether they are wanted.
-dependencies() { CARGO_TARGET_DIR=$build scripts/cargo-deny.sh --all-features check bans licenses sources; }
+# What each workspace has written down of versions goes with the manifests; nobody compiles the smaller ones for each change.
+locks() {
+    local code=0 workspace
+    for workspace in . fuzz crates/loadbalance/bench; do
+        if ! cargo update --quiet --workspace --locked --manifest-path "$workspace/Cargo.toml"; then
+            echo "mended by: cargo update --workspace --manifest-path $workspace/Cargo.toml" >&2
+            code=1
+        fi
+    done
+    return "$code"
+}
+
+# Licences of dependencies, where they come from, and whether they are wanted. Who brought one is told by `cargo tree --invert`: for each
+# duplicate that would be a page.
+dependencies() {
+    CARGO_TARGET_DIR=$build scripts/cargo-deny.sh --all-features check --hide-inclusion-graph bans licenses sources
+}
 
 # No manifest names what its crate does not use.
 unused() {
@@ -49,7 +64,7 @@ features() {
     tool cargo-hack '^0.6' || return 1
     local library
     for library in $libraries; do
-        cargo hack check --quiet --package "$library" --lib --each-feature || return 1
+        cargo hack check --quiet --locked --package "$library" --lib --each-feature || return 1
     done
 }
 
@@ -107,7 +122,7 @@ oldest() {
     rustup run "$msrv" cargo check --quiet --locked --workspace --all-features
 }
 
-steps=(manifests dependencies unused consumers features oldest)
+steps=(manifests locks dependencies unused consumers features oldest)
 [[ $# -gt 0 ]] || set -- "${steps[@]}"
 for name in "$@"; do
     if [[ " ${steps[*]} " != *" $name "* ]]; then

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::PathBuf;
+mod common;
+
 use std::process::Stdio;
-use std::time::Duration;
 
 use gateway::{App, Fleet, Guard, api, fleet};
 use proto::ServiceName;
@@ -16,14 +16,7 @@ use tokio::time::timeout;
 use zk_local::Server;
 use zk_session::{Keeper, ZooKeeper};
 
-/// Nothing is waited for longer than this; the machine may be busy.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// `cargo test` builds the examples of a package before its tests, into the folder beside theirs; not when it is told which tests to run.
-fn program(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    tests.parent().unwrap().parent().unwrap().join("examples").join(name)
-}
+use self::common::{LIMIT, program};
 
 /// An example that runs. It ends with the test.
 struct Example {

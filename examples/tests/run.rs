@@ -2,27 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::PathBuf;
+mod common;
+
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// The machine may be busy.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// `cargo test` builds the examples of a package before its tests, into the folder beside theirs; not when it is told which tests to run.
-fn program(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    tests.parent().unwrap().parent().unwrap().join("examples").join(name)
-}
+use self::common::{LIMIT, program};
 
 /// Runs an example, whose output has to have these parts.
 async fn says(name: &str, parts: &[&str]) {
-    let mut program = Command::new(program(name));
-    program.env_remove("ZK_CONNECT").stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(LIMIT, program.output())
+    let mut command = Command::new(program(name));
+    command.env_remove("ZK_CONNECT").stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(LIMIT, command.output())
         .await
         .expect("it ends")
         .expect("it starts; `cargo build --examples` builds it");

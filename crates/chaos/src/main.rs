@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use cli::ending::{INTERRUPTED, code};
+use cli::ending::{INTERRUPTED, Usage, code};
 use cli::flags::number;
 use cli::output::{complain, print};
 use cli::signals::Stop;
@@ -52,6 +52,9 @@ Exit codes: 0 all promises held, 1 one was broken or the run failed, 2 not under
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start everybody, break things, and judge what happened
+    ///
+    /// The servers of ZooKeeper are its own, which it starts on this machine: they are reached in the clear and as nobody, whatever the
+    /// environment says of another ZooKeeper.
     #[command(after_help = RUN)]
     Run(Run),
     /// Judge a history that was taken down before, and draw its page again
@@ -150,7 +153,7 @@ fn main() -> ExitCode {
 
 fn act(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(order) => start(order),
+        Command::Run(order) => cli::ending::run(start(order)),
         Command::Judge(Judge { history, verdict }) => {
             let shown = history.display();
             ensure!(
@@ -162,23 +165,21 @@ fn act(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Teach(what) => what.run(Cli::command()),
         Command::Candidate(args) => {
-            let runtime = tokio::runtime::Runtime::new()?;
-            let outcome = runtime.block_on(broken::run(args));
-            // A read of stdin may wait for ever.
-            runtime.shutdown_background();
-            outcome.map(|()| ExitCode::SUCCESS)
+            cli::ending::run(async { broken::run(args).await.map(|()| ExitCode::SUCCESS) })
         }
     }
 }
 
-fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Result<ExitCode> {
+async fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let demo = demo.unwrap_or_else(|| program.with_file_name("demo"));
-    ensure!(
-        demo.is_file(),
-        "there is no {}; build it (cargo build -p demo), or say where it is with --demo",
-        demo.display()
-    );
+    if !demo.is_file() {
+        return Err(Usage(format!(
+            "--demo: there is no {}; build it (cargo build -p demo), or say where it is",
+            demo.display()
+        ))
+        .into());
+    }
     let seed = seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     complain(&format!("seed {seed}"));
     let order = Order {
@@ -187,10 +188,8 @@ fn start(Run { duration, seed, broken, demo, out, verdict }: Run) -> anyhow::Res
         demo,
         broken: broken.map(|Broken::Lease| ("lease".to_owned(), program)),
     };
-    let outcome = tokio::runtime::Runtime::new()?.block_on(async {
-        let mut stop = Stop::listen()?;
-        run::run(order, async { stop.requested().await }).await
-    })?;
+    let mut stop = Stop::listen()?;
+    let outcome = run::run(order, async { stop.requested().await }).await?;
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make the folder {}", out.display()))?;
     let name = if broken.is_some() { format!("{seed}-broken") } else { seed.to_string() };
     let path = out.join(format!("{name}.jsonl"));

@@ -88,8 +88,8 @@ fn flags_that_make_no_sense_are_refused_with_what_is_accepted() {
 #[test]
 fn a_program_that_is_not_there_is_told_before_anything_starts() {
     let output = chaos(&["run", "--demo", "/nonexistent/demo"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(text(&output.stderr).contains("there is no /nonexistent/demo; build it"), "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("--demo: there is no /nonexistent/demo; build it"), "{output:?}");
     let output = chaos(&["judge", "/nonexistent/7.jsonl"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = "there is no history /nonexistent/7.jsonl; chaos run writes them, into target/chaos";

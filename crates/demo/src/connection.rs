@@ -123,8 +123,9 @@ impl Connection {
         )))
     }
 
-    /// Refuses what the layout cannot store, before anything is sent.
+    /// Refuses what the layout cannot store, and what would shut out whom it is for, before anything is sent.
     pub(crate) fn check(&self, id: &InstanceId, data: &NodeData) -> Result<(), Usage> {
+        self.place.open_to_old_programs(&self.access.security)?;
         if self.registers_by_election() {
             let stored = master_normal::encode(data, &Credentials::default());
             return stored.map(drop).map_err(|refusal| Usage(format!("--layout master-normal: {refusal}")));

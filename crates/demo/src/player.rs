@@ -5,7 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use cli::zookeeper::Security;
+use cli::zookeeper::by_flags_alone;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -52,10 +52,8 @@ impl Player {
     fn spawn(program: &Path, arguments: &[&str], verbose: bool) -> anyhow::Result<Self> {
         let mut command = Command::from(mortal(program));
         command.args(arguments);
-        // A ZooKeeper of ours is reached without; to another one the flags have it.
-        for variable in Security::VARIABLES {
-            command.env_remove(variable);
-        }
+        // A ZooKeeper of ours is reached without an identity; to another one the flags have it.
+        by_flags_alone(command.as_std_mut());
         if !verbose && std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "error");
         }

@@ -4,10 +4,20 @@
 
 use std::process::{Command, Output, Stdio};
 
+use cli::zookeeper::by_flags_alone;
+
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
-    command.args(arguments).env_remove("ZK_CONNECT").env_remove("RUST_LOG").stdin(Stdio::null());
+    by_flags_alone(&mut command).args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
     command
+}
+
+#[test]
+fn what_the_shell_has_exported_does_not_reach_a_test() {
+    let command = demo(&["nodes"]);
+    for variable in cli::zookeeper::variables() {
+        assert!(command.get_envs().any(|(name, value)| name == variable && value.is_none()), "{variable}");
+    }
 }
 
 fn texts(output: &Output) -> (String, String) {

@@ -14,7 +14,16 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use zk_local::Server;
 
-use self::common::{Running, demo, run, stderr, stdout};
+use self::common::{Running, demo, program, run, stderr, stdout};
+
+#[test]
+fn what_the_shell_has_exported_does_not_reach_a_test() {
+    let command = demo(["nodes"]);
+    for variable in cli::zookeeper::variables() {
+        let mut removed = command.as_std().get_envs().filter(|(_, value)| value.is_none());
+        assert!(removed.any(|(name, _)| name == variable), "{variable}");
+    }
+}
 
 /// Files that flags name.
 struct Files(TempDir);
@@ -184,4 +193,54 @@ async fn both_sides_are_known_by_their_certificates() {
         assert!(stderr(&output).contains("no answer from ZooKeeper at "), "{output:?}");
     }
     ends_well(time).await;
+}
+
+#[tokio::test]
+async fn rights_for_us_alone_are_refused_where_old_programs_are_and_whoever_looks_may() {
+    let server = Server::start().await.unwrap();
+    let zk = server.connect_string();
+    let files = Files::new();
+    let alice = files.put("alice", "alice:hunter2\n");
+    let creator = ["--zk", &zk, "--zk-digest-file", &alice, "--zk-acl", "creator"];
+    let (agent, lead) = (["agent", "register", "--name", "a"], ["agent", "lead", "--name", "a"]);
+    let makers: [(&[&str], _); 5] = [
+        (&["server", "--listen", "127.0.0.1:0"], "flat"),
+        (&[&agent[..], &["--port", "1"]].concat(), "flat"),
+        (&["server", "--listen", "127.0.0.1:0", "--unique-code", "c"], "master-normal"),
+        (&[&lead[..], &["--port", "1"]].concat(), "master-normal"),
+        (&["mq-server", "--broker", "mqtt://127.0.0.1:9"], "master-normal"),
+    ];
+    for (maker, layout) in makers {
+        let output = run(demo([maker, &["--service", "time", "--layout", layout], &creator].concat())).await;
+        assert_eq!(output.status.code(), Some(2), "{maker:?}: {output:?}");
+        let told = format!("--zk-acl creator with --layout {layout}: old programs show no identity");
+        assert!(stderr(&output).contains(&told), "{maker:?}: {output:?}");
+    }
+    // Who is asked at night looks with what is exported.
+    let output =
+        run(demo([&["nodes", "--layout", "flat", "--service", "time"][..], &creator].concat())).await;
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[tokio::test]
+async fn what_a_tour_tells_to_try_works_in_another_folder() {
+    let server = Server::start().await.unwrap();
+    let files = Files::new();
+    files.put("a login", "alice:hunter2\n");
+    let mut tour = demo(["tour", "--keep", "--session-ms", "2000", "--zk", &server.connect_string()]);
+    tour.args(["--zk-digest-file", "a login", "--zk-acl", "creator"]).current_dir(files.0.path());
+    let mut tour = Running::start(tour);
+    let nodes = tour.line(|line| line.contains(" nodes --zk ")).await;
+    let exports: Vec<_> = tour.said.iter().filter_map(|line| Some(line.split_once("export ")?.1)).collect();
+    assert_eq!(exports.len(), 3, "{:?}", tour.said);
+
+    let mut script = exports.iter().map(|export| format!("export {export}\n")).collect::<String>();
+    let (_, nodes) = nodes.split_once(" s    ").unwrap();
+    script.push_str(nodes.strip_suffix(" --watch").unwrap());
+    let mut shell = program("sh");
+    shell.args(["-c", &script]).current_dir("/");
+    let output = run(shell).await;
+    assert!(stdout(&output).contains(" of time-tour-"), "{script}: {output:?}");
+    tour.signal(Signal::INT);
+    assert!(tour.end().await.status.success());
 }

@@ -5,8 +5,10 @@
 use std::fs::read_dir;
 use std::process::{Command, Output};
 
+use cli::zookeeper::by_flags_alone;
+
 fn demo(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_demo")).args(arguments).output().unwrap()
+    by_flags_alone(&mut Command::new(env!("CARGO_BIN_EXE_demo"))).args(arguments).output().unwrap()
 }
 
 /// What a bash that has read the completions offers for these words, of which the last one is being written.

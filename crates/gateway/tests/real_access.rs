@@ -14,6 +14,15 @@ use zk_session::{Connect, Error, ZooKeeper};
 
 const NODE: &str = "/headkeeper/time/instances/h:1";
 
+#[test]
+fn what_the_shell_has_exported_does_not_reach_a_test() {
+    let command = command(&[]);
+    for variable in cli::zookeeper::variables() {
+        let mut removed = command.as_std().get_envs().filter(|(_, value)| value.is_none());
+        assert!(removed.any(|(name, _)| name == variable), "{variable}");
+    }
+}
+
 #[tokio::test]
 async fn what_it_registers_by_a_digest_is_for_those_who_have_it() {
     let server = Server::start().await.unwrap();
@@ -56,6 +65,17 @@ async fn what_is_wrong_with_a_file_or_a_port_is_said_with_what_helps() {
             &["--zk-acl", "creator"],
             2,
             "--zk-acl creator: ZooKeeper does not know who we are; add --zk-digest-file",
+        ),
+        (
+            &["--layout", "flat", "--zk-acl", "creator"],
+            2,
+            "--zk-acl creator with --layout flat: old programs show no identity to ZooKeeper",
+        ),
+        // There it registers nothing, and nobody can be shut out.
+        (
+            &["--layout", "master-normal", "--zk-acl", "creator"],
+            2,
+            "--zk-acl creator: ZooKeeper does not know who we are",
         ),
         (
             &["--listen", &taken],

@@ -6,6 +6,7 @@ mod program;
 
 use std::process::Stdio;
 
+use cli::zookeeper::by_flags_alone;
 use program::{Gateway, PATIENCE, command};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -74,7 +75,8 @@ async fn without_zookeeper_it_starts_and_ends_all_the_same() {
 async fn it_may_have_as_many_files_open_as_the_system_lets_it() {
     let start = "ulimit -Sn 100 && ulimit -Hn 500 && exec \"$0\" --listen 127.0.0.1:0 --zk 127.0.0.1:9";
     let mut shell = Command::new("bash");
-    shell.args(["-c", start, env!("CARGO_BIN_EXE_gateway")]).env_remove("RUST_LOG").kill_on_drop(true);
+    by_flags_alone(shell.as_std_mut()).env_remove("RUST_LOG");
+    shell.args(["-c", start, env!("CARGO_BIN_EXE_gateway")]).kill_on_drop(true);
     let mut gateway = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = String::new();
     let mut errors = BufReader::new(gateway.stderr.take().unwrap());

@@ -5,6 +5,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use cli::zookeeper::by_flags_alone;
 use proto::{NodeData, ServiceName};
 use registry::http::{Discovery, Gateways, Status};
 use registry::{Instances, Native, Registry, Source, View};
@@ -21,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A gateway, and where it listens.
 async fn gateway(zk: &str, listen: &str) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-    command.args(["--listen", listen, "--zk", zk, "--session-ms", "2000"]);
-    command.env_remove("ZK_CONNECT").env_remove("RUST_LOG").kill_on_drop(true);
+    by_flags_alone(command.as_std_mut()).env_remove("RUST_LOG");
+    command.args(["--listen", listen, "--zk", zk, "--session-ms", "2000"]).kill_on_drop(true);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();

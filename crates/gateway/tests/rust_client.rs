@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod certificates;
 mod serving_it;
 
 use std::time::Duration;
@@ -176,11 +177,11 @@ async fn tls_is_spoken_with_whom_we_trust_alone() {
     let (gateway, authority) = Served::with_tls(&zk).await;
     let url = format!("https://localhost:{}", gateway.address.port());
     let trusting = |ca_pem: String| {
-        Gateways::builder(&url).tls(Tls { ca_pem, identity: Some(authority.sign()) }).build().unwrap()
+        Gateways::builder(&url).tls(Tls { ca_pem, identity: Some(authority.sign_pem()) }).build().unwrap()
     };
     list(&trusting(authority.pem()).follow(&time()), &["a"]).await;
     // Of the same name, but nobody we know.
-    let stranger = serving_it::Authority::new().pem();
+    let stranger = certificates::Authority::new().pem();
     for gateways in [
         trusting(stranger),
         Gateways::builder(&url).tls(Tls { ca_pem: authority.pem(), identity: None }).build().unwrap(),

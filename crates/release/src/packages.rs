@@ -53,7 +53,8 @@ pub(crate) fn ours(root: &Path) -> anyhow::Result<Vec<Package>> {
     read(root, &["--no-deps", "--offline"])
 }
 
-/// All that is compiled on this platform, with any feature. Fetches what is not there yet.
+/// All that is compiled on this platform, with any feature, in the versions that are written down: it is for these that the answer counts,
+/// and a check changes no file. Fetches what is not there yet.
 pub(crate) fn all(root: &Path) -> anyhow::Result<Vec<Package>> {
     let platform = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
     let platform = String::from_utf8_lossy(&platform.stdout).into_owned();
@@ -61,6 +62,7 @@ pub(crate) fn all(root: &Path) -> anyhow::Result<Vec<Package>> {
     read(
         root,
         &[
+            "--locked",
             "--all-features",
             "--filter-platform",
             platform.context("rustc does not say what this machine is")?,

@@ -32,7 +32,16 @@ fn workspace() -> TempDir {
     put(at, "deny.toml", "[licenses]\nallow = [\"MIT\"]\n");
     put(at, "LICENSE-MIT", "Permission is hereby granted, free of charge\n");
     put(at, "LICENSE-APACHE", "Version 2.0, January 2004\n");
+    lock(at);
     root
+}
+
+/// Writes the versions down that the manifests want.
+fn lock(root: &Path) {
+    let mut cargo = Command::new(env!("CARGO"));
+    let written =
+        cargo.args(["generate-lockfile", "--quiet", "--offline"]).current_dir(root).status().unwrap();
+    assert!(written.success());
 }
 
 fn put(root: &Path, path: &str, text: &str) {
@@ -75,6 +84,7 @@ fn each_kind_of_fault_is_told() {
         let text = fs::read_to_string(root.path().join(file)).unwrap();
         assert!(text.contains(old), "{old}");
         put(root.path(), file, &text.replace(old, new));
+        lock(root.path());
         let output = check(root.path());
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{expected}");
@@ -89,4 +99,18 @@ fn a_licence_that_is_not_there_is_told() {
     let output = check(root.path());
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot read LICENSE-APACHE"));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn versions_that_are_not_written_down_are_told_beside_other_faults_and_stay_so() {
+    let root = workspace();
+    let lock = root.path().join("Cargo.lock");
+    let before = fs::read_to_string(&lock).unwrap();
+    put(root.path(), "two/Cargo.toml", &ONE.replace("one", "two").replace("0.1.0", "0.2.0"));
+    let output = check(root.path());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("Cargo.lock because --locked was passed"), "{told}");
+    assert!(told.contains("two has version 0.2.0") && told.contains("faults: 2\n"), "{told}");
+    assert_eq!(fs::read_to_string(&lock).unwrap(), before);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cli::zookeeper::by_flags_alone;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -68,29 +69,11 @@ impl Process {
 
     /// Starts it, as it was started before.
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
-        let (launch, who) = (&*self.launch, self.who.to_string());
-        let role = match self.who.role {
-            Role::Instance => "register",
-            Role::Watcher => "watch",
-            Role::Candidate => "lead",
-        };
+        let launch = &*self.launch;
         let zk: Vec<_> = self.ways.iter().map(Proxy::connect_string).collect();
-        let session_ms = launch.session.as_millis().to_string();
-        let broken = launch.broken.as_ref().filter(|_| self.who.role == Role::Candidate);
-        let mut command = tokio::process::Command::from(mortal(broken.unwrap_or(&launch.demo)));
-        command.arg(if broken.is_some() { "candidate" } else { "agent" });
-        command.args(broken.is_none().then_some(role));
-        command.args(["--service", &launch.service, "--name", &who]);
-        command.args(["--zk", &zk.join(","), "--session-ms", &session_ms]);
-        if self.who.role == Role::Candidate {
-            command.args(["--ledger", &launch.ledger.to_string()]);
-        }
-        if let Some(port) = self.port.filter(|_| broken.is_none()) {
-            command.args(["--port", &port.to_string()]);
-        }
-        command.env_remove("ZK_CONNECT").env("RUST_LOG", "off").kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot start {who}"))?;
+        let mut command = tokio::process::Command::from(command(launch, self.who, self.port, &zk.join(",")));
+        command.kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.who))?;
         let pid = child.id().context("a process ended before it was seen")?;
         let stdin = child.stdin.take().context("a process has no stdin")?;
         let stdout = BufReader::new(child.stdout.take().context("a process has no stdout")?);
@@ -212,6 +195,32 @@ impl Process {
     }
 }
 
+/// The process as it is started, again and again.
+fn command(launch: &Launch, who: Who, port: Option<u16>, zk: &str) -> std::process::Command {
+    let role = match who.role {
+        Role::Instance => "register",
+        Role::Watcher => "watch",
+        Role::Candidate => "lead",
+    };
+    let session_ms = launch.session.as_millis().to_string();
+    let broken = launch.broken.as_ref().filter(|_| who.role == Role::Candidate);
+    let mut command = mortal(broken.unwrap_or(&launch.demo));
+    command.arg(if broken.is_some() { "candidate" } else { "agent" });
+    command.args(broken.is_none().then_some(role));
+    command.args(["--service", &launch.service, "--name", &who.to_string()]);
+    command.args(["--zk", zk, "--session-ms", &session_ms]);
+    if who.role == Role::Candidate {
+        command.args(["--ledger", &launch.ledger.to_string()]);
+    }
+    if let Some(port) = port.filter(|_| broken.is_none()) {
+        command.args(["--port", &port.to_string()]);
+    }
+    // Our servers know nobody, and everything to reach them is in the flags.
+    by_flags_alone(&mut command).env("RUST_LOG", "off");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
 /// Hears what a process says, signals it, and sees its end.
 async fn attend(
     life: Life,
@@ -266,5 +275,31 @@ fn hear(life: Life, line: &str, recorder: &Recorder) {
     match serde_json::from_str(line) {
         Ok(Line { t, event }) => recorder.note_at(t, What::Said { life, event }),
         Err(_) => recorder.note(What::Garbled { life, line: line.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn nobody_takes_what_the_shell_says_of_another_zookeeper() {
+        let launch = Launch {
+            demo: PathBuf::from("demo"),
+            broken: None,
+            service: "chaos".to_owned(),
+            ledger: ([127, 0, 0, 1], 9).into(),
+            session: Duration::from_secs(2),
+            recorder: Arc::default(),
+        };
+        for who in Who::all() {
+            let command = command(&launch, who, None, "127.0.0.1:9");
+            for variable in cli::zookeeper::variables() {
+                let is_removed = command.get_envs().any(|(name, value)| name == variable && value.is_none());
+                assert!(is_removed, "{who} is told of {variable}");
+            }
+        }
     }
 }

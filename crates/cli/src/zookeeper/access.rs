@@ -1,11 +1,13 @@
 //! Which servers of ZooKeeper, how they are reached, and for how long they keep a session.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::Args;
 use zk_session::{Builder, Keeper, ZooKeeper};
 
 use super::Security;
+use super::variables::CONNECT;
 use crate::ending::Usage;
 use crate::flags::number;
 
@@ -20,7 +22,7 @@ pub struct Access {
     /// ZooKeeper's servers, and a directory below which everything is kept, which must exist
     #[arg(
         long,
-        env = "ZK_CONNECT",
+        env = CONNECT,
         value_name = "HOST:PORT[,...][/CHROOT]",
         default_value = ZK,
         value_parser = servers
@@ -34,11 +36,15 @@ pub struct Access {
     /// How both sides are known.
     #[command(flatten)]
     pub security: Security,
+
+    /// What was made of all that, with what stands in the files.
+    #[arg(skip)]
+    made: OnceLock<Builder>,
 }
 
 impl Default for Access {
     fn default() -> Self {
-        Self { zk: ZK.to_owned(), session_ms: SESSION_MS, security: Security::default() }
+        Self::new(ZK.to_owned(), SESSION_MS, Security::default())
     }
 }
 
@@ -46,7 +52,13 @@ impl Access {
     /// The longest session that is accepted, in milliseconds.
     pub const LONGEST_MS: u64 = 600_000;
 
-    /// Refuses what cannot be connected with, before anything is sent.
+    /// What such flags would say.
+    pub fn new(zk: String, session_ms: u64, security: Security) -> Self {
+        Self { zk, session_ms, security, made: OnceLock::new() }
+    }
+
+    /// Refuses what cannot be connected with, before anything is sent. What stands in the files by now is what counts, whatever becomes of
+    /// them before a session is kept.
     ///
     /// # Errors
     ///
@@ -64,9 +76,14 @@ impl Access {
         Ok(Keeper::start(self.builder()?.build()?))
     }
 
+    /// The files are read by the first call alone.
     fn builder(&self) -> Result<Builder, Usage> {
+        if let Some(made) = self.made.get() {
+            return Ok(made.clone());
+        }
         let timeout = Duration::from_millis(self.session_ms);
-        self.security.apply(ZooKeeper::builder(&self.zk).session_timeout(timeout))
+        let made = self.security.apply(ZooKeeper::builder(&self.zk).session_timeout(timeout))?;
+        Ok(self.made.get_or_init(|| made).clone())
     }
 
     /// The flags that say the same to another program of ours.
@@ -84,4 +101,27 @@ impl Access {
 /// What is wrong with it, and what is accepted.
 pub fn servers(text: &str) -> Result<String, zk_session::Error> {
     ZooKeeper::builder(text).build().map(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, remove_file, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_was_read_is_not_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let login = folder.path().join("login");
+        write(&login, "alice:hunter2\n").unwrap();
+        set_permissions(&login, Permissions::from_mode(0o600)).unwrap();
+        let security = Security { zk_digest_file: Some(login.clone()), ..Security::default() };
+        let access = Access::new("127.0.0.1:9".to_owned(), 1_000, security);
+
+        access.check().unwrap();
+        remove_file(login).unwrap();
+        assert!(access.security.apply(ZooKeeper::builder(&access.zk)).is_err(), "it is gone");
+        access.keep().unwrap().close().await;
+    }
 }

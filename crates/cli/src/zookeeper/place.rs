@@ -7,6 +7,7 @@ use leader::Credentials;
 use proto::{Dir, Root};
 use registry::{Flat, MasterNormal, Native};
 
+use super::{Rights, Security};
 use crate::ending::Usage;
 
 /// Where in ZooKeeper.
@@ -57,6 +58,27 @@ impl Place {
         Ok(())
     }
 
+    /// Refuses rights on what we make that would lock out whom an old layout is for: its programs show no identity to ZooKeeper. One of ours
+    /// that reads alone makes nothing, and need not ask.
+    ///
+    /// # Errors
+    ///
+    /// Why, and what is accepted.
+    pub fn open_to_old_programs(&self, security: &Security) -> Result<(), Usage> {
+        let layout = match self.layout {
+            Layout::Native => return Ok(()),
+            Layout::Flat => "flat",
+            Layout::MasterNormal => "master-normal",
+        };
+        match security.zk_acl {
+            Rights::Open => Ok(()),
+            Rights::Creator => Err(Usage(format!(
+                "--zk-acl creator with --layout {layout}: old programs show no identity to ZooKeeper, and could neither see what we register nor \
+                 register beside it; accepted: --zk-acl open (or ZK_ACL=open), or --layout native"
+            ))),
+        }
+    }
+
     /// How instances are read and written there.
     pub fn instances(&self) -> Arc<dyn registry::Layout> {
         match self.layout {
@@ -87,5 +109,28 @@ impl Place {
     /// Whether an instance is registered by standing for election, and whoever is the master takes no requests that others may answer.
     pub fn registers_by_election(&self) -> bool {
         self.layout == Layout::MasterNormal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_for_us_alone_go_with_our_own_layout_alone() {
+        let refusal = |layout, zk_acl| {
+            let place = Place { layout, ..Place::default() };
+            let refusal = place.open_to_old_programs(&Security { zk_acl, ..Security::default() });
+            refusal.err().map(|refusal| refusal.to_string())
+        };
+        for layout in [Layout::Native, Layout::Flat, Layout::MasterNormal] {
+            assert_eq!(refusal(layout, Rights::Open), None, "{layout:?}");
+        }
+        assert_eq!(refusal(Layout::Native, Rights::Creator), None);
+        for (layout, name) in [(Layout::Flat, "flat"), (Layout::MasterNormal, "master-normal")] {
+            let told = refusal(layout, Rights::Creator).unwrap_or_default();
+            assert!(told.starts_with(&format!("--zk-acl creator with --layout {name}: ")), "{told}");
+            assert!(told.contains("accepted: --zk-acl open"), "{told}");
+        }
     }
 }

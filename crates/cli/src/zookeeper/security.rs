@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use clap::{Args, ValueEnum};
 use rustls::crypto::aws_lc_rs;
@@ -71,9 +71,14 @@ impl Security {
     pub const VARIABLES: [&str; 7] =
         ["ZK_TLS_CA", "ZK_TLS_CERT", "ZK_TLS_KEY", "ZK_DIGEST_FILE", "ZK_SASL_FILE", "ZK_ACL", "ZK_READER"];
 
-    /// Each flag that was given, with its variable and its value: to be handed on to another program of ours.
+    /// Each flag that was given, with its variable and its value: to be handed on to another program of ours, which may be started in
+    /// another folder.
     pub fn given(&self) -> Vec<(&'static str, &'static str, String)> {
-        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let file = |path: &Option<PathBuf>| {
+            let path = path.as_ref()?;
+            // Without a folder that we are in there is nothing that it could be relative to.
+            Some(absolute(path).as_ref().unwrap_or(path).display().to_string())
+        };
         let acl = (self.zk_acl == Rights::Creator).then(|| "creator".to_owned());
         let reader = self.zk_reader.as_ref().map(|reader| match reader {
             Reader::Identity { scheme, id } => format!("{scheme}:{id}"),
@@ -90,15 +95,6 @@ impl Security {
         ];
         let all = flags.into_iter().zip(Self::VARIABLES);
         all.filter_map(|((flag, value), variable)| Some((flag, variable, value?))).collect()
-    }
-
-    /// Refuses what cannot be used.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`apply`](Self::apply).
-    pub fn check(&self) -> Result<(), Usage> {
-        self.apply(ZooKeeper::builder(ANYWHERE)).map(drop)
     }
 
     /// Puts it into a description of a connection. Reads the files: what they say later counts at the next start.
@@ -325,6 +321,13 @@ mod tests {
             assert_eq!(shown.contains("alice"), flags.contains(&"@login"), "{shown}");
             builder.build().unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_handed_on_is_the_same_file_from_any_folder() {
+        let security = Security { zk_sasl_file: Some("a login".into()), ..Security::default() };
+        let here = std::env::current_dir().unwrap().join("a login").display().to_string();
+        assert_eq!(security.given(), [("--zk-sasl-file", "ZK_SASL_FILE", here)]);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// What to measure; all of it unless told
     which: Vec<Which>,
     /// Servers to measure on instead of one that is started for it; everything is kept below /headkeeper-bench and taken away. What needs
-    /// a server of its own is left out
+    /// a server of its own is left out. They are reached in the clear and as nobody: those that want TLS or an identity cannot be measured
     #[arg(long, value_name = "HOST:PORT[,...]", value_parser = servers)]
     zk: Option<String>,
     /// How many instances, one size after the other; of hand-over it is candidates, of watchers sessions, and of burst and slow changes

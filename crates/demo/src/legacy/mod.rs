@@ -15,7 +15,7 @@ use cli::ending::INTERRUPTED;
 use cli::log::Verbosity;
 use cli::output::print;
 use cli::signals::Stop;
-use cli::zookeeper::Access;
+use cli::zookeeper::{Access, Security};
 
 use self::stage::Stage;
 use crate::connection::Connection;
@@ -68,7 +68,7 @@ async fn set(args: &Args) -> anyhow::Result<Stage> {
     let server = zk_local::Server::builder().tick(TICK).progress(true).start().await;
     let server = server.context("there is no ZooKeeper to show it on")?;
     let connection = Connection {
-        access: Access { zk: server.connect_string(), session_ms: SESSION_MS, ..Access::default() },
+        access: Access::new(server.connect_string(), SESSION_MS, Security::default()),
         log: args.log,
         ..Connection::default()
     };

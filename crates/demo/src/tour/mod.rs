@@ -60,13 +60,14 @@ shows three algorithms that choose a server, kills the server that leads, and lo
 Exit codes: 0 all was as promised; 1 something was not, or could not be started; 2 not understood (nothing was started); 130 stopped before its end.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if args.zk.is_some() {
-        args.security.check()?;
+    let theirs = args.zk.as_deref().map(|zk| connection(zk, &args, args.security.clone()));
+    if let Some(theirs) = &theirs {
+        theirs.check_flags()?;
     }
     args.log.start("error");
     let mut stop = Stop::listen()?;
     let mut stage = tokio::select! {
-        stage = set(&args) => stage?,
+        stage = set(&args, theirs) => stage?,
         () = stop.requested() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let told = tokio::select! {
@@ -90,13 +91,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Brings up ZooKeeper, or finds the one that was named.
-async fn set(args: &Args) -> anyhow::Result<Stage> {
+async fn set(args: &Args, theirs: Option<Connection>) -> anyhow::Result<Stage> {
     let session = Duration::from_millis(args.session_ms);
-    match &args.zk {
-        Some(zk) => {
+    match theirs {
+        Some(theirs) => {
+            let zk = theirs.access.zk.clone();
             // Somebody else's: servers of theirs may be called time.
             let service = ServiceName::parse(&format!("time-tour-{}", std::process::id()))?;
-            let stage = Stage::set(connection(zk, args, args.security.clone()), service, None)?;
+            let stage = Stage::set(theirs, service, None)?;
             stage.say(&format!("ZooKeeper: the one at {zk}, as ZK_CONNECT or --zk says"))?;
             Ok(stage)
         }
@@ -122,7 +124,7 @@ async fn set(args: &Args) -> anyhow::Result<Stage> {
 
 fn connection(zk: &str, args: &Args, security: Security) -> Connection {
     Connection {
-        access: Access { zk: zk.to_owned(), session_ms: args.session_ms, security },
+        access: Access::new(zk.to_owned(), args.session_ms, security),
         log: args.log,
         ..Connection::default()
     }

@@ -1,5 +1,6 @@
 //! What is shown, in which order, and what has to be true.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -216,13 +217,20 @@ async fn all_leave(stage: &mut Stage) -> anyhow::Result<()> {
     stage.say("all was as promised")
 }
 
+/// What a shell takes for this one word.
+fn shell_word(word: &str) -> Cow<'_, str> {
+    // A word that no command line can have, for it ends within, cannot have come from one.
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
+}
+
 async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
     stage.staying = true;
-    let program = std::env::current_exe()?;
-    let (program, zk, service) = (program.display(), &stage.connection.access.zk, &stage.service);
+    let program = std::env::current_exe()?.display().to_string();
+    let (program, zk) = (shell_word(&program), shell_word(&stage.connection.access.zk));
+    let service = &stage.service;
     stage.say("staying up until Ctrl-C; from another terminal:")?;
     for (_, variable, value) in stage.connection.access.security.given() {
-        stage.say(&format!("  export {variable}={value}"))?;
+        stage.say(&format!("  export {variable}={}", shell_word(&value)))?;
     }
     for command in [
         format!("export ZK_CONNECT={zk}"),

@@ -6,10 +6,12 @@ pub(crate) mod bench;
 pub(crate) mod foreign;
 pub(crate) mod leading;
 
+use std::ffi::OsStr;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cli::zookeeper::by_flags_alone;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -101,10 +103,17 @@ impl Truth {
 }
 
 /// The program, not started yet.
-pub(crate) fn demo<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
-    command.args(arguments).env_remove("ZK_CONNECT").env_remove("RUST_LOG").kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+pub(crate) fn demo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = program(env!("CARGO_BIN_EXE_demo"));
+    command.args(arguments);
+    command
+}
+
+/// A program of ours, wherever it is, which knows nothing of what the shell has exported.
+pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(path);
+    by_flags_alone(command.as_std_mut()).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 

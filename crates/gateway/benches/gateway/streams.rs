@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use cli::zookeeper::by_flags_alone;
 use proto::{Address, NodeData, ServiceName};
 use registry::{Native, Registration, Registry};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -100,7 +101,8 @@ struct Gateway {
 impl Gateway {
     async fn start(zk: &str) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        command.args(["--listen", "127.0.0.1:0", "--zk", zk]).env_remove("ZK_CONNECT").env_remove("RUST_LOG");
+        by_flags_alone(command.as_std_mut()).env_remove("RUST_LOG");
+        command.args(["--listen", "127.0.0.1:0", "--zk", zk]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().context("cannot start the gateway")?;
         let mut lines = BufReader::new(child.stdout.take().context("it says where it listens")?).lines();

@@ -39,6 +39,10 @@ pub(crate) fn main(args: Args) -> ExitCode {
 
 fn start(args: Args) -> anyhow::Result<ExitCode> {
     args.place.coherent()?;
+    // Where one is registered by election, nothing is made here.
+    if !args.place.registers_by_election() {
+        args.place.open_to_old_programs(&args.access.security)?;
+    }
     args.access.check()?;
     let entrance = args.entrance()?;
     let proxying = args.proxying.read(args.place.has_elections())?;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
-use std::fs::write;
+use std::fs::{read_to_string, write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,14 +44,25 @@ impl Authority {
         self.folder.path().join(name)
     }
 
+    /// Its own certificate.
+    pub(crate) fn pem(&self) -> String {
+        read_to_string(self.file("ca.pem")).unwrap()
+    }
+
     /// Signs a certificate for `localhost`. Gives where it is, and its key.
     pub(crate) fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
+        let (certificate, key) = self.sign_pem();
+        let (chain, secret) = (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")));
+        write(&chain, certificate).unwrap();
+        write(&secret, key).unwrap();
+        (chain, secret)
+    }
+
+    /// The same as texts.
+    pub(crate) fn sign_pem(&self) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let (chain, secret) = (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")));
-        write(&chain, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
-        write(&secret, key.serialize_pem()).unwrap();
-        (chain, secret)
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 }
 

@@ -6,6 +6,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use cli::zookeeper::by_flags_alone;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -24,8 +25,8 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-    command.args(arguments).env_remove("ZK_CONNECT").env_remove("RUST_LOG").kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    by_flags_alone(command.as_std_mut()).args(arguments).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     command
 }
 

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +11,16 @@ use gateway::tls::{Files, Tls};
 use gateway::{App, Fleet, Guard, api, fleet};
 use leader::Election;
 use proto::{NodeData, Root, ServiceName};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use registry::http::Discovery;
 use registry::{Instances, Native, Registry};
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zk_session::Keeper;
 use zk_session::fake::FakeZk;
+
+use crate::certificates::Authority;
 
 /// No state is waited for longer than this.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -47,17 +46,8 @@ impl Served {
     /// One that speaks TLS and wants to know its clients, and who signs for both.
     pub(crate) async fn with_tls(zk: &FakeZk) -> (Self, Authority) {
         let authority = Authority::new();
-        let (chain, key) = authority.sign();
-        let file = |name: &str, text: String| -> PathBuf {
-            let path = authority.folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path
-        };
-        let tls = Tls::load(Files {
-            chain: file("server.pem", chain),
-            key: file("server.key", key),
-            client_ca: Some(file("ca.pem", authority.pem())),
-        });
+        let (chain, key) = authority.sign("server");
+        let tls = Tls::load(Files { chain, key, client_ca: Some(authority.file("ca.pem")) });
         (Self::serve(zk, Guard::default(), Some(tls.unwrap())).await, authority)
     }
 
@@ -90,34 +80,6 @@ impl Served {
             self.keeper.close().await;
         };
         timeout(LIMIT, ended).await.unwrap();
-    }
-}
-
-/// Signs certificates.
-pub(crate) struct Authority {
-    folder: TempDir,
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { folder: TempDir::new().unwrap(), pem, issuer: Issuer::new(params, key) }
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.pem.clone()
-    }
-
-    /// A certificate for `localhost`, and its key.
-    pub(crate) fn sign(&self) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use cli::flags::number;
 use cli::log::Verbosity;
-use cli::zookeeper::{Access, servers};
+use cli::zookeeper::{Access, Security, servers};
 use proto::{Root, ServiceName};
 use registry::Registry;
 use zk_session::Sessions;
@@ -59,7 +59,7 @@ impl Place {
     /// A session of its own for whoever follows.
     fn connection(&self) -> Connection {
         let session_ms = SESSION.as_millis().try_into().unwrap_or(u64::MAX);
-        let access = Access { zk: self.hosts.clone(), session_ms, ..Access::default() };
+        let access = Access::new(self.hosts.clone(), session_ms, Security::default());
         Connection { access, ..Connection::default() }
     }
 

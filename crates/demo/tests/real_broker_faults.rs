@@ -1,0 +1,192 @@
+//! What servers and clients do when their broker is gone, stalls or refuses them; on a real ZooKeeper and a real Mosquitto.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by a panic")]
+
+#[path = "../src/broker.rs"]
+mod broker;
+mod common;
+mod mq;
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{sleep, timeout};
+
+use self::broker::Mosquitto;
+use self::common::{PATIENCE, Running, Zk, demo, stdout};
+use self::mq::{LONG, Site, Somebody, counts, process, request};
+
+#[tokio::test]
+async fn after_a_restart_of_the_broker_servers_listen_again_and_are_found() {
+    let mut site = Site::start().await;
+    let servers = site.servers().await;
+    let mut client = site.client(&["--requests", "0", "--interval", "20ms", "--timeout", LONG]);
+    let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
+    for _ in 0..2 {
+        site.broker.stop();
+        sleep(Duration::from_millis(300)).await;
+        site.broker.start_again().await.unwrap();
+        for _ in 0..20 {
+            // Nobody is blamed for the broker's absence.
+            assert_eq!(client.event(|_| true).await["answered"], first);
+        }
+    }
+    client.signal(Signal::INT);
+    let ended = client.end().await;
+    assert!(ended.status.success(), "{:?}", ended.lines);
+    // All of them, and not only the one that was asked.
+    let mut somebody = Somebody::listening(&site.broker, "s", "jobs/replies/s").await;
+    for code in ["a", "b", "c"] {
+        let answered = async {
+            loop {
+                somebody.say("jobs", request(code, "1", "jobs/replies/s")).await;
+                let answer = timeout(Duration::from_millis(500), somebody.answers.recv()).await;
+                if answer.is_ok_and(|answer| answer.unwrap()["serveruniquecode"] == code) {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, answered).await.unwrap();
+    }
+    counts(servers).await;
+}
+
+#[tokio::test]
+async fn after_a_restart_of_the_broker_a_client_with_little_patience_blames_nobody_and_sticks_to_its_server()
+{
+    let mut site = Site::start().await;
+    let servers = site.servers().await;
+    let mut client = site.client(&["--requests", "0", "--interval", "20ms"]);
+    let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
+    for _ in 0..3 {
+        site.broker.stop();
+        sleep(Duration::from_millis(300)).await;
+        site.broker.start_again().await.unwrap();
+        let mut answered = 0;
+        while answered < 20 {
+            let line = client.event(|_| true).await;
+            assert_eq!(line["refused"], json!([]), "{line}");
+            // A request may fail: the broker was away for longer than the client waits.
+            if line["error"].is_null() {
+                assert_eq!(line["answered"], first, "{line}");
+                answered += 1;
+            }
+        }
+    }
+    client.signal(Signal::INT);
+    client.end().await;
+    counts(servers).await;
+}
+
+#[tokio::test]
+async fn a_request_that_the_broker_never_took_fails_with_that_reason_and_blames_nobody() {
+    let mut site = Site::start().await;
+    let server = site.server("a", &[]).await;
+    let flags = ["--requests", "0", "--interval", "10ms", "--timeout", "300ms"];
+    let mut client = site.client(&flags);
+    client.event(|line| line["answered"] == "a").await;
+    site.broker.stop();
+    let failed = client.event(|line| !line["error"].is_null()).await;
+    let why = failed["error"].as_str().unwrap();
+    assert!(why.starts_with("the broker is away for more than 300ms: "), "{why}");
+    assert_eq!(failed["refused"], json!([]));
+    site.broker.start_again().await.unwrap();
+    client.event(|line| line["answered"] == "a").await;
+    client.signal(Signal::INT);
+    assert_eq!(client.end().await.status.code(), Some(1));
+    counts(vec![server]).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stalls_is_no_servers_fault_and_keeps_no_server_from_ending() {
+    let site = Site::start().await;
+    let mut servers = site.servers().await;
+    let broker = process(&site.broker);
+    let mut client = site.client(&["--requests", "0", "--interval", "300ms", "--timeout", "500ms"]);
+    let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
+    // Between two requests: whoever was asked just before would have said nothing, as far as the client can know.
+    rustix::process::kill_process(broker, Signal::STOP).unwrap();
+    for _ in 0..3 {
+        let line = client.event(|_| true).await;
+        assert_eq!(line["error"], "the broker did not take it within 500ms", "{line}");
+        assert_eq!(line["refused"], json!([]), "{line}");
+    }
+    rustix::process::kill_process(broker, Signal::CONT).unwrap();
+    let line = client.event(|line| line["error"].is_null()).await;
+    assert_eq!((&line["answered"], &line["refused"]), (&first, &json!([])), "{line}");
+
+    rustix::process::kill_process(broker, Signal::STOP).unwrap();
+    let server = servers.pop().unwrap();
+    server.signal(Signal::TERM);
+    assert!(timeout(Duration::from_secs(6), server.end()).await.unwrap().status.success());
+    client.signal(Signal::INT);
+    timeout(Duration::from_secs(6), client.end()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_is_not_registered_before_the_broker_has_let_it_listen() {
+    let mut site = Site::start().await;
+    site.broker.stop();
+    let mut server = Running::start(site.program("mq-server", &["--unique-code", "a"]));
+    // Long enough for it to register if it would.
+    sleep(Duration::from_millis(1500)).await;
+    site.registered(&[]).await;
+    site.broker.start_again().await.unwrap();
+    server.event(|event| event["kind"] == "listening").await;
+    server.event(|event| event["kind"] == "registered").await;
+    site.registered(&["a"]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_deaf_for_long_deregisters_and_registers_again_when_it_hears() {
+    let mut site = Site::start().await;
+    let mut server = site.server("a", &[]).await;
+    site.broker.stop();
+    server.event(|event| event["kind"] == "deregistered").await;
+    site.registered(&[]).await;
+    site.broker.start_again().await.unwrap();
+    server.event(|event| event["kind"] == "registered").await;
+    site.registered(&["a"]).await;
+    let mut somebody = Somebody::listening(&site.broker, "s", "jobs/replies/s").await;
+    somebody.say("jobs", request("a", "1", "jobs/replies/s")).await;
+    assert_eq!(somebody.hears().await["id"], "1");
+
+    // One that is deregistered when it is stopped says so once.
+    site.broker.stop();
+    server.event(|event| event["kind"] == "deregistered").await;
+    server.signal(Signal::TERM);
+    let ended = server.end().await;
+    assert!(ended.status.success());
+    assert_eq!(ended.lines.len(), 1, "{:?}", ended.lines);
+}
+
+#[tokio::test]
+async fn a_password_is_in_no_output_also_when_the_broker_refuses_it() {
+    let zk = Zk::start().await;
+    let refusing = Mosquitto::start_with("allow_anonymous false\n").await.unwrap();
+    for command in ["mq-server", "mq-client"] {
+        let mut program = demo([command, "--service", "jobs", "-vv", "--broker", &refusing.url()]);
+        program.args(zk.flags());
+        program.env("MQTT_USERNAME", "somebody-secret").env("MQTT_PASSWORD", "hidden-secret");
+        if command == "mq-client" {
+            program.args(["--hello", "--requests", "1", "--timeout", "1s"]);
+        }
+        let mut child = program.spawn().unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        while !said.contains("it refuses us") {
+            said.push_str(&timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap());
+        }
+        if command == "mq-server" {
+            let pid = rustix::process::Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+            rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        }
+        while let Some(line) = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap() {
+            said.push_str(&line);
+        }
+        said.push_str(&stdout(&timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap()));
+        assert!(said.contains("MQTT_PASSWORD") && !said.contains("secret"), "{said}");
+    }
+}
