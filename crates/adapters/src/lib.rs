@@ -6,7 +6,7 @@
 //! |         | `tower::Discovered`: changes of a followed service | tower's own balancer, and others that take `Discover` |
 //! | `hyper` | `hyper::client`: a client of HTTP/1.1 | clients of HTTP |
 //! | `tonic` | `tonic::Channel`: a channel that picks for each RPC | clients of gRPC |
-//! | `axum` | `axum::Server`: serves while it is in the list, and leaves without a failed request | servers |
+//! | `axum` | `axum::Server`: serves, is in the list while it is ready, and leaves in order | servers |
 //!
 //! None is on by default. The first three know no ZooKeeper: who may be picked is for a [`Balancer`](loadbalance::Balancer), whose
 //! lists come through a channel, such as that of the crate `registry`.
@@ -18,8 +18,9 @@
 //! the instance for a while. Nobody is taken out for that: who is there is for the list to say.
 //!
 //! With nobody to ask a request fails at once, and says why, or waits as long as it is allowed to. Nothing is sent twice.
-//! [`Again`](tower::Again) with `tower::retry` tries elsewhere where nothing was sent at all, because an instance that crashed is in the list still, for example; for more,
-//! put a layer around that tries again, and a [`Tried`](tower::Tried) into the request, so that the second try goes elsewhere.
+//! For HTTP, [`Again`](tower::Again) with `tower::retry` tries elsewhere where nothing was sent at all, because an instance that crashed is in the list still, for
+//! example; for more, put a layer around that tries again, and a [`Tried`](tower::Tried) into the request, so that the second try goes elsewhere. It cannot stand
+//! around `tonic::Channel`, whose errors are a `tonic::Status` and whose bodies are not cloned: an RPC is repeated by its caller.
 //!
 //! An instance that leaves the list, is drained, or is elsewhere under the same id gets no more requests; those that run are finished, and
 //! then its connections are closed.

@@ -3,7 +3,7 @@
 //! Of every Markdown file: that what it links to is there, and the heading too where a link names one; that code which says whose it is
 //! (`<!-- shows ../examples/first/src/main.rs -->` before the block) is that file, or the part of it that is named
 //! (`<!-- shows ../examples/tests/shown.rs at leading -->`), and that all Rust says so; that the programs and targets that a command
-//! names exist. And that no page of docs/ is missing in the book. What is wrong is told with file and line, and the exit code is 1.
+//! names exist. And that the book has every page of docs/ and what these link to. What is wrong is told with file and line, and the exit code is 1.
 
 mod anchor;
 mod book;
@@ -59,7 +59,7 @@ fn check(root: &Path) -> anyhow::Result<(Pages, Vec<Fault>)> {
     let mut faults = links::faults(root, &pages);
     faults.extend(shown::faults(root, &pages));
     faults.extend(commands::faults(root, &pages)?);
-    faults.extend(book::faults(&pages));
+    faults.extend(book::faults(root, &pages)?);
     faults.sort();
     Ok((pages, faults))
 }
