@@ -228,4 +228,9 @@ mod tests {
         Cli::command().debug_assert();
         assert_eq!(cli::teaching::without_lessons(&Cli::command()), Vec::<String>::new());
     }
+
+    #[test]
+    fn it_understands_what_pages_say() {
+        assert_eq!(pages::misunderstood(&Cli::command()).unwrap(), Vec::<String>::new());
+    }
 }

@@ -142,4 +142,9 @@ mod tests {
     fn every_command_teaches_by_an_example_and_says_what_it_ends_with() {
         assert_eq!(cli::teaching::without_lessons(&Cli::command()), Vec::<String>::new());
     }
+
+    #[test]
+    fn it_understands_what_pages_say() {
+        assert_eq!(pages::misunderstood(&Cli::command()).unwrap(), Vec::<String>::new());
+    }
 }

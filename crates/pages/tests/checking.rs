@@ -119,6 +119,8 @@ fn each_kind_of_fault_is_told_with_its_line() {
         ),
         ("```console\n$ make coffee\n```\n", "docs/new.md:2: the Makefile has no target coffee"),
         ("```console\n$ A=1 cargo run -p nobody\n```\n", "docs/new.md:2: there is no package nobody"),
+        ("# A\n\nSee `make demo tea`.\n", "docs/new.md:3: the Makefile has no target tea"),
+        ("`A=1 cargo run -q -p nobody -- a`\n", "docs/new.md:1: there is no package nobody"),
         (
             "```console\n$ cargo run -p examples --example two\n```\n",
             "docs/new.md:2: examples has no example two",
@@ -138,7 +140,7 @@ fn each_kind_of_fault_is_told_with_its_line() {
 #[test]
 fn what_commands_name_may_be_there() {
     let root = repository();
-    let page = "```console\n$ KEEP=1 make demo   # a remark\n$ make\n$ cargo run -p examples --example one -- -p x\n$ ls\nout\n```\n";
+    let page = "```console\n$ KEEP=1 make demo   # a remark\n$ make\n$ cargo run -p examples --example one -- -p x\n$ make -j2 demo && make demo\n$ ls\nout\n```\n";
     put(root.path(), "docs/one.md", &format!("{page}## A, *b*\n"));
     let output = check(root.path());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

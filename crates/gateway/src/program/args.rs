@@ -172,4 +172,9 @@ mod tests {
     fn it_teaches_by_an_example_and_says_what_it_ends_with() {
         assert_eq!(cli::teaching::without_lessons(&Args::command()), Vec::<String>::new());
     }
+
+    #[test]
+    fn it_understands_what_pages_say() {
+        assert_eq!(pages::misunderstood(&Args::command()).unwrap(), Vec::<String>::new());
+    }
 }
