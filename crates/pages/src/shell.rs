@@ -1,14 +1,19 @@
 //! Commands, as a shell takes a line apart.
 
-/// What ends a command, or turns to a file what it prints.
-const OPERATORS: [&str; 10] = ["|", "||", "&", "&&", ";", ">", ">>", "2>", "<", "<<"];
+/// What ends a command.
+const ENDS: [&str; 5] = ["|", "||", "&", "&&", ";"];
+/// What a file follows, and nothing that the command gets.
+const TO_FILES: [&str; 5] = [">", ">>", "2>", "<", "<<"];
 
 /// The commands of a line, each of its words, without settings before them; none where the line ends within quotes.
 pub(crate) fn commands(line: &str) -> Vec<Vec<String>> {
     let words = shlex::split(line).unwrap_or_default();
     words
-        .split(|word| OPERATORS.contains(&word.as_str()))
-        .map(|command| command.iter().skip_while(|word| is_setting(word)).cloned().collect::<Vec<_>>())
+        .split(|word| ENDS.contains(&word.as_str()))
+        .map(|command| {
+            let words = command.iter().skip_while(|word| is_setting(word));
+            words.take_while(|word| !TO_FILES.contains(&word.as_str())).cloned().collect::<Vec<_>>()
+        })
         .filter(|command| !command.is_empty())
         .collect()
 }
@@ -38,7 +43,7 @@ mod tests {
                 &[&["cargo", "run", "-p", "demo", "--", "nodes"]],
             ),
             ("demo man | man -l -", &[&["demo", "man"], &["man", "-l", "-"]]),
-            ("a && b > c", &[&["a"], &["b"], &["c"]]),
+            ("a && b > demo", &[&["a"], &["b"]]),
             ("it's", &[]),
             ("", &[]),
         ];
