@@ -34,7 +34,7 @@ use crate::run::Order;
 
 /// Breaks ZooKeeper, its clients and the network between them at random, and checks that what is promised holds.
 #[derive(Debug, Parser)]
-#[command(name = "chaos", version, about, after_help = EXAMPLES)]
+#[command(name = "chaos", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

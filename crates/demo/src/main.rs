@@ -33,7 +33,7 @@ use crate::connection::Connection;
 
 /// Servers that register themselves in ZooKeeper, clients that find them, and what happens when things break.
 #[derive(Debug, Parser)]
-#[command(name = "demo", version, about, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "demo", version, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if faults.is_empty() {
         println!(
             "pages: {}, links: {}, files shown: {}; all is there",
-            pages.len(),
+            pages.count(),
             pages.links(),
             pages.shown()
         );
