@@ -18,9 +18,8 @@
 //! the instance for a while. Nobody is taken out for that: who is there is for the list to say.
 //!
 //! With nobody to ask a request fails at once, and says why, or waits as long as it is allowed to. Nothing is sent twice.
-//! For HTTP, [`Again`](tower::Again) with `tower::retry` tries elsewhere where nothing was sent at all, because an instance that crashed is in the list still, for
-//! example; for more, put a layer around that tries again, and a [`Tried`](tower::Tried) into the request, so that the second try goes elsewhere. It cannot stand
-//! around `tonic::Channel`, whose errors are a `tonic::Status` and whose bodies are not cloned: an RPC is repeated by its caller.
+//! [`Again`](tower::Again) with `tower::retry` tries elsewhere where nothing was sent at all, because an instance that crashed is in the list still, for example; for more,
+//! put a layer around that tries again, and a [`Tried`](tower::Tried) into the request, so that the second try goes elsewhere.
 //!
 //! An instance that leaves the list, is drained, or is elsewhere under the same id gets no more requests; those that run are finished, and
 //! then its connections are closed.
