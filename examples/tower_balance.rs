@@ -62,7 +62,7 @@ async fn main() -> anyhow::Result<()> {
         let server = instance.data.address.clone().context("no address")?;
         Ok(service_fn(move |request| ask(server.clone(), request)))
     })
-    .wait(Duration::from_secs(5)); // for somebody to ask
+    .wait(Duration::from_secs(5)); // while nobody is registered
 
     // The time-out is for each try: inside what tries again, and around what counts a late answer as a failure.
     let client =

@@ -1,4 +1,20 @@
-//! Examples of Headkeeper: run one with `cargo run -p examples --example quickstart`.
+//! What the examples of Headkeeper share: which ZooKeeper they run on, and a service to ask. Run one with
+//! `cargo run -p examples --example quickstart`.
+//!
+//! # Errors
+//!
+//! An example fails with the first thing that is not as it says, and ends with 1.
+//!
+//! # Examples
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! let keeper = examples::keeper()?; // ZK_CONNECT, or a fake one inside this process
+//! keeper.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod clock;
 

@@ -32,6 +32,7 @@ async fn registering() -> anyhow::Result<()> {
     let here = registry.announce(&time, NodeData::at("10.0.0.7:8897".parse()?).with_metadata("zone", "b"))?;
     // … serve …
     here.drain()?; // still registered, gets no more requests
+    // … serve on until clients have heard of it, 2 s for example, and what runs is finished …
     here.withdraw().await; // gone; without ZooKeeper this waits for it, so put a timeout around it
     keeper.close().await; // takes 2 s at most
     // ANCHOR_END: registering
@@ -141,9 +142,9 @@ async fn with_other_libraries(
     let answer = client.ready().await?.call(http::Request::get("/time").body(Empty::<Bytes>::new())?).await?;
 
     let channel = adapters::tonic::Channel::new(balancer); // for the clients that tonic generates
-    let mut client = HealthClient::new(channel.wait(Duration::from_secs(5))); // so long for somebody to ask
+    let mut client = HealthClient::new(channel.wait(Duration::from_secs(5))); // waits up to 5 s while nobody is registered
 
-    // Registered while it is ready. Leaves without a failed request: weight 0, time to hear of it, no more connections, finish.
+    // Registered while it is ready. To leave: weight 0, 2 s for clients to hear of it, no more connections, finish what runs.
     let server = adapters::axum::Server::new(move || registry.announce(&time, here.clone())).ready(readiness);
     server.serve(listener, router, stop).await?;
     // ANCHOR_END: adapters

@@ -6,7 +6,7 @@
 //! |         | `tower::Discovered`: changes of a followed service | tower's own balancer, and others that take `Discover` |
 //! | `hyper` | `hyper::client`: a client of HTTP/1.1 | clients of HTTP |
 //! | `tonic` | `tonic::Channel`: a channel that picks for each RPC | clients of gRPC |
-//! | `axum` | `axum::Server`: serves while it is in the list, and leaves without a failed request | servers |
+//! | `axum` | `axum::Server`: serves, is in the list while it is ready, and leaves in order | servers |
 //!
 //! None is on by default. The first three know no ZooKeeper: who may be picked is for a [`Balancer`](loadbalance::Balancer), whose
 //! lists come through a channel, such as that of the crate `registry`.

@@ -34,7 +34,7 @@ use crate::run::Order;
 
 /// Breaks ZooKeeper, its clients and the network between them at random, and checks that what is promised holds.
 #[derive(Debug, Parser)]
-#[command(name = "chaos", version, about, after_help = EXAMPLES)]
+#[command(name = "chaos", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -226,5 +226,10 @@ mod tests {
     fn every_command_teaches_by_an_example_and_says_what_it_ends_with() {
         Cli::command().debug_assert();
         assert_eq!(cli::teaching::without_lessons(&Cli::command()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn it_understands_what_pages_say() {
+        assert_eq!(pages::misunderstood(&Cli::command()).unwrap(), Vec::<String>::new());
     }
 }

@@ -60,7 +60,9 @@ impl Member {
     /// Answers whoever connects to `listener`, as `me`. The channel is where those are told that did not become members: the log has
     /// them for debugging alone, and nobody has to read either.
     ///
-    /// Has to be called in a tokio runtime.
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     pub fn start(listener: TcpListener, me: Node, limits: Limits) -> (Self, mpsc::Receiver<Turned>) {
         let (tell, told) = mpsc::channel(WAITING);
         let members = Arc::new(watch::Sender::new(Arc::from([me.clone()])));

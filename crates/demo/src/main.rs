@@ -33,7 +33,7 @@ use crate::connection::Connection;
 
 /// Servers that register themselves in ZooKeeper, clients that find them, and what happens when things break.
 #[derive(Debug, Parser)]
-#[command(name = "demo", version, about, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "demo", version, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -141,5 +141,10 @@ mod tests {
     #[test]
     fn every_command_teaches_by_an_example_and_says_what_it_ends_with() {
         assert_eq!(cli::teaching::without_lessons(&Cli::command()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn it_understands_what_pages_say() {
+        assert_eq!(pages::misunderstood(&Cli::command()).unwrap(), Vec::<String>::new());
     }
 }

@@ -16,6 +16,23 @@ use crate::{Error, LEAST_TIMEOUT, Layout, Observer};
 /// Elections among the processes of a service, on the sessions of one [`Keeper`](zk_session::Keeper).
 ///
 /// A clone is cheap. Where the candidates of a service are is a [`Layout`].
+///
+/// # Examples
+///
+/// ```
+/// use leader::{Election, NodeData, Root, ServiceName};
+/// use zk_session::{Keeper, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keeper = Keeper::start(FakeZk::default().client()); // or ZooKeeper::builder("zk1:2181").build()?
+/// let election = Election::new(keeper.sessions(), Root::default());
+/// let candidacy = election.campaign(&ServiceName::parse("time")?, NodeData::at("10.0.0.7:8897".parse()?))?;
+/// let leadership = candidacy.elected().await?;
+/// assert!(leadership.holds()); // to be asked right before every act
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Election {
     sessions: Sessions,

@@ -17,6 +17,25 @@ use crate::{Error, Layout};
 /// or leaves behind the leader one notification, and another leader one read.
 ///
 /// Dropping it ends that.
+///
+/// # Examples
+///
+/// ```
+/// use leader::{Election, NodeData, Root, ServiceName};
+/// use zk_session::{Keeper, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keeper = Keeper::start(FakeZk::default().client());
+/// # let election = Election::new(keeper.sessions(), Root::default());
+/// # let time = ServiceName::parse("time")?;
+/// let observer = election.observe(&time);
+/// let candidacy = election.campaign(&time, NodeData::at("10.0.0.7:8897".parse()?))?;
+/// observer.master_id().wait_for(|id| id.as_ref() == Some(candidacy.id())).await?;
+/// assert!(observer.master().is_some_and(|master| master.id == candidacy.id().as_str()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Observer {
     view: watch::Receiver<Option<View>>,

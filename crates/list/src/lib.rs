@@ -5,6 +5,8 @@
 //! therefore made of blocks, and the next list has the same blocks but for those in which something changed: what a
 //! change costs hardly grows with the list, and neither does finding what changed.
 //!
+//! # Errors
+//!
 //! Nothing here fails, but for an index that is out of range, which panics as that of a slice does.
 //!
 //! # Examples

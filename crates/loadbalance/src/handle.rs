@@ -10,6 +10,21 @@ use crate::{Candidate, Candidates, PickError, Picked, Picker, Request};
 /// Picks for one task or thread, which keeps the latest list at hand: a pick only looks whether there is another one.
 ///
 /// One that picks no more keeps the list of its last pick in memory, with all that was prepared for it.
+///
+/// # Examples
+///
+/// ```
+/// use loadbalance::{Balancer, Instance, NodeData, Request, RoundRobin};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let at = |address: &str| Ok::<_, Box<dyn std::error::Error>>(Instance::new(NodeData::at(address.parse()?))?);
+/// let balancer = Balancer::fixed([at("10.0.0.1:80")?, at("10.0.0.2:80")?], RoundRobin::default());
+/// let mut handle = balancer.handle(); // one for each task
+/// let first = handle.pick(&Request::default())?.id.clone();
+/// assert_ne!(handle.pick(&Request::default())?.id, first);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Handle {
     /// As in the snapshot, with a step less to each.
     picker: Arc<dyn Picker>,

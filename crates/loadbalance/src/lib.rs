@@ -14,7 +14,7 @@
 //!
 //! [`Name`] has them by name. [`Balancer::follow`] is for a service that is followed; a [`Filter`] and a [`Pool`] say who may be
 //! picked ([`Balancer::builder`]); a [`Handle`] is for loops; [`Balancer::explain`] tells why. Balancers are cloned to be shared,
-//! and guards may be held across an `await`. What an instance's `data.address` is `None` for is reached through a broker only.
+//! and guards may be held across an `await`. An instance whose `data.address` is `None` is reached through a broker only.
 //!
 //! What an algorithm prepares takes memory by the number of instances, whatever their weights: nothing for round-robin, random
 //! and least-connect, 16 bytes each for weights of the latter two; weight-round-robin at most 48 bytes each, or 256 KiB; a hash

@@ -8,22 +8,16 @@ use anyhow::Context;
 
 use crate::Fault;
 use crate::page::Pages;
+use crate::shell::{after, commands, is_setting};
 
 pub(crate) fn faults(root: &Path, pages: &Pages) -> anyhow::Result<Vec<Fault>> {
     let known = Known::read(root)?;
     let mut faults = Vec::new();
     for (path, page) in pages.iter() {
-        for block in page.blocks.iter().filter(|block| block.language == "console") {
-            for (at, text) in block.text.lines().enumerate() {
-                let Some(command) = text.strip_prefix("$ ") else { continue };
-                let what = known.fault(root, command);
-                // The fence is a line of its own.
-                faults.extend(what.map(|what| Fault {
-                    page: path.to_owned(),
-                    line: block.line + 1 + at,
-                    what,
-                }));
-            }
+        let mentioned = page.codes.iter().map(|(line, text)| (*line, text.as_str()));
+        for (line, text) in page.typed().chain(mentioned) {
+            let what = commands(text).into_iter().filter_map(|command| known.fault(root, &command));
+            faults.extend(what.map(|what| Fault { page: path.to_owned(), line, what }));
         }
     }
     Ok(faults)
@@ -47,34 +41,18 @@ impl Known {
         })
     }
 
-    fn fault(&self, root: &Path, command: &str) -> Option<String> {
-        let command = command.split(" #").next().unwrap_or(command);
-        // Settings stand before a command, and after a target.
-        let mut words = command.split_whitespace().filter(|word| !is_setting(word));
-        match words.next()? {
+    fn fault(&self, root: &Path, command: &[String]) -> Option<String> {
+        let (first, words) = command.split_first()?;
+        match first.as_str() {
             "make" => {
-                let target = words.next()?;
-                (!self.targets.contains(target)).then(|| format!("the Makefile has no target {target}"))
+                let mut targets = words.iter().filter(|word| !is_setting(word) && !word.starts_with('-'));
+                let unknown = targets.find(|target| !self.targets.contains(*target))?;
+                Some(format!("the Makefile has no target {unknown}"))
             }
-            "cargo" => {
-                let words: Vec<_> = words.collect();
-                let package = after(&words, "-p")?;
-                let example = after(&words, "--example");
-                missing(root, package, example)
-            }
+            "cargo" => missing(root, after(words, "-p")?, after(words, "--example")),
             _ => None,
         }
     }
-}
-
-fn is_setting(word: &str) -> bool {
-    word.split_once('=')
-        .is_some_and(|(name, _)| name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'))
-}
-
-fn after<'a>(words: &[&'a str], flag: &str) -> Option<&'a str> {
-    let at = words.iter().take_while(|word| **word != "--").position(|word| *word == flag)?;
-    words.get(at + 1).copied()
 }
 
 fn missing(root: &Path, package: &str, example: Option<&str>) -> Option<String> {
@@ -83,7 +61,8 @@ fn missing(root: &Path, package: &str, example: Option<&str>) -> Option<String> 
     let Some(folder) = folders.iter().find(|folder| folder.join("Cargo.toml").exists()) else {
         return Some(format!("there is no package {package}"));
     };
-    let example = example?;
+    // `NAME` stands for any.
+    let example = example.filter(|name| name.contains(|letter: char| !letter.is_ascii_uppercase()))?;
     let places =
         [folder.join(format!("{example}.rs")), folder.join("examples").join(format!("{example}.rs"))];
     (!places.iter().any(|place| place.exists())).then(|| format!("{package} has no example {example}"))

@@ -21,7 +21,7 @@ pub(crate) fn faults(root: &Path, pages: &Pages) -> Vec<Fault> {
 
 /// What is wrong with a link of this page. Other sites are not asked.
 fn fault(root: &Path, pages: &Pages, from: &Path, target: &str) -> Option<String> {
-    if ["http://", "https://", "mailto:"].iter().any(|other| target.starts_with(other)) {
+    if is_elsewhere(target) {
         return None;
     }
     let (file, anchor) = match target.split_once('#') {
@@ -44,6 +44,11 @@ fn fault(root: &Path, pages: &Pages, from: &Path, target: &str) -> Option<String
         return Some(format!("{target} names a place in {}, which has none", path.display()));
     };
     (!page.anchors.contains(anchor)).then(|| format!("{} has no heading #{anchor}", path.display()))
+}
+
+/// Whether a link leads to another site.
+pub(crate) fn is_elsewhere(target: &str) -> bool {
+    ["http://", "https://", "mailto:"].iter().any(|other| target.starts_with(other))
 }
 
 /// Where a relative link leads, from the root of the repository; `None` out of it.

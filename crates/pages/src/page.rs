@@ -10,7 +10,7 @@ use crate::anchor::Anchors;
 
 /// All pages of the repository, by their paths from its root.
 #[derive(Debug, Default)]
-pub(crate) struct Pages(BTreeMap<PathBuf, Page>);
+pub struct Pages(BTreeMap<PathBuf, Page>);
 
 /// A page.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Page {
     /// The names of its headings.
     pub(crate) anchors: HashSet<String>,
     pub(crate) blocks: Vec<Block>,
+    /// Code within text.
+    pub(crate) codes: Vec<(usize, String)>,
     /// Comments that no block of code follows: with what they say.
     pub(crate) unheeded: Vec<(usize, String)>,
 }
@@ -80,20 +82,33 @@ impl Pages {
         self.0.iter().map(|(path, page)| (path.as_path(), page))
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many.
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn links(&self) -> usize {
+    /// How many links all of them have.
+    pub fn links(&self) -> usize {
         self.0.values().map(|page| page.links.len()).sum()
     }
 
-    pub(crate) fn shown(&self) -> usize {
+    /// How many blocks of code are those of files.
+    pub fn shown(&self) -> usize {
         self.0.values().flat_map(|page| &page.blocks).filter(|block| block.shows.is_some()).count()
     }
 }
 
 impl Page {
+    /// The lines that people are to type, with where they stand.
+    pub(crate) fn typed(&self) -> impl Iterator<Item = (usize, &str)> {
+        let consoles = self.blocks.iter().filter(|block| block.language == "console");
+        consoles.flat_map(|block| {
+            // The fence is a line of its own.
+            let lines = block.text.lines().zip(block.line + 1..);
+            lines.filter_map(|(text, line)| Some((line, text.strip_prefix("$ ")?)))
+        })
+    }
+
     pub(crate) fn parse(text: &str) -> Self {
         let mut page = Self::default();
         let mut anchors = Anchors::default();
@@ -112,6 +127,7 @@ impl Page {
         );
         for (event, span) in parser.into_offset_iter() {
             let line = text[..span.start].matches('\n').count() + 1;
+            let is_code = matches!(event, Event::Code(_));
             match event {
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
                 Event::End(TagEnd::Heading(_)) => {
@@ -138,6 +154,9 @@ impl Page {
                 }
                 Event::End(TagEnd::CodeBlock) => page.blocks.extend(block.take()),
                 Event::Text(text) | Event::Code(text) => {
+                    if is_code {
+                        page.codes.push((line, text.to_string()));
+                    }
                     if let Some(block) = &mut block {
                         block.text += &text;
                     } else if let Some(heading) = &mut heading {

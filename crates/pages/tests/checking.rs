@@ -26,6 +26,8 @@ fn repository() -> TempDir {
     let root = TempDir::new().unwrap();
     let at = root.path();
     put(at, "Makefile", "demo: ## shows it\n\t@true\n");
+    put(at, "scripts/book.sh", "mdbook build\ncp -r examples \"$book/\"\n");
+    put(at, "crates/other/lib.rs", "");
     put(at, "examples/Cargo.toml", "");
     put(at, "examples/one.rs", "fn main() {}\n");
     put(at, "examples/parts.rs", PARTS);
@@ -43,7 +45,7 @@ fn repository() -> TempDir {
     put(
         at,
         "README.md",
-        "[docs](docs/one.md)\n\n<!-- shows examples/one.rs -->\n\n```rust\nfn main() {}\n```\n",
+        "# A place\n\n[docs](docs/one.md)\n\n<!-- shows examples/one.rs -->\n\n```rust\nfn main() {}\n```\n",
     );
     put(at, "target/old.md", "[nowhere](nowhere.md)\n");
     root
@@ -77,6 +79,14 @@ fn each_kind_of_fault_is_told_with_its_line() {
         ("# A\n\n[a](#b)\n", "docs/new.md:3: docs/new.md has no heading #b"),
         ("[a](../examples/one.rs#L1)\n", "names a place in examples/one.rs, which has none"),
         ("[a](../../x.md)\n", "docs/new.md:1: ../../x.md leads out of the repository"),
+        (
+            "[a](../crates/other/lib.rs)\n",
+            "docs/new.md:1: ../crates/other/lib.rs leads to crates/other/lib.rs, which the book does not have",
+        ),
+        (
+            "\n[a](../README.md#a-place)\n",
+            "docs/new.md:2: ../README.md#a-place leads to README.md, which the book does not have",
+        ),
         ("[a](/etc/passwd)\n", "docs/new.md:1: /etc/passwd leads out of the repository"),
         ("[a][b]\n", "docs/new.md:1: [b] is not defined in this page"),
         ("| a |\n| - |\n| [a](nowhere.md) |\n", "docs/new.md:3: nowhere.md leads to"),
@@ -109,6 +119,8 @@ fn each_kind_of_fault_is_told_with_its_line() {
         ),
         ("```console\n$ make coffee\n```\n", "docs/new.md:2: the Makefile has no target coffee"),
         ("```console\n$ A=1 cargo run -p nobody\n```\n", "docs/new.md:2: there is no package nobody"),
+        ("# A\n\nSee `make demo tea`.\n", "docs/new.md:3: the Makefile has no target tea"),
+        ("`A=1 cargo run -q -p nobody -- a`\n", "docs/new.md:1: there is no package nobody"),
         (
             "```console\n$ cargo run -p examples --example two\n```\n",
             "docs/new.md:2: examples has no example two",
@@ -128,7 +140,7 @@ fn each_kind_of_fault_is_told_with_its_line() {
 #[test]
 fn what_commands_name_may_be_there() {
     let root = repository();
-    let page = "```console\n$ KEEP=1 make demo   # a remark\n$ make\n$ cargo run -p examples --example one -- -p x\n$ ls\nout\n```\n";
+    let page = "```console\n$ KEEP=1 make demo   # a remark\n$ make\n$ cargo run -p examples --example one -- -p x\n$ make -j2 demo && make demo\n$ ls\nout\n```\n";
     put(root.path(), "docs/one.md", &format!("{page}## A, *b*\n"));
     let output = check(root.path());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

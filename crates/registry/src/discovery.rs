@@ -20,6 +20,25 @@ pub type View = zk_session::View<Instance>;
 /// Whole lists are published, each as good as can be known: losing ZooKeeper empties none (see
 /// [`zk_session::Directory`] for what is kept for how long). Receivers stay usable when this is dropped or the keeper
 /// is closed, and keep the last value.
+///
+/// # Examples
+///
+/// ```
+/// use registry::{Native, NodeData, Registry, ServiceName};
+/// use zk_session::{Keeper, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keeper = Keeper::start(FakeZk::default().client());
+/// # let registry = Registry::new(keeper.sessions(), Native::default());
+/// # let time = ServiceName::parse("time")?;
+/// let discovery = registry.follow(&time);
+/// let here = registry.announce(&time, NodeData::at("10.0.0.7:8897".parse()?))?;
+/// let mut lists = discovery.instances();
+/// lists.wait_for(|list| list.iter().flatten().any(|instance| instance.id == *here.id())).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Discovery {
     service: ServiceName,

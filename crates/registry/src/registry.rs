@@ -12,6 +12,23 @@ use crate::{Discovery, Error, Layout, Registration};
 /// Announces instances and follows services, on the sessions of one [`Keeper`](zk_session::Keeper).
 ///
 /// A clone is cheap and is the same registry. Several registries, of other layouts perhaps, can share the sessions.
+///
+/// # Examples
+///
+/// ```
+/// use registry::{Native, NodeData, Registry, ServiceName};
+/// use zk_session::{Keeper, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keeper = Keeper::start(FakeZk::default().client()); // or ZooKeeper::builder("zk1:2181").build()?
+/// let registry = Registry::new(keeper.sessions(), Native::default());
+/// let here = registry.announce(&ServiceName::parse("time")?, NodeData::at("10.0.0.7:8897".parse()?))?;
+/// here.registered().await?;
+/// assert_eq!(registry.services().await?, [ServiceName::parse("time")?]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Registry {
     sessions: Sessions,

@@ -138,6 +138,10 @@ impl Builder {
     /// # Errors
     ///
     /// No ZooKeeper here, or it did not start; the text says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves no server behind.
     pub async fn start(self) -> Result<Server, Error> {
         let mut launch = self.launch().await?;
         let progress = self.progress.then(|| Progress::start("starting a ZooKeeper server"));

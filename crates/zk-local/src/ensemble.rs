@@ -74,6 +74,10 @@ impl EnsembleBuilder {
     /// # Errors
     ///
     /// No ZooKeeper here, or they did not start; the text says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves no server behind.
     pub async fn start(self) -> Result<Ensemble, Error> {
         let progress =
             self.progress.then(|| Progress::start(&format!("starting {} ZooKeeper servers", self.size)));
@@ -151,6 +155,10 @@ impl Ensemble {
     /// # Errors
     ///
     /// No ZooKeeper here, or they did not start; the text says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves no server behind.
     pub async fn start(size: usize) -> Result<Self, Error> {
         Self::builder(size).start().await
     }
@@ -184,6 +192,10 @@ impl Ensemble {
     /// # Errors
     ///
     /// None or several lead for a long time.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
     pub async fn leader(&self) -> Result<usize, Error> {
         let give_up = Instant::now() + ELECTION;
         loop {
@@ -201,6 +213,10 @@ impl Ensemble {
     }
 
     /// Those who say that they lead. One that is cut off says so for a while beside its successor.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
     pub async fn leaders(&self) -> Vec<usize> {
         let mut leaders = Vec::new();
         for (index, server) in self.servers.iter().enumerate() {
@@ -216,6 +232,10 @@ impl Ensemble {
     /// # Errors
     ///
     /// They did not start; the text says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Servers that were started go on to start when it is dropped.
     pub async fn start_again(&self) -> Result<(), Error> {
         for server in self.servers.iter().filter(|server| server.pid().is_none()) {
             server.launch_process()?;

@@ -167,6 +167,14 @@ impl Proxy {
     /// # Errors
     ///
     /// No port can be listened on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves no proxy behind.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     pub async fn start(upstream: SocketAddr) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(cannot("listen on a port for a proxy"))?;

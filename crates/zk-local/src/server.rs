@@ -31,6 +31,11 @@ const STOP: Duration = Duration::from_secs(20);
 /// A ZooKeeper server on 127.0.0.1, killed when this is dropped.
 ///
 /// It keeps its port and its data while this value lives, however often it is stopped or killed and started again.
+///
+/// # Cancel safety
+///
+/// What only asks may be dropped at any time. Dropped, what starts or ends it was begun or was not, and goes on by itself if it was:
+/// [`restart`](Self::restart) may leave it killed, [`pause`](Self::pause) paused. What is done to the files of a stopped one is done in one step.
 #[derive(Debug)]
 pub struct Server {
     // Declared first, so dropped first: the process must be gone before its folder is.
@@ -58,6 +63,10 @@ impl Server {
     /// # Errors
     ///
     /// No ZooKeeper here, or it did not start; the text says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves no server behind.
     pub async fn start() -> Result<Self, Error> {
         Self::builder().start().await
     }

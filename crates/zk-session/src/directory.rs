@@ -20,6 +20,24 @@ use crate::{Error, Node, Sessions};
 /// session, whoever was there before stays until it reappears or the session timeout has passed. When several entries
 /// vanish at once within two session timeouts of a disturbance of our own connection, and nothing is left, they stay
 /// for [`Options::empty_grace`].
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use zk_session::{Directory, Keeper, Node, Options, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let zk = FakeZk::default();
+/// let keeper = Keeper::start(zk.client());
+/// let size = Arc::new(|_: &str, node: &Node| Ok(Some(node.data.len()))); // what an entry is made of
+/// let jobs = Directory::follow(keeper.sessions(), "/jobs".to_owned(), Options::default(), size);
+/// zk.put("/jobs/one", "some bytes");
+/// jobs.entries().wait_for(|list| list.iter().flatten().any(|size| **size == 10)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Directory<T> {
     view: watch::Receiver<Option<View<T>>>,

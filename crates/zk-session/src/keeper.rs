@@ -27,6 +27,22 @@ const NEVER_FASTER: Duration = Duration::from_millis(200);
 ///
 /// Dropping it without [`close`](Self::close) ends what runs on it, and the session without waiting for that: at once if
 /// the runtime goes on for long enough and a server can be reached, else after its timeout.
+///
+/// # Examples
+///
+/// ```
+/// use zk_session::{Keeper, State, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keeper = Keeper::start(FakeZk::default().client()); // or ZooKeeper::builder("zk1:2181").build()?
+/// let mut state = keeper.sessions().state();
+/// state.wait_for(|state| matches!(state, State::Connected { .. })).await?;
+/// keeper.close().await;
+/// assert!(matches!(*state.borrow(), State::Closed));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Keeper {
     sessions: Sessions,
     connect: Arc<dyn Connect>,
@@ -280,6 +296,10 @@ impl Sessions {
     ///
     /// `None` when the keeper was closed before. The body is dropped at any of its awaits when its connection ends,
     /// so it has to look before it acts. After an error it is started over on the same connection, politely.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time, and drops the body with it.
     pub async fn each<T, Fut>(&self, mut body: impl FnMut(Link) -> Fut) -> Option<T>
     where
         Fut: Future<Output = Result<T, Error>>,
@@ -294,6 +314,10 @@ impl Sessions {
     }
 
     /// The connection that is open, or the next one; `None` when the keeper was closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
     pub async fn next(&self) -> Option<Link> {
         let mut current = self.current.clone();
         let found = current

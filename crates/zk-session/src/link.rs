@@ -147,6 +147,10 @@ impl Link {
     /// # Errors
     ///
     /// As [`Session::sync`].
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time; it changes nothing.
     pub async fn catch_up(&self) -> Result<(), Error> {
         self.0.caught_up.get_or_try_init(|| self.0.session.sync("/")).await.map(|_| ())
     }
@@ -168,6 +172,10 @@ impl Link {
     /// # Errors
     ///
     /// [`Error::Rejected`] when the chroot of the connect string does not exist.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time; it changes nothing.
     pub async fn check_chroot(&self) -> Result<(), Error> {
         match self.0.session.exists("/").await? {
             Some(_) => Ok(()),
@@ -182,6 +190,10 @@ impl Link {
     /// # Errors
     ///
     /// As [`Session::get`].
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time; it changes nothing.
     pub async fn get_soon(&self, path: &str) -> Result<Option<Node>, Error> {
         self.0.gather.get(path.to_owned()).await
     }

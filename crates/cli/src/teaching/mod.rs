@@ -29,6 +29,7 @@ pub enum Teach {
 
 const COMPLETIONS: &str = "\
 Examples; for one shell after the other, of which each reads it when it starts the next time:
+  mkdir -p ~/.local/share/bash-completion/completions ~/.local/share/zsh/site-functions ~/.config/fish/completions
   demo completions bash > ~/.local/share/bash-completion/completions/demo
   demo completions zsh > ~/.local/share/zsh/site-functions/_demo      # with that folder in $fpath
   demo completions fish > ~/.config/fish/completions/demo.fish

@@ -207,6 +207,10 @@ impl Leases {
     }
 
     /// Takes everything away and accepts nothing more. Gives how many nodes are not known to be gone when the time is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it is closed all the same, and what it holds is taken away in the background.
     pub async fn close(&self, patience: Duration) -> usize {
         let all = {
             let mut state = self.shared.lock();

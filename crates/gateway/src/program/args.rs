@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The registry over HTTP: programs in any language register and discover services in ZooKeeper; and a reverse proxy to those services.
 #[derive(Debug, Parser)]
-#[command(name = "gateway", version, about, after_help = EXAMPLES)]
+#[command(name = "gateway", version, after_help = EXAMPLES)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Args {
     /// What is asked about the program itself: then it serves nobody.
@@ -94,7 +94,7 @@ Example, with a ZooKeeper on 127.0.0.1:2181:
   curl -N http://127.0.0.1:8480/v1/services/time/watch
   curl -X PUT -H 'content-type: application/json' \\
        -d '{\"server_ip\":\"127.0.0.1\",\"server_port\":8897,\"ttl\":30}' \\
-       http://127.0.0.1:8480/v1/services/mail/instances/127.0.0.1:2501
+       http://127.0.0.1:8480/v1/services/mail/instances/127.0.0.1:8897
 
 The reverse proxy, which sends requests to whoever is registered:
   cat > rules.toml <<'END'
@@ -181,5 +181,10 @@ mod tests {
     #[test]
     fn it_teaches_by_an_example_and_says_what_it_ends_with() {
         assert_eq!(cli::teaching::without_lessons(&Args::command()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn it_understands_what_pages_say() {
+        assert_eq!(pages::misunderstood(&Args::command()).unwrap(), Vec::<String>::new());
     }
 }

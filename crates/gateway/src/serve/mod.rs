@@ -51,6 +51,14 @@ enum Phase {
 /// connections were cut off.
 ///
 /// Connections that are no longer HTTP are waited for, too, but not ended here: that is for whoever made them tunnels.
+///
+/// # Cancel safety
+///
+/// Dropped, it accepts no more, and what runs is cut off.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,

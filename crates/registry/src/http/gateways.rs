@@ -30,6 +30,21 @@ const TTL: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Gateways that serve the same registry over HTTP; whichever can be reached is asked. A clone is cheap and is the same.
+///
+/// # Examples
+///
+/// ```
+/// use registry::ServiceName;
+/// use registry::http::Gateways;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gateways = Gateways::builder("http://10.0.0.5:8480,http://10.0.0.6:8480").token("5f3a").build()?;
+/// let discovery = gateways.follow(&ServiceName::parse("time")?); // returns at once, whether a gateway is there or not
+/// assert!(discovery.instances().borrow().is_none()); // until the first list: what a balancer follows
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Gateways {
     pub(super) shared: Arc<Shared>,

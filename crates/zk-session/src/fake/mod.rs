@@ -55,6 +55,23 @@ use crate::path;
 use crate::{Kind, Node, Op, SessionId};
 
 /// An in-memory ZooKeeper server with faults. Clones are the same server.
+///
+/// # Examples
+///
+/// ```
+/// use zk_session::{Connect, Kind, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let zk = FakeZk::default();
+/// let client = zk.client(); // for a program under test
+/// let session = client.connect().await?;
+/// session.create("/here", b"", Kind::Ephemeral).await?;
+/// zk.expire(session.id()); // a fault
+/// zk.until(|zk| zk.get("/here").is_none()).await; // and a state
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct FakeZk {
     shared: Arc<Shared>,
@@ -343,6 +360,10 @@ impl FakeZk {
     /// zk.until(|zk| zk.children("/services/time").len() == 1).await;
     /// # }
     /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
     pub async fn until(&self, reached: impl Fn(&Self) -> bool) {
         loop {
             let changed = self.shared.changed();
