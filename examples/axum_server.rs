@@ -1,7 +1,7 @@
 //! A server of axum that is in the list while it is healthy, and leaves in order; on real ZooKeeper servers, which ZK_CONNECT names,
 //! or on a fake one without that.
 //!
-//! `cargo run -p examples --example axum_server`; with ZK_CONNECT=127.0.0.1:2181 it stays until Ctrl-C.
+//! `cargo run -p examples --example axum_server`; with ZK_CONNECT=127.0.0.1:2181 it stays until Ctrl-C or SIGTERM.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 use proto::{NodeData, ServiceName};
 use registry::{InstanceChange, Native, Registry};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether what this server needs is there: a database, a cache that is warm.
 static HEALTHY: AtomicBool = AtomicBool::new(true);
@@ -33,7 +34,8 @@ async fn main() -> anyhow::Result<()> {
         .route("/sick", post(async || HEALTHY.store(false, Relaxed)))
         .route("/well", post(async || HEALTHY.store(true, Relaxed)));
 
-    // Ctrl-C; on a fake ZooKeeper nobody else can come, and this shows one change and ends.
+    // Ctrl-C, or SIGTERM, which a deploy sends; on a fake ZooKeeper nobody else can come, and this shows one change and ends.
+    let mut terminated = signal(SignalKind::terminate())?;
     let stop = async {
         let shown = async {
             while let Some(told) = changes.next().await {
@@ -47,7 +49,11 @@ async fn main() -> anyhow::Result<()> {
                 }
             }
         };
-        tokio::select! { () = shown => {}, _ = tokio::signal::ctrl_c() => {} }
+        tokio::select! {
+            () = shown => {}
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
     };
     let server = Server::new(move || registry.announce(&time, here.clone()))
         .probe(Duration::from_millis(500), async || HEALTHY.load(Relaxed))

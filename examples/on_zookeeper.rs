@@ -1,7 +1,7 @@
 //! The quickstart on real ZooKeeper servers, which ZK_CONNECT names: `zk1:2181,zk2:2181/some/path`.
 //!
 //! `ZK_CONNECT=127.0.0.1:2181 cargo run -p examples --example on_zookeeper`; stop the server meanwhile and start it
-//! again: the instance and the list survive it. Ctrl-C ends it in order.
+//! again: the instance and the list survive it. Ctrl-C ends it in order, and so does SIGTERM.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use proto::{NodeData, ServiceName};
 use registry::{Native, Registry, Source};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use zk_session::{Keeper, ZooKeeper};
 
@@ -30,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
     let discovery = registry.follow(&time);
     let mut views = discovery.view();
     // One for all rounds: a signal that comes between two of them is not lost.
-    let mut stop = pin!(tokio::signal::ctrl_c());
+    let mut stop = pin!(stop());
     loop {
         tokio::select! {
             changed = views.changed() => changed.context("the discovery ended")?,
@@ -49,4 +50,13 @@ async fn main() -> anyhow::Result<()> {
     let _ = timeout(Duration::from_secs(1), here.withdraw()).await;
     keeper.close().await;
     Ok(())
+}
+
+/// Ctrl-C, or SIGTERM, which a deploy sends.
+async fn stop() -> std::io::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        stopped = tokio::signal::ctrl_c() => stopped,
+        _ = terminated.recv() => Ok(()),
+    }
 }

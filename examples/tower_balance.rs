@@ -74,7 +74,6 @@ async fn main() -> anyhow::Result<()> {
     let text = answer.into_body().collect().await?.to_bytes();
     println!("{status} after {} tries: {}", tried.ids().len(), String::from_utf8_lossy(&text));
 
-    drop(silent);
     keeper.close().await;
     Ok(())
 }

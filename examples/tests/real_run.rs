@@ -53,10 +53,10 @@ impl Example {
         assert!(status.success(), "{}: {status}", self.name);
     }
 
-    async fn ends_by_ctrl_c(self) {
+    /// `-INT`, as Ctrl-C does, or `-TERM`, as a deploy does.
+    async fn gets(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
-        self.ends_well().await;
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
     }
 }
 
@@ -83,7 +83,7 @@ async fn each_adapter_works_on_a_real_zookeeper() {
 }
 
 #[tokio::test]
-async fn a_server_of_axum_is_sick_and_well_again_and_leaves_by_ctrl_c() {
+async fn a_server_of_axum_is_sick_and_well_again_and_leaves_in_order_when_told_to_end() {
     let server = Server::start().await.unwrap();
     let mut example = Example::start("axum_server", "ZK_CONNECT", &server.connect_string());
     let address = example.says("http://").await;
@@ -96,18 +96,20 @@ async fn a_server_of_axum_is_sick_and_well_again_and_leaves_by_ctrl_c() {
         connection.write_all(request.as_bytes()).await.unwrap();
         example.says(said).await;
     }
-    let id = example.child.id().expect("it runs").to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    example.gets("-TERM").await;
     example.says("0 connections were cut off").await;
     example.ends_well().await;
 }
 
 #[tokio::test]
-async fn the_quickstart_on_zookeeper_lists_itself_and_ends_by_ctrl_c() {
+async fn the_quickstart_on_zookeeper_lists_itself_and_ends_by_both_signals() {
     let server = Server::start().await.unwrap();
-    let mut example = Example::start("on_zookeeper", "ZK_CONNECT", &server.connect_string());
-    example.says(r#"["127.0.0.1:8897"]"#).await;
-    example.ends_by_ctrl_c().await;
+    for signal in ["-INT", "-TERM"] {
+        let mut example = Example::start("on_zookeeper", "ZK_CONNECT", &server.connect_string());
+        example.says(r#"["127.0.0.1:8897"]"#).await;
+        example.gets(signal).await;
+        example.ends_well().await;
+    }
 }
 
 #[tokio::test]

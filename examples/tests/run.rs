@@ -35,7 +35,8 @@ macro_rules! examples {
             }
         )*
 
-        /// Nobody is forgotten: each file is in the list above, or is run by `real_run.rs`; and the README tells what each is for.
+        /// Nobody is forgotten: each file is in the list above, or is run by `real_run.rs`; the README tells what each is for; and each is
+        /// short.
         #[test]
         fn every_example_is_run_and_told_of() {
             let mut run = vec!["on_zookeeper", "balance_over_http", $(stringify!($name)),*];
@@ -47,6 +48,10 @@ macro_rules! examples {
             let path = files.map(|file| file.unwrap().path());
             let mut there: Vec<_> = path
                 .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+                .inspect(|path| {
+                    let lines = std::fs::read_to_string(path).unwrap().lines().count();
+                    assert!(lines < 80, "{} has {lines} lines, and would be read if it had fewer than 80", path.display());
+                })
                 .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
                 .collect();
             run.sort();

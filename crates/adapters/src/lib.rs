@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `tower` | `tower::Balance`: a service that balances each request | clients of anything |
 //! |         | `tower::Discovered`: changes of a followed service | tower's own balancer, and others that take `Discover` |
-//! | `hyper` | `hyper::client`: a client of HTTP/1.1 | clients of HTTP |
+//! | `hyper` | `hyper::client`: a client of HTTP/1.1; `hyper::client_with`: by TLS | clients of HTTP |
 //! | `tonic` | `tonic::Channel`: a channel that picks for each RPC | clients of gRPC |
 //! | `axum` | `axum::Server`: serves, is in the list while it is ready, and leaves in order | servers |
 //!
@@ -14,11 +14,12 @@
 //! # Who is asked, and what is told of it
 //!
 //! Each request is picked for by itself, also over connections that are kept. It counts as in flight until its answer is over, the
-//! body and its trailers included; an answer that is dropped is over then. What fails is told to the balancer, which for some algorithms passes over
-//! the instance for a while. Nobody is taken out for that: who is there is for the list to say.
+//! body and its trailers included; an answer that is dropped is over then. What fails is told to the balancer, which for `LeastConnections` alone passes over
+//! the instance for a while; other algorithms pick it as before, so try again. Nobody is taken out for that: who is there is for the list to say.
 //!
 //! With nobody to ask a request fails at once, and says why, or waits as long as it is allowed to. Nothing is sent twice.
-//! [`Again`](tower::Again) with `tower::retry` tries elsewhere where nothing was sent at all, because an instance that crashed is in the list still, for example; for more,
+//! [`Again`](tower::Again) with `tower::retry` tries elsewhere where nothing was sent at all, because an instance that crashed is in the list still, for example; with tonic, whose
+//! requests cannot be cloned, the caller repeats where [`tonic::error_of`] says so. For more,
 //! put a layer around that tries again, and a [`Tried`](tower::Tried) into the request, so that the second try goes elsewhere.
 //!
 //! An instance that leaves the list, is drained, or is elsewhere under the same id gets no more requests; those that run are finished, and
@@ -27,7 +28,7 @@
 //! # Errors
 //!
 //! [`tower::Error`] says who was asked, and what came of it; nothing was sent when there was nobody. [`tonic::Channel`] makes
-//! a `tonic::Status` of it, `UNAVAILABLE` where there is nobody to ask now.
+//! a `tonic::Status` of it, `UNAVAILABLE` where there is nobody to ask now, whose source is that error.
 //!
 //! # Examples
 //!

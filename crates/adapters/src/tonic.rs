@@ -1,5 +1,7 @@
 //! A channel for clients of gRPC that follows a service.
 
+use std::error::Error as _;
+use std::iter::successors;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,13 +10,13 @@ use std::time::Duration;
 use ::tonic::body::Body;
 use ::tonic::transport;
 use ::tonic::transport::Endpoint;
-use ::tonic::{Code, Status};
+use ::tonic::{Code, ConnectError, Status};
 use http::{Request, Response};
 use loadbalance::{Balancer, Instance, Key, PickError};
 use tower::{BoxError, Service};
 
 use crate::authority::authority;
-use crate::tower::{Balance, CompleteOnBody, Error, InFlight};
+use crate::tower::{Balance, Blame, CompleteOnBody, Error, InFlight};
 
 /// How long a connection may take to be made, unless an endpoint says something else.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -28,7 +30,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 ///
 /// Nothing is tried again: an RPC to an instance that crashed, and is in the list still, fails with `UNAVAILABLE`.
 /// Put a [`Tried`](crate::tower::Tried) among the extensions of a request, and a second one with a clone of it goes to somebody
-/// else. Who answered is in the extensions of the response ([`AnsweredBy`](crate::tower::AnsweredBy)).
+/// else. [`error_of`] a status says whether anything was sent: where [nothing was](Error::is_unsent), the second try is safe for any RPC, for none is
+/// done twice. What is wrong with the request itself, its messages included, is no failure of the instance.
+/// Who answered is in the extensions of the response ([`AnsweredBy`](crate::tower::AnsweredBy)).
 ///
 /// # Examples
 ///
@@ -87,11 +91,32 @@ impl Channel {
     /// # Panics
     ///
     /// Outside a tokio runtime.
+    ///
+    /// # Examples
+    ///
+    /// With the feature `tls-ring` (or `tls-aws-lc`) of tonic, where all instances have a certificate for the one name:
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use adapters::tonic::Channel;
+    /// use loadbalance::{Balancer, Instance};
+    /// use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+    ///
+    /// # fn example(balancer: Balancer, ca_pem: String) -> Channel {
+    /// let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca_pem)).domain_name("time.internal");
+    /// Channel::with_connections(balancer, move |instance: &Instance| {
+    ///     let address = instance.data.address.as_ref().ok_or("it has no address")?;
+    ///     let endpoint = Endpoint::from_shared(format!("https://{address}"))?.connect_timeout(Duration::from_secs(5));
+    ///     Ok(endpoint.tls_config(tls.clone())?.connect_lazy())
+    /// })
+    /// # }
+    /// ```
     pub fn with_connections(
         balancer: Balancer,
         make: impl Fn(&Instance) -> Result<transport::Channel, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        Self(Balance::http(balancer, make).complete(CompleteOnBody::grpc()))
+        Self(Balance::http(balancer, make).complete(CompleteOnBody::grpc()).blame(blame))
     }
 
     /// Chooses by what this finds in a request, for algorithms that need a key: in its metadata, which are its headers here, or its
@@ -144,23 +169,58 @@ impl Service<Request<Body>> for Channel {
     }
 }
 
-/// What a client of gRPC understands: `UNAVAILABLE` where there is nobody to ask now, else what tonic makes of what happened.
-fn status(error: Error) -> Status {
-    let told = error.to_string();
-    match error {
-        Error::Nobody(why) => {
-            let code = nobody(&why);
-            let mut status = Status::new(code, format!("{told}: {why}"));
-            status.set_source(Arc::new(why));
-            status
+/// What became of an RPC of a [`Channel`] that failed here: who was to answer, and whether anything was sent. `None` for what an instance answered.
+///
+/// # Examples
+///
+/// ```
+/// use adapters::{tonic::Channel, tonic::error_of, tower::Tried};
+/// use tonic::{Request, Response, Status};
+/// use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
+///
+/// /// Asks somebody else where nothing was sent, until nobody is left.
+/// async fn check(client: &mut HealthClient<Channel>) -> Result<Response<HealthCheckResponse>, Status> {
+///     let tried = Tried::default();
+///     loop {
+///         let mut request = Request::new(HealthCheckRequest::default());
+///         request.extensions_mut().insert(tried.clone());
+///         match client.check(request).await {
+///             Err(status) if error_of(&status).is_some_and(|error| error.instance().is_some() && error.is_unsent()) => {}
+///             answer => return answer,
+///         }
+///     }
+/// }
+/// ```
+pub fn error_of(status: &Status) -> Option<&Error> {
+    status.source()?.downcast_ref()
+}
+
+/// Whose fault an error of tonic's channel is. Nothing was sent when there is no connection; a stream that we broke off ourselves is one whose
+/// messages could not be made.
+fn blame(error: &(dyn std::error::Error + 'static)) -> Blame {
+    for cause in successors(Some(error), |&error| error.source()) {
+        if cause.is::<ConnectError>() {
+            return Blame::Unreached;
         }
-        Error::Unusable { source, .. } => {
-            let mut status = Status::unavailable(format!("{told}: {source}"));
-            status.set_source(source.into());
-            status
+        let is_ours = |error: &h2::Error| error.is_reset() && !error.is_remote() && !error.is_library();
+        if cause.downcast_ref().is_some_and(is_ours) {
+            return Blame::Asker;
         }
-        Error::Failed { source, .. } => failed(&told, source),
     }
+    Blame::Instance
+}
+
+/// What a client of gRPC understands: `UNAVAILABLE` where there is nobody to ask now, else what tonic makes of what happened. The error
+/// is its source.
+fn status(error: Error) -> Status {
+    let error = Arc::new(error);
+    let mut status = match &*error {
+        Error::Nobody(why) => Status::new(nobody(why), format!("{error}: {why}")),
+        Error::Unusable { source, .. } => Status::unavailable(format!("{error}: {source}")),
+        Error::Failed { source, .. } => failed(&error, &**source),
+    };
+    status.set_source(error);
+    status
 }
 
 /// Clients try again what is unavailable: only where that may help.
@@ -174,12 +234,13 @@ fn nobody(why: &PickError) -> Code {
 }
 
 /// With the name of the instance, which tonic does not know, and with what is behind "transport error".
-fn failed(told: &str, source: BoxError) -> Status {
+fn failed(error: &Arc<Error>, source: &(dyn std::error::Error + 'static)) -> Status {
+    // tonic looks for what it knows among all causes.
+    let known = Status::try_from_error(Box::new(error.clone()));
+    let status = known.unwrap_or_else(|_| Status::unknown(source.to_string()));
     let cause = source.source().map(ToString::to_string);
-    let status = Status::from_error(source);
     let cause = cause.filter(|cause| cause != status.message()).map(|cause| format!(": {cause}"));
-    let message = format!("{told}: {}{}", status.message(), cause.unwrap_or_default());
-    let mut named = Status::with_metadata(status.code(), message, status.metadata().clone());
-    named.set_source(Arc::new(status));
-    named
+    let message = format!("{error}: {}{}", status.message(), cause.unwrap_or_default());
+    let details = status.details().to_vec().into();
+    Status::with_details_and_metadata(status.code(), message, details, status.metadata().clone())
 }

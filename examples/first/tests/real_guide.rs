@@ -6,7 +6,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use loadbalance::{Balancer, RoundRobin};
+use proto::ServiceName;
+use registry::{Native, Registry};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use zk_local::Server;
+use zk_session::{Keeper, ZooKeeper};
 
 /// No line is waited for longer than this.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -44,10 +51,15 @@ impl Program {
         }
     }
 
-    fn ends_by_ctrl_c(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("asked").success());
+    /// By `-INT`, as Ctrl-C does, or `-TERM`, as a deploy does.
+    fn ends_by(mut self, signal: &str) {
+        self.gets(signal);
         assert!(self.child.wait().expect("waited for").success());
+    }
+
+    fn gets(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("asked").success());
     }
 }
 
@@ -86,7 +98,43 @@ async fn a_client_goes_on_when_the_server_that_leads_is_killed_and_the_other_one
         "{meanwhile:?}"
     );
 
-    second.ends_by_ctrl_c();
+    second.ends_by("-INT");
     client.says("no answer: there is no instance");
-    client.ends_by_ctrl_c();
+    client.ends_by("-INT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_a_deploy_ends_fails_no_request_and_the_other_one_leads() {
+    let zookeeper = Server::builder().tick(Duration::from_millis(100)).start().await.expect("a ZooKeeper");
+    let servers = zookeeper.connect_string();
+    let server = || Program::start(env!("CARGO_BIN_EXE_server"), &["127.0.0.1:0"], &servers);
+    let keeper = Keeper::start(ZooKeeper::builder(&servers).build().expect("servers"));
+    let hello = ServiceName::parse("hello").expect("a name");
+    let discovery = Registry::new(keeper.sessions(), Native::default()).follow(&hello);
+    let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
+
+    let mut first = server();
+    first.says("leading in term");
+    let alone = timeout(LIMIT, balancer.wait_for(|all| all.len() == 1)).await.expect("it is there");
+    let leads = alone.expect("it follows")[0].instance().clone();
+    let second = server();
+    let both = timeout(LIMIT, balancer.wait_for(|all| all.len() == 2)).await.expect("both are there");
+    assert!(both.is_ok());
+
+    // As long as a client may pick it, it answers.
+    first.gets("-TERM");
+    let address = leads.data.address.as_ref().expect("it has one");
+    while balancer.candidates().iter().any(|candidate| *candidate.id() == leads.id) {
+        let asked = async {
+            let mut connection = TcpStream::connect((address.host(), address.port())).await?;
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.map(|_| answer)
+        };
+        let answer = timeout(LIMIT, asked).await.expect("in time");
+        assert!(answer.as_ref().is_ok_and(|answer| answer.starts_with("hello")), "{answer:?}");
+    }
+    assert!(first.child.wait().expect("waited for").success());
+    second.says("leading in term");
+    second.ends_by("-TERM");
+    keeper.close().await;
 }

@@ -8,8 +8,12 @@ use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use zk_session::{Keeper, ZooKeeper};
+
+/// How long it serves on once it is told to end: clients hear within milliseconds, or as soon as they are connected to ZooKeeper again.
+const HEARD: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -27,13 +31,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let here = Registry::new(keeper.sessions(), Native::default()).announce(&hello, data.clone())?;
     let candidacy = Election::new(keeper.sessions(), Root::default()).campaign(&hello, data)?;
 
+    let mut work = Box::pin(async {
+        tokio::select! {
+            served = serve(listener, &address) => served.map_err(Box::<dyn Error>::from),
+            ended = lead(&candidacy) => ended.map_err(Box::from),
+        }
+    });
     tokio::select! {
-        served = serve(listener, &address) => served?,
-        ended = lead(&candidacy) => ended?,
-        stop = tokio::signal::ctrl_c() => stop?,
+        ended = &mut work => ended?,
+        stopped = stop() => stopped?,
     }
 
-    // In order: the next one leads, clients are told, the session ends. All of it is bounded, for ZooKeeper may be away.
+    // In order: clients are told, and whoever has not heard yet is served; then the next one leads, and the session ends. All of it is
+    // bounded, for ZooKeeper may be away. Who was replaced by a newer process gets no requests to wait for.
+    let heard = if here.drain().is_ok() { HEARD } else { Duration::ZERO };
+    let _ = timeout(heard, work).await;
     let leave = async {
         candidacy.resign().await;
         here.withdraw().await;
@@ -41,6 +53,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let _ = timeout(Duration::from_secs(1), leave).await;
     keeper.close().await;
     Ok(())
+}
+
+/// Ctrl-C, or SIGTERM, which a deploy sends.
+async fn stop() -> std::io::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        stopped = tokio::signal::ctrl_c() => stopped,
+        _ = terminated.recv() => Ok(()),
+    }
 }
 
 async fn serve(listener: TcpListener, address: &str) -> std::io::Result<()> {
