@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use gateway::{App, Fleet, Guard, api, fleet};
 use proto::ServiceName;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use registry::{Native, Registry};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,8 +28,17 @@ struct Example {
 
 impl Example {
     fn start(name: &'static str, variable: &str, value: &str) -> Self {
+        Self::start_with(name, variable, value, &[])
+    }
+
+    fn start_with(name: &'static str, variable: &str, value: &str, more: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program(name));
-        command.env(variable, value).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+            .envs(more.iter().copied())
+            .env(variable, value)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().expect("`cargo build --examples` builds it");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { name, child, lines }
@@ -63,11 +73,14 @@ impl Example {
 #[tokio::test]
 async fn each_adapter_works_on_a_real_zookeeper() {
     let server = Server::start().await.unwrap();
-    let table: [(&str, &[&str]); 4] = [
+    let table: [(&str, &[&str]); 7] = [
         ("tower_balance", &["200 OK after ", ": noon"]),
         ("tower_discover", &[": noon", ": one o'clock"]),
         ("hyper_client", &["\"noon\"", "requests were answered meanwhile", "Ended { cut: 0 }"]),
         ("tonic_channel", &["is watched", "says Serving", "no instance can be asked"]),
+        ("tonic_again", &["not sent: instance ", "says Serving"]),
+        ("grpc_server", &["it says Serving", "RPCs were answered meanwhile, Ended { cut: 0 }"]),
+        ("watched", &["example_connected 1", "example_registered 1", "example_candidates 1"]),
     ];
     for (name, parts) in table {
         let mut example = Example::start(name, "ZK_CONNECT", &server.connect_string());
@@ -110,6 +123,39 @@ async fn the_quickstart_on_zookeeper_lists_itself_and_ends_by_both_signals() {
         example.gets(signal).await;
         example.ends_well().await;
     }
+}
+
+#[tokio::test]
+async fn one_who_is_known_registers_by_tls_and_a_stranger_reads_alone() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let folder = tempfile::TempDir::new().unwrap();
+    let (store, trusted) = (folder.path().join("server.pem"), folder.path().join("ca.pem"));
+    std::fs::write(&store, own.pem() + &key.serialize_pem()).unwrap();
+    std::fs::write(&trusted, ca).unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::builder()
+        .config("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory")
+        .config("secureClientPort", address.port().to_string())
+        .config("secureClientPortAddress", address.ip().to_string())
+        .config("ssl.keyStore.location", store.to_str().unwrap())
+        .config("ssl.keyStore.type", "PEM")
+        .config("ssl.trustStore.location", trusted.to_str().unwrap())
+        .config("ssl.trustStore.type", "PEM")
+        .config("ssl.clientAuth", "none");
+    let _server = server.start().await.unwrap();
+
+    let more = [("ZK_CA", trusted.to_str().unwrap()), ("ZK_PASSWORD", "hunter2")];
+    let mut example = Example::start_with("secured", "ZK_CONNECT", &address.to_string(), &more);
+    example.says("registered by TLS at /secured/mail/instances/127.0.0.1:2501").await;
+    example.says("a stranger sees 1").await;
+    example.says("a stranger may not register: ").await;
+    example.ends_well().await;
 }
 
 #[tokio::test]

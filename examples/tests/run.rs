@@ -39,7 +39,7 @@ macro_rules! examples {
         /// short.
         #[test]
         fn every_example_is_run_and_told_of() {
-            let mut run = vec!["on_zookeeper", "balance_over_http", $(stringify!($name)),*];
+            let mut run = vec!["on_zookeeper", "balance_over_http", "secured", $(stringify!($name)),*];
             let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
             for name in &run {
                 assert!(readme.contains(&format!("(examples/{name}.rs)")), "the README has no link to {name}.rs");
@@ -74,5 +74,10 @@ examples! {
     tower_discover says ["127.0.0.1:8897: noon", "127.0.0.1:8898: one o'clock"];
     hyper_client says ["Ended { cut: 0 }"];
     tonic_channel says ["is watched", "says Serving", "no instance can be asked"];
+    tonic_again says ["not sent: instance 127.0.0.1:", "says Serving"];
+    grpc_server says ["before it is ready: 0 in the list", "it says Serving", "RPCs were answered meanwhile, Ended { cut: 0 }"];
+    balance_zone says ["near: 10.2.0.1:80", "near: 10.2.0.2:80", "far: 10.1.0.1:80"];
+    faults says ["registered, though", "registered again", "picked without ZooKeeper: 127.0.0.1:9001", "live again", "left behind: false"];
+    watched says ["example_connected 1\n", "example_registered 1\n", "example_list_stale_seconds 0\n", "example_candidates 1\n"];
     axum_server says ["with weight 3", "with weight 0", "0 connections were cut off"];
 }

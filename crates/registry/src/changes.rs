@@ -78,6 +78,43 @@ pub fn changes_between(before: &Instances, after: &Instances) -> Vec<InstanceCha
 
 /// Tells of changes, derived from one whole list and the next: whoever is slow misses intermediate states, but never
 /// ends with a wrong picture.
+///
+/// It is no `Stream`, and becomes one by `unfold` of the crate `futures`. Whole lists are a stream by `WatchStream` of `tokio-stream`, over
+/// [`Discovery::instances`](crate::Discovery::instances):
+///
+/// ```
+/// use futures::{StreamExt, stream};
+/// use registry::{InstanceChange, Instances, Native, NodeData, Registry, ServiceName};
+/// use tokio_stream::wrappers::WatchStream;
+/// use zk_session::{Keeper, fake::FakeZk};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let zk = FakeZk::default(); // or zk_session::ZooKeeper
+/// let keeper = Keeper::start(zk.client());
+/// let registry = Registry::new(keeper.sessions(), Native::default());
+/// let time = ServiceName::parse("time")?;
+/// let here = registry.announce(&time, NodeData::at("10.0.0.7:80".parse()?))?;
+/// let discovery = registry.follow(&time);
+///
+/// let changes = stream::unfold(discovery.changes(), async |mut changes| {
+///     let change = changes.next().await?; // ends with the discovery
+///     Some((change, changes))
+/// });
+/// let mut changes = std::pin::pin!(changes);
+/// assert!(matches!(&changes.next().await.unwrap()[..], [InstanceChange::Added(_)]));
+///
+/// // The latest list, and each later one; None before the first.
+/// let lists = WatchStream::new(discovery.instances()).filter_map(async |list| list);
+/// let mut lists = std::pin::pin!(lists);
+/// let list: Instances = lists.next().await.unwrap();
+/// assert_eq!(list[0].id, *here.id());
+///
+/// drop(discovery);
+/// assert!(changes.next().await.is_none() && lists.next().await.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Changes {
     lists: watch::Receiver<Option<Instances>>,

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use zk_local::{Ensemble, Server};
 
 use super::change::{self, Known};

@@ -1,0 +1,68 @@
+//! Clients of gRPC that ask somebody else where nothing was sent: one that crashed is in the list until its session is over, and costs no RPC.
+//!
+//! `cargo run -p examples --example tonic_again`, on a fake ZooKeeper, or on the servers that ZK_CONNECT names.
+
+use std::time::Duration;
+
+use adapters::tonic::{Channel, error_of};
+use adapters::tower::{AnsweredBy, Tried};
+use loadbalance::{Balancer, RoundRobin};
+use proto::{NodeData, ServiceName};
+use registry::{Native, Registry};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+/// Asks until something was sent, or nobody is left. Safe for any RPC: none is done twice. Whoever may repeat what was sent, too, looks at
+/// the code of the status instead.
+async fn check(client: &HealthClient<Channel>) -> Result<Response<HealthCheckResponse>, Status> {
+    let tried = Tried::default();
+    loop {
+        let mut request = Request::new(HealthCheckRequest::default());
+        // Those in here are not asked again.
+        request.extensions_mut().insert(tried.clone());
+        match client.clone().check(request).await {
+            Err(status) if is_for_another_one(&status) => println!("not sent: {}", status.message()),
+            answer => return answer,
+        }
+    }
+}
+
+/// Nothing was sent, and it was for somebody: with nobody to ask there is nobody to ask instead.
+fn is_for_another_one(status: &Status) -> bool {
+    error_of(status).is_some_and(|error| error.is_unsent() && error.instance().is_some())
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let keeper = examples::keeper()?;
+    let registry = Registry::new(keeper.sessions(), Native::default());
+    let health = ServiceName::parse("example-again")?;
+
+    // One that serves, and one that crashed.
+    let (well, gone) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+    let mut here = Vec::new();
+    for listener in [&well, &gone] {
+        here.push(registry.announce(&health, NodeData::at(listener.local_addr()?.to_string().parse()?))?);
+    }
+    drop(gone);
+    let (_reporter, service) = tonic_health::server::health_reporter();
+    let server = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(well)));
+
+    // The discovery feeds the balancer: keep it.
+    let discovery = registry.follow(&health);
+    let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
+    timeout(Duration::from_secs(10), balancer.wait_for(|all| all.len() == 2)).await??;
+    let client = HealthClient::new(Channel::new(balancer));
+    for _ in 0..4 {
+        let answer = timeout(Duration::from_secs(10), check(&client)).await??;
+        let by = answer.extensions().get::<AnsweredBy>().map(|by| by.0.id.clone());
+        println!("{by:?} says {:?}", answer.get_ref().status());
+    }
+    keeper.close().await;
+    Ok(())
+}
