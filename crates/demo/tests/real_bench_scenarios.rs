@@ -145,7 +145,7 @@ async fn whoever_has_no_server_for_longer_than_its_session_lasts_is_registered_a
 async fn an_ensemble_acknowledges_nothing_before_the_disk_has_it() {
     let report = at("ensemble", COUNT).await;
     let figure = |what: &str| measured(&report, "figures", what);
-    let disk = figure("forced to the same disk by themselves");
+    let disk = figure("forced to the same disk by itself");
     let one_by_one = figure("bare client, one by one, each awaited");
     // A create waits for a disk once at least; that one answers at other times than at others.
     assert!(1e6 / one_by_one > disk / 3.0, "{one_by_one} /s, and {disk} us");

@@ -144,9 +144,9 @@ impl Which {
             | Self::Large
             | Self::Services
             | Self::Watchers
-            | Self::Burst
-            | Self::Slow => 3,
-            Self::Memory => 1,
+            | Self::Burst => 3,
+            // A round of slow takes one and a half minutes, for it waits for who is slow.
+            Self::Memory | Self::Slow => 1,
         }
     }
 

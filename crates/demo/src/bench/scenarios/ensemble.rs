@@ -17,7 +17,7 @@ use crate::bench::stage::{Stage, instances};
 const SERVERS: usize = 3;
 /// Less than a server alone has: there are three on the same machine, and little is kept.
 const JAVA: [&str; 3] = ["-Xms256m", "-Xmx512m", "-XX:+UseParallelGC"];
-/// How often the disk is asked by itself, and for how much: as for one create.
+/// How often the disk is asked by itself, and for how much: about as much as one create has.
 const FORCED: u64 = 100;
 const CREATE: [u8; 400] = [7; 400];
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let on = Stage::set(Some(&theirs.connect_string()), stage.progress().clone()).await?;
     let instances = instances(count)?;
     let mut rates = Way::ALL.map(Way::figure);
-    let mut forced = Figure::new("400 bytes written and forced to the same disk by themselves", "us");
+    let mut forced = Figure::new("as much as one create has, written and forced to the same disk by itself", "us");
     let mut seen = Seen::new();
     for round in 0..=rounds {
         stage.progress().round(round);
