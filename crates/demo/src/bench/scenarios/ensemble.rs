@@ -33,7 +33,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
     let on = Stage::set(Some(&theirs.connect_string()), stage.progress().clone()).await?;
     let instances = instances(count)?;
     let mut rates = Way::ALL.map(Way::figure);
-    let mut forced = Figure::new("as much as one create has, written and forced to the same disk by itself", "us");
+    let mut forced =
+        Figure::new("as much as one create has, written and forced to the same disk by itself", "us");
     let mut seen = Seen::new();
     for round in 0..=rounds {
         stage.progress().round(round);
@@ -58,7 +59,8 @@ pub(crate) async fn run(stage: &Stage, count: u32, rounds: u32) -> anyhow::Resul
              told otherwise: a write is acknowledged when two of them have it on their disks. All three share one disk and the processors of \
              this machine, with all who measure; Java has {}. Everybody is connected to one server that does not lead. A change is timed from the writer's call until the \
              list of our follower shows it, or the bare client has read what was added and knows of what was deleted. Nothing is judged: what the \
-             disk takes is by itself the first figure, the median of {FORCED}.",
+             disk takes by itself is the first figure, the median of {FORCED} writes in a round, and disks differ by more than all else here. Whoever awaits each \
+             write waits for it each time; writes that come together are forced together.",
             JAVA.join(" ")
         ),
         server: stage.server().await?,
