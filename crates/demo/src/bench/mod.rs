@@ -79,7 +79,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  demo bench                                             all of it; 17 minutes on two cores
+  demo bench                                             all of it; 16 minutes on two cores
   demo bench register --instances 100 --rounds 1         a first look, in seconds
   demo bench cold-start change --instances 1000,10000    two of them, at two sizes
   demo bench outage --instances 10000 --rounds 20        is anything ever lost? six minutes
