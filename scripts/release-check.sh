@@ -130,15 +130,19 @@ for name in "$@"; do
         exit 2
     fi
 done
-for name in "$@"; do
-    step "$name"
-done
-if [[ ${#failed[@]} -gt 0 ]]; then
-    echo "FAILED: ${failed[*]}" >&2
-    exit 1
-fi
-if [[ ${#unchecked[@]} -gt 0 ]]; then
-    echo "all else is well; not checked: ${unchecked[*]}" >&2
-else
-    echo "all is well" >&2
-fi
+# One command to the shell, which is read before it begins: whoever edits this file meanwhile does not change what runs.
+{
+    for name in "$@"; do
+        step "$name"
+    done
+    if [[ ${#failed[@]} -gt 0 ]]; then
+        echo "FAILED: ${failed[*]}" >&2
+        exit 1
+    fi
+    if [[ ${#unchecked[@]} -gt 0 ]]; then
+        echo "all else is well; not checked: ${unchecked[*]}" >&2
+    else
+        echo "all is well" >&2
+    fi
+    exit
+}

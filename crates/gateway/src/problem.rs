@@ -73,8 +73,12 @@ impl Problem {
 
     pub(crate) fn unknown_path(path: &str) -> Self {
         let shown: String = path.chars().take(80).collect();
-        let detail = format_args!("there is nothing at {shown:?}; GET /v1/openapi.json tells what there is");
-        Self::new(StatusCode::NOT_FOUND, "unknown-path", "there is nothing at this path", detail)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown-path",
+            "there is nothing at this path",
+            format_args!("there is nothing at {shown:?}; GET /v1/openapi.json tells what there is"),
+        )
     }
 
     /// What is accepted stands in the header `Allow`.
@@ -136,13 +140,21 @@ impl Problem {
     }
 
     pub(crate) fn too_large(most: usize) -> Self {
-        let detail = format_args!("accepted: a body of {most} bytes at most");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large", detail)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "the body is too large",
+            format_args!("accepted: a body of {most} bytes at most"),
+        )
     }
 
     pub(crate) fn too_slow(seconds: u64) -> Self {
-        let detail = format_args!("the body did not come within {seconds} s");
-        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the body did not come in time", detail)
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            "the body did not come in time",
+            format_args!("the body did not come within {seconds} s"),
+        )
     }
 
     /// There is no list yet, and there may be one soon.
