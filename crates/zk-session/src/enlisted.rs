@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::given_up::GivenUp;
 use crate::path::parent;
+use crate::wish::Wish;
 use crate::{Error, Status};
 
 /// All nodes that live in the same sessions, on whatever connection.
@@ -17,7 +18,7 @@ pub(crate) struct Presences(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
-    places: Mutex<HashMap<String, Place>>,
+    places: Mutex<HashMap<Arc<str>, Place>>,
     /// How many are in each directory.
     directories: Mutex<HashMap<String, usize>>,
     given_up: Mutex<GivenUp>,
@@ -26,17 +27,14 @@ struct Shared {
 /// A path that somebody keeps a node at.
 #[derive(Debug)]
 struct Place {
-    wants: Wants,
+    wish: Arc<Wish>,
     status: watch::Receiver<Status>,
 }
-
-/// What is to be in a node; `None`, or a sender that is gone, when it is to go.
-pub(crate) type Wants = watch::Receiver<Option<Arc<[u8]>>>;
 
 /// The right to keep a node at a path, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Enlisted {
-    path: String,
+    path: Arc<str>,
     status: watch::Receiver<Status>,
     all: Presences,
     /// How the one stands that had the path before and has not left it yet.
@@ -48,12 +46,12 @@ impl Presences {
     /// without end, and two that stand for election with it would both win.
     pub(crate) fn enlist(
         &self,
-        path: String,
-        wants: Wants,
+        path: Arc<str>,
+        wish: Arc<Wish>,
         status: watch::Receiver<Status>,
     ) -> Result<Enlisted, Error> {
         let mut places = self.places();
-        let before = match places.get(&path) {
+        let before = match places.get(&*path) {
             Some(place) if place.is_wanted() => {
                 return Err(Error::Invalid(format!(
                     "{path} is kept by this process already: withdraw that first"
@@ -61,7 +59,7 @@ impl Presences {
             }
             place => place.map(|place| place.status.clone()),
         };
-        places.insert(path.clone(), Place { wants, status: status.clone() });
+        places.insert(path.clone(), Place { wish, status: status.clone() });
         drop(places);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         self.enter(&path);
@@ -116,7 +114,7 @@ impl Presences {
         self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<Arc<str>, Place>> {
         // Every change of the map is a single call.
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,12 +127,16 @@ impl Presences {
 
 impl Place {
     fn is_wanted(&self) -> bool {
-        let leaves = self.wants.has_changed().is_err() || self.wants.borrow().is_none();
-        !leaves && !is_over(&self.status.borrow())
+        self.wish.is_wanted() && !is_over(&self.status.borrow())
     }
 }
 
 impl Enlisted {
+    /// Whether nobody else has still to leave the path.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.before.is_none()
+    }
+
     /// Waits until whoever was withdrawn from the path has left it. What that deletes could be ours otherwise.
     pub(crate) async fn alone(&mut self) {
         if let Some(mut before) = self.before.take() {

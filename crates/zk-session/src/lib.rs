@@ -88,6 +88,7 @@ mod settle;
 mod standing;
 mod unread;
 mod view;
+mod wish;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;
 
