@@ -1,6 +1,7 @@
 //! The nodes that this process keeps: how many there are, and that no two of them are the same; and those that it gave up.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,17 +51,19 @@ impl Presences {
         wish: Arc<Wish>,
         status: watch::Receiver<Status>,
     ) -> Result<Enlisted, Error> {
-        let mut places = self.places();
-        let before = match places.get(&*path) {
-            Some(place) if place.is_wanted() => {
+        let place = Place { wish, status: status.clone() };
+        let before = match self.places().entry(path.clone()) {
+            Entry::Occupied(there) if there.get().is_wanted() => {
                 return Err(Error::Invalid(format!(
                     "{path} is kept by this process already: withdraw that first"
                 )));
             }
-            place => place.map(|place| place.status.clone()),
+            Entry::Occupied(mut there) => Some(there.insert(place).status),
+            Entry::Vacant(free) => {
+                free.insert(place);
+                None
+            }
         };
-        places.insert(path.clone(), Place { wish, status: status.clone() });
-        drop(places);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         self.enter(&path);
         Ok(Enlisted { path, status, all: self.clone(), before })

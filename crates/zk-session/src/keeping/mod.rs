@@ -392,5 +392,8 @@ mod tests {
     fn a_task_is_small_for_a_process_may_have_thousands() {
         let bytes = size(Keeping::run);
         assert!(bytes <= 2_048, "{bytes} bytes");
+        // Those that are kept together have no task of their own.
+        let bytes = size_of::<Keeping>();
+        assert!(bytes <= 320, "{bytes} bytes");
     }
 }
