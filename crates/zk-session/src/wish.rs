@@ -17,7 +17,7 @@ struct State {
     data: Option<Arc<[u8]>>,
     /// That was changed, and whoever keeps the node did not look since.
     news: bool,
-    /// Whether a node can be anywhere: set before the first try to make it.
+    /// Whether a node can be anywhere: set before the first try to make it, or when one was found.
     tried: bool,
     /// Who keeps it together with others, and is told of each change.
     bell: Option<Bell>,
@@ -111,6 +111,11 @@ impl Wants {
         state.news = false;
         state.tried |= state.data.is_some();
         state.data.clone()
+    }
+
+    /// A node was found that may be ours, though it was not tried to make it here.
+    pub(crate) fn found(&self) {
+        self.0.state().tried = true;
     }
 
     /// Whether a node of ours can be anywhere.

@@ -201,6 +201,24 @@ async fn lost_answers_leave_each_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_whose_making_did_not_arrive_are_made_and_nobody_is_said_to_have_deleted_them() {
+    let zk = FakeZk::default();
+    zk.put("/services/a", "");
+    let process = Process::start(&zk);
+    zk.drop_next_request();
+    let all = hold_all(&process, N, b"v1");
+    let mut deleted = all[0].status();
+    let told = tokio::spawn(async move {
+        deleted.wait_for(|now| matches!(now, Status::Missing)).await.map(|_| ()).is_ok()
+    });
+    all_held(&all).await;
+    assert_eq!(zk.children("/services/a").len(), N);
+    assert!(zk.requests().connects >= 2, "{:?}", zk.requests());
+    drop(all);
+    assert!(!told.await.expect("no panic"), "it was said to be missing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_is_wanted_of_one_at_any_moment_is_done() {
     for yields in 0..60 {
         let zk = FakeZk::default().with_seed(yields);

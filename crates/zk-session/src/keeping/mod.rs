@@ -136,7 +136,7 @@ impl Keeping {
             match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
                 (Claim::Create, _) => {
                     // In another session it went with the one before.
-                    if self.last.as_ref().is_some_and(|(_, seen_on)| seen_on.id() == link.id()) {
+                    if self.was_held_in(link.id()) {
                         self.standing.missing();
                     }
                     self.standing.pending(None);
@@ -216,6 +216,11 @@ impl Keeping {
         }
     }
 
+    /// Whether a node of ours is known to have been there in this session.
+    fn was_held_in(&self, session: SessionId) -> bool {
+        self.last.as_ref().is_some_and(|(_, seen_on)| seen_on.id() == session)
+    }
+
     /// Whether the node can be made without a look before: nothing of ours is in this session yet, and if somebody else's is
     /// there, or one of an earlier session, it cannot be made.
     fn may_make_first(&self, link: &Link) -> bool {
@@ -271,7 +276,11 @@ impl Keeping {
 
     /// Both steps at once: between them the other side would see its node gone and restore it.
     async fn replace(&mut self, link: &Link, path: String, node: &Node, version: i32) -> Result<(), Error> {
-        let Some(data) = self.try_now(link) else { return Ok(()) };
+        let Some(data) = self.try_now(link) else {
+            // What is there may be an earlier session's of ours, and to be taken away.
+            self.wants.found();
+            return Ok(());
+        };
         if node.stat.owner.is_none() {
             warn!(path, "a node that no session owns is where ours should be; it is replaced");
             self.replaced_ownerless = Some(Instant::now());

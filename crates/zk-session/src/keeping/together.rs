@@ -118,19 +118,23 @@ impl Together {
             if member.may_make_first(link) {
                 missing.push(number);
             } else {
-                sought.push((number, member.place.path.to_string()));
+                sought.push(number);
             }
         }
         if !sought.is_empty() {
             link.catch_up().await?;
         }
         for sought in sought.chunks(READ) {
-            let (numbers, paths): (Vec<_>, Vec<_>) = sought.iter().cloned().unzip();
-            for (number, node) in numbers.into_iter().zip(link.get_many(&paths).await?) {
+            let members = sought.iter().filter_map(|&number| self.members[number].as_ref());
+            let paths: Vec<_> = members.map(|member| member.place.path.to_string()).collect();
+            for (&number, node) in sought.iter().zip(link.get_many(&paths).await?) {
                 match node {
                     Ok(Some(node)) => self.found(link, number, &node),
                     Ok(None) => {
-                        self.gone(number);
+                        // It may be that it was never made: then nobody deleted it.
+                        if self.member(number).is_some_and(|member| member.was_held_in(link.id())) {
+                            self.gone(number);
+                        }
                         missing.push(number);
                     }
                     Err(_) => self.part(number),
