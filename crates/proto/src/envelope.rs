@@ -37,6 +37,9 @@ use crate::{Address, DecodeError, EncodeError, MAX_BYTES, Metadata, NodeData};
 /// What every value begins with that is not JSON.
 pub const MAGIC: [u8; 2] = [0xC1, 0x9D];
 
+/// Room for most values, so that it need not grow again and again while one is written.
+const USUAL_BYTES: usize = 128;
+
 /// The version that is written, and the newest that is read.
 pub const VERSION: u8 = 1;
 
@@ -57,7 +60,8 @@ pub const VERSION: u8 = 1;
 /// ```
 pub fn encode(data: &NodeData) -> Result<Vec<u8>, EncodeError> {
     data.validate()?;
-    let mut bytes = vec![MAGIC[0], MAGIC[1], VERSION];
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
+    bytes.extend([MAGIC[0], MAGIC[1], VERSION]);
     bincode::serde::encode_into_std_write(V1::from(data), &mut bytes, config())
         .expect("a vector takes all bytes, and the length of a map is known");
     if bytes.len() > MAX_BYTES {

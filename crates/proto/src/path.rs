@@ -167,7 +167,8 @@ pub fn split_candidate(name: &str) -> Option<(&str, u32)> {
 
 /// The path of a child, whose name was checked or was listed by a server. Check a name from anybody else first.
 pub fn join(dir: &str, child: &str) -> String {
-    if dir == "/" { format!("/{child}") } else { format!("{dir}/{child}") }
+    let dir = if dir == "/" { "" } else { dir };
+    [dir, "/", child].concat()
 }
 
 /// Why a text is not the path of a directory. Says what was wrong and what is accepted.

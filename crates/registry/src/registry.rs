@@ -91,7 +91,7 @@ impl Registry {
         id: InstanceId,
         data: NodeData,
     ) -> Result<Registration, Error> {
-        let Prepared { id, data, spec, path } = self.prepare(service, id, data)?;
+        let Prepared { id, data, spec, path } = self.prepare(&self.layout.directory(service), id, data)?;
         let presence = Presence::hold(self.sessions.clone(), spec)?;
         Ok(Registration::new(id, data, self.layout.clone(), presence, path))
     }
@@ -110,30 +110,34 @@ impl Registry {
         service: &ServiceName,
         instances: impl IntoIterator<Item = NodeData>,
     ) -> Result<Vec<Registration>, Error> {
-        let prepared = instances.into_iter().map(|data| {
+        let directory = self.layout.directory(service);
+        let (mut prepared, mut specs) = (Vec::new(), Vec::new());
+        for data in instances {
             let id = data.default_id().map_err(Error::invalid)?;
-            self.prepare(service, id, data)
-        });
-        let prepared: Vec<_> = prepared.collect::<Result<_, _>>()?;
-        let split = prepared.into_iter().map(|Prepared { id, data, spec, path }| ((id, data, path), spec));
-        let (instances, specs): (Vec<_>, Vec<_>) = split.unzip();
+            let Prepared { id, data, spec, path } = self.prepare(&directory, id, data)?;
+            prepared.push((id, data, path));
+            specs.push(spec);
+        }
         let presences = Presence::hold_all(&self.sessions, specs)?;
-        let started = instances.into_iter().zip(presences).map(|((id, data, path), presence)| {
+        let started = prepared.into_iter().zip(presences).map(|((id, data, path), presence)| {
             Registration::new(id, data, self.layout.clone(), presence, path)
         });
         Ok(started.collect())
     }
 
     /// All that can be refused is refused here.
-    fn prepare(&self, service: &ServiceName, id: InstanceId, mut data: NodeData) -> Result<Prepared, Error> {
+    fn prepare(&self, directory: &str, id: InstanceId, mut data: NodeData) -> Result<Prepared, Error> {
         if data.registered_at == 0 {
             data.registered_at = unix_millis();
         }
         let node = self.layout.node(&id, &data)?;
-        let directory = self.layout.directory(service);
-        let path = proto::path::join(&directory, &node.name);
-        let spec =
-            Spec { directory, name: Name::Own(node.name), data: node.value, parents: self.layout.parents() };
+        let path = proto::path::join(directory, &node.name);
+        let spec = Spec {
+            directory: directory.to_owned(),
+            name: Name::Own(node.name),
+            data: node.value,
+            parents: self.layout.parents(),
+        };
         Ok(Prepared { id, data, spec, path })
     }
 

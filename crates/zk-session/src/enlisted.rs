@@ -1,6 +1,7 @@
 //! The nodes that this process keeps: how many there are, and that no two of them are the same; and those that it gave up.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::given_up::GivenUp;
 use crate::path::parent;
+use crate::wish::Wish;
 use crate::{Error, Status};
 
 /// All nodes that live in the same sessions, on whatever connection.
@@ -17,7 +19,7 @@ pub(crate) struct Presences(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
-    places: Mutex<HashMap<String, Place>>,
+    places: Mutex<HashMap<Arc<str>, Place>>,
     /// How many are in each directory.
     directories: Mutex<HashMap<String, usize>>,
     given_up: Mutex<GivenUp>,
@@ -26,17 +28,14 @@ struct Shared {
 /// A path that somebody keeps a node at.
 #[derive(Debug)]
 struct Place {
-    wants: Wants,
+    wish: Arc<Wish>,
     status: watch::Receiver<Status>,
 }
-
-/// What is to be in a node; `None`, or a sender that is gone, when it is to go.
-pub(crate) type Wants = watch::Receiver<Option<Arc<[u8]>>>;
 
 /// The right to keep a node at a path, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Enlisted {
-    path: String,
+    path: Arc<str>,
     status: watch::Receiver<Status>,
     all: Presences,
     /// How the one stands that had the path before and has not left it yet.
@@ -48,21 +47,23 @@ impl Presences {
     /// without end, and two that stand for election with it would both win.
     pub(crate) fn enlist(
         &self,
-        path: String,
-        wants: Wants,
+        path: Arc<str>,
+        wish: Arc<Wish>,
         status: watch::Receiver<Status>,
     ) -> Result<Enlisted, Error> {
-        let mut places = self.places();
-        let before = match places.get(&path) {
-            Some(place) if place.is_wanted() => {
+        let place = Place { wish, status: status.clone() };
+        let before = match self.places().entry(path.clone()) {
+            Entry::Occupied(there) if there.get().is_wanted() => {
                 return Err(Error::Invalid(format!(
                     "{path} is kept by this process already: withdraw that first"
                 )));
             }
-            place => place.map(|place| place.status.clone()),
+            Entry::Occupied(mut there) => Some(there.insert(place).status),
+            Entry::Vacant(free) => {
+                free.insert(place);
+                None
+            }
         };
-        places.insert(path.clone(), Place { wants, status: status.clone() });
-        drop(places);
         self.0.count.fetch_add(1, Ordering::Relaxed);
         self.enter(&path);
         Ok(Enlisted { path, status, all: self.clone(), before })
@@ -116,7 +117,7 @@ impl Presences {
         self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<Arc<str>, Place>> {
         // Every change of the map is a single call.
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,12 +130,16 @@ impl Presences {
 
 impl Place {
     fn is_wanted(&self) -> bool {
-        let leaves = self.wants.has_changed().is_err() || self.wants.borrow().is_none();
-        !leaves && !is_over(&self.status.borrow())
+        self.wish.is_wanted() && !is_over(&self.status.borrow())
     }
 }
 
 impl Enlisted {
+    /// Whether nobody else has still to leave the path.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.before.is_none()
+    }
+
     /// Waits until whoever was withdrawn from the path has left it. What that deletes could be ours otherwise.
     pub(crate) async fn alone(&mut self) {
         if let Some(mut before) = self.before.take() {

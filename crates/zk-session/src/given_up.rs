@@ -40,7 +40,9 @@ impl GivenUp {
 
     /// It is kept again.
     pub(crate) fn remove(&mut self, path: &str) {
-        if let Some(number) = self.numbers.remove(path) {
+        if !self.numbers.is_empty()
+            && let Some(number) = self.numbers.remove(path)
+        {
             self.paths.remove(&number);
         }
     }

@@ -89,6 +89,7 @@ mod standing;
 mod taking;
 mod unread;
 mod view;
+mod wish;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;
 

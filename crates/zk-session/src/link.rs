@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::sleep;
 use tracing::debug;
 
@@ -14,7 +14,7 @@ use crate::claim::OurSessions;
 use crate::enlisted::Presences;
 use crate::gather::Gather;
 use crate::given_up;
-use crate::{Backoff, Changed, Error, Kind, Moment, Node, Session, What};
+use crate::{Backoff, Change, Changed, Error, Kind, Moment, Node, Session, What};
 
 /// A [`Session`] as the bodies under [`Sessions::each`](crate::Sessions::each) get it. Clones are the same connection.
 ///
@@ -68,6 +68,8 @@ struct Directory {
     had: OnceCell<usize>,
     armed: OnceCell<()>,
     waiting: Mutex<HashMap<String, Vec<oneshot::Sender<What>>>>,
+    /// Who are told of every change, for they have many nodes there.
+    told: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
 }
 
 impl Link {
@@ -254,6 +256,18 @@ impl Link {
         Ok(Changed::new(fired.map(Result::ok)))
     }
 
+    /// The same of all children of `directory`, for whoever has many there. It ends with the connection.
+    pub(crate) async fn watch_all_among(
+        &self,
+        directory: &str,
+    ) -> Result<mpsc::UnboundedReceiver<Change>, Error> {
+        let watched = self.directory(directory);
+        let (tell, told) = mpsc::unbounded_channel();
+        lock(&watched.told).push(tell);
+        watched.armed.get_or_try_init(|| self.arm(directory, watched.clone())).await?;
+        Ok(told)
+    }
+
     fn directory(&self, path: &str) -> Arc<Directory> {
         let mut directories = lock(&self.0.directories);
         match directories.get(path) {
@@ -272,10 +286,12 @@ impl Link {
                         // Whoever waited may have gone.
                         let _ = fire.send(change.what);
                     }
+                    lock(&watched.told).retain(|tell| tell.send(change.clone()).is_ok());
                 }
             }
             // Dropping the senders tells that the connection is over.
             lock(&watched.waiting).clear();
+            lock(&watched.told).clear();
         });
         Ok(())
     }

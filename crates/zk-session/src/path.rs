@@ -25,7 +25,9 @@ pub(crate) fn check(path: &str) -> Result<(), Error> {
         match name {
             "" => return Err(refused("a name in it is empty")),
             "." | ".." => return Err(refused("it has '.' or '..' for a name")),
-            _ if name.chars().any(forbidden) => return Err(refused("it has characters that servers refuse")),
+            _ if !is_plain(name) && name.chars().any(forbidden) => {
+                return Err(refused("it has characters that servers refuse"));
+            }
             _ => {}
         }
     }
@@ -53,7 +55,7 @@ pub(crate) fn check_prefix(path: &str) -> Result<(), Error> {
 
 /// The directory may be the top of the tree: what users see of it under a chroot.
 pub(crate) fn child(directory: &str, name: &str) -> String {
-    format!("{}/{name}", directory.trim_end_matches('/'))
+    [directory.trim_end_matches('/'), "/", name].concat()
 }
 
 /// The name of a direct child.
@@ -68,6 +70,11 @@ pub(crate) fn parent(path: &str) -> &str {
         Some(end) if end > 0 => &path[..end],
         _ => "/",
     }
+}
+
+/// Most names are, and that is seen at once.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn forbidden(c: char) -> bool {

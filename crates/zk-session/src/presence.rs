@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use crate::enlisted::{Enlisted, Wants};
-use crate::keeping::Keeping;
+use crate::keeping::{self, Keeping, Place};
 use crate::path::{self, child};
+use crate::wish::{Wants, Wish};
 use crate::{Error, Kind, Link, MAX_DATA, SessionId, Sessions};
 
 /// An ephemeral node that this process wants to exist, whatever happens to connections, sessions and the node itself.
@@ -28,9 +27,8 @@ use crate::{Error, Kind, Link, MAX_DATA, SessionId, Sessions};
 ///
 /// Dropping it withdraws the node in the background.
 pub struct Presence {
-    wanted: watch::Sender<Option<Arc<[u8]>>>,
+    wish: Arc<Wish>,
     status: watch::Receiver<Status>,
-    tried: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Presence {
@@ -133,10 +131,13 @@ impl Presence {
     ///
     /// Outside a tokio runtime.
     pub fn hold(sessions: Sessions, spec: Spec) -> Result<Self, Error> {
-        Ok(Prepared::new(&sessions, spec)?.start(sessions))
+        let (presence, keeping) = Self::prepare(&sessions, spec, &mut None)?;
+        tokio::spawn(Box::new(keeping).run(sessions));
+        Ok(presence)
     }
 
-    /// Wants many nodes from now on, in the order of `specs`. They share requests from the first one on.
+    /// Wants many nodes from now on, in the order of `specs`. They share requests from the first one on, and those of one
+    /// directory a task, for as long as nothing happens to one of them alone.
     ///
     /// # Errors
     ///
@@ -147,9 +148,37 @@ impl Presence {
     /// Outside a tokio runtime.
     pub fn hold_all(sessions: &Sessions, specs: Vec<Spec>) -> Result<Vec<Self>, Error> {
         // All are counted before the first one asks whether they are many.
-        let prepared = specs.into_iter().map(|spec| Prepared::new(sessions, spec));
-        let prepared: Vec<_> = prepared.collect::<Result<_, _>>()?;
-        Ok(prepared.into_iter().map(|prepared| prepared.start(sessions.clone())).collect())
+        let (mut presences, mut all) = (Vec::with_capacity(specs.len()), Vec::with_capacity(specs.len()));
+        let mut directory = None;
+        for spec in specs {
+            let (presence, keeping) = Self::prepare(sessions, spec, &mut directory)?;
+            presences.push(presence);
+            all.push(keeping);
+        }
+        keeping::start(all, sessions);
+        Ok(presences)
+    }
+
+    /// All that can be refused is refused here. `known` is a directory that was checked: most of many nodes are in the same.
+    fn prepare(
+        sessions: &Sessions,
+        spec: Spec,
+        known: &mut Option<Arc<str>>,
+    ) -> Result<(Self, Keeping), Error> {
+        let directory = match known {
+            Some(known) if **known == *spec.directory => known.clone(),
+            _ => {
+                path::check(&spec.directory)?;
+                known.insert(spec.directory.as_str().into()).clone()
+            }
+        };
+        let path: Arc<str> = spec.path()?.into();
+        let wish = Wish::new(spec.data);
+        let (status_tx, status) = watch::channel(Status::Pending { problem: None });
+        let enlisted = sessions.presences.enlist(path.clone(), wish.clone(), status.clone())?;
+        let place = Place { directory, path, name: spec.name, parents: spec.parents };
+        let keeping = Keeping::new(place, Wants::new(wish.clone()), status_tx, enlisted);
+        Ok((Self { wish, status }, keeping))
     }
 
     /// Writes other data into the node, now or as soon as there is a connection. The latest wins.
@@ -159,14 +188,7 @@ impl Presence {
     /// [`Error::Invalid`] for more than [`MAX_DATA`] bytes, and when the node is not wanted any more.
     pub fn update(&self, data: Vec<u8>) -> Result<(), Error> {
         check_size(&data)?;
-        let wanted = self.wanted.send_if_modified(|wanted| {
-            let is_wanted = wanted.is_some();
-            if is_wanted {
-                *wanted = Some(Arc::from(data));
-            }
-            is_wanted
-        });
-        if wanted {
+        if self.wish.update(data) {
             Ok(())
         } else {
             Err(Error::Invalid("the node was withdrawn: nothing is written into it".to_owned()))
@@ -193,7 +215,7 @@ impl Presence {
 
     /// Does not want the node any more, from now on and for good. It is taken away as soon as that is possible.
     pub fn let_go(&self) {
-        self.wanted.send_replace(None);
+        self.wish.let_go();
     }
 
     /// Waits until the node is gone for good, or the keeper is closed; see [`withdraw`](Self::withdraw) for how long that
@@ -204,8 +226,7 @@ impl Presence {
     /// May be dropped at any time.
     pub async fn gone(&self) {
         // Otherwise nothing of ours can be there, and nothing will be: there is no need to wait for a connection.
-        let never_tried = !self.tried.load(Ordering::SeqCst) && self.wanted.borrow().is_none();
-        if !never_tried {
+        if self.wish.leaves_something() {
             // An error says that nothing keeps the node any more.
             let over = |status: &Status| matches!(status, Status::Replaced | Status::Gone);
             let _ = self.status.clone().wait_for(over).await;
@@ -213,54 +234,29 @@ impl Presence {
     }
 }
 
-/// A presence that may begin.
-struct Prepared {
-    spec: Spec,
-    wanted: watch::Sender<Option<Arc<[u8]>>>,
-    wants: Wants,
-    status: watch::Sender<Status>,
-    enlisted: Enlisted,
-}
-
-impl Prepared {
-    fn new(sessions: &Sessions, spec: Spec) -> Result<Self, Error> {
-        spec.check()?;
-        let (wanted, wants) = watch::channel(Some(Arc::from(&*spec.data)));
-        let (status, told) = watch::channel(Status::Pending { problem: None });
-        let enlisted = sessions.presences.enlist(spec.path(), wants.clone(), told)?;
-        Ok(Self { spec, wanted, wants, status, enlisted })
-    }
-
-    fn start(self, sessions: Sessions) -> Presence {
-        let Self { spec, wanted, wants, status: status_tx, enlisted } = self;
-        let (status, tried) = (status_tx.subscribe(), Arc::new(AtomicBool::new(false)));
-        let keeping = Keeping::new(spec, wants, status_tx, tried.clone(), enlisted);
-        tokio::spawn(Box::new(keeping).run(sessions));
-        Presence { wanted, status, tried }
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
 impl Spec {
-    /// Where the node is, but for a sequence.
-    fn path(&self) -> String {
-        let (Name::Own(name) | Name::Contended(name) | Name::Sequential(name)) = &self.name;
-        child(&self.directory, name)
-    }
-
-    fn check(&self) -> Result<(), Error> {
+    /// Where the node is, but for a sequence. The directory was checked.
+    fn path(&self) -> Result<String, Error> {
         check_size(&self.data)?;
-        path::check(&self.directory)?;
-        let (name, sequence) = match &self.name {
-            Name::Own(name) | Name::Contended(name) => (name, ""),
-            Name::Sequential(prefix) => (prefix, "0000000000"),
-        };
+        let (Name::Own(name) | Name::Contended(name) | Name::Sequential(name)) = &self.name;
         if name.is_empty() || name.contains('/') {
             let shown: String = name.chars().take(200).collect();
             return Err(Error::Invalid(format!(
                 "the name {shown:?} is unusable: one that is not empty and has no '/' is accepted"
             )));
         }
-        path::check(&child(&self.directory, &format!("{name}{sequence}")))
+        let path = child(&self.directory, name);
+        match &self.name {
+            Name::Own(_) | Name::Contended(_) => path::check(&path)?,
+            Name::Sequential(_) => path::check(&format!("{path}0000000000"))?,
+        }
+        Ok(path)
     }
 }
 

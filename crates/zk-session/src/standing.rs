@@ -1,16 +1,18 @@
 //! How a node stands, as its holder is told.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::presence::{Held, Name, Status};
+use crate::presence::{Held, Status};
 use crate::{Error, Link, SessionId};
 
 /// Tells how a node stands, each thing once.
 pub(crate) struct Standing {
     pub(crate) status: watch::Sender<Status>,
-    pub(crate) directory: String,
-    pub(crate) name: Name,
+    /// Where the node is to be, but for a sequence.
+    pub(crate) path: Arc<str>,
 }
 
 impl Standing {
@@ -20,12 +22,12 @@ impl Standing {
     }
 
     /// The node is ours.
-    pub(crate) fn held(&self, link: &Link, path: String, czxid: Option<i64>) {
+    pub(crate) fn held(&self, link: &Link, path: &str, czxid: Option<i64>) {
         self.status.send_if_modified(|status| {
             let known = matches!(status, Status::Held(held) if held.path == path && held.czxid == czxid);
             if !known {
                 info!(path, session = %link.id(), "the node is ours");
-                *status = Status::Held(Held { path, link: link.clone(), czxid });
+                *status = Status::Held(Held { path: path.to_owned(), link: link.clone(), czxid });
             }
             !known
         });
@@ -36,7 +38,7 @@ impl Standing {
         self.status.send_if_modified(|status| {
             let news = matches!(status, Status::Held(_) | Status::Pending { problem: None });
             if news {
-                info!(directory = self.directory, name = ?self.name, "somebody deleted our node");
+                info!(path = &*self.path, "somebody deleted our node");
                 *status = Status::Missing;
             }
             news
@@ -72,8 +74,8 @@ impl Standing {
             }
             _ => {
                 if let Some(error) = &problem {
-                    let Self { directory, name, .. } = self;
-                    warn!(error = error as &dyn std::error::Error, directory, ?name, "cannot keep the node");
+                    let error = error as &dyn std::error::Error;
+                    warn!(error, path = &*self.path, "cannot keep the node");
                 }
                 *status = Status::Pending { problem };
                 true

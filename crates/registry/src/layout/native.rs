@@ -26,7 +26,7 @@ impl Layout for Native {
 
     fn node(&self, id: &InstanceId, data: &NodeData) -> Result<NewNode, Error> {
         let value = proto::encode(data).map_err(Error::invalid)?;
-        Ok(NewNode { name: id.to_string(), value })
+        Ok(NewNode { name: id.as_str().to_owned(), value })
     }
 
     fn read(&self, name: &str, node: &Node) -> Result<Option<Instance>, String> {

@@ -1,12 +1,11 @@
 //! Where our node is, if it is anywhere.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::sleep;
 
-use super::{Keeping, gone};
+use super::{Keeping, Place, gone};
 use crate::claim::{sequence, sort_out};
 use crate::path::child;
 use crate::presence::Name;
@@ -21,24 +20,25 @@ pub(super) type Look = (Option<(String, Node)>, Changed);
 impl Keeping {
     /// What is at our path now.
     pub(super) async fn look(&mut self, link: &Link, crowded: bool) -> Result<Look, Error> {
-        let directory = &self.spec.directory;
-        let never_tried = !self.tried.load(Ordering::SeqCst);
-        match &self.spec.name {
-            Name::Own(name) => {
-                let path = child(directory, name);
+        let Place { directory, path, name, .. } = &self.place;
+        match name {
+            Name::Own(_) => {
+                // Most likely nothing is there, and making the node will tell.
+                let first = self.may_make_first(link);
                 if crowded {
-                    let changed = link.watch_among(directory, &path).await?;
-                    // Most likely nothing is there, and making the node will tell.
-                    let node = if never_tried { None } else { link.get_soon(&path).await? };
-                    return Ok((node.map(|node| (path, node)), changed));
+                    let changed = link.watch_among(directory, path).await?;
+                    let node = if first { None } else { link.get_soon(path).await? };
+                    return Ok((node.map(|node| (path.to_string(), node)), changed));
                 }
-                if never_tried {
+                if first {
                     return Ok((None, Changed::new(std::future::pending())));
                 }
-                watched(link, path).await
+                watched(link, path.to_string()).await
             }
-            Name::Contended(name) => watched_or_seen(link, child(directory, name)).await,
-            Name::Sequential(_) if never_tried => Ok((None, Changed::new(std::future::pending()))),
+            Name::Contended(_) => watched_or_seen(link, path.to_string()).await,
+            Name::Sequential(_) if !self.wants.was_tried() => {
+                Ok((None, Changed::new(std::future::pending())))
+            }
             Name::Sequential(_) => self.look_by_prefix(link).await,
         }
     }
@@ -47,7 +47,7 @@ impl Keeping {
     /// may be many and others'.
     pub(super) async fn look_by_prefix(&mut self, link: &Link) -> Result<Look, Error> {
         if let Some((last, _)) = self.last.clone() {
-            let (there, changed) = watched(link, last).await?;
+            let (there, changed) = watched(link, last.to_string()).await?;
             let owner = there.as_ref().and_then(|(_, node)| node.stat.owner);
             match there {
                 Some(_) if owner == Some(link.id()) => return Ok((there, changed)),
@@ -79,14 +79,14 @@ impl Keeping {
     }
 
     async fn named_like_ours(&self, link: &Link) -> Result<(Option<(String, Node)>, Vec<String>), Error> {
-        let Name::Sequential(prefix) = &self.spec.name else { return Ok((None, Vec::new())) };
-        let names = match link.children(&self.spec.directory).await {
+        let Name::Sequential(prefix) = &self.place.name else { return Ok((None, Vec::new())) };
+        let names = match link.children(&self.place.directory).await {
             Err(Error::NoNode) => Vec::new(),
             names => names?,
         };
         let numbered: Vec<_> =
             names.iter().filter_map(|name| Some((sequence(name, prefix)?, name))).collect();
-        let paths: Vec<_> = numbered.iter().map(|(_, name)| child(&self.spec.directory, name)).collect();
+        let paths: Vec<_> = numbered.iter().map(|(_, name)| child(&self.place.directory, name)).collect();
         let nodes = link.get_many(&paths).await?;
         let named = numbered.into_iter().zip(paths).zip(nodes);
         // What we may not read is somebody else's.

@@ -1,10 +1,10 @@
 //! What keeps one node in existence, connection after connection.
 
 mod looking;
+mod together;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,11 +12,13 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::claim::{Before, Claim, claim};
-use crate::enlisted::{Enlisted, Wants};
-use crate::path::child;
-use crate::presence::{Name, Spec, Status};
+use crate::enlisted::Enlisted;
+use crate::presence::{Name, Status};
 use crate::standing::Standing;
-use crate::{Backoff, Error, Kind, Link, Node, Op, Sessions, Stat, What};
+use crate::wish::Wants;
+use crate::{Backoff, Error, Kind, Link, Node, Op, SessionId, Sessions, Stat, What};
+
+pub(crate) use self::together::start;
 
 /// How long a node without owner that took our place again is left there. Whoever makes it may do so without end, and is not
 /// to be fought at full speed; but a slip that is repeated some day is no such fight.
@@ -28,18 +30,18 @@ const RUSH: Duration = Duration::from_millis(100);
 
 /// The state of the task behind a [`Presence`](crate::Presence).
 pub(crate) struct Keeping {
-    spec: Spec,
+    place: Place,
     wants: Wants,
     standing: Standing,
-    /// Whether a node of ours can be anywhere: set before the first try to make it.
-    tried: Arc<AtomicBool>,
+    /// In which session we last tried to make it: in another one nothing of ours is there yet.
+    tried_in: Option<SessionId>,
     before: Before,
     /// When we last took the place of a node without owner.
     replaced_ownerless: Option<Instant>,
     /// Somebody else had the node when we last looked, and others may wait for its end as well.
     queued: bool,
     /// Where our node was last, and on which connection it was known to be ours.
-    last: Option<(String, Link)>,
+    last: Option<(Arc<str>, Link)>,
     /// The answer to the making of a sequential node was lost, or may be: one could be there that we do not know.
     unsure: bool,
     /// What was wanted when the node was last seen to hold it.
@@ -49,6 +51,16 @@ pub(crate) struct Keeping {
     enlisted: Enlisted,
 }
 
+/// Where a node is to be.
+pub(crate) struct Place {
+    pub(crate) directory: Arc<str>,
+    /// With the directory, and without a sequence.
+    pub(crate) path: Arc<str>,
+    pub(crate) name: Name,
+    /// What the directory and those above it are made as, where they are missing.
+    pub(crate) parents: Kind,
+}
+
 /// Why keeping a node ended for good.
 enum End {
     Withdrawn,
@@ -56,19 +68,13 @@ enum End {
 }
 
 impl Keeping {
-    pub(crate) fn new(
-        spec: Spec,
-        wants: Wants,
-        status: watch::Sender<Status>,
-        tried: Arc<AtomicBool>,
-        enlisted: Enlisted,
-    ) -> Self {
-        let standing = Standing { status, directory: spec.directory.clone(), name: spec.name.clone() };
+    pub(crate) fn new(place: Place, wants: Wants, status: watch::Sender<Status>, enlisted: Enlisted) -> Self {
+        let standing = Standing { status, path: place.path.clone() };
         Self {
-            spec,
+            place,
             wants,
             standing,
-            tried,
+            tried_in: None,
             before: Before::default(),
             replaced_ownerless: None,
             queued: false,
@@ -96,10 +102,14 @@ impl Keeping {
                 break Some(end);
             }
         };
+        self.end(end.unwrap_or(End::Withdrawn));
+    }
+
+    fn end(&self, end: End) {
         self.give_up();
         self.standing.end(match end {
-            Some(End::Replaced) => Status::Replaced,
-            Some(End::Withdrawn) | None => Status::Gone,
+            End::Replaced => Status::Replaced,
+            End::Withdrawn => Status::Gone,
         });
     }
 
@@ -107,26 +117,26 @@ impl Keeping {
     async fn keep(&mut self, link: &Link) -> Result<End, Error> {
         let _pending = self.standing.vouch();
         link.clear().await?;
-        if self.tried.load(Ordering::SeqCst) {
+        if self.wants.was_tried() && !self.may_make_first(link) {
             // A node of ours that a server does not show yet would be made twice, or left behind.
             link.catch_up().await?;
         }
         // A watch that nobody waits for any more is taken back by a request of its own, unless it has fired or another one on the
         // same node is set: kept until then.
         let mut _watched = None;
-        while let Some(data) = self.wanted() {
+        while let Some(data) = self.wants.look() {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = self.is_crowded(link).await?;
             let (there, mut changed) = self.look(link, crowded).await?;
             let before = Before {
-                contended: matches!(self.spec.name, Name::Contended(_)),
+                contended: matches!(self.place.name, Name::Contended(_)),
                 replaced_ownerless: self.replaced_ownerless.is_some_and(|at| at.elapsed() < OWNERLESS_PAUSE),
                 ..self.before
             };
             match (claim(there.as_ref().map(|(_, node)| node), link.ours(), before), there) {
                 (Claim::Create, _) => {
                     // In another session it went with the one before.
-                    if self.last.as_ref().is_some_and(|(_, seen_on)| seen_on.id() == link.id()) {
+                    if self.was_held_in(link.id()) {
                         self.standing.missing();
                     }
                     self.standing.pending(None);
@@ -137,14 +147,14 @@ impl Keeping {
                             _ = self.wants.changed() => continue,
                         }
                     }
-                    match self.create(link, &data, crowded).await? {
+                    match self.create(link, crowded).await? {
                         // The directory's watch is set already; a watch of its own is set by looking again.
                         Made::Unwatched | Made::NotYet => continue,
                         Made::Watched => {}
                     }
                 }
                 (Claim::Adopt, Some((path, node))) if node.data == *data => {
-                    self.held(link, path, Some(node.stat.czxid));
+                    self.held(link, path.into(), Some(node.stat.czxid));
                     self.settled = Some(data);
                 }
                 (Claim::Adopt, Some((path, node))) => {
@@ -163,7 +173,7 @@ impl Keeping {
                 }
                 (Claim::Replace(version), Some((path, node))) => {
                     self.standing.pending(None);
-                    self.replace(link, path, &node, version, &data).await?;
+                    self.replace(link, path, &node, version).await?;
                     continue;
                 }
                 (Claim::Yield, Some((path, node))) => {
@@ -190,8 +200,7 @@ impl Keeping {
                 what = &mut changed => if what == Some(What::Deleted) {
                     self.standing.missing();
                 },
-                // An error means that the sender is gone: withdrawn.
-                _ = self.wants.changed() => {}
+                () = self.wants.changed() => {}
             }
             _watched = Some(changed);
         }
@@ -201,48 +210,55 @@ impl Keeping {
 
     /// Whether the node's directory is watched instead of the node. What others may have as well is watched by itself.
     async fn is_crowded(&self, link: &Link) -> Result<bool, Error> {
-        match self.spec.name {
-            Name::Own(_) => link.is_crowded(&self.spec.directory).await,
+        match self.place.name {
+            Name::Own(_) => link.is_crowded(&self.place.directory).await,
             Name::Contended(_) | Name::Sequential(_) => Ok(false),
         }
     }
 
-    /// What should be in the node; `None` when it is to go.
-    fn wanted(&mut self) -> Option<Arc<[u8]>> {
-        self.wants.has_changed().ok()?;
-        self.wants.borrow_and_update().clone()
+    /// Whether a node of ours is known to have been there in this session.
+    fn was_held_in(&self, session: SessionId) -> bool {
+        self.last.as_ref().is_some_and(|(_, seen_on)| seen_on.id() == session)
     }
 
-    /// Before anything is made: either a withdrawal sees that we tried, or we see the withdrawal.
-    fn may_try(&self) -> bool {
-        self.tried.store(true, Ordering::SeqCst);
-        self.wants.borrow().is_some()
+    /// Whether the node can be made without a look before: nothing of ours is in this session yet, and if somebody else's is
+    /// there, or one of an earlier session, it cannot be made.
+    fn may_make_first(&self, link: &Link) -> bool {
+        matches!(self.place.name, Name::Own(_)) && self.tried_in != Some(link.id())
     }
 
-    async fn create(&mut self, link: &Link, data: &[u8], crowded: bool) -> Result<Made, Error> {
-        if !self.may_try() {
+    /// What is to be in the node that is made on this connection right now; `None` when it is to go.
+    fn try_now(&mut self, link: &Link) -> Option<Arc<[u8]>> {
+        let data = self.wants.try_now()?;
+        self.tried_in = Some(link.id());
+        Some(data)
+    }
+
+    async fn create(&mut self, link: &Link, crowded: bool) -> Result<Made, Error> {
+        if self.wants.is_news() {
             return Ok(Made::NotYet);
         }
-        let directory = &self.spec.directory;
-        link.ensure(directory, self.spec.parents).await?;
-        let (path, kind) = match &self.spec.name {
-            Name::Own(name) if crowded => {
-                let path = child(directory, name);
-                let made = link.create_soon(&path, data.to_vec()).await;
-                return self.made(link, made.map(|()| (path, None)));
+        // Before it is asked for the last time what is wanted, so that nothing was tried where this fails.
+        link.ensure(&self.place.directory, self.place.parents).await?;
+        let Some(data) = self.try_now(link) else { return Ok(Made::NotYet) };
+        let path = &self.place.path;
+        let kind = match &self.place.name {
+            Name::Own(_) if crowded => {
+                let made = link.create_soon(path, data.to_vec()).await;
+                return self.made(link, made.map(|()| (self.place.path.clone(), None)));
             }
-            Name::Own(name) | Name::Contended(name) => (child(directory, name), Kind::Ephemeral),
-            Name::Sequential(prefix) => {
+            Name::Own(_) | Name::Contended(_) => Kind::Ephemeral,
+            Name::Sequential(_) => {
                 // Until there is an answer: this may be dropped before.
                 self.unsure = true;
-                (child(directory, prefix), Kind::EphemeralSequential)
+                Kind::EphemeralSequential
             }
         };
-        let made = link.create(&path, data, kind).await;
-        self.made(link, made.map(|created| (created.path, Some(created.stat.czxid))))
+        let made = link.create(path, &data, kind).await;
+        self.made(link, made.map(|created| (created.path.into(), Some(created.stat.czxid))))
     }
 
-    fn made(&mut self, link: &Link, made: Result<(String, Option<i64>), Error>) -> Result<Made, Error> {
+    fn made(&mut self, link: &Link, made: Result<(Arc<str>, Option<i64>), Error>) -> Result<Made, Error> {
         self.unsure &= matches!(made, Err(Error::Interrupted));
         match made {
             Ok((path, czxid)) => {
@@ -251,7 +267,7 @@ impl Keeping {
             }
             Err(Error::NodeExists) => Ok(Made::NotYet),
             Err(Error::NoNode) => {
-                link.forget(&self.spec.directory);
+                link.forget(&self.place.directory);
                 Ok(Made::NotYet)
             }
             Err(error) => Err(error),
@@ -259,17 +275,12 @@ impl Keeping {
     }
 
     /// Both steps at once: between them the other side would see its node gone and restore it.
-    async fn replace(
-        &mut self,
-        link: &Link,
-        path: String,
-        node: &Node,
-        version: i32,
-        data: &[u8],
-    ) -> Result<(), Error> {
-        if !self.may_try() {
+    async fn replace(&mut self, link: &Link, path: String, node: &Node, version: i32) -> Result<(), Error> {
+        let Some(data) = self.try_now(link) else {
+            // What is there may be an earlier session's of ours, and to be taken away.
+            self.wants.found();
             return Ok(());
-        }
+        };
         if node.stat.owner.is_none() {
             warn!(path, "a node that no session owns is where ours should be; it is replaced");
             self.replaced_ownerless = Some(Instant::now());
@@ -294,10 +305,14 @@ impl Keeping {
 
     /// Deletes what is ours, also what an earlier session of ours left; never a stranger's.
     async fn delete(&mut self, link: &Link) -> Result<(), Error> {
-        if !self.tried.load(Ordering::SeqCst) {
+        if !self.wants.was_tried() {
             return Ok(());
         }
-        let (Name::Own(name) | Name::Contended(name)) = &self.spec.name else {
+        if self.may_make_first(link) {
+            // There was no need to before.
+            link.catch_up().await?;
+        }
+        if matches!(self.place.name, Name::Sequential(_)) {
             if let Some((last, _)) = self.last.as_ref().filter(|(_, seen_on)| seen_on.is_same(link)) {
                 // Whatever else bore our name was deleted before this one was told to be ours.
                 return gone(link.delete(last, None).await);
@@ -306,18 +321,18 @@ impl Keeping {
                 self.surplus(link, &path).await?;
             }
             return Ok(());
-        };
-        let path = child(&self.spec.directory, name);
-        let contended = matches!(self.spec.name, Name::Contended(_));
+        }
+        let path = &self.place.path;
+        let contended = matches!(self.place.name, Name::Contended(_));
         loop {
-            let there = match link.exists(&path).await {
+            let there = match link.exists(path).await {
                 // Ours we may read.
                 Err(Error::Rejected { .. }) if contended => None,
                 there => there?,
             };
             let ours = |stat: &Stat| stat.owner.is_some_and(|owner| link.ours().contain(owner));
             let Some(stat) = there.filter(ours) else { return Ok(()) };
-            match link.delete(&path, Some(stat.version)).await {
+            match link.delete(path, Some(stat.version)).await {
                 Err(Error::BadVersion) => {}
                 deleted => return gone(deleted),
             }
@@ -326,10 +341,10 @@ impl Keeping {
 
     /// Whatever may have been made is not wanted any more.
     fn give_up(&self) {
-        match &self.spec.name {
-            Name::Own(name) | Name::Contended(name) => {
-                if self.tried.load(Ordering::SeqCst) {
-                    self.enlisted.give_up(&child(&self.spec.directory, name));
+        match &self.place.name {
+            Name::Own(_) | Name::Contended(_) => {
+                if self.wants.was_tried() {
+                    self.enlisted.give_up(&self.place.path);
                 }
             }
             Name::Sequential(_) => {
@@ -340,7 +355,7 @@ impl Keeping {
         }
     }
 
-    fn held(&mut self, link: &Link, path: String, czxid: Option<i64>) {
+    fn held(&mut self, link: &Link, path: Arc<str>, czxid: Option<i64>) {
         self.before.held = true;
         (self.queued, self.unsure) = (false, false);
         let last = self.last.as_ref().map(|(last, _)| last);
@@ -350,8 +365,8 @@ impl Keeping {
             }
             self.enlisted.want(&path);
         }
-        self.last = Some((path.clone(), link.clone()));
-        self.standing.held(link, path, czxid);
+        self.standing.held(link, &path, czxid);
+        self.last = Some((path, link.clone()));
     }
 }
 
@@ -386,5 +401,8 @@ mod tests {
     fn a_task_is_small_for_a_process_may_have_thousands() {
         let bytes = size(Keeping::run);
         assert!(bytes <= 2_048, "{bytes} bytes");
+        // Those that are kept together have no task of their own.
+        let bytes = size_of::<Keeping>();
+        assert!(bytes <= 320, "{bytes} bytes");
     }
 }

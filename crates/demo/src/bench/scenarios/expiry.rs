@@ -27,6 +27,7 @@ struct Figures {
     server: Figure,
     again: Figure,
     raw: Figure,
+    connected: Figure,
     registered: Figure,
     seen: Figure,
     lowest: Figure,
@@ -38,6 +39,7 @@ struct Figures {
 struct Outcome {
     gone: f64,
     server: f64,
+    connected: f64,
     registered: f64,
     seen: f64,
     lowest: usize,
@@ -54,6 +56,7 @@ impl Figures {
             again: Figure::new("of that, from the last node gone until all are there again", "ms")
                 .beside(BARE),
             raw: Figure::new(BARE, "ms").bare(),
+            connected: Figure::new("until their process is connected again, in another session", "ms"),
             registered: Figure::new("until their process knows all of them to be registered again", "ms"),
             seen: Figure::new("until all are in another process' list again", "ms"),
             lowest: Figure::new("the shortest of the lists that this process met", ""),
@@ -72,6 +75,7 @@ impl Figures {
         self.server.push(outcome.server);
         self.again.push(outcome.server - outcome.gone);
         self.raw.push(raw);
+        self.connected.push(outcome.connected);
         self.registered.push(outcome.registered);
         self.seen.push(outcome.seen);
         self.lowest.push(outcome.lowest as f64);
@@ -93,8 +97,9 @@ impl Figures {
     }
 
     fn list(self) -> Vec<Figure> {
-        let Self { gone, server, again, raw, registered, seen, lowest, requests, missing } = self;
-        [gone, server, again, raw, registered, seen, lowest, requests].into_iter().chain(missing).collect()
+        let Self { gone, server, again, raw, connected, registered, seen, lowest, requests, missing } = self;
+        let figures = [gone, server, again, raw, connected, registered, seen, lowest, requests];
+        figures.into_iter().chain(missing).collect()
     }
 }
 
@@ -202,13 +207,14 @@ async fn expired(stage: &Stage, count: u32, round: u32) -> anyhow::Result<Outcom
     let work = async {
         let told = told(&mut watcher, registrations.len());
         let again = registered_again(&ours, &registrations, session);
-        let ((), (gone, server), registered) = tokio::try_join!(expire(server, session), told, again)?;
+        let ((), (gone, server), (connected, registered)) =
+            tokio::try_join!(expire(server, session), told, again)?;
         let seen = follower.ask(&Ask::Settles { fingerprint: truth }).await?.seen;
-        Ok((gone, server, registered, seen))
+        Ok((gone, server, connected, registered, seen))
     };
     let (ends, requests) =
         stage.counted(async { timeout(PATIENCE, work).await.context("it takes too long")? }).await?;
-    let (gone, server, registered, seen) = ends;
+    let (gone, server, connected, registered, seen) = ends;
     let there = stage.witness.list_children(&directory).await?.len();
     let now = ours.session().await?;
     let known = |one: &&Registration| matches!(*one.status().borrow(), Status::Registered { session: of, .. } if of == now && of != session);
@@ -219,6 +225,7 @@ async fn expired(stage: &Stage, count: u32, round: u32) -> anyhow::Result<Outcom
     let outcome = Outcome {
         gone: millis_between(began, gone),
         server: millis_between(began, server),
+        connected: millis_between(began, connected),
         registered: millis_between(began, registered),
         seen: millis_between(began, seen.changed_ns.max(began)),
         lowest: seen.lowest,
@@ -251,13 +258,14 @@ async fn told(watcher: &mut PersistentWatcher, count: usize) -> anyhow::Result<(
     Ok((gone, now_ns()))
 }
 
-/// When all were known to be registered in another session.
+/// When their process was connected in another session, and when all were known to be registered there.
 async fn registered_again(
     ours: &Ours,
     registrations: &[Registration],
     before: SessionId,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<(u64, u64)> {
     ours.another_session(before).await?;
+    let connected = now_ns();
     registered(registrations).await?;
     // The last word of each is that of this session: what it said of the one before was taken back with the connection.
     if let Some(first) = registrations.first() {
@@ -266,5 +274,5 @@ async fn registered_again(
             .wait_for(|now| matches!(now, Status::Registered { session, .. } if *session != before))
             .await?;
     }
-    Ok(now_ns())
+    Ok((connected, now_ns()))
 }
