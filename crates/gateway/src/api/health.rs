@@ -46,11 +46,12 @@ pub(super) async fn healthz() -> Response {
 )]
 pub(super) async fn readyz(
     State(app): State<Arc<App>>,
-    Extension(told): Extension<Told>,
+    less: Option<Extension<Told>>,
 ) -> Result<Response, Problem> {
     if app.is_closing() {
         return Err(Problem::closing());
     }
+    let told = less.map_or(Told::All, |Extension(told)| told);
     let (services, missing) = app.needed();
     match told {
         _ if missing.is_empty() => {

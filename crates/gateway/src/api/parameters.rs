@@ -57,11 +57,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // Whatever stands there can be read in some way.
-        let query = parts.uri.query().unwrap_or_default();
-        let left = parse(query.as_bytes()).into_owned().collect();
-        Ok(Self { left })
+        Ok(Self { left: pairs(parts.uri.query().unwrap_or_default()) })
     }
+}
+
+/// The names and values of a query, decoded. Whatever stands there can be read in some way.
+fn pairs(query: &str) -> Vec<(String, String)> {
+    if query.contains(['%', '+']) {
+        return parse(query.as_bytes()).into_owned().collect();
+    }
+    // Nothing is to be decoded, as in most, and that is done for every pick.
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let named = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 impl Parameters {
@@ -131,5 +139,19 @@ impl Parameters {
         let accepted: Vec<_> = in_query.collect();
         let accepted = if accepted.is_empty() { "none".to_owned() } else { accepted.join(", ") };
         Err(Problem::bad_request(format_args!("{shown:?} is no parameter here; accepted: {accepted}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_not_encoded_is_read_as_what_is(query in "[a-c=&%+4é]{0,12}") {
+            prop_assert_eq!(pairs(&query), parse(query.as_bytes()).into_owned().collect::<Vec<_>>());
+        }
     }
 }

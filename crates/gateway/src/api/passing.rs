@@ -14,7 +14,7 @@ use futures::future::Either;
 use tower::{Layer, Service};
 
 use super::App;
-use crate::guard::Guard;
+use crate::guard::{Guard, Told};
 use crate::metrics::Arrived;
 
 /// Lets pass what may be asked, and counts what was answered.
@@ -78,7 +78,10 @@ where
         let arrived = Some(Arrived::of(&request));
         let answer = match self.shared.guard.check(&request) {
             Ok(told) => {
-                request.extensions_mut().insert(told);
+                // One more for every request would cost as much as the guard does.
+                if told != Told::All {
+                    request.extensions_mut().insert(told);
+                }
                 Either::Left(self.handler.call(request))
             }
             Err(problem) => {
