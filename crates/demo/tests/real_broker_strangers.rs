@@ -8,7 +8,6 @@ mod common;
 mod mq;
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rustix::process::Signal;
@@ -59,7 +58,7 @@ async fn a_server_that_is_flooded_ends_all_the_same() {
         server.event(|event| event["kind"] == "answered").await;
     }
     server.signal(Signal::TERM);
-    let ended = timeout(Duration::from_secs(6), server.end()).await.unwrap();
+    let ended = timeout(PATIENCE, server.end()).await.unwrap();
     assert!(ended.status.success());
     floods.iter().for_each(tokio::task::JoinHandle::abort);
     site.registered(&[]).await;

@@ -245,7 +245,9 @@ impl Page {
         self.driver.action_chain().send_keys(keys).perform().await.unwrap();
     }
 
+    /// Clicks at a place once it is seen.
     pub(crate) async fn click(&self, place: &str) {
+        self.until(&format!("document.querySelector({})?.checkVisibility()", json!(place))).await;
         let found = self.driver.find(By::Css(place)).await.unwrap_or_else(|error| panic!("{place}: {error}"));
         found.click().await.unwrap_or_else(|error| panic!("{place}: {error}"));
     }
