@@ -94,7 +94,8 @@ impl Channel {
     ///
     /// # Examples
     ///
-    /// With the feature `tls-ring` (or `tls-aws-lc`) of tonic, where all instances have a certificate for the one name:
+    /// With the feature `tls-ring` (or `tls-aws-lc`) of tonic, where all instances have a certificate for the one name. The TLS of `zk-session` is by aws-lc: take
+    /// that with it. A program that has both calls rustls' `CryptoProvider::install_default` first, or tonic panics.
     ///
     /// ```no_run
     /// use std::time::Duration;
