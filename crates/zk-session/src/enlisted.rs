@@ -38,8 +38,8 @@ pub(crate) struct Enlisted {
     path: Arc<str>,
     status: watch::Receiver<Status>,
     all: Presences,
-    /// How the one stands that had the path before and has not left it yet.
-    before: Option<watch::Receiver<Status>>,
+    /// The one that had the path before and has not left it yet.
+    before: Option<Place>,
 }
 
 impl Presences {
@@ -58,7 +58,7 @@ impl Presences {
                     "{path} is kept by this process already: withdraw that first"
                 )));
             }
-            Entry::Occupied(mut there) => Some(there.insert(place).status),
+            Entry::Occupied(mut there) => Some(there.insert(place)),
             Entry::Vacant(free) => {
                 free.insert(place);
                 None
@@ -142,9 +142,10 @@ impl Enlisted {
 
     /// Waits until whoever was withdrawn from the path has left it. What that deletes could be ours otherwise.
     pub(crate) async fn alone(&mut self) {
-        if let Some(mut before) = self.before.take() {
+        if let Some(before) = &mut self.before {
             // An error says that it ended without a word.
-            let _ = before.wait_for(is_over).await;
+            let _ = before.status.wait_for(is_over).await;
+            self.before = None;
         }
     }
 
@@ -165,7 +166,13 @@ impl Drop for Enlisted {
         self.all.leave(&self.path);
         let mut places = self.all.places();
         if places.get(&self.path).is_some_and(|place| place.status.same_channel(&self.status)) {
-            places.remove(&self.path);
+            match self.before.take() {
+                // Whoever comes next has to wait for that one as well.
+                Some(before) if !is_over(&before.status.borrow()) => {
+                    places.insert(self.path.clone(), before);
+                }
+                _ => drop(places.remove(&self.path)),
+            }
         }
     }
 }

@@ -263,7 +263,12 @@ impl Link {
     ) -> Result<mpsc::UnboundedReceiver<Change>, Error> {
         let watched = self.directory(directory);
         let (tell, told) = mpsc::unbounded_channel();
-        lock(&watched.told).push(tell);
+        {
+            let mut all = lock(&watched.told);
+            // Whoever tries again and again leaves none behind.
+            all.retain(|earlier| !earlier.is_closed());
+            all.push(tell);
+        }
         watched.armed.get_or_try_init(|| self.arm(directory, watched.clone())).await?;
         Ok(told)
     }

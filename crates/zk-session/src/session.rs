@@ -272,6 +272,9 @@ pub struct Changes(BoxStream<'static, Change>);
 
 impl Changes {
     /// The changes that `stream` yields; it ends with the connection.
+    ///
+    /// It is polled by whoever wakes it, perhaps outside a runtime, and while a lock of ours is held: it must not wait for anybody, and must not be woken under a
+    /// lock that its poll takes.
     pub fn new(stream: impl futures::Stream<Item = Change> + Send + 'static) -> Self {
         // Fused: to ask once more after the end is no mistake that should panic.
         Self(stream.fuse().boxed())

@@ -24,7 +24,10 @@ impl Standing {
     /// The node is ours.
     pub(crate) fn held(&self, link: &Link, path: &str, czxid: Option<i64>) {
         self.status.send_if_modified(|status| {
-            let known = matches!(status, Status::Held(held) if held.path == path && held.czxid == czxid);
+            let known = matches!(
+                status,
+                Status::Held(held) if held.path == path && held.czxid == czxid && held.link.is_same(link)
+            );
             if !known {
                 info!(path, session = %link.id(), "the node is ours");
                 *status = Status::Held(Held { path: path.to_owned(), link: link.clone(), czxid });

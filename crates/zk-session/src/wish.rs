@@ -1,5 +1,6 @@
 //! What is wanted of a node, between whoever wants it and whoever keeps it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
@@ -11,7 +12,6 @@ pub(crate) struct Wish {
     changed: Notify,
 }
 
-#[derive(Debug)]
 struct State {
     /// What is to be in it; `None` when it is to go.
     data: Option<Arc<[u8]>>,
@@ -21,6 +21,14 @@ struct State {
     tried: bool,
     /// Who keeps it together with others, and is told of each change.
     bell: Option<Bell>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is in a node may be a secret.
+        let bytes = self.data.as_ref().map(|data| data.len());
+        f.debug_struct("State").field("bytes", &bytes).field("tried", &self.tried).finish_non_exhaustive()
+    }
 }
 
 /// Tells whoever keeps many of which one something else is wanted.

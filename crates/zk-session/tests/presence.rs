@@ -463,7 +463,7 @@ async fn what_is_in_a_node_is_in_no_debug_output() {
         data: b"secret".to_vec(),
         parents: Kind::Container,
     };
-    for shown in [format!("{presence:?}"), format!("{spec:?}")] {
+    for shown in [format!("{presence:?}"), format!("{spec:?}"), format!("{:?}", process.sessions())] {
         assert!(!shown.contains("secret") && !shown.contains(bytes.trim_matches(['[', ']'])), "{shown}");
     }
 }

@@ -359,3 +359,65 @@ async fn when_the_keeper_is_closed_all_are_told() {
         assert!(presence.update(Vec::new()).is_ok(), "nobody withdrew it");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_withdrawn_does_not_wait_until_the_others_can_be_made() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let mut all = hold_all(&process, 40, b"v1");
+    let session = all_held(&all).await;
+    process.client.set_reachable(false);
+    zk.expire(session);
+    assert!(zk.remove("/services/a"));
+    zk.refuse("/services", true);
+    process.client.set_reachable(true);
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut all[0].status(), "the refusal is told", told).await;
+    timeout(LIMIT, all.remove(0).withdraw()).await.expect("withdrawn in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_directory_is_made_for_those_that_are_not_wanted_any_more() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    process.client.set_reachable(false);
+    drop(hold_all(&process, 40, b"v1"));
+    process.client.set_reachable(true);
+    let connected = |now: &State| matches!(now, State::Connected { .. });
+    until(&mut process.sessions().state(), "connected", connected).await;
+    sleep(LIMIT).await;
+    assert_eq!((zk.get("/services"), zk.requests().creates), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_whom_something_else_is_wanted_as_the_connection_goes_is_not_said_to_be_held() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let all = hold_all(&process, 40, b"v1");
+    all_held(&all).await;
+    for one in &all[..20] {
+        one.update(b"v2".to_vec()).expect("it is wanted");
+    }
+    process.client.set_reachable(false);
+    for one in &all {
+        pending(one).await;
+    }
+    process.client.set_reachable(true);
+    all_held(&all).await;
+    eventually("what is wanted is there", || data(&zk, 19).as_deref() == Some("v2")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_withdrawn_while_others_are_made_does_not_wait_for_them() {
+    const MANY: usize = 20_000;
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let mut all = hold_all(&process, MANY, b"v1");
+    held(&all[0]).await;
+    drop(all.remove(0));
+    while zk.get(&path(0)).is_some() {
+        yield_now().await;
+    }
+    assert!(zk.children("/services/a").len() < MANY - 1, "others are made still");
+    all_held(&all).await;
+}

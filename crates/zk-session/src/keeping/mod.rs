@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
@@ -92,7 +93,16 @@ impl Keeping {
         self.enlisted.alone().await;
         let mut backoff = Backoff::default();
         let end = loop {
-            let Some(link) = sessions.next().await else { break None };
+            let mut next = pin!(sessions.next());
+            let link = match next.as_mut().now_or_never() {
+                Some(link) => link,
+                // Whoever kept it before vouched for it on a connection that is over.
+                None => {
+                    self.standing.pending(None);
+                    next.await
+                }
+            };
+            let Some(link) = link else { break None };
             let tried = pin!(async {
                 let end = self.keep(&link).await;
                 self.standing.pending(end.as_ref().err());

@@ -8,7 +8,7 @@ use std::vec::IntoIter;
 
 use futures::future::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::{End, Keeping};
 use crate::claim::{Claim, claim};
@@ -53,7 +53,7 @@ struct Together {
     /// Which is where, once anybody asks.
     numbers: HashMap<Arc<str>, usize>,
     /// Of whom something else is wanted.
-    rings: mpsc::UnboundedReceiver<usize>,
+    rings: UnboundedReceiver<usize>,
     sessions: Sessions,
 }
 
@@ -95,15 +95,16 @@ impl Together {
     /// Keeps all on one connection, until none is left or each is to be kept by itself.
     async fn keep(&mut self, link: &Link) -> Result<(), Error> {
         link.clear().await?;
-        if !link.is_crowded(&self.directory).await? {
+        self.part_unwanted();
+        if self.left == 0 || !link.is_crowded(&self.directory).await? {
             return Ok(());
         }
         let mut changes = link.watch_all_among(&self.directory).await?;
         let missing = self.find(link).await?;
-        self.make(link, missing).await?;
+        self.make(link, missing, &mut changes).await?;
         while self.left > 0 {
             tokio::select! {
-                change = changes.recv() => self.changed(&change.ok_or(Error::Interrupted)?),
+                change = changes.recv() => self.changed(link, &change.ok_or(Error::Interrupted)?),
                 Some(number) = self.rings.recv() => self.rung(number),
             }
         }
@@ -132,7 +133,7 @@ impl Together {
                     Ok(Some(node)) => self.found(link, number, &node),
                     Ok(None) => {
                         // It may be that it was never made: then nobody deleted it.
-                        if self.member(number).is_some_and(|member| member.was_held_in(link.id())) {
+                        if self.was_held(link, number) {
                             self.gone(number);
                         }
                         missing.push(number);
@@ -157,12 +158,32 @@ impl Together {
         }
     }
 
-    /// Makes what is missing, in transactions of which some are always under way.
-    async fn make(&mut self, link: &Link, missing: Vec<usize>) -> Result<(), Error> {
+    /// Makes what is missing, in transactions of which some are always under way, and sees to whatever happens meanwhile.
+    async fn make(
+        &mut self,
+        link: &Link,
+        mut missing: Vec<usize>,
+        changes: &mut UnboundedReceiver<Change>,
+    ) -> Result<(), Error> {
+        while let Ok(number) = self.rings.try_recv() {
+            self.rung(number);
+        }
+        missing.retain(|&number| self.members[number].is_some());
+        // No directory is made for nobody.
         if missing.is_empty() {
             return Ok(());
         }
-        link.ensure(&self.directory, self.parents).await?;
+        match link.ensure(&self.directory, self.parents).await {
+            Ok(()) => {}
+            Err(error) if matches!(error, Error::Interrupted) || missing.len() == self.left => {
+                return Err(error);
+            }
+            // Those that are there are not to be said to be gone.
+            Err(_) => {
+                missing.into_iter().for_each(|number| self.part(number));
+                return Ok(());
+            }
+        }
         let mut missing = missing.into_iter().peekable();
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -173,9 +194,19 @@ impl Together {
                     // It is sent at once, and the next one put together while the server is at it.
                     under_way.next().now_or_never().flatten()
                 }
-                None => match under_way.next().await {
-                    None => return Ok(()),
-                    answered => answered,
+                None => tokio::select! {
+                    answered = under_way.next() => match answered {
+                        None => return Ok(()),
+                        answered => answered,
+                    },
+                    Some(number) = self.rings.recv() => {
+                        self.rung(number);
+                        None
+                    }
+                    change = changes.recv() => {
+                        self.changed(link, &change.ok_or(Error::Interrupted)?);
+                        None
+                    }
                 },
             };
             if let Some((numbers, made)) = answered {
@@ -225,19 +256,22 @@ impl Together {
     }
 
     /// Somebody changed or deleted one, or it is somebody else's.
-    fn changed(&mut self, change: &Change) {
+    fn changed(&mut self, link: &Link, change: &Change) {
         if self.numbers.is_empty() {
             let members = self.members.iter().enumerate();
             let numbers =
                 members.filter_map(|(number, member)| Some((member.as_ref()?.place.path.clone(), number)));
             self.numbers = numbers.collect();
         }
-        if let Some(&number) = self.numbers.get(&*change.path) {
-            if change.what == What::Deleted {
-                self.gone(number);
-            }
-            self.part(number);
+        let Some(&number) = self.numbers.get(&*change.path) else { return };
+        // Of whom nothing is there yet, it was somebody else's: making it will tell.
+        if self.member(number).is_none_or(|member| member.may_make_first(link)) {
+            return;
         }
+        if change.what == What::Deleted && self.was_held(link, number) {
+            self.gone(number);
+        }
+        self.part(number);
     }
 
     /// Something else is wanted of one, unless that was seen already.
@@ -245,6 +279,19 @@ impl Together {
         if self.member(number).is_some_and(|member| member.wants.is_news()) {
             self.part(number);
         }
+    }
+
+    /// Those that are not wanted any more wait for nobody else. To be called while all are to be looked at: what is wanted is seen then.
+    fn part_unwanted(&mut self) {
+        while let Ok(number) = self.rings.try_recv() {
+            if self.member(number).is_some_and(|member| member.wants.look().is_none()) {
+                self.part(number);
+            }
+        }
+    }
+
+    fn was_held(&mut self, link: &Link, number: usize) -> bool {
+        self.member(number).is_some_and(|member| member.was_held_in(link.id()))
     }
 
     fn gone(&mut self, number: usize) {
