@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use adapters::axum::Server;
-use adapters::tonic::Channel;
+use adapters::tonic::{Channel, error_of};
+use adapters::tower::Error;
 use loadbalance::{Balancer, RoundRobin};
 use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
@@ -52,9 +53,12 @@ async fn main() -> anyhow::Result<()> {
     // Told to end, it answers for as long as anybody may pick it.
     drop(stop);
     let mut answered = 0;
-    while !balancer.candidates().is_empty() {
-        timeout(LIMIT, client.check(HealthCheckRequest::default())).await??;
-        answered += 1;
+    loop {
+        match timeout(LIMIT, client.check(HealthCheckRequest::default())).await? {
+            Ok(_) => answered += 1,
+            Err(status) if matches!(error_of(&status), Some(Error::Nobody(_))) => break,
+            Err(status) => return Err(status.into()),
+        }
     }
     println!("{answered} RPCs were answered meanwhile, {:?}", timeout(LIMIT, serving).await???);
     keeper.close().await;
