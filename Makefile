@@ -22,7 +22,7 @@ demo-legacy: ## the old Go systems, each with ours beside it: time servers, mast
 	@$(call run,demo) legacy
 
 test: ## installs what is missing and runs every test, on real ZooKeeper servers, a real Mosquitto and a real browser too
-	@scripts/setup.sh compiler zookeeper kazoo mosquitto mandoc chromium
+	@scripts/setup.sh compiler zookeeper kazoo mosquitto mandoc chromium curl
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --workspace --all-features
 
 unit: ## the tests that need no server and no network

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gateway::Guard;
 use gateway::guard::Tokens;
-use loadbalance::{Balancer, Request, RoundRobin};
+use loadbalance::{Balancer, PickError, Request, RoundRobin};
 use registry::http::{Discovery, Gateways, Problem, Status, Tls};
 use registry::{Instances, Native, Registry, Source, View};
 use serving_it::{LIMIT, Served, becomes, data, list, register, time};
@@ -309,4 +309,52 @@ async fn without_zookeeper_it_is_said_and_made_up_for() {
     timeout(LIMIT, here.registered()).await.unwrap().unwrap();
     let found: Instances = list(&discovery, &["a"]).await;
     assert_eq!(found[0].data, here.data());
+}
+
+/// Waits until it is told that there is no such service.
+async fn is_nowhere(discovery: &Discovery) {
+    let is_it = |problem: &Option<Problem>| matches!(problem, Some(Problem::Refused { status: 404, .. }));
+    becomes(&mut discovery.problem(), is_it).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_an_empty_list_as_on_zookeeper() {
+    let zk = FakeZk::default();
+    let gateway = Served::start(&zk).await;
+    let proxy = Proxy::start(gateway.address).await.unwrap();
+    let gateways = Gateways::builder(&format!("http://{}", proxy.address())).build().unwrap();
+    let keeper = Keeper::start(zk.client());
+    let direct = Registry::new(keeper.sessions(), Native::default()).follow(&time());
+    let discovery = gateways.follow(&time());
+    for ready in [timeout(LIMIT, direct.ready()).await, timeout(LIMIT, discovery.ready()).await] {
+        assert!(ready.expect("nobody is waited for").unwrap().is_empty());
+    }
+    is_nowhere(&discovery).await;
+    let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
+    timeout(LIMIT, balancer.ready()).await.unwrap().unwrap();
+    let picked = balancer.pick(&Request::default());
+    assert!(matches!(picked, Err(PickError::Empty)), "{picked:?}");
+    register(&zk, "a", &data(1));
+    list(&discovery, &["a"]).await;
+    is_stale(&discovery, false).await;
+
+    // All of them leave while nobody can be asked, and the server takes their directory away.
+    proxy.refuse(true);
+    proxy.cut();
+    is_stale(&discovery, true).await;
+    gateway.stop().await;
+    assert!(zk.remove("/headkeeper/time"));
+    assert_eq!(discovery.instances().borrow().as_ref().unwrap().len(), 1, "nobody has said so yet");
+    let gateway = Served::start(&zk).await;
+    proxy.set_upstream(gateway.address);
+    proxy.refuse(false);
+    list(&discovery, &[]).await;
+    is_nowhere(&discovery).await;
+    is_stale(&discovery, true).await;
+
+    register(&zk, "a", &data(1));
+    list(&discovery, &["a"]).await;
+    is_stale(&discovery, false).await;
+    assert!(discovery.problem().borrow().is_none());
+    keeper.close().await;
 }

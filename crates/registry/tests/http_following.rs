@@ -423,3 +423,31 @@ async fn clients_that_lost_a_gateway_do_not_come_back_at_the_same_moment() {
         lists(discovery, &[1]).await;
     }
 }
+
+#[tokio::test]
+async fn a_404_empties_the_list_if_a_gateway_says_that_there_is_no_such_service() {
+    let nowhere = |kind: &str| format!("{{\"type\":\"{kind}\",\"detail\":\"nobody\"}}");
+    let script = Script::start().await;
+    let (discovery, stream) = followed(&script, script.builder()).await;
+    drop(stream);
+    // A proxy before it, with a path that leads nowhere, says the same status.
+    script.next().await.answer("404 Not Found", "application/problem+json", &nowhere("about:blank")).await;
+    let again = script.next().await;
+    assert!(again.request.contains("last-event-id: a-1\r\n"), "{}", again.request);
+    let view = is_stale(&discovery, true).await;
+    assert_eq!(ports(&view.entries), [1]);
+
+    let before = Instant::now();
+    let kind = "urn:headkeeper:problem:unknown-service";
+    again.answer("404 Not Found", "application/problem+json", &nowhere(kind)).await;
+    lists(&discovery, &[]).await;
+    let view = is_stale(&discovery, true).await;
+    assert!(matches!(view.source, Source::Stale { since } if since >= before), "{:?}", view.source);
+    // The same state may come again: it is told anew.
+    let mut back = script.next().await;
+    assert!(!back.request.contains("last-event-id"), "{}", back.request);
+    back.begin("a-1").await;
+    back.event("a-1", &service(&[1])).await;
+    lists(&discovery, &[1]).await;
+    is_stale(&discovery, false).await;
+}

@@ -49,7 +49,8 @@ pub(crate) struct Args {
     host: Vec<String>,
 
     /// An origin whose pages may ask for whatever their token allows, besides our own, also as where a proxy before this changes the host:
-    /// https://console.example, with nothing behind host and port; may be given several times
+    /// https://console.example, with nothing behind host and port; may be given several times. Where certificates of clients are asked for,
+    /// browsers let pages of other origins neither read nor write: use tokens
     #[arg(long, value_name = "ORIGIN")]
     origin: Vec<Origin>,
 

@@ -16,7 +16,7 @@ use crate::{Changes, Error, Instances, View};
 ///
 /// It publishes what a [`registry::Discovery`](crate::Discovery) does, so whatever works on the lists of one works on those of the
 /// other. Losing the gateways empties no list: it stays, stale since something was last heard, as it does when the gateway itself has lost
-/// ZooKeeper. Receivers stay usable when this is dropped, and keep the last value.
+/// ZooKeeper. A service that is not there has an empty list, as on ZooKeeper; it is asked for every few seconds, and stale in between. Receivers stay usable when this is dropped, and keep the last value.
 #[derive(Debug)]
 pub struct Discovery {
     service: ServiceName,
@@ -73,7 +73,8 @@ impl Discovery {
         first.ok().and_then(|list| list.clone()).ok_or(Error::Closed)
     }
 
-    /// Why the service cannot be followed right now: no gateway can be reached, or one refuses. `None` while one serves.
+    /// Why the service cannot be followed right now: no gateway can be reached, or one refuses, as it does
+    /// when there is no such service. `None` while one serves.
     pub fn problem(&self) -> watch::Receiver<Option<Problem>> {
         self.problem.clone()
     }

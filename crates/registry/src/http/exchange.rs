@@ -132,11 +132,6 @@ impl Answer {
     }
 
     /// Why it was refused.
-    pub(super) async fn refused(self) -> Problem {
-        self.refusal().await.problem
-    }
-
-    /// The same with the name of its kind.
     pub(super) async fn refusal(self) -> Refusal {
         #[derive(Default, Deserialize)]
         struct Details {

@@ -8,10 +8,11 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
+use zk_session::Entries;
 
-use super::document::{self, Trust};
+use super::document::{self, Told, Trust};
 use super::events::{Event, Reader};
-use super::exchange::Answer;
+use super::exchange::{Answer, Refusal};
 use super::gateways::Shared;
 use super::path;
 use super::patience::Patience;
@@ -20,6 +21,9 @@ use super::published::{Publisher, Vouch};
 use super::turn::Turn;
 use crate::Source;
 use crate::wall::unix_millis;
+
+/// The kind of problem that says so of the service; any program may say 404.
+const UNKNOWN_SERVICE: &str = "urn:headkeeper:problem:unknown-service";
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -127,7 +131,7 @@ impl Following<'_> {
         }
     }
 
-    async fn open(&self, which: usize) -> Result<Answer, Problem> {
+    async fn open(&mut self, which: usize) -> Result<Answer, Problem> {
         let path = format!("{}/watch", path::of_service(&self.publisher.service));
         let mut request = self.shared.request(which, Method::GET, &path).accepting("text/event-stream");
         let id = self.seen.as_ref().and_then(|seen| HeaderValue::from_str(seen.id.as_deref()?).ok());
@@ -136,7 +140,11 @@ impl Following<'_> {
         }
         let answer = request.send().await?;
         if !answer.status.is_success() {
-            return Err(answer.refused().await);
+            let Refusal { kind, problem } = answer.refusal().await;
+            if kind.as_deref() == Some(UNKNOWN_SERVICE) {
+                self.is_nowhere();
+            }
+            return Err(problem);
         }
         let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("text/event-stream") {
@@ -146,6 +154,14 @@ impl Following<'_> {
             ));
         }
         Ok(answer)
+    }
+
+    /// There is no such service, which a gateway says only while it knows: then nobody is in it, as on ZooKeeper. Nothing tells when one
+    /// comes, so the list is doubted from here on, until it is asked for again.
+    fn is_nowhere(&mut self) {
+        let nobody = Told { entries: Entries::default(), bad: Entries::default(), trust: Trust::Live };
+        self.publisher.send(nobody, Source::Stale { since: Instant::now() });
+        self.seen = None;
     }
 
     /// Makes an event the list. One that cannot be used changes nothing.

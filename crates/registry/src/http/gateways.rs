@@ -77,6 +77,9 @@ pub(super) struct Gateway {
 
 impl Gateways {
     /// Gateways by their addresses, several with commas between them: `http://10.0.0.5:8480,http://10.0.0.6:8480`.
+    ///
+    /// Name each gateway by its own address. One address that spreads requests over several gateways makes a registration replace itself, and
+    /// [`Replaced`](super::Status::Replaced) is for good.
     pub fn builder(addresses: &str) -> Builder {
         Builder {
             addresses: addresses.to_owned(),
