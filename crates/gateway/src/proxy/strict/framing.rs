@@ -152,9 +152,20 @@ impl Framing {
     }
 
     /// The beginning of something that is sent.
-    pub(super) fn answer(&mut self, bytes: &[u8]) {
-        if self.may_upgrade && bytes.starts_with(b"HTTP/1.1 101 ") {
-            self.place = Place::Elsewhere;
+    pub(super) fn answer(&mut self, mut bytes: &[u8]) {
+        while self.may_upgrade && !bytes.is_empty() {
+            let agrees = bytes.starts_with(b"HTTP/1.1 101 ");
+            if agrees || !bytes.starts_with(b"HTTP/1.1 1") {
+                // What comes behind the head may be anybody's.
+                self.may_upgrade = false;
+                if agrees {
+                    self.place = Place::Elsewhere;
+                }
+                return;
+            }
+            // Another head follows this one.
+            let end = bytes.windows(4).position(|end| end == b"\r\n\r\n");
+            bytes = end.map_or(&[], |end| &bytes[end + 4..]);
         }
     }
 }
@@ -263,6 +274,25 @@ mod tests {
             let mut data = BOTH.as_bytes().to_vec();
             framing.look(&mut data);
             assert_eq!(data != BOTH.as_bytes(), touched, "{answer}");
+        }
+        for (answers, touched) in [
+            // What comes behind the head may be anybody's.
+            (&["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 101 "][..], true),
+            (&["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 101 "], true),
+            (&["HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 101 "], true),
+            (&["HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 101 "], true),
+            // Before the head there may be others, which say nothing yet.
+            (&["HTTP/1.1 100 Continue\r\n\r\n", "", "HTTP/1.1 101 Switching Protocols\r\n"], false),
+            (&["HTTP/1.1 103 Early Hints\r\na: b\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"], false),
+        ] {
+            let mut framing = Framing::default();
+            framing.look(&mut upgrade.as_bytes().to_vec());
+            for answer in answers {
+                framing.answer(answer.as_bytes());
+            }
+            let mut data = BOTH.as_bytes().to_vec();
+            framing.look(&mut data);
+            assert_eq!(data != BOTH.as_bytes(), touched, "{answers:?}");
         }
         // Nobody asked.
         let mut framing = Framing::default();

@@ -55,7 +55,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(first) = bufs.first() {
+        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {
             self.framing.answer(first);
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
