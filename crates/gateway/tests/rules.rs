@@ -77,6 +77,48 @@ fn a_regex_cannot_match_but_from_the_beginning() {
 }
 
 #[test]
+fn no_way_to_write_a_path_leads_around_a_rule() {
+    let rules = Rules::read(
+        r#"
+        [[rule]]
+        regex = "/api/[^/]+/admin"
+        service = "regex"
+
+        [[rule]]
+        path = "/internal"
+        service = "prefix"
+
+        [[rule]]
+        path = "/a;v=1/b"
+        service = "parameters"
+
+        [[rule]]
+        path = "/"
+        service = "rest"
+        "#,
+    )
+    .unwrap();
+    // What is not UTF-8 is a character to a regex as well; what stands behind `;` is no part of a name to some services.
+    for (path, expected) in [
+        ("/api/x/admin", "regex"),
+        ("/api/%FF/admin", "regex"),
+        ("/api/%C3/admin", "regex"),
+        ("/api;x/%ff;y/admin;z", "regex"),
+        ("/internal;x/secret", "prefix"),
+        ("/internal;x", "prefix"),
+        ("/internal;/secret;y", "prefix"),
+        ("/internal%3bx/%ff", "prefix"),
+        ("/a;v=1/b/c", "parameters"),
+        ("/a/b", "rest"),
+        ("/internals;x/secret", "rest"),
+        ("/x;/internal/secret", "rest"),
+        ("/;x", "rest"),
+    ] {
+        assert_eq!(service(&rules, path), Some(expected), "{path}");
+    }
+}
+
+#[test]
 fn a_file_without_rules_has_none() {
     assert!(Rules::read("").unwrap().is_empty());
     assert!(Rules::read("# nothing yet\n").unwrap().is_empty());

@@ -64,6 +64,8 @@ impl Sites {
     ///
     /// Reading is refused as well: what a page of another site may not see it may still ask for, and streams and lists that nobody else
     /// asked for cost us something.
+    ///
+    /// A page of ours came by HTTP: an application may name its own `capacitor://localhost`.
     /// Over TLS our own page is one that came over TLS: what came without, somebody on the way may have written. Without, it may be that
     /// TLS ends in front of us.
     pub(super) fn origin(
@@ -82,7 +84,8 @@ impl Sites {
         };
         let text = String::from_utf8_lossy(origin.as_bytes());
         let ours = text.split_once("://").is_some_and(|(scheme, of)| {
-            of.eq_ignore_ascii_case(authority.as_str()) && (!secure || scheme.eq_ignore_ascii_case("https"))
+            let fits = |known| scheme.eq_ignore_ascii_case(known);
+            of.eq_ignore_ascii_case(authority.as_str()) && (fits("https") || (!secure && fits("http")))
         });
         if origins.next().is_none() && (ours || self.is_named(origin)) {
             return Ok(());
@@ -184,6 +187,13 @@ mod tests {
             headers(&[("sec-fetch-site", "same-site")]),
         ] {
             assert!(sites.origin(us, false, &foreign).is_err(), "{foreign:?}");
+        }
+        // What is no site has no page, though it may be named as one.
+        let on_80 = Uri::from_static("http://localhost");
+        let us_on_80 = authority::of(&on_80, &none).unwrap().unwrap();
+        assert_eq!(sites.origin(us_on_80, false, &headers(&[("origin", "HTTP://localhost")])), Ok(()));
+        for odd in ["capacitor://localhost", "ionic://localhost", "file://localhost", "://localhost"] {
+            assert!(sites.origin(us_on_80, false, &headers(&[("origin", odd)])).is_err(), "{odd}");
         }
         // Over TLS a page that came without it is none of ours.
         let [plain, safe] = ["http", "https"].map(|scheme| format!("{scheme}://localhost:8480"));

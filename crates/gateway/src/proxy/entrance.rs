@@ -135,7 +135,7 @@ impl Proxy {
     /// Answers a request: with what an instance answers, or why there is no such answer.
     ///
     /// The connection has to be served with upgrades for WebSockets to work, and through [`Strict`](super::Strict), which refuses
-    /// what has two lengths. A tunnel keeps the stream of its connection until it ends, and with it what that stream holds: the place
+    /// what has two lengths and is shown each answer by [`Upgraded`](super::Upgraded). A tunnel keeps the stream of its connection until it ends, and with it what that stream holds: the place
     /// that a connection takes among so many, say.
     ///
     /// # Cancel safety

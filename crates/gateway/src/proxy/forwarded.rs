@@ -129,13 +129,14 @@ pub(super) fn is_claim(name: &HeaderName) -> bool {
     }
 }
 
-/// Whether some servers take it for something else that was looked at here: for a claim or a length, written with `_` for `-`, or,
+/// Whether some servers take it for something else that was looked at here: for a claim or a length, written with `_` or `.` or the like for `-`, or,
 /// as `Proxy` is by programs that see headers as variables of their environment, for the proxy that they are to use.
 fn is_disguised(name: &HeaderName) -> bool {
-    if !name.as_str().contains('_') {
+    let is_odd = |it: char| !it.is_ascii_alphanumeric() && it != '-';
+    if !name.as_str().contains(is_odd) {
         return name == "proxy";
     }
-    let plain = name.as_str().replace('_', "-");
+    let plain = name.as_str().replace(is_odd, "-");
     matches!(plain.as_str(), "content-length" | "transfer-encoding")
         || HeaderName::from_bytes(plain.as_bytes()).is_ok_and(|plain| is_claim(&plain))
 }
@@ -146,7 +147,7 @@ fn remove_claims(headers: &mut HeaderMap, believed: Option<Believed>) {
         is_disguised(name)
             || match believed {
                 None => is_claim(name),
-                Some(Believed::XForwarded) => *name == FORWARDED,
+                Some(Believed::XForwarded) => is_claim(name) && !name.as_str().starts_with("x-forwarded-"),
                 Some(Believed::Forwarded) => *name != FORWARDED && is_claim(name),
             }
     };
@@ -213,8 +214,12 @@ mod tests {
         let disguised = [
             "x_forwarded_for",
             "x-forwarded_for",
+            "x.forwarded.for",
+            "x~forwarded-for",
+            "x-forwarded|for",
             "x_real_ip",
             "content_length",
+            "content.length",
             "transfer_encoding",
             "proxy",
         ];
@@ -222,8 +227,8 @@ mod tests {
             let map = forwarded(&disguised.map(|name| (name, "1")), address);
             assert!(disguised.iter().all(|name| !map.contains_key(*name)), "{map:?}");
         }
-        let map = forwarded(&[("my_own", "1"), ("proxying", "1")], "192.0.2.7");
-        assert!(map.contains_key("my_own") && map.contains_key("proxying"));
+        let map = forwarded(&[("my_own", "1"), ("my.own", "1"), ("proxying", "1")], "192.0.2.7");
+        assert!(map.contains_key("my_own") && map.contains_key("my.own") && map.contains_key("proxying"));
     }
 
     #[test]
@@ -299,6 +304,17 @@ mod tests {
         let map = said(&both, "192.0.2.7", Believed::Forwarded);
         assert_eq!([&map["x-forwarded-for"], &map["x-forwarded-host"]], ["192.0.2.7", "inner"]);
         assert_eq!(map["forwarded"], "for=192.0.2.7;host=\"inner\";proto=http");
+    }
+
+    #[test]
+    fn whatever_is_believed_of_a_proxy_other_claims_may_be_its_clients_own() {
+        let others = ["x-real-ip", "x-original-url", "x-rewrite-url"];
+        for believed in [Believed::XForwarded, Believed::Forwarded] {
+            let map = said(&others.map(|name| (name, "/admin")), "10.0.0.1", believed);
+            assert!(others.iter().all(|name| !map.contains_key(*name)), "{map:?} by {believed:?}");
+        }
+        let map = forwarded(&[("x-forwarded-prefix", "/shop")], "10.0.0.1");
+        assert_eq!(map["x-forwarded-prefix"], "/shop");
     }
 
     #[test]

@@ -32,5 +32,5 @@ pub use self::entrance::{Proxy, Served};
 pub use self::figures::{BOUNDS, Figures, Latencies, Outcome};
 pub use self::peer::Peer;
 pub use self::rules::{Rules, RulesError};
-pub use self::strict::Strict;
+pub use self::strict::{Strict, Upgraded};
 pub use self::upstreams::Upstreams;

@@ -22,7 +22,7 @@ pub enum Refused {
     /// `.` or `..`, with or without escapes, or with parameters behind: `/..;x/` is one to some servers.
     #[error("the path has a segment \".\" or \"..\"")]
     Dots,
-    /// `//`, which some servers take as `/`.
+    /// `//`, which some servers take as `/`, also with parameters between: `/;x/`.
     #[error("the path has an empty segment")]
     EmptySegment,
     /// `%2f` or `%5c`, which some servers take as the end of a segment.
@@ -118,7 +118,7 @@ fn check_segments(decoded: &[u8]) -> Result<(), Refused> {
         match name {
             b"." | b".." => return Err(Refused::Dots),
             // The last one is empty where the path ends with '/'.
-            _ if segment.is_empty() && segments.peek().is_some() => return Err(Refused::EmptySegment),
+            _ if name.is_empty() && segments.peek().is_some() => return Err(Refused::EmptySegment),
             _ => {}
         }
     }
@@ -150,6 +150,8 @@ mod tests {
             ("/a//b", Refused::EmptySegment),
             ("/a//", Refused::EmptySegment),
             ("//", Refused::EmptySegment),
+            ("/;x/a", Refused::EmptySegment),
+            ("/a/%3bx/", Refused::EmptySegment),
             ("/a%2fb", Refused::EscapedSlash),
             ("/a%2Fb", Refused::EscapedSlash),
             ("/a%5c..%5cb", Refused::EscapedSlash),
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_and_matched_does_not_depend_on_how_it_was_written() {
-        let cases: [(&str, &str, &[u8]); 10] = [
+        let cases: [(&str, &str, &[u8]); 11] = [
             ("/", "/", b"/"),
             ("/a/b/", "/a/b/", b"/a/b/"),
             ("/%61dmin", "/admin", b"/admin"),
@@ -182,6 +184,7 @@ mod tests {
             ("/a%20b", "/a%20b", b"/a b"),
             ("/%c3%bc", "/%C3%BC", "/ü".as_bytes()),
             ("/a%3bb", "/a%3Bb", b"/a;b"),
+            ("/a/;x", "/a/;x", b"/a/;x"),
             ("/%252e%252e/a", "/%252e%252e/a", b"/%2e%2e/a"),
             ("/...", "/...", b"/..."),
             ("/.a/..b/c..", "/.a/..b/c..", b"/.a/..b/c.."),
@@ -198,6 +201,8 @@ mod tests {
             ("/a/b", 1, "/b"),
             ("/a", 1, "/"),
             ("/a/", 1, "/"),
+            ("/a;x/b;y", 1, "/b;y"),
+            ("/a;x", 1, "/"),
             ("/%c3%bc/x%20y/z", 1, "/x%20y/z"),
             ("/%c3%bc/x%20y/z", 2, "/z"),
             ("/a/b", 0, "/a/b"),

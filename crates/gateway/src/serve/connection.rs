@@ -20,7 +20,7 @@ use super::heads::Heads;
 use super::streams::{PIECE, Standing, Streams, Watched};
 use super::wire::Wire;
 use super::{Limits, Peer, Phase, Serve};
-use crate::proxy::Strict;
+use crate::proxy::{Strict, Upgraded};
 use crate::socket::tune;
 use crate::tls::Tls;
 
@@ -86,21 +86,24 @@ impl<S: Serve> Connection<S> {
         let limits = self.shared.limits.clone();
         let asked = Arc::new(AtomicBool::new(false));
         let streams = Streams::new(limits.unread);
+        let upgraded = Upgraded::default();
         let answer = {
             let (asked, client) = (asked.clone(), self.shared.service.meet(peer));
-            let answering = Arc::new((self.shared.clone(), client));
+            let answering = Arc::new((self.shared.clone(), client, upgraded.clone()));
             service_fn(move |request| {
                 asked.store(true, Ordering::Relaxed);
                 let answering = answering.clone();
                 async move {
-                    let (shared, client) = &*answering;
+                    let (shared, client, upgraded) = &*answering;
                     let response = shared.service.serve(request, client.clone()).await;
+                    upgraded.see(&response);
                     Ok::<_, Infallible>(response.map(Watched::new))
                 }
             })
         };
         let builder = builder(&limits, streams.clone());
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(Strict::new(stream)), answer);
+        let stream = TokioIo::new(Strict::new(stream, upgraded));
+        let connection = builder.serve_connection_with_upgrades(stream, answer);
         let look = sleep_until(first);
         pin!(connection, look);
         let (mut looks, mut finishes, mut phase) = (true, false, Phase::Serving);

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::proxy::{Outcome, Peer, Proxy, Rules, Strict, Upstreams};
+use gateway::proxy::{Outcome, Peer, Proxy, Rules, Strict, Upgraded, Upstreams};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -107,18 +107,19 @@ impl Gateway {
                 stream.set_nodelay(true).unwrap();
                 let (proxy, held) = (serving.clone(), holding.clone());
                 let peer = Arc::new(Peer::from(peer));
+                let upgraded = Upgraded::default();
+                let strict = Strict::new(Holding { stream, _held: held }, upgraded.clone());
                 let service = service_fn(move |request| {
-                    let (proxy, peer) = (proxy.clone(), peer.clone());
-                    async move { Ok::<_, Infallible>(proxy.handle(request, &peer).await) }
+                    let (proxy, peer, upgraded) = (proxy.clone(), peer.clone(), upgraded.clone());
+                    async move {
+                        let answer = proxy.handle(request, &peer).await;
+                        upgraded.see(&answer);
+                        Ok::<_, Infallible>(answer)
+                    }
                 });
                 tokio::spawn(async move {
                     let server = auto::Builder::new(TokioExecutor::new());
-                    let _ = server
-                        .serve_connection_with_upgrades(
-                            TokioIo::new(Strict::new(Holding { stream, _held: held })),
-                            service,
-                        )
-                        .await;
+                    let _ = server.serve_connection_with_upgrades(TokioIo::new(strict), service).await;
                 });
             }
         });

@@ -3,6 +3,7 @@
 mod fields;
 mod file;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -205,14 +206,20 @@ impl Rules {
         file::read(text).map_err(|faults| RulesError { faults })
     }
 
-    /// The first rule that matches a path.
+    /// The first rule that matches a path, as it is or without the parameters of its segments: `/a;x/b` is `/a/b` to some services.
     pub fn matching(&self, path: &Path<'_>) -> Option<&Rule> {
         self.place(path).map(|place| &*self.rules[place])
     }
 
     /// Which one that is.
     pub(super) fn place(&self, path: &Path<'_>) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.matches.are(path))
+        // A regex sees a character where there is none in UTF-8: no byte leads around it.
+        let whole = String::from_utf8_lossy(path.decoded());
+        let plain = without_parameters(&whole);
+        self.rules.iter().position(|rule| {
+            let matches = |path| rule.matches.are(path);
+            matches(&whole) || (plain != whole && matches(&plain))
+        })
     }
 
     /// How many there are.
@@ -258,16 +265,24 @@ impl Rule {
 }
 
 impl Matches {
-    fn are(&self, path: &Path<'_>) -> bool {
-        let decoded = path.decoded();
+    fn are(&self, path: &str) -> bool {
         match self {
             Self::Prefix { prefix, .. } => {
-                let rest = decoded.strip_prefix(prefix.as_bytes());
-                rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]) || prefix.ends_with('/'))
+                let rest = path.strip_prefix(&**prefix);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
             }
-            Self::Regex(regex) => regex.is_match(decoded),
+            Self::Regex(regex) => regex.is_match(path.as_bytes()),
         }
     }
+}
+
+/// A path without what stands behind a `;` in its segments, which is no part of their names to some services.
+fn without_parameters(path: &str) -> Cow<'_, str> {
+    if !path.contains(';') {
+        return path.into();
+    }
+    let name = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
+    path.split('/').map(name).collect::<Vec<_>>().join("/").into()
 }
 
 /// Why a text has no rules. Printed it has a line for each fault.

@@ -5,8 +5,6 @@
 pub(super) struct Framing {
     place: Place,
     head: Head,
-    /// A request asked for another protocol, and was not answered yet.
-    may_upgrade: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +36,6 @@ struct Head {
     has_lines: bool,
     is_encoded: bool,
     size: Option<u64>,
-    asks_for_upgrade: bool,
     /// Whether the line has the length.
     in_size: bool,
 }
@@ -52,6 +49,11 @@ impl Framing {
             let seen = self.step(bytes);
             bytes = &mut bytes[seen..];
         }
+    }
+
+    /// From here on it is another protocol.
+    pub(super) fn leave(&mut self) {
+        self.place = Place::Elsewhere;
     }
 
     /// Looks at some of these bytes, which are not none. Says at how many.
@@ -142,19 +144,11 @@ impl Framing {
             }
         } else if head.has_lines {
             let head = std::mem::take(head);
-            self.may_upgrade = head.asks_for_upgrade;
             self.place = match head.size {
                 _ if head.is_encoded => Place::Size { size: 0, is_over: false },
                 Some(size) if size > 0 => Place::Body(size),
                 _ => Place::Name,
             };
-        }
-    }
-
-    /// The beginning of something that is sent.
-    pub(super) fn answer(&mut self, bytes: &[u8]) {
-        if self.may_upgrade && bytes.starts_with(b"HTTP/1.1 101 ") {
-            self.place = Place::Elsewhere;
         }
     }
 }
@@ -179,7 +173,6 @@ impl Head {
             self.size = Some(0);
         }
         self.is_encoded |= self.is(b"transfer-encoding");
-        self.asks_for_upgrade |= self.is(b"upgrade");
         had_size || (self.is_encoded && self.size.is_some())
     }
 
@@ -249,24 +242,5 @@ mod tests {
                 assert_eq!(unreadable(request.as_bytes(), cut), 0, "{request} cut at {cut}");
             }
         }
-    }
-
-    #[test]
-    fn another_protocol_is_left_alone_once_it_was_agreed_to() {
-        let upgrade = "GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
-        for (answer, touched) in
-            [("HTTP/1.1 101 Switching Protocols\r\n", false), ("HTTP/1.1 403 Forbidden\r\n", true)]
-        {
-            let mut framing = Framing::default();
-            framing.look(&mut upgrade.as_bytes().to_vec());
-            framing.answer(answer.as_bytes());
-            let mut data = BOTH.as_bytes().to_vec();
-            framing.look(&mut data);
-            assert_eq!(data != BOTH.as_bytes(), touched, "{answer}");
-        }
-        // Nobody asked.
-        let mut framing = Framing::default();
-        framing.answer(b"HTTP/1.1 101 Switching Protocols\r\n");
-        assert_ne!(framing.place, Place::Elsewhere);
     }
 }

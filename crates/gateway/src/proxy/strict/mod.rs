@@ -4,8 +4,11 @@ mod framing;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use hyper::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::framing::Framing;
@@ -17,17 +20,32 @@ use self::framing::Framing;
 /// server does not show that there were two, what comes in is looked at here. The second of both headers is made unreadable,
 /// which the server answers as it answers all that it cannot read: 400, and the connection is closed.
 ///
-/// Nothing is held back, copied or buffered. HTTP/2, and what a connection is upgraded to, are left alone.
+/// Nothing is held back, copied or buffered. HTTP/2, and what a connection is [upgraded](Upgraded) to, are left alone.
 #[derive(Debug)]
 pub struct Strict<S> {
     stream: S,
     framing: Framing,
+    upgraded: Upgraded,
+}
+
+/// Whether a connection was upgraded. Whoever answers on it shows each answer: what is written does not tell, for the body of an answer
+/// may look like anything.
+#[derive(Clone, Debug, Default)]
+pub struct Upgraded(Arc<AtomicBool>);
+
+impl Upgraded {
+    /// Sees an answer before it is sent.
+    pub fn see<B>(&self, answer: &Response<B>) {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl<S> Strict<S> {
-    /// Looks at what comes in on this connection, from its first byte on.
-    pub fn new(stream: S) -> Self {
-        Self { stream, framing: Framing::default() }
+    /// Looks at what comes in on this connection, from its first byte on, until it is upgraded.
+    pub fn new(stream: S, upgraded: Upgraded) -> Self {
+        Self { stream, framing: Framing::default(), upgraded }
     }
 }
 
@@ -39,6 +57,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.upgraded.0.load(Ordering::Relaxed) {
+            self.framing.leave();
+        }
         self.framing.look(&mut buf.filled_mut()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -46,7 +67,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.framing.answer(buf);
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -55,9 +75,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(first) = bufs.first() {
-            self.framing.answer(first);
-        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -71,5 +88,44 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    const BOTH: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    /// Whether something is changed in what has two lengths, when it comes behind an answer with this status and this body.
+    async fn is_touched(status: StatusCode, written: &[&[u8]]) -> bool {
+        let (mut client, server) = duplex(1024);
+        let upgraded = Upgraded::default();
+        let mut strict = Strict::new(server, upgraded.clone());
+        client.write_all(UPGRADE).await.unwrap();
+        strict.read_exact(&mut [0; UPGRADE.len()]).await.unwrap();
+        let mut answer = Response::new(());
+        *answer.status_mut() = status;
+        upgraded.see(&answer);
+        for part in written {
+            strict.write_all(part).await.unwrap();
+        }
+        client.write_all(BOTH).await.unwrap();
+        let mut read = [0; BOTH.len()];
+        strict.read_exact(&mut read).await.unwrap();
+        read != BOTH
+    }
+
+    #[tokio::test]
+    async fn another_protocol_is_left_alone_once_it_was_agreed_to() {
+        let switches = b"HTTP/1.1 101 Switching Protocols\r\n";
+        assert!(!is_touched(StatusCode::SWITCHING_PROTOCOLS, &[switches]).await);
+        assert!(is_touched(StatusCode::FORBIDDEN, &[b"HTTP/1.1 403 Forbidden\r\n\r\n"]).await);
+        // The body of an answer may be anybody's.
+        assert!(is_touched(StatusCode::OK, &[b"HTTP/1.1 200 OK\r\n\r\n", switches]).await);
+        assert!(is_touched(StatusCode::OK, &[switches]).await);
     }
 }
