@@ -1,4 +1,5 @@
-//! What the console shows while nobody vouches for it: it calls no list live that it has not been told of since it connected.
+//! What the console shows while nobody vouches for it: it calls no list live that it has not been told of since it connected, and counts nothing
+//! before it knows anything.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
@@ -92,6 +93,31 @@ async fn a_service_that_is_looked_at_again_is_live_once_that_is_told() {
         page.says("#timeline li.back", "updates come again").await;
         page.until(&format!("{SOURCE} === 'live'")).await;
         page.until(&format!("{CHART}.includes('now 1')")).await;
+    })
+    .await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn before_anything_is_known_nobody_is_counted() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    zk.stop();
+    let gateway = Gateway::with(&zk, &["time"], Options::default());
+    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    browse(served.address, "#/service/time", async |page| {
+        page.says("#service-source", "ZooKeeper has not told yet").await;
+        let empty = "document.querySelector('#table .empty').textContent";
+        assert_eq!(page.value(empty).await, "Not known yet.");
+        page.click("#search").await;
+        page.keys("a").await;
+        page.until("document.getElementById('search').value === 'a'").await;
+        assert_eq!(page.value(empty).await, "Not known yet.");
+        assert_eq!(page.value("document.getElementById('matches').textContent").await, "");
+        page.says("#fact-instances", "–").await;
+        zk.start();
+        page.until(&row("a")).await;
+        page.says("#matches", "1 instance").await;
     })
     .await;
     served.stop().await;

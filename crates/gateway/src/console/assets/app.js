@@ -148,7 +148,7 @@ function announce(changes) {
 function draw() {
   const { model } = shown;
   say(byId('service-name'), model.name);
-  table.show(model.rows);
+  table.show(model.rows, model.document !== null);
   timeline.show(model.entries);
   drawHead();
   drawFacts();
@@ -211,7 +211,8 @@ function drawBad(bad) {
 
 function drawMatches() {
   const { shown: found, all } = table.matches;
-  say(byId('matches'), found === all ? soMany(all, 'instance') : `${count(found)} of ${count(all)}`);
+  const words = found === all ? soMany(all, 'instance') : `${count(found)} of ${count(all)}`;
+  say(byId('matches'), shown.model.document === null ? '' : words);
 }
 
 function drawCharts() {

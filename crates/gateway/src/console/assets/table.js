@@ -35,6 +35,8 @@ export class Table {
   #empty;
   #onOpen;
   #rows = [];
+  /** Whether anything is known: no rows are nobody only then. */
+  #isKnown = false;
   #shown = [];
   #query = '';
   #sort = { column: COLUMNS[0], down: false };
@@ -74,9 +76,10 @@ export class Table {
     this.#body.addEventListener('click', (event) => this.#click(event));
   }
 
-  /** Shows these rows from now on. */
-  show(rows) {
+  /** Shows these rows from now on, none while nothing is known. */
+  show(rows, isKnown) {
     this.#rows = rows;
+    this.#isKnown = isKnown;
     const shares = rows.map((row) => row.share).filter((share) => share > 0);
     const largest = shares.reduce((a, b) => Math.max(a, b), 0);
     this.#largest = shares.every((share) => share === largest) ? null : largest;
@@ -140,8 +143,13 @@ export class Table {
     }
     this.#table.setAttribute('aria-rowcount', this.#shown.length + 1);
     show(this.#empty, this.#shown.length === 0);
-    say(this.#empty, this.#rows.length === 0 ? 'Nobody is registered.' : 'No instance matches the search.');
+    say(this.#empty, this.#whyEmpty());
     this.#ask();
+  }
+
+  #whyEmpty() {
+    if (!this.#isKnown) return 'Not known yet.';
+    return this.#rows.length === 0 ? 'Nobody is registered.' : 'No instance matches the search.';
   }
 
   /** Draws before the browser paints the next time, once however often it is asked. */
