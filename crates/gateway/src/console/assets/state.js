@@ -130,6 +130,7 @@ export class Service {
     Object.assign(this, { byId, rows, weight, drained, sparesMaster: this.document.master_is_spared === true });
     const picked = candidates(this);
     const total = picked.reduce((sum, row) => sum + row.weight, 0);
+    // As algorithms pick that look at weights.
     for (const row of picked) row.share = row.weight / total;
     for (const [id, isOver] of this.accepted) {
       const row = byId.get(id);

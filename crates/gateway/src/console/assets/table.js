@@ -1,7 +1,7 @@
 // The instances as a table. However many there are, only the rows in sight are in the page.
 
 import { element, say, show } from './dom.js';
-import { count, percent, span } from './words.js';
+import { ALIKE, count, percent, span } from './words.js';
 import { natural } from './state.js';
 
 /** The height of a row, in pixels. */
@@ -19,7 +19,7 @@ const COLUMNS = [
   { name: 'address', title: 'Address', key: (row) => natural(row.address), text: (row) => row.address, some: (row) => row.address !== '' && row.address !== row.id },
   { name: 'code', title: 'Code', key: (row) => natural(row.code), text: (row) => row.code, some: (row) => row.code !== '' },
   { name: 'weight', title: 'Weight', key: (row) => row.weight, text: (row) => count(row.weight), number: true },
-  { name: 'share', title: 'Share', about: 'Share of the picks, by weight', key: (row) => row.share, text: (row) => (row.weight === 0 ? 'drained' : percent(row.share)), number: true },
+  { name: 'share', title: 'Share', about: `By weight, as weight-round-robin and weight-random pick; ${ALIKE}`, key: (row) => row.share, text: (row) => (row.weight === 0 ? 'drained' : percent(row.share)), number: true },
   { name: 'zone', title: 'Zone', key: (row) => natural(row.zone), text: (row) => row.zone, some: (row) => row.zone !== '' },
   { name: 'age', title: 'Age', about: 'Since it was first registered', key: (row) => -row.registered, text: (row, now) => (row.registered > 0 ? span(now - row.registered) : '–'), number: true },
   { name: 'metadata', title: 'Metadata', key: (row) => row.others, text: (row) => row.others, some: (row) => row.others !== '' },
