@@ -93,6 +93,16 @@ async fn a_service_that_is_looked_at_again_is_live_once_that_is_told() {
         page.says("#timeline li.back", "updates come again").await;
         page.until(&format!("{SOURCE} === 'live'")).await;
         page.until(&format!("{CHART}.includes('now 1')")).await;
+
+        // Looked at again an hour later, and the gateway is gone: what is shown is as old as the last look.
+        page.run("window.day = Date.now; window.later = 0; Date.now = () => day() + later").await;
+        page.run("location.hash = '#/service/video'").await;
+        page.until(&row("v")).await;
+        page.run("later = 3600000").await;
+        proxy.refuse(true);
+        proxy.cut();
+        page.run("location.hash = '#/service/time'").await;
+        page.says("#stream-banner-next", "That is 60 min").await;
     })
     .await;
     served.stop().await;

@@ -121,6 +121,8 @@ function stateIs(state) {
       shown.model.note({ kind: 'lost', reason: state.reason }, state.since);
       shown.model.lose(state.since);
     }
+    // What is shown may be of an earlier time: nobody has told anything since another service was shown.
+    shown.state = { ...state, since: shown.model.unknownSince ?? state.since };
   }
   // That somebody is there does not tell what is so now.
   if (state.kind === 'open' && state.isCurrent) hear();

@@ -110,6 +110,12 @@ export class Service {
     if (last?.until === null) last.until = now;
   }
 
+  /** Since when nothing is known of it; null while it is, and before anything was. */
+  get unknownSince() {
+    const last = this.gaps.at(-1);
+    return last?.until === null ? last.at : null;
+  }
+
   #arrange(now) {
     const byId = new Map();
     let weight = 0;
