@@ -168,8 +168,18 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
     browse(served.address, "#/service/time", async |page| {
         open(&page, "a").await;
         page.says("#instance-body", "this gateway").await;
+        page.says("#instance-body", "80.0 % by weight; round-robin takes all alike").await;
+        let about = page.value("document.querySelector('th.share button').title").await;
+        assert_eq!(
+            about,
+            "By weight, as weight-round-robin and weight-random pick; round-robin takes all alike"
+        );
         page.click("#instance-actions button:nth-child(1)").await;
-        page.says("#confirm-effect", "Its share of 80.0 % goes to the only other one.").await;
+        page.says(
+            "#confirm-effect",
+            "Its share of 80.0 % by weight goes to the only other one; round-robin takes all alike.",
+        )
+        .await;
         // What does nothing has the focus.
         assert_eq!(page.focus().await, "confirm-no");
         page.keys(Key::Enter).await;
@@ -192,7 +202,11 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
         page.click("#instance-actions button:nth-child(2)").await;
         // The number is marked: what is typed takes its place.
         page.keys("9").await;
-        page.says("#confirm-effect", "from 80.0 % to 90.0 %; the rest goes to the only other one").await;
+        page.says(
+            "#confirm-effect",
+            "Its share by weight goes from 80.0 % to 90.0 %, and the rest to the only other one; round-robin takes all alike.",
+        )
+        .await;
         page.keys(Key::Enter).await;
         weight_is(&zk, "a", 9).await;
         page.until("!document.getElementById('confirm').open").await;

@@ -189,7 +189,10 @@ async fn what_is_accepted_and_not_done_is_told_as_that_until_it_is_done() {
         page.click(DRAIN).await;
         page.until(ASKS).await;
         let told = page.heard("dialog", "Drain a?").await;
-        assert!(told.contains("Its share of 80.0 % goes to the only other one."), "{told}");
+        assert!(
+            told.contains("Its share of 80.0 % by weight goes to the only other one; round-robin"),
+            "{told}"
+        );
         assert!(told.contains("until you undo that, the program registers it again"), "{told}");
         page.click("#confirm-yes").await;
         weight_is(&zk, 0).await;

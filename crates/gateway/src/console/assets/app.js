@@ -31,7 +31,10 @@ const models = new Map();
 /** So many are kept: each may have ten thousand instances. */
 const MOST_MODELS = 5;
 
-/** What is shown: the service, its stream, and how that is. */
+/**
+ * What is shown: the service, its stream, and how that is; whether the gateway vouches for what is shown, and since when nothing more was heard
+ * that had been heard (null: it was not lost).
+ */
 let shown = null;
 
 function route() {
@@ -80,7 +83,7 @@ function enter(name) {
   byId('search').value = '';
   table.reset();
   table.search('');
-  shown = { model, state: { kind: 'connecting' }, stream: null };
+  shown = { model, state: { kind: 'connecting' }, stream: null, isHeard: false, lostSince: null };
   const mine = shown;
   shown.stream = new Stream(`${servicePath(name)}/watch`, {
     onEvent: (document) => mine === shown && receive(document),
@@ -90,6 +93,7 @@ function enter(name) {
 }
 
 function receive(document) {
+  hear();
   const changes = shown.model.take(document, Date.now());
   announce(changes);
   drawSoon();
@@ -109,19 +113,31 @@ function drawSoon() {
 }
 
 function stateIs(state) {
-  const before = shown.state;
   shown.state = state;
-  const now = Date.now();
-  if (state.kind === 'lost' && before.kind !== 'lost') {
-    shown.model.note({ kind: 'lost', reason: state.reason }, state.since);
-    shown.model.lose(state.since);
+  if (state.kind === 'lost') {
+    shown.isHeard = false;
+    if (shown.lostSince === null) {
+      shown.lostSince = state.since;
+      shown.model.note({ kind: 'lost', reason: state.reason }, state.since);
+      shown.model.lose(state.since);
+    }
+    // What is shown may be of an earlier time: nobody has told anything since another service was shown.
+    shown.state = { ...state, since: shown.model.unknownSince ?? state.since };
   }
-  if (state.kind === 'open' && before.kind === 'lost') {
-    shown.model.note({ kind: 'back', after: now - before.since }, now);
-    shown.model.regain(now);
-  }
+  // That somebody is there does not tell what is so now.
+  if (state.kind === 'open' && state.isCurrent) hear();
   timeline.show(shown.model.entries);
   drawHead();
+}
+
+/** The gateway vouches for what is shown, or for what comes now. */
+function hear() {
+  const now = Date.now();
+  shown.isHeard = true;
+  shown.model.regain(now);
+  if (shown.lostSince === null) return;
+  shown.model.note({ kind: 'back', after: now - shown.lostSince }, now);
+  shown.lostSince = null;
 }
 
 /** Tells those who hear the page, not too much. */
@@ -134,7 +150,7 @@ function announce(changes) {
 function draw() {
   const { model } = shown;
   say(byId('service-name'), model.name);
-  table.show(model.rows);
+  table.show(model.rows, model.document !== null);
   timeline.show(model.entries);
   drawHead();
   drawFacts();
@@ -147,12 +163,12 @@ function drawHead() {
   const { state, model } = shown;
   const now = Date.now();
   const pill = byId('service-source');
-  const trusted = trust(state, model.document, now);
+  const trusted = trust(state, model.document, shown.isHeard, now);
   const { kind, words, warning } = trusted;
   pill.className = `pill ${kind}`;
   say(pill, words);
   sheet.trust(trusted);
-  byId('service').classList.toggle('outdated', state.kind === 'lost');
+  byId('service').classList.toggle('outdated', !shown.isHeard);
   const banner = byId('stream-banner');
   // Empty while it is hidden: who hears the page is told anew each time, also of the same.
   say(byId('stream-banner-text'), state.kind === 'lost' ? warning : '');
@@ -197,17 +213,18 @@ function drawBad(bad) {
 
 function drawMatches() {
   const { shown: found, all } = table.matches;
-  say(byId('matches'), found === all ? soMany(all, 'instance') : `${count(found)} of ${count(all)}`);
+  const words = found === all ? soMany(all, 'instance') : `${count(found)} of ${count(all)}`;
+  say(byId('matches'), shown.model.document === null ? '' : words);
 }
 
 function drawCharts() {
-  const { model, state } = shown;
+  const { model, isHeard } = shown;
   const now = Date.now();
   const changes = perMinute(model.news, now);
   charts.instances.draw(model.counts, now, model.gaps);
   charts.changes.draw(model.document === null ? [] : changes, now, model.gaps);
   say(byId('chart-instances-now'), model.document === null ? '' : count(model.rows.length));
-  say(byId('chart-changes-now'), model.document === null ? '' : state.kind === 'lost' ? '–' : count(changes.at(-1).value));
+  say(byId('chart-changes-now'), model.document === null ? '' : isHeard ? count(changes.at(-1).value) : '–');
 }
 
 function tick() {

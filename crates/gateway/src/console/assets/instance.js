@@ -5,7 +5,7 @@ import { confirm, dismiss, isWeight } from './dialog.js';
 import { byId, element, say, show } from './dom.js';
 import { candidates } from './state.js';
 import { told } from './timeline.js';
-import { count, moment, percent, soMany, span, when } from './words.js';
+import { ALIKE, count, moment, percent, soMany, span, when } from './words.js';
 
 /** How long the gateway may take to tell who holds an instance. */
 const IN_TIME = 8000;
@@ -157,12 +157,11 @@ export class Sheet {
     // Who is gone leads no more, and nobody may lead at all.
     const { master } = this.#shown.model.document;
     const leads = row.isMaster && this.#gone === null && master !== null;
-    const spared = row.share === 0 && row.weight > 0;
     const facts = [
       ['Address', row.address || 'none'],
       ['Unique code', row.code || 'none'],
       ['Weight', row.weight === 0 ? '0: drained, it is not picked' : count(row.weight)],
-      ['Share of picks', spared ? 'none: it is the master, and others take them' : `${percent(row.share)} by weight`],
+      ['Share of picks', shareOf(row)],
       ['Registered', row.registered > 0 ? `${moment(row.registered)}, ${span(now - row.registered)} ago` : 'not known'],
       ['Master', leads ? `yes, with term ${master.term}` : 'no'],
       ['Registered by', this.#held],
@@ -227,6 +226,11 @@ export class Sheet {
   }
 }
 
+function shareOf({ share, weight }) {
+  if (share > 0) return `${percent(share)} by weight; ${ALIKE}`;
+  return weight === 0 ? 'none: it is drained' : 'none: it is the master, and others take them';
+}
+
 /** What the shares would be if one had another weight. */
 function afterWeight({ model, id }, row, weight) {
   const weightOf = (other) => (other.id === id ? weight : other.weight);
@@ -238,8 +242,8 @@ function afterWeight({ model, id }, row, weight) {
   const others = picked.length - (isPicked ? 1 : 0);
   const [was, is] = [percent(row.share), percent(isPicked ? weight / total : 0)];
   const them = others === 1 ? 'the only other one' : `the ${soMany(others, 'other')}`;
-  if (!isPicked) return `Its share of ${was} goes to ${them}.`;
-  return `Its share goes from ${was} to ${is}; ${others === 0 ? 'nobody else is picked' : `the rest goes to ${them}`}.`;
+  if (!isPicked) return `Its share of ${was} by weight goes to ${them}; ${ALIKE}.`;
+  return `Its share by weight goes from ${was} to ${is}, ${others === 0 ? 'and nobody else is picked' : `and the rest to ${them}; ${ALIKE}`}.`;
 }
 
 /**

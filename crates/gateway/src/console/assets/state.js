@@ -110,6 +110,12 @@ export class Service {
     if (last?.until === null) last.until = now;
   }
 
+  /** Since when nothing is known of it; null while it is, and before anything was. */
+  get unknownSince() {
+    const last = this.gaps.at(-1);
+    return last?.until === null ? last.at : null;
+  }
+
   #arrange(now) {
     const byId = new Map();
     let weight = 0;
@@ -130,6 +136,7 @@ export class Service {
     Object.assign(this, { byId, rows, weight, drained, sparesMaster: this.document.master_is_spared === true });
     const picked = candidates(this);
     const total = picked.reduce((sum, row) => sum + row.weight, 0);
+    // As algorithms pick that look at weights.
     for (const row of picked) row.share = row.weight / total;
     for (const [id, isOver] of this.accepted) {
       const row = byId.get(id);

@@ -46,7 +46,9 @@ export class Events {
 /**
  * Follows a path for as long as it is not stopped.
  *
- * `onEvent` gets the JSON of each event. `onState` gets { kind: 'connecting' }, { kind: 'open' }, or { kind: 'lost', since, reason, retryAt }.
+ * `onEvent` gets the JSON of each event. `onState` gets { kind: 'connecting' }, { kind: 'open', isCurrent }, or
+ * { kind: 'lost', since, reason, retryAt }. `isCurrent` tells whether the gateway vouches for what came last, which it then sends only once that
+ * changes. Else nothing is known before an event comes, and what is lost until then is so since it was lost before.
  */
 export class Stream {
   #path;
@@ -120,8 +122,9 @@ export class Stream {
         heard = performance.now();
         if (first) {
           opened();
-          this.#since = null;
-          this.#tell({ kind: 'open' });
+          const isCurrent = this.#isSeen(response.headers.get('etag'));
+          if (isCurrent) this.#since = null;
+          this.#tell({ kind: 'open', isCurrent });
         }
         // Each is the whole state: the last one is enough.
         const last = events.take(value).at(-1);
@@ -150,6 +153,12 @@ export class Stream {
     }
     // Not before: what was not shown is to come again.
     this.#seen = id;
+    this.#since = null;
+  }
+
+  /** Whether the state that a gateway has is the one that was seen last. Who compresses what passes makes its tag a weak one. */
+  #isSeen(tag) {
+    return this.#seen !== null && tag?.replace(/^W\//, '') === `"${this.#seen}"`;
   }
 
   #tell(state) {

@@ -1,7 +1,7 @@
 // The instances as a table. However many there are, only the rows in sight are in the page.
 
 import { element, say, show } from './dom.js';
-import { count, percent, span } from './words.js';
+import { ALIKE, count, percent, span } from './words.js';
 import { natural } from './state.js';
 
 /** The height of a row, in pixels. */
@@ -19,7 +19,7 @@ const COLUMNS = [
   { name: 'address', title: 'Address', key: (row) => natural(row.address), text: (row) => row.address, some: (row) => row.address !== '' && row.address !== row.id },
   { name: 'code', title: 'Code', key: (row) => natural(row.code), text: (row) => row.code, some: (row) => row.code !== '' },
   { name: 'weight', title: 'Weight', key: (row) => row.weight, text: (row) => count(row.weight), number: true },
-  { name: 'share', title: 'Share', about: 'Share of the picks, by weight', key: (row) => row.share, text: (row) => (row.weight === 0 ? 'drained' : percent(row.share)), number: true },
+  { name: 'share', title: 'Share', about: `By weight, as weight-round-robin and weight-random pick; ${ALIKE}`, key: (row) => row.share, text: (row) => (row.weight === 0 ? 'drained' : percent(row.share)), number: true },
   { name: 'zone', title: 'Zone', key: (row) => natural(row.zone), text: (row) => row.zone, some: (row) => row.zone !== '' },
   { name: 'age', title: 'Age', about: 'Since it was first registered', key: (row) => -row.registered, text: (row, now) => (row.registered > 0 ? span(now - row.registered) : '–'), number: true },
   { name: 'metadata', title: 'Metadata', key: (row) => row.others, text: (row) => row.others, some: (row) => row.others !== '' },
@@ -35,6 +35,8 @@ export class Table {
   #empty;
   #onOpen;
   #rows = [];
+  /** Whether anything is known: no rows are nobody only then. */
+  #isKnown = false;
   #shown = [];
   #query = '';
   #sort = { column: COLUMNS[0], down: false };
@@ -74,9 +76,10 @@ export class Table {
     this.#body.addEventListener('click', (event) => this.#click(event));
   }
 
-  /** Shows these rows from now on. */
-  show(rows) {
+  /** Shows these rows from now on, none while nothing is known. */
+  show(rows, isKnown) {
     this.#rows = rows;
+    this.#isKnown = isKnown;
     const shares = rows.map((row) => row.share).filter((share) => share > 0);
     const largest = shares.reduce((a, b) => Math.max(a, b), 0);
     this.#largest = shares.every((share) => share === largest) ? null : largest;
@@ -140,8 +143,13 @@ export class Table {
     }
     this.#table.setAttribute('aria-rowcount', this.#shown.length + 1);
     show(this.#empty, this.#shown.length === 0);
-    say(this.#empty, this.#rows.length === 0 ? 'Nobody is registered.' : 'No instance matches the search.');
+    say(this.#empty, this.#whyEmpty());
     this.#ask();
+  }
+
+  #whyEmpty() {
+    if (!this.#isKnown) return 'Not known yet.';
+    return this.#rows.length === 0 ? 'Nobody is registered.' : 'No instance matches the search.';
   }
 
   /** Draws before the browser paints the next time, once however often it is asked. */

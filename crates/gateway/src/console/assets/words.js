@@ -3,6 +3,9 @@
 const whole = new Intl.NumberFormat('en');
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
+/** Said wherever shares by weight are: who picks by default does not look at weights. */
+export const ALIKE = 'round-robin takes all alike';
+
 /** A whole number: 10,000. */
 export function count(number) {
   return whole.format(number);
