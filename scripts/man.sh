@@ -14,4 +14,4 @@ for program in demo gateway chaos; do
     "$target/debug/$program" completions zsh >"$zsh/_$program"
     "$target/debug/$program" completions fish >"$fish/$program.fish"
 done
-echo "for yourself: cp -r $share ~/.local; for everybody: sudo cp -r $share /usr/local"
+echo "for yourself: mkdir -p ~/.local && cp -r $share ~/.local; for everybody: sudo cp -r $share /usr/local"
