@@ -57,6 +57,7 @@ async fn main() -> anyhow::Result<()> {
         instance.withdraw().await;
     }
     timeout(LIMIT, balancer.here.wait_for(|all| all.is_empty())).await??;
+    timeout(LIMIT, balancer.anywhere.wait_for(|all| all.len() == 1)).await??;
     println!("{}", balancer.here.explain(&Request::default()));
     println!("far: {}", balancer.pick(&Request::default())?.id);
     far.withdraw().await;
