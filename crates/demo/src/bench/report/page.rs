@@ -66,8 +66,8 @@ fn page(done: &[SideBySide], of: &Circumstances<'_>) -> String {
          Written by `demo bench`; `demo bench --help` tells how to repeat one of these, on servers of yours or at other sizes. \
          Where a figure has one of the bare client, which ours stands on, and their ratio directly below it, the bare client did the same \
          work in the same round; all other figures stand alone. Absolute figures depend on the machine, which the server \
-         shares, and on what else it does: judged are ratios within one round, counts, and a few times and sizes. Most limits were promised; those that were not are said to be our own. \
-         Shown is the median of all rounds, with the least and the most, and a single value where a section says that it had one round; a round before them is not counted.\n\n\
+         shares, and on what else it does: judged are ratios within one round, counts, and a few times and sizes. What was promised is in [the table of targets](../benchmarks.md#what-was-to-be-reached); all other limits are our own. \
+         Shown is the median of all rounds, with the least and the most; a ratio is the median of the rounds' ratios, which is not the ratio of the medians above it; and a single value where a section says that it had one round; a round before them is not counted.\n\n\
          - Measured: {}\n{}- Machine: {}\n- Server: {server}\n- Clients: {}\n\n{missed}\n",
         of.began.strftime("%Y-%m-%d, from %H:%M UTC"),
         of.commit.as_ref().map(|commit| format!("- Commit: {commit}\n")).unwrap_or_default(),

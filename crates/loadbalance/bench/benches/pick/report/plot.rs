@@ -87,9 +87,9 @@ fn draw(title: &str, lines: &[Line]) -> Option<String> {
     };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         role=\"img\" aria-label=\"{title}\">\n<style>\ntext {{ font: 12px system-ui, sans-serif; fill: #1f2328; }}\n.title {{ font-weight: bold; }}\n\
+         role=\"img\" aria-label=\"{title}\">\n<style>\nsvg {{ background: #ffffff; }}\ntext {{ font: 12px system-ui, sans-serif; fill: #1f2328; }}\n.title {{ font-weight: bold; }}\n\
          .grid {{ stroke: #8b949e; stroke-opacity: 0.35; }}\n\
-         @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3; }} }}\n</style>\n\
+         @media (prefers-color-scheme: dark) {{ svg {{ background: #0d1117; }} text {{ fill: #e6edf3; }} }}\n</style>\n\
          <text x=\"{LEFT}\" y=\"22\" class=\"title\">{title}</text>\n"
     );
     let (right, floor) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
