@@ -87,3 +87,13 @@ nothing_left() {
     seen="$containers containers, $networks networks, $volumes volumes"
     ((containers + networks + volumes == 0))
 }
+
+# None of the images that were made or brought is left.
+images_gone() {
+    local image left=()
+    for image in "headkeeper-demo:$TAG" "headkeeper-gateway:$TAG" "${images_brought[@]}"; do
+        if docker image inspect "$image" >/dev/null 2>&1; then left+=("$image"); fi
+    done
+    seen="${#left[@]} images ${left[*]}"
+    ((${#left[@]} == 0))
+}

@@ -150,4 +150,8 @@ images_up
 for compose_kind in "${compose_kinds[@]}"; do
     story
 done
+if [[ -z ${KEEP_IMAGES:-} ]]; then
+    images_down
+    await 0 "no image is left" images_gone
+fi
 echo "$checks passed, 0 failed"
