@@ -1,4 +1,15 @@
 //! On what machine, and with which code, a bench measured: what the heads of all pages say that benches write.
+//!
+//! Nothing here fails: what this machine or git does not tell is left out.
+//!
+//! # Examples
+//!
+//! ```
+//! println!("- Machine: {}", measured::machine());
+//! if let Some(commit) = measured::commit(env!("CARGO_MANIFEST_DIR")) {
+//!     println!("- Commit: {commit}");
+//! }
+//! ```
 
 use std::fs;
 use std::path::Path;

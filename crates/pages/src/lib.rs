@@ -6,6 +6,22 @@
 //! names exist. And that the book has every page of docs/ and what these link to.
 //!
 //! What a command line says to one of our programs is for that program to judge, in a test: by [`misunderstood`].
+//!
+//! # Errors
+//!
+//! What is wrong in a page is no error but a [`Fault`], with file and line. An error is what kept the pages from being read.
+//!
+//! # Examples
+//!
+//! ```
+//! let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+//! let (pages, faults) = pages::check(root)?;
+//! assert!(pages.count() > 0);
+//! for fault in faults {
+//!     eprintln!("{fault}");
+//! }
+//! # anyhow::Ok(())
+//! ```
 
 mod anchor;
 mod book;
