@@ -4,14 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Process, eventually, held, until};
+use common::{Process, data, eventually, held, until};
 use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
 use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, State, Status};
-
-fn data(zk: &FakeZk, path: &str) -> String {
-    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
-}
 
 /// So many presences in one directory, named by their numbers.
 fn many(process: &Process, count: usize, data: &str) -> Vec<Presence> {

@@ -4,17 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{LIMIT, Process, eventually, held, pending, until};
+use common::{LIMIT, Process, data, eventually, held, pending, until};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use zk_session::fake::FakeZk;
 use zk_session::{Name, State};
 
 const PATH: &str = "/services/a/one";
-
-fn data(zk: &FakeZk, path: &str) -> String {
-    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
-}
 
 #[tokio::test(start_paused = true)]
 async fn withdrawn_at_any_moment_it_leaves_nothing() {

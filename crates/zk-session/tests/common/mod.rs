@@ -41,6 +41,11 @@ impl Process {
     }
 }
 
+/// What is in a node; nothing where there is none.
+pub(crate) fn data(zk: &FakeZk, path: &str) -> String {
+    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
+}
+
 /// Waits until `is` says yes to what a channel holds.
 pub(crate) async fn until<T: Clone + std::fmt::Debug>(
     rx: &mut watch::Receiver<T>,
