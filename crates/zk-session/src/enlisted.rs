@@ -19,7 +19,7 @@ pub(crate) struct Presences(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     count: AtomicUsize,
-    places: Mutex<HashMap<Arc<str>, Place>>,
+    places: Mutex<HashMap<Arc<str>, Arc<Place>>>,
     /// How many are in each directory.
     directories: Mutex<HashMap<String, usize>>,
     given_up: Mutex<GivenUp>,
@@ -30,16 +30,16 @@ struct Shared {
 struct Place {
     wish: Arc<Wish>,
     status: watch::Receiver<Status>,
+    /// Who had the path before, and did not leave it yet when that was asked last.
+    before: Mutex<Option<Arc<Place>>>,
 }
 
 /// The right to keep a node at a path, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Enlisted {
     path: Arc<str>,
-    status: watch::Receiver<Status>,
+    place: Arc<Place>,
     all: Presences,
-    /// The one that had the path before and has not left it yet.
-    before: Option<Place>,
 }
 
 impl Presences {
@@ -51,22 +51,23 @@ impl Presences {
         wish: Arc<Wish>,
         status: watch::Receiver<Status>,
     ) -> Result<Enlisted, Error> {
-        let place = Place { wish, status: status.clone() };
-        let before = match self.places().entry(path.clone()) {
+        let place = |before| Arc::new(Place { wish, status, before: Mutex::new(before) });
+        let place = match self.places().entry(path.clone()) {
             Entry::Occupied(there) if there.get().is_wanted() => {
                 return Err(Error::Invalid(format!(
                     "{path} is kept by this process already: withdraw that first"
                 )));
             }
-            Entry::Occupied(mut there) => Some(there.insert(place)),
-            Entry::Vacant(free) => {
-                free.insert(place);
-                None
+            Entry::Occupied(mut there) => {
+                let place = place(lingering(Some(there.get().clone())));
+                there.insert(place.clone());
+                place
             }
+            Entry::Vacant(free) => free.insert(place(None)).clone(),
         };
         self.0.count.fetch_add(1, Ordering::Relaxed);
         self.enter(&path);
-        Ok(Enlisted { path, status, all: self.clone(), before })
+        Ok(Enlisted { path, place, all: self.clone() })
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -103,7 +104,7 @@ impl Presences {
 
     /// Whether it was given up, and nobody wants it again or has not finished to take it away.
     pub(crate) fn is_given_up(&self, path: &str) -> bool {
-        let is_kept = |place: &Place| !is_over(&place.status.borrow());
+        let is_kept = |place: &Arc<Place>| !place.is_over();
         self.remembered().contains(path) && !self.places().get(path).is_some_and(is_kept)
     }
 
@@ -117,7 +118,7 @@ impl Presences {
         self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<Arc<str>, Place>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Place>>> {
         // Every change of the map is a single call.
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,23 +131,38 @@ impl Presences {
 
 impl Place {
     fn is_wanted(&self) -> bool {
-        self.wish.is_wanted() && !is_over(&self.status.borrow())
+        self.wish.is_wanted() && !self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        is_over(&self.status.borrow())
+    }
+
+    fn before(&self) -> MutexGuard<'_, Option<Arc<Place>>> {
+        // Every change of it is a single call.
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Enlisted {
     /// Whether nobody else has still to leave the path.
     pub(crate) fn is_alone(&self) -> bool {
-        self.before.is_none()
+        self.before().is_none()
     }
 
-    /// Waits until whoever was withdrawn from the path has left it. What that deletes could be ours otherwise.
-    pub(crate) async fn alone(&mut self) {
-        if let Some(before) = &mut self.before {
+    /// Waits until all who were withdrawn from the path have left it. What those delete could be ours otherwise.
+    pub(crate) async fn alone(&self) {
+        while let Some(before) = self.before() {
             // An error says that it ended without a word.
-            let _ = before.status.wait_for(is_over).await;
-            self.before = None;
+            let _ = before.status.clone().wait_for(is_over).await;
+            // Who had nothing there ends without waiting for those that were before it.
+            let earlier = before.before().clone();
+            *self.place.before() = earlier;
         }
+    }
+
+    fn before(&self) -> Option<Arc<Place>> {
+        lingering(self.place.before().clone())
     }
 
     /// The node that was made at `path` is not wanted any more, now and whenever it should come back.
@@ -165,18 +181,73 @@ impl Drop for Enlisted {
         self.all.0.count.fetch_sub(1, Ordering::Relaxed);
         self.all.leave(&self.path);
         let mut places = self.all.places();
-        if places.get(&self.path).is_some_and(|place| place.status.same_channel(&self.status)) {
-            match self.before.take() {
+        if places.get(&self.path).is_some_and(|place| Arc::ptr_eq(place, &self.place)) {
+            match self.before() {
                 // Whoever comes next has to wait for that one as well.
-                Some(before) if !is_over(&before.status.borrow()) => {
-                    places.insert(self.path.clone(), before);
-                }
-                _ => drop(places.remove(&self.path)),
+                Some(before) => drop(places.insert(self.path.clone(), before)),
+                None => drop(places.remove(&self.path)),
             }
         }
     }
 }
 
+/// The last one up to `place` that did not leave its path yet.
+fn lingering(mut place: Option<Arc<Place>>) -> Option<Arc<Place>> {
+    while let Some(left) = place.take_if(|place| place.is_over()) {
+        place = left.before().clone();
+    }
+    place
+}
+
 fn is_over(status: &Status) -> bool {
     matches!(status, Status::Replaced | Status::Gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn enlist(all: &Presences) -> (Enlisted, Arc<Wish>, watch::Sender<Status>) {
+        let (tell, status) = watch::channel(Status::Pending { problem: None });
+        let wish = Wish::new(Vec::new());
+        (all.enlist("/a/one".into(), wish.clone(), status).expect("nobody wants it"), wish, tell)
+    }
+
+    #[test]
+    fn whoever_comes_waits_for_all_before_it_in_whatever_order_they_leave() {
+        let all = Presences::default();
+        let (first, wish, tell_first) = enlist(&all);
+        assert!(first.is_alone());
+        wish.let_go();
+        let (second, wish, tell_second) = enlist(&all);
+        wish.let_go();
+        let (third, wish, _tell_third) = enlist(&all);
+        let mut alone = Box::pin(third.alone());
+        assert!(alone.as_mut().now_or_never().is_none());
+        // It leaves nothing, and waits for nobody.
+        tell_second.send_replace(Status::Gone);
+        drop(second);
+        assert!(alone.as_mut().now_or_never().is_none(), "the first is there still");
+        wish.let_go();
+        let (fourth, _wish, _tell_fourth) = enlist(&all);
+        assert!(fourth.alone().now_or_never().is_none());
+        tell_first.send_replace(Status::Gone);
+        drop(first);
+        assert!(alone.as_mut().now_or_never().is_some());
+        assert!(third.is_alone() && !fourth.is_alone());
+    }
+
+    #[test]
+    fn whoever_ends_without_a_word_is_waited_for_no_longer() {
+        let all = Presences::default();
+        let (first, wish, tell) = enlist(&all);
+        wish.let_go();
+        let (second, ..) = enlist(&all);
+        drop((first, tell));
+        assert!(second.alone().now_or_never().is_some());
+        drop(second);
+        assert_eq!((all.count(), all.places().len()), (0, 0));
+    }
 }

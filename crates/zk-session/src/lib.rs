@@ -55,7 +55,9 @@
 //! # }
 //! ```
 
+mod among;
 mod backoff;
+mod by_directory;
 mod claim;
 mod clock;
 mod directory;
@@ -75,6 +77,7 @@ mod limits;
 mod link;
 #[cfg(feature = "zookeeper")]
 mod options;
+mod parent;
 mod path;
 mod presence;
 mod publisher;
@@ -87,6 +90,7 @@ mod session;
 mod settle;
 mod standing;
 mod taking;
+mod told;
 mod unread;
 mod view;
 mod wish;

@@ -1,20 +1,22 @@
 //! One connection, with what everything that runs on it shares.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tracing::debug;
 
+use crate::among::{Among, Happened, Numbers};
+use crate::by_directory::ByDirectory;
 use crate::claim::OurSessions;
 use crate::enlisted::Presences;
 use crate::gather::Gather;
 use crate::given_up;
-use crate::{Backoff, Change, Changed, Error, Kind, Moment, Node, Session, What};
+use crate::parent::Parent;
+use crate::{Backoff, Changed, Error, Kind, Moment, Node, Session};
 
 /// A [`Session`] as the bodies under [`Sessions::each`](crate::Sessions::each) get it. Clones are the same connection.
 ///
@@ -29,8 +31,10 @@ struct Shared {
     gather: Gather,
     caught_up: OnceCell<()>,
     cleared: OnceCell<()>,
-    parents: Mutex<HashMap<String, Arc<OnceCell<()>>>>,
-    directories: Mutex<HashMap<String, Arc<Directory>>>,
+    /// Those that nodes are made in.
+    parents: Mutex<ByDirectory<Parent>>,
+    /// Which are watched as a whole.
+    among: Mutex<ByDirectory<Among>>,
     presences: Presences,
     reading: Semaphore,
 }
@@ -61,17 +65,6 @@ const OTHERS: usize = 20;
 /// So many nodes at most are read at the same time, and not learnt yet, by all who read many.
 const READ_BY_ALL: usize = 8_192;
 
-/// One recursive watch, shared by all who have a node in the directory.
-#[derive(Default)]
-struct Directory {
-    /// How many children it had when it was first asked.
-    had: OnceCell<usize>,
-    armed: OnceCell<()>,
-    waiting: Mutex<HashMap<String, Vec<oneshot::Sender<What>>>>,
-    /// Who are told of every change, for they have many nodes there.
-    told: Mutex<Vec<mpsc::UnboundedSender<Change>>>,
-}
-
 impl Link {
     pub(crate) fn new(
         session: Arc<dyn Session>,
@@ -87,7 +80,7 @@ impl Link {
             caught_up: OnceCell::new(),
             cleared: OnceCell::new(),
             parents: Mutex::default(),
-            directories: Mutex::default(),
+            among: Mutex::default(),
             presences,
             reading: Semaphore::new(READ_BY_ALL),
         }))
@@ -205,12 +198,15 @@ impl Link {
         self.0.gather.create(path.to_owned(), data).await
     }
 
-    /// Makes sure that `directory` is there, and all above it, as nodes of `kind`. Looked up once for each connection.
+    /// Makes sure that `directory` is there, and all above it, as nodes of `kind`. Looked up once for each connection; a refusal
+    /// counts for all who make something in it at about the same time.
     pub(crate) async fn ensure(&self, directory: &str, kind: Kind) -> Result<(), Error> {
-        let known = lock(&self.0.parents).get(directory).cloned();
-        let cell =
-            known.unwrap_or_else(|| lock(&self.0.parents).entry(directory.to_owned()).or_default().clone());
-        cell.get_or_try_init(|| make(&*self.0.session, directory, kind)).await.map(|_| ())
+        self.parent(directory).ensure(&*self.0.session, directory, kind).await
+    }
+
+    /// Nothing may be made in `directory`, as a server just said.
+    pub(crate) fn refused(&self, directory: &str, why: &Error) {
+        self.parent(directory).refused(why);
     }
 
     /// Forgets that `directory` was there: an operation in it found that it is not.
@@ -237,68 +233,32 @@ impl Link {
             Err(Error::Rejected { .. }) => Ok(usize::MAX),
             Err(error) => Err(error),
         };
-        let had = *self.directory(directory).had.get_or_try_init(had).await?;
+        let had = *self.among(directory).had.get_or_try_init(had).await?;
         Ok(had <= ours.saturating_mul(OTHERS))
     }
 
     /// Tells when `path`, a child of `directory`, was changed or deleted after this call, by the directory's shared watch.
     ///
     /// Its creation is not told: whoever waits is about to create it.
-    pub(crate) async fn watch_among(&self, directory: &str, path: &str) -> Result<Changed, Error> {
-        let watched = self.directory(directory);
-        watched.armed.get_or_try_init(|| self.arm(directory, watched.clone())).await?;
-        let (fire, fired) = oneshot::channel();
-        let mut waiting = lock(&watched.waiting);
-        let fires = waiting.entry(path.to_owned()).or_default();
-        fires.retain(|earlier| !earlier.is_closed());
-        fires.push(fire);
-        drop(waiting);
-        Ok(Changed::new(fired.map(Result::ok)))
+    pub(crate) async fn watch_among(&self, directory: &str, path: &Arc<str>) -> Result<Changed, Error> {
+        self.among(directory).watch(&*self.0.session, directory, path).await
     }
 
-    /// The same of all children of `directory`, for whoever has many there. It ends with the connection.
-    pub(crate) async fn watch_all_among(
+    /// The same of many children of `directory`, again and again, by their `numbers`.
+    pub(crate) async fn watch_many_among(
         &self,
         directory: &str,
-    ) -> Result<mpsc::UnboundedReceiver<Change>, Error> {
-        let watched = self.directory(directory);
-        let (tell, told) = mpsc::unbounded_channel();
-        {
-            let mut all = lock(&watched.told);
-            // Whoever tries again and again leaves none behind.
-            all.retain(|earlier| !earlier.is_closed());
-            all.push(tell);
-        }
-        watched.armed.get_or_try_init(|| self.arm(directory, watched.clone())).await?;
-        Ok(told)
+        numbers: Arc<Numbers>,
+    ) -> Result<Happened, Error> {
+        self.among(directory).watch_many(&*self.0.session, directory, numbers).await
     }
 
-    fn directory(&self, path: &str) -> Arc<Directory> {
-        let mut directories = lock(&self.0.directories);
-        match directories.get(path) {
-            Some(known) => known.clone(),
-            None => directories.entry(path.to_owned()).or_default().clone(),
-        }
+    fn parent(&self, directory: &str) -> Arc<Parent> {
+        lock(&self.0.parents).get(directory, &self.0.presences)
     }
 
-    async fn arm(&self, directory: &str, watched: Arc<Directory>) -> Result<(), Error> {
-        let mut changes = self.0.session.watch_tree(directory).await?;
-        tokio::spawn(async move {
-            while let Some(change) = changes.next().await {
-                if change.what != What::Created {
-                    let fires = lock(&watched.waiting).remove(&change.path);
-                    for fire in fires.into_iter().flatten() {
-                        // Whoever waited may have gone.
-                        let _ = fire.send(change.what);
-                    }
-                    lock(&watched.told).retain(|tell| tell.send(change.clone()).is_ok());
-                }
-            }
-            // Dropping the senders tells that the connection is over.
-            lock(&watched.waiting).clear();
-            lock(&watched.told).clear();
-        });
-        Ok(())
+    fn among(&self, directory: &str) -> Arc<Among> {
+        lock(&self.0.among).get(directory, &self.0.presences)
     }
 }
 
@@ -314,34 +274,6 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Link").field(&self.0.session).finish()
     }
-}
-
-/// Looks before it creates: who may not create here may still find that all is there, and a try that is refused is
-/// one create, however much is missing.
-async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), Error> {
-    let no_chroot = |path: &str| Error::Rejected {
-        what: format!("cannot create {path}: the chroot of the connect string does not exist"),
-    };
-    if directory == "/" && session.exists(directory).await?.is_none() {
-        return Err(no_chroot("anything"));
-    }
-    let mut missing = Vec::new();
-    let mut next = directory;
-    while !matches!(next, "" | "/") && session.exists(next).await?.is_none() {
-        missing.push(next);
-        next = next.rfind('/').map_or("", |end| &next[..end]);
-    }
-    let at_the_top = next.is_empty();
-    for (index, path) in missing.into_iter().rev().enumerate() {
-        match session.create(path, b"", kind).await {
-            Ok(_) | Err(Error::NodeExists) => {}
-            Err(Error::NoNode) if at_the_top && index == 0 => {
-                return Err(no_chroot(path));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// A panic elsewhere leaves these maps whole: every change to them is a single call.

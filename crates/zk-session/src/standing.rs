@@ -21,6 +21,17 @@ impl Standing {
         PendingOnDrop(self.status.clone())
     }
 
+    /// Nothing is known on `link` yet: what was told on another connection is not known any more.
+    pub(crate) fn meet(&self, link: &Link) {
+        self.status.send_if_modified(|status| {
+            let known_elsewhere = matches!(status, Status::Held(held) if !held.link.is_same(link));
+            if known_elsewhere {
+                *status = Status::Pending { problem: None };
+            }
+            known_elsewhere
+        });
+    }
+
     /// The node is ours.
     pub(crate) fn held(&self, link: &Link, path: &str, czxid: Option<i64>) {
         self.status.send_if_modified(|status| {
@@ -104,5 +115,39 @@ impl Drop for PendingOnDrop {
             }
             known
         });
+    }
+}
+
+#[cfg(all(test, feature = "fake"))]
+mod tests {
+    use super::*;
+    use crate::claim::OurSessions;
+    use crate::enlisted::Presences;
+    use crate::fake::{FakeClient, FakeZk};
+    use crate::link::Origin;
+    use crate::{Connect, Moment};
+
+    async fn link(client: &FakeClient, number: u64) -> Link {
+        let session = client.connect().await.expect("connected");
+        let ours = OurSessions { current: session.id(), earlier: Vec::new() };
+        let asked = Moment::after_origin(std::time::Duration::ZERO);
+        Link::new(session, ours, Origin { number, asked, terms: 1 }, Presences::default())
+    }
+
+    #[tokio::test]
+    async fn what_was_told_on_one_connection_is_not_known_on_the_next() {
+        let client = FakeZk::default().client();
+        let standing = Standing {
+            status: watch::channel(Status::Pending { problem: None }).0,
+            path: "/services/a/one".into(),
+        };
+        let first = link(&client, 1).await;
+        standing.meet(&first);
+        standing.held(&first, "/services/a/one", None);
+        standing.meet(&first);
+        assert!(matches!(&*standing.status.borrow(), Status::Held(held) if held.link.is_same(&first)));
+        let second = link(&client, 2).await;
+        standing.meet(&second);
+        assert!(matches!(*standing.status.borrow(), Status::Pending { problem: None }));
     }
 }

@@ -1,12 +1,11 @@
 //! What happened to the children of a node and was not looked into yet.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
+use std::sync::Arc;
 
 use crate::path::child_of;
 use crate::taking::Taking;
+use crate::told::Told;
 use crate::{Change, Changes, Error, What};
 
 /// Keeps what a watch tells, by name: only the last of each counts.
@@ -15,23 +14,11 @@ use crate::{Change, Changes, Error, What};
 /// how much happens: of a million changes among 10,000 nodes, no more than 10,000 are kept.
 #[derive(Debug)]
 pub(crate) struct Unread {
-    told: Arc<Told>,
+    told: Arc<Told<Last>>,
     _taking: Taking,
 }
 
-#[derive(Debug)]
-struct Told {
-    last: Mutex<Last>,
-    /// Something is to be looked into, or nothing more comes.
-    news: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Last {
-    of: HashMap<String, Happened>,
-    /// The connection is gone, and with it what comes next.
-    over: bool,
-}
+type Last = HashMap<String, Happened>;
 
 /// What happened to a child since all was looked into.
 #[derive(Debug)]
@@ -45,9 +32,17 @@ struct Happened {
 impl Unread {
     /// Of the children of `path`.
     pub(crate) fn new(path: &str, changes: Changes) -> Self {
-        let told = Arc::new(Told { last: Mutex::default(), news: Notify::new() });
+        let told = Arc::new(Told::default());
         let (path, notes) = (path.to_owned(), told.clone());
-        Self { told, _taking: Taking::start(changes, move |next| notes.note(&path, next)) }
+        let taking = Taking::start(changes, move |next| match next {
+            Some(Change { path: of, what }) => {
+                if let Some(name) = child_of(&path, &of) {
+                    notes.note(|last| note(last, name, what));
+                }
+            }
+            None => notes.end(),
+        });
+        Self { told, _taking: taking }
     }
 
     /// Waits until something happened.
@@ -60,75 +55,41 @@ impl Unread {
     ///
     /// Nothing is lost when this is dropped before it is ready.
     pub(crate) async fn some(&self) -> Result<(), Error> {
-        loop {
-            let news = self.told.news.notified();
-            let (none, over) = self.with(|last| (last.of.is_empty(), last.over));
-            match (none, over) {
-                (false, _) => return Ok(()),
-                (true, true) => return Err(Error::Interrupted),
-                (true, false) => news.await,
-            }
-        }
+        self.told.some(|last| !last.is_empty()).await
     }
 
     /// All names were asked for and told: any of those that something happened to may be among them.
     pub(crate) fn were_listed(&self) {
-        self.with(|last| last.of.values_mut().for_each(|happened| happened.unknown = false));
+        self.told.with(|last| last.values_mut().for_each(|happened| happened.unknown = false));
     }
 
     /// Whether any of them went, and whether then anybody is left: of those who are `known`, or of those who came.
     pub(crate) fn went<'a>(&self, mut known: impl Iterator<Item = &'a str>) -> Option<bool> {
-        self.with(|last| {
+        self.told.with(|last| {
             let went = |happened: &Happened| happened.what == What::Deleted;
-            let left = |last: &Last| !last.of.values().all(went);
-            last.of.values().any(went).then(|| left(last) || known.any(|name| !last.of.contains_key(name)))
+            let left = |last: &Last| !last.values().all(went);
+            last.values().any(went).then(|| left(last) || known.any(|name| !last.contains_key(name)))
         })
     }
 
     /// Looks into all of it, in the order of the names.
     pub(crate) fn read(&self) -> BTreeMap<String, What> {
-        let read = self.with(|last| std::mem::take(&mut last.of));
+        let read = self.told.with(std::mem::take);
         read.into_iter().map(|(name, happened)| (name, happened.what)).collect()
     }
-
-    fn with<T>(&self, look: impl FnOnce(&mut Last) -> T) -> T {
-        look(&mut self.told.last())
-    }
 }
 
-impl Told {
-    fn note(&self, path: &str, next: Option<Change>) {
-        let mut last = self.last();
-        let nothing = last.of.is_empty();
-        match next {
-            Some(change) => match child_of(path, &change.path) {
-                Some(name) => last.note(name, change.what),
-                None => return,
-            },
-            None => last.over = true,
-        }
-        let news = last.over || nothing;
-        drop(last);
-        if news {
-            self.news.notify_one();
-        }
+/// Whether there was nothing before.
+fn note(last: &mut Last, name: &str, what: What) -> bool {
+    let nothing = last.is_empty();
+    // Most names are here already when much happens.
+    match last.get_mut(name) {
+        // A name that is used once: nobody needs to know that it was. Those would be kept without end.
+        Some(happened) if happened.unknown && what == What::Deleted => drop(last.remove(name)),
+        Some(happened) => happened.what = what,
+        None => drop(last.insert(name.to_owned(), Happened { what, unknown: what == What::Created })),
     }
-
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Last {
-    fn note(&mut self, name: &str, what: What) {
-        // Most names are here already when much happens.
-        match self.of.get_mut(name) {
-            // A name that is used once: nobody needs to know that it was. Those would be kept without end.
-            Some(happened) if happened.unknown && what == What::Deleted => drop(self.of.remove(name)),
-            Some(happened) => happened.what = what,
-            None => drop(self.of.insert(name.to_owned(), Happened { what, unknown: what == What::Created })),
-        }
-    }
+    nothing
 }
 
 #[cfg(test)]
@@ -154,7 +115,7 @@ mod tests {
     }
 
     fn kept(unread: &Unread) -> usize {
-        unread.with(|last| last.of.len())
+        unread.told.with(|last| last.len())
     }
 
     #[tokio::test]

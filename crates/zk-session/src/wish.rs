@@ -136,6 +136,13 @@ impl Wants {
         self.0.state().news
     }
 
+    /// Waits until nothing is wanted, and nothing of ours can be anywhere. What is wanted is seen. To be dropped at any time.
+    pub(crate) async fn forsaken(&mut self) {
+        while self.look().is_some() || self.was_tried() {
+            self.changed().await;
+        }
+    }
+
     /// Waits until something else is wanted than was seen. To be dropped at any time.
     pub(crate) async fn changed(&self) {
         while !self.is_news() {

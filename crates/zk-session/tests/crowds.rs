@@ -4,14 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Process, eventually, held, until};
+use common::{Process, Told, data, eventually, held, until};
 use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
 use zk_session::{Error, Kind, MAX_DATA, Name, Presence, Spec, State, Status};
-
-fn data(zk: &FakeZk, path: &str) -> String {
-    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
-}
 
 /// So many presences in one directory, named by their numbers.
 fn many(process: &Process, count: usize, data: &str) -> Vec<Presence> {
@@ -181,4 +177,57 @@ async fn many_large_ones_share_no_request_that_is_too_large() {
     all_held(&all).await;
     assert_nobody_tried_again(started);
     assert_eq!(zk.requests().creates, 3, "only the parents and the first one by one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_are_refused_a_server_is_asked_little() {
+    const N: usize = 1_000;
+    for there in [false, true] {
+        let zk = FakeZk::default();
+        if there {
+            zk.put("/services/a", "");
+        }
+        zk.refuse("/services", true);
+        let process = Process::start(&zk);
+        let all = many(&process, N, "v1");
+        let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+        for presence in &all {
+            until(&mut presence.status(), "the refusal is told", told).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        for _ in 0..10 {
+            zk.reset_requests();
+            sleep(Duration::from_secs(1)).await;
+            let asked = zk.requests();
+            // Those that ask at the same moment do not know of each other's refusals.
+            assert!((1..=40).contains(&asked.writes()), "{there}: {asked:?}");
+        }
+        zk.refuse("/services", false);
+        let allowed = Instant::now();
+        all_held(&all).await;
+        assert!(allowed.elapsed() <= Duration::from_secs(2), "took {:?}", allowed.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_had_there_until_ours_was_made_is_no_loss_of_ours() {
+    const N: usize = 600;
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let all = many(&process, N, "v1");
+    all_held(&all).await;
+    let dead = zk.stranger();
+    zk.put_ephemeral("/services/a/late", "dead", dead);
+    zk.set_mute(true);
+    let late = process.hold(Name::Own("late".to_owned()), "v1");
+    let deleted = Told::missing(&late);
+    // It is on its way when the other one goes.
+    sleep(Duration::from_millis(1)).await;
+    zk.expire(dead);
+    zk.set_mute(false);
+    held(&late).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(!deleted.ever(), "nobody deleted ours");
+    comes_back(&zk, "/services/a/late").await;
+    assert!(deleted.ever());
 }

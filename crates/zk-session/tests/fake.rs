@@ -333,6 +333,21 @@ async fn refused_reads_harm_only_what_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refused_reads_at_a_node_leave_those_below_it_alone() {
+    let (zk, _client, session) = with_node().await;
+    zk.put("/a/secret/open", "yes");
+    zk.refuse_reads_at("/a/secret", true);
+    assert!(matches!(session.get("/a/secret").await, Err(Error::Rejected { .. })));
+    assert!(matches!(session.exists("/a/secret").await, Err(Error::Rejected { .. })));
+    assert!(matches!(session.watch_node("/a/secret").await, Err(Error::Rejected { .. })));
+    assert!(matches!(session.children("/a/secret").await, Err(Error::Rejected { .. })));
+    assert_eq!(session.get("/a/secret/open").await.unwrap().unwrap().data, b"yes");
+    session.create("/a/secret/new", b"", Kind::Persistent).await.unwrap();
+    zk.refuse_reads_at("/a/secret", false);
+    assert_eq!(session.children("/a/secret").await.unwrap(), ["new", "open"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_older_state_has_its_numbers_and_its_sessions_again() {
     let (zk, old_client, old) = with_node().await;
     zk.put("/data", "old");

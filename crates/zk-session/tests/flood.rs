@@ -15,7 +15,7 @@ use std::time::Duration;
 use real::{options, soon};
 use tokio::runtime;
 use tokio::sync::oneshot;
-use zk_session::{Directory, Keeper, Node, Options};
+use zk_session::{Directory, Keeper, Kind, Name, Node, Options, Presence, Spec};
 
 const DIR: &str = "/services/time/instances";
 /// When they waited in a channel, 200,000 took 21 MiB.
@@ -30,6 +30,8 @@ const EXISTS: i32 = 3;
 const READ: i32 = 4;
 const CHILDREN: i32 = 8;
 const SYNC: i32 = 9;
+const COMMIT: i32 = 14;
+const CREATE: i32 = 15;
 const READ_MANY: i32 = 22;
 const ADD_WATCH: i32 = 106;
 
@@ -43,10 +45,12 @@ const CHANGED: i32 = 3;
 /// What happens, and to which child, one after the other.
 type Happens = fn(usize) -> (i32, String);
 
-/// A server on which there is nothing. Once it was asked for the names in a directory it tells of all that happens, as fast as that is
+/// A server on which there is nothing. Once it was asked for something it tells of all that happens, as fast as that is
 /// taken, and answers nothing meanwhile. It has a thread of its own, so that it waits for nothing of what is looked at.
 struct Flooding {
     happens: Happens,
+    /// What it was asked for.
+    once: i32,
     /// Gets by how many KiB the process grew until somebody asked for the last node.
     grown: Option<oneshot::Sender<u64>>,
     before: u64,
@@ -62,21 +66,25 @@ impl Flooding {
             let request = frame(&mut stream)?;
             let (number, kind, asked) = (int(&request, 0), int(&request, 4), &request[8..]);
             let (error, body) = match kind {
-                EXISTS if asked.starts_with(&string("/")) => (0, vec![0; 68]),
-                EXISTS | READ | CHILDREN => (NO_NODE, Vec::new()),
+                EXISTS => (0, vec![0; 68]),
+                READ | CHILDREN => (NO_NODE, Vec::new()),
                 SYNC => (0, asked.to_vec()),
+                CREATE => (0, [&asked[..4 + int(asked, 0) as usize], &[0; 68]].concat()),
+                COMMIT => (0, nobody(&[1; 5])),
                 READ_MANY => (0, nobody(asked)),
                 ADD_WATCH => (0, Vec::new()),
                 _ => (0, Vec::new()),
             };
             stream.write_all(&message(number, error, &body))?;
-            if kind == CHILDREN {
+            if kind == self.once && self.before == 0 {
                 self.flood(&mut stream)?;
             }
             let last = string(&format!("{DIR}/{LAST}"));
-            if [READ, READ_MANY].contains(&kind) && asked.windows(last.len()).any(|some| some == last) {
-                let grown = most_kib() - self.before;
-                self.grown.take().unwrap().send(grown).unwrap();
+            if [READ, READ_MANY].contains(&kind)
+                && asked.windows(last.len()).any(|some| some == last)
+                && let Some(grown) = self.grown.take()
+            {
+                grown.send(most_kib() - self.before).unwrap();
             }
         }
     }
@@ -155,15 +163,18 @@ fn of_a_flood_no_more_is_kept_than_there_are_nodes() {
             "several threads, the same names",
             "one thread, the same names",
             "several threads, names that are used once",
+            "several threads, nodes of ours",
+            "one thread, nodes of ours",
         ] {
             let mut process = Command::new(env::current_exe().unwrap());
             assert!(process.env(CASE, case).status().unwrap().success(), "{case}");
         }
         return;
     };
-    let happens: Happens = match case.ends_with("the same names") {
-        true => |number| (CHANGED, format!("n{}", number % 10)),
-        false => |number| (if number % 2 == 0 { CREATED } else { DELETED }, format!("n{}", number / 2)),
+    let ours = case.ends_with("nodes of ours");
+    let happens: Happens = match case.ends_with("used once") {
+        true => |number| (if number % 2 == 0 { CREATED } else { DELETED }, format!("n{}", number / 2)),
+        false => |number| (CHANGED, format!("n{}", number % 10)),
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -171,7 +182,8 @@ fn of_a_flood_no_more_is_kept_than_there_are_nodes() {
     // It ends with the connection.
     thread::spawn(move || {
         let (stream, _) = listener.accept()?;
-        Flooding { happens, grown: Some(grown), before: 0 }.serve(stream)
+        let once = if ours { COMMIT } else { CHILDREN };
+        Flooding { happens, once, grown: Some(grown), before: 0 }.serve(stream)
     });
     let mut runtime = match case.starts_with("one") {
         true => runtime::Builder::new_current_thread(),
@@ -179,8 +191,12 @@ fn of_a_flood_no_more_is_kept_than_there_are_nodes() {
     };
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     // In a task: what is polled by `block_on` itself does not run beside the others.
-    let following = runtime.spawn(follow(address.to_string(), told));
-    let grown = runtime.block_on(following).unwrap();
+    let address = address.to_string();
+    let flooded = match ours {
+        true => runtime.spawn(keep(address, told)),
+        false => runtime.spawn(follow(address, told)),
+    };
+    let grown = runtime.block_on(flooded).unwrap();
     assert!(grown < MOST_KIB, "{case}: {grown} KiB more");
 }
 
@@ -191,5 +207,21 @@ async fn follow(connect: String, told: oneshot::Receiver<u64>) -> u64 {
     let directory = Directory::follow(keeper.sessions(), DIR.to_owned(), Options::default(), read);
     let grown = soon(told).await.unwrap();
     drop((directory, keeper));
+    grown
+}
+
+/// The same with nodes that are kept there.
+async fn keep(connect: String, told: oneshot::Receiver<u64>) -> u64 {
+    let keeper = Keeper::start(options(connect).session_timeout(SESSION).build().unwrap());
+    let spec = |name: String| Spec {
+        directory: DIR.to_owned(),
+        name: Name::Own(name),
+        data: Vec::new(),
+        parents: Kind::Container,
+    };
+    let names = (0..20).map(|number| format!("n{number}")).chain([LAST.to_owned()]);
+    let kept = Presence::hold_all(&keeper.sessions(), names.map(spec).collect()).unwrap();
+    let grown = soon(told).await.unwrap();
+    drop((kept, keeper));
     grown
 }

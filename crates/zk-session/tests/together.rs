@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{LIMIT, Process, eventually, held, pending, until};
+use common::{LIMIT, Process, Told, eventually, held, pending, until};
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
@@ -420,4 +420,175 @@ async fn who_is_withdrawn_while_others_are_made_does_not_wait_for_them() {
     }
     assert!(zk.children("/services/a").len() < MANY - 1, "others are made still");
     all_held(&all).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_them_is_taken_in_at_once_however_busy_those_are_who_keep_them() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let mut all = hold_all(&process, 40, b"v1");
+    let (directory, parents) = ("/services/a".to_owned(), Kind::Container);
+    let spec = Spec { directory, name: Name::Own("n40".to_owned()), data: b"v1".to_vec(), parents };
+    all.push(Presence::hold(process.sessions(), spec).expect("it is good"));
+    all_held(&all).await;
+    // Nobody who keeps one has a turn meanwhile.
+    for number in 0..10_000 {
+        zk.put(&path(number % 50), "vandal");
+        assert_eq!(zk.events_waiting(), 0, "after {number}");
+    }
+    eventually("all are ours again", || (0..=40).all(|number| data(&zk, number).as_deref() == Some("v1")))
+        .await;
+    all_held(&all).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_there_are_held_all_the_time_while_others_are_refused() {
+    const REFUSED: usize = 700;
+    let directory = "/services/a";
+    for may_look in [true, false] {
+        let zk = FakeZk::default();
+        let refuse = |refused| match may_look {
+            true => zk.refuse(directory, refused),
+            // To make sure that it is there is refused, too.
+            false => zk.refuse_reads_at(directory, refused),
+        };
+        let process = Process::start(&zk);
+        let mut all = hold_all(&process, N, b"v1");
+        let session = all_held(&all).await;
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        process.client.set_reachable(false);
+        pending(&all[0]).await;
+        (0..REFUSED).for_each(|number| assert!(zk.remove(&path(number))));
+        refuse(true);
+        process.client.set_reachable(true);
+        let refused = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+        for one in &all[..REFUSED] {
+            until(&mut one.status(), "the refusal is told", refused).await;
+        }
+        for one in &all[REFUSED..] {
+            assert_eq!(held(one).await.session(), session);
+        }
+        let lost: Vec<_> =
+            all[REFUSED..].iter().map(|one| Told::of(one, |now| !matches!(now, Status::Held(_)))).collect();
+        let wavers = Told::of(&all[1], move |now| !refused(now));
+        zk.reset_requests();
+        sleep(Duration::from_secs(10)).await;
+        assert!(!lost.iter().any(Told::ever) && !wavers.ever());
+        let asked = zk.requests();
+        assert!((5..=50).contains(&asked.total()), "it is tried again, and politely: {asked:?}");
+
+        // Who is withdrawn does not wait for the others, nor for his turn.
+        let begun = Instant::now();
+        all.remove(0).withdraw().await;
+        assert!(begun.elapsed() <= Duration::from_millis(1), "took {:?}", begun.elapsed());
+        drop((lost, wavers));
+        eventually("no task is left of that", || Handle::current().metrics().num_alive_tasks() <= tasks)
+            .await;
+
+        refuse(false);
+        let allowed = Instant::now();
+        assert_eq!(all_held(&all).await, session);
+        assert!(allowed.elapsed() <= Duration::from_secs(2), "took {:?}", allowed.elapsed());
+        assert_eq!(zk.children(directory).len(), N - 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_some_are_refused_the_others_are_soon_there() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let refused = [3, 700, 701];
+    refused.iter().for_each(|number| zk.refuse(&path(*number), true));
+    let begun = Instant::now();
+    let all = hold_all(&process, N, b"v1");
+    for number in (0..N).filter(|number| !refused.contains(number)) {
+        held(&all[number]).await;
+    }
+    assert!(begun.elapsed() <= Duration::from_secs(20), "took {:?}", begun.elapsed());
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    for number in refused {
+        until(&mut all[number].status(), "the refusal is told", told).await;
+    }
+    assert_eq!(zk.children("/services/a").len(), N - refused.len());
+    refused.iter().for_each(|number| zk.refuse(&path(*number), false));
+    all_held(&all).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_of_others_before_ours_are_on_their_way_is_no_loss_of_ours() {
+    const MANY: usize = 4_000;
+    let zk = FakeZk::default();
+    let dead = zk.stranger();
+    (0..MANY).for_each(|number| zk.put_ephemeral(&path(number), "dead", dead));
+    let process = Process::start(&zk);
+    process.sessions().next().await.expect("connected");
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    let all = hold_all(&process, MANY, b"v1");
+    let deleted: Vec<_> = all.iter().map(Told::missing).collect();
+    // The directory is watched, and whether it is there is asked.
+    while zk.requests().watches == 0 {
+        yield_now().await;
+    }
+    zk.set_mute(true);
+    sleep(Duration::from_millis(1)).await;
+    zk.expire(dead);
+    zk.set_mute(false);
+    let session = all_held(&all).await;
+    sleep(Duration::from_secs(1)).await;
+    assert!(!deleted.iter().any(Told::ever), "nobody deleted anything of ours");
+    assert!((0..MANY).all(|number| zk.owner(&path(number)) == Some(session)));
+    assert_eq!((zk.requests().multis, zk.requests().creates), (8, 0), "{:?}", zk.requests());
+    drop(deleted);
+    sleep(Duration::from_secs(1)).await;
+    let tasks = Handle::current().metrics().num_alive_tasks() - tasks;
+    assert!(tasks <= 2, "{tasks} tasks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_of_others_while_ours_are_on_their_way_is_no_loss_of_ours() {
+    for round in 0..20 {
+        let zk = FakeZk::default();
+        let dead = zk.stranger();
+        (0..40).for_each(|number| zk.put_ephemeral(&path(number), "dead", dead));
+        let process = Process::start(&zk);
+        process.sessions().next().await.expect("connected");
+        let all = hold_all(&process, 40, b"v1");
+        let deleted: Vec<_> = all.iter().map(Told::missing).collect();
+        // Whether the directory is there is asked when it is watched, and once more before they are made.
+        while zk.requests().exists < 2 {
+            yield_now().await;
+        }
+        zk.set_mute(true);
+        sleep(Duration::from_millis(1)).await;
+        // What is told of it comes before the answer, and is found with it.
+        zk.hold_watches(true);
+        zk.expire(dead);
+        zk.set_mute(false);
+        yield_now().await;
+        zk.hold_watches(false);
+        let session = all_held(&all).await;
+        sleep(Duration::from_secs(1)).await;
+        assert!(!deleted.iter().any(Told::ever), "nobody deleted anything of ours, round {round}");
+        assert!((0..40).all(|number| zk.owner(&path(number)) == Some(session)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_directory_goes_before_they_are_made_all_are_made_and_still_take_no_task_each() {
+    let zk = FakeZk::default();
+    zk.put("/services/a", "");
+    let process = Process::start(&zk);
+    process.sessions().next().await.expect("connected");
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    let all = hold_all(&process, N, b"v1");
+    while zk.requests().exists == 0 {
+        yield_now().await;
+    }
+    zk.set_mute(true);
+    sleep(Duration::from_millis(1)).await;
+    assert!(zk.remove("/services/a"));
+    zk.set_mute(false);
+    all_held(&all).await;
+    let tasks = Handle::current().metrics().num_alive_tasks() - tasks;
+    assert!(tasks <= 2, "{tasks} tasks");
 }

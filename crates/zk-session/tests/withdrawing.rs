@@ -4,17 +4,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{LIMIT, Process, eventually, held, pending, until};
+use common::{LIMIT, Process, Told, data, eventually, held, pending, until};
+use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use zk_session::fake::FakeZk;
-use zk_session::{Name, State};
+use zk_session::{Error, Kind, Name, Presence, Spec, State};
 
 const PATH: &str = "/services/a/one";
-
-fn data(zk: &FakeZk, path: &str) -> String {
-    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
-}
 
 #[tokio::test(start_paused = true)]
 async fn withdrawn_at_any_moment_it_leaves_nothing() {
@@ -151,9 +148,77 @@ async fn an_update_after_it_was_let_go_is_refused_and_revives_nothing() {
     held(&presence).await;
     zk.set_mute(true);
     presence.let_go();
-    assert!(matches!(presence.update(b"v2".to_vec()), Err(zk_session::Error::Invalid(_))));
+    assert!(matches!(presence.update(b"v2".to_vec()), Err(Error::Invalid(_))));
     zk.set_mute(false);
     timeout(Duration::from_secs(60), presence.gone()).await.expect("it goes");
     sleep(Duration::from_secs(10)).await;
     assert_eq!(zk.get(PATH), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_wanted_and_given_up_again_while_cut_off_do_not_pile_up() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let first = process.own("first");
+    held(&first).await;
+    process.client.set_reachable(false);
+    pending(&first).await;
+    drop(first);
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for round in 0..100 {
+        drop(process.own("again"));
+        let spec = |name: String| Spec {
+            directory: "/services/a".to_owned(),
+            name: Name::Own(name),
+            data: Vec::new(),
+            parents: Kind::Container,
+        };
+        let many = (0..20).map(|number| spec(format!("n{number}-{round}"))).chain([spec("one".to_owned())]);
+        drop(Presence::hold_all(&process.sessions(), many.collect()).expect("all are good"));
+    }
+    let last = process.own("last");
+    sleep(Duration::from_millis(1)).await;
+    assert!(tasks() <= before + 3, "{} tasks more", tasks() - before);
+
+    // The first is waited for, for it deletes what is there.
+    let deleted = Told::missing(&last);
+    zk.reset_requests();
+    process.client.set_reachable(true);
+    held(&last).await;
+    sleep(Duration::from_secs(10)).await;
+    assert!(!deleted.ever());
+    assert_eq!((zk.requests().creates, zk.requests().deletes), (1, 1), "{:?}", zk.requests());
+    assert_eq!(zk.children("/services/a"), ["one"]);
+    assert_eq!(data(&zk, PATH), "last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_after_one_that_was_refused_waits_for_the_one_before_it() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let first = process.own("first");
+    held(&first).await;
+    process.client.set_reachable(false);
+    pending(&first).await;
+    drop(first);
+    let spec = |name: &str| Spec {
+        directory: "/services/a".to_owned(),
+        name: Name::Own(name.to_owned()),
+        data: Vec::new(),
+        parents: Kind::Container,
+    };
+    for _ in 0..2 {
+        let refused = Presence::hold_all(&process.sessions(), vec![spec("one"), spec("a/b")]);
+        assert!(matches!(refused, Err(Error::Invalid(_))));
+    }
+    let second = process.own("second");
+    let deleted = Told::missing(&second);
+    zk.reset_requests();
+    process.client.set_reachable(true);
+    held(&second).await;
+    sleep(Duration::from_secs(10)).await;
+    assert!(!deleted.ever(), "the first deleted what the second made");
+    assert_eq!((zk.requests().creates, zk.requests().deletes), (1, 1), "{:?}", zk.requests());
+    assert_eq!(data(&zk, PATH), "second");
 }

@@ -224,6 +224,14 @@ impl FakeZk {
         });
     }
 
+    /// Refuses reads of `path` itself, or no longer, as the ACL of that node alone would: those below it may be read.
+    pub fn refuse_reads_at(&self, path: &str, refuse: bool) {
+        self.shared.with(|server| match refuse {
+            true => server.reads_refused_at.insert(path.to_owned()),
+            false => server.reads_refused_at.remove(path),
+        });
+    }
+
     /// What the server has now, to go back to.
     pub fn snapshot(&self) -> Snapshot {
         let (tree, sessions) = self.shared.with(|server| (server.tree.clone(), server.session_states()));

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::requests::Asked;
 use super::server::{Accepted, ConnectionId, Server};
 use super::shared::Shared;
-use super::tree::{Done, Failed, Outcome, refused};
+use super::tree::{Done, Failed, Outcome, not_authorized, refused};
 use crate::limits;
 use crate::path;
 use crate::{Changed, Changes, Created, Error, Kind, Node, Op, READ_BATCH, Session, SessionId, Stat};
@@ -175,7 +175,7 @@ impl Session for FakeSession {
         let of = path.to_owned();
         let names = self.ask(Asked::List, move |server, _| {
             let names = server.tree.children(&of).ok_or(Error::NoNode)?;
-            refused(&server.reads_refused, &of, "list")?;
+            server.may_read(&of, "list")?;
             Ok(names)
         });
         let names = names.await;
@@ -239,7 +239,14 @@ impl Session for FakeSession {
 impl Server {
     fn read(&self, path: &str) -> Result<Option<Node>, Error> {
         let Some(node) = self.tree.get(path) else { return Ok(None) };
-        refused(&self.reads_refused, path, "read")?;
+        self.may_read(path, "read")?;
         Ok(Some(node))
+    }
+
+    fn may_read(&self, path: &str, verb: &str) -> Result<(), Error> {
+        if self.reads_refused_at.contains(path) {
+            return Err(not_authorized(verb, path));
+        }
+        refused(&self.reads_refused, path, verb)
     }
 }

@@ -269,9 +269,13 @@ impl Transaction<'_> {
 /// Fails when `path` is at or below one of `refused`.
 pub(super) fn refused(refused: &BTreeSet<String>, path: &str, verb: &str) -> Result<(), Error> {
     if refused.iter().any(|top| within(top, path)) {
-        return Err(Error::Rejected { what: format!("not authorized to {verb} {path}") });
+        return Err(not_authorized(verb, path));
     }
     Ok(())
+}
+
+pub(super) fn not_authorized(verb: &str, path: &str) -> Error {
+    Error::Rejected { what: format!("not authorized to {verb} {path}") }
 }
 
 /// Whether `path` is `top` or below it.

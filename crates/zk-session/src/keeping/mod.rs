@@ -1,6 +1,8 @@
 //! What keeps one node in existence, connection after connection.
 
+mod leaving;
 mod looking;
+mod making;
 mod together;
 
 use std::pin::pin;
@@ -17,8 +19,10 @@ use crate::enlisted::Enlisted;
 use crate::presence::{Name, Status};
 use crate::standing::Standing;
 use crate::wish::Wants;
-use crate::{Backoff, Error, Kind, Link, Node, Op, SessionId, Sessions, Stat, What};
+use crate::{Backoff, Error, Kind, Link, SessionId, Sessions, What};
 
+pub(crate) use self::leaving::gone;
+use self::making::Made;
 pub(crate) use self::together::start;
 
 /// How long a node without owner that took our place again is left there. Whoever makes it may do so without end, and is not
@@ -90,19 +94,21 @@ impl Keeping {
     /// In a box, and what is tried is pinned where it is: a future that is handed on is kept twice, and a process may have
     /// thousands of these.
     pub(crate) async fn run(mut self: Box<Self>, sessions: Sessions) {
-        self.enlisted.alone().await;
         let mut backoff = Backoff::default();
         let end = loop {
-            let mut next = pin!(sessions.next());
-            let link = match next.as_mut().now_or_never() {
-                Some(link) => link,
-                // Whoever kept it before vouched for it on a connection that is over.
-                None => {
-                    self.standing.pending(None);
-                    next.await
+            let link = {
+                let mut next = pin!(next(&self.enlisted, &mut self.wants, &sessions));
+                match next.as_mut().now_or_never() {
+                    Some(link) => link,
+                    // Whoever kept it before vouched for it on a connection that is over.
+                    None => {
+                        self.standing.pending(None);
+                        next.await
+                    }
                 }
             };
             let Some(link) = link else { break None };
+            self.standing.meet(&link);
             let tried = pin!(async {
                 let end = self.keep(&link).await;
                 self.standing.pending(end.as_ref().err());
@@ -158,8 +164,10 @@ impl Keeping {
                         }
                     }
                     match self.create(link, crowded).await? {
-                        // The directory's watch is set already; a watch of its own is set by looking again.
+                        // A watch of its own is set by looking again.
                         Made::Unwatched | Made::NotYet => continue,
+                        // The directory's watch was set before: what it told by now may be of what was there until we made ours.
+                        Made::Watched if (&mut changed).now_or_never().is_some() => continue,
                         Made::Watched => {}
                     }
                 }
@@ -231,140 +239,6 @@ impl Keeping {
         self.last.as_ref().is_some_and(|(_, seen_on)| seen_on.id() == session)
     }
 
-    /// Whether the node can be made without a look before: nothing of ours is in this session yet, and if somebody else's is
-    /// there, or one of an earlier session, it cannot be made.
-    fn may_make_first(&self, link: &Link) -> bool {
-        matches!(self.place.name, Name::Own(_)) && self.tried_in != Some(link.id())
-    }
-
-    /// What is to be in the node that is made on this connection right now; `None` when it is to go.
-    fn try_now(&mut self, link: &Link) -> Option<Arc<[u8]>> {
-        let data = self.wants.try_now()?;
-        self.tried_in = Some(link.id());
-        Some(data)
-    }
-
-    async fn create(&mut self, link: &Link, crowded: bool) -> Result<Made, Error> {
-        if self.wants.is_news() {
-            return Ok(Made::NotYet);
-        }
-        // Before it is asked for the last time what is wanted, so that nothing was tried where this fails.
-        link.ensure(&self.place.directory, self.place.parents).await?;
-        let Some(data) = self.try_now(link) else { return Ok(Made::NotYet) };
-        let path = &self.place.path;
-        let kind = match &self.place.name {
-            Name::Own(_) if crowded => {
-                let made = link.create_soon(path, data.to_vec()).await;
-                return self.made(link, made.map(|()| (self.place.path.clone(), None)));
-            }
-            Name::Own(_) | Name::Contended(_) => Kind::Ephemeral,
-            Name::Sequential(_) => {
-                // Until there is an answer: this may be dropped before.
-                self.unsure = true;
-                Kind::EphemeralSequential
-            }
-        };
-        let made = link.create(path, &data, kind).await;
-        self.made(link, made.map(|created| (created.path.into(), Some(created.stat.czxid))))
-    }
-
-    fn made(&mut self, link: &Link, made: Result<(Arc<str>, Option<i64>), Error>) -> Result<Made, Error> {
-        self.unsure &= matches!(made, Err(Error::Interrupted));
-        match made {
-            Ok((path, czxid)) => {
-                self.held(link, path, czxid);
-                Ok(if czxid.is_none() { Made::Watched } else { Made::Unwatched })
-            }
-            Err(Error::NodeExists) => Ok(Made::NotYet),
-            Err(Error::NoNode) => {
-                link.forget(&self.place.directory);
-                Ok(Made::NotYet)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Both steps at once: between them the other side would see its node gone and restore it.
-    async fn replace(&mut self, link: &Link, path: String, node: &Node, version: i32) -> Result<(), Error> {
-        let Some(data) = self.try_now(link) else {
-            // What is there may be an earlier session's of ours, and to be taken away.
-            self.wants.found();
-            return Ok(());
-        };
-        if node.stat.owner.is_none() {
-            warn!(path, "a node that no session owns is where ours should be; it is replaced");
-            self.replaced_ownerless = Some(Instant::now());
-        }
-        let ops = [
-            Op::Delete { path: path.clone(), version: Some(version) },
-            Op::Create { path: path.clone(), data: data.to_vec(), kind: Kind::Ephemeral },
-        ];
-        match link.commit(&ops).await {
-            Ok(()) => Ok(()),
-            Err(Error::Aborted { source, .. }) => match *source {
-                // Somebody was faster: look again.
-                Error::NoNode | Error::BadVersion | Error::NodeExists => Ok(()),
-                Error::Children => Err(Error::Rejected {
-                    what: format!("cannot replace the node at {path}: it has children"),
-                }),
-                error => Err(error),
-            },
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Deletes what is ours, also what an earlier session of ours left; never a stranger's.
-    async fn delete(&mut self, link: &Link) -> Result<(), Error> {
-        if !self.wants.was_tried() {
-            return Ok(());
-        }
-        if self.may_make_first(link) {
-            // There was no need to before.
-            link.catch_up().await?;
-        }
-        if matches!(self.place.name, Name::Sequential(_)) {
-            if let Some((last, _)) = self.last.as_ref().filter(|(_, seen_on)| seen_on.is_same(link)) {
-                // Whatever else bore our name was deleted before this one was told to be ours.
-                return gone(link.delete(last, None).await);
-            }
-            if let (Some((path, _)), _) = self.look_by_prefix(link).await? {
-                self.surplus(link, &path).await?;
-            }
-            return Ok(());
-        }
-        let path = &self.place.path;
-        let contended = matches!(self.place.name, Name::Contended(_));
-        loop {
-            let there = match link.exists(path).await {
-                // Ours we may read.
-                Err(Error::Rejected { .. }) if contended => None,
-                there => there?,
-            };
-            let ours = |stat: &Stat| stat.owner.is_some_and(|owner| link.ours().contain(owner));
-            let Some(stat) = there.filter(ours) else { return Ok(()) };
-            match link.delete(path, Some(stat.version)).await {
-                Err(Error::BadVersion) => {}
-                deleted => return gone(deleted),
-            }
-        }
-    }
-
-    /// Whatever may have been made is not wanted any more.
-    fn give_up(&self) {
-        match &self.place.name {
-            Name::Own(_) | Name::Contended(_) => {
-                if self.wants.was_tried() {
-                    self.enlisted.give_up(&self.place.path);
-                }
-            }
-            Name::Sequential(_) => {
-                if let Some((last, _)) = &self.last {
-                    self.enlisted.give_up(last);
-                }
-            }
-        }
-    }
-
     fn held(&mut self, link: &Link, path: Arc<str>, czxid: Option<i64>) {
         self.before.held = true;
         (self.queued, self.unsure) = (false, false);
@@ -380,21 +254,16 @@ impl Keeping {
     }
 }
 
-/// What became of a try to make the node.
-enum Made {
-    /// It is made, and its directory is watched.
-    Watched,
-    /// It is made; it has to be looked at to watch it.
-    Unwatched,
-    /// Something is in the way: look.
-    NotYet,
-}
-
-/// A node that is not there has been deleted.
-pub(crate) fn gone(deleted: Result<(), Error>) -> Result<(), Error> {
-    match deleted {
-        Err(Error::NoNode) => Ok(()),
-        deleted => deleted,
+/// The connection to keep a node on, once nobody else does so; `None` when there will be none, or no need.
+async fn next(enlisted: &Enlisted, wants: &mut Wants, sessions: &Sessions) -> Option<Link> {
+    let next = async {
+        enlisted.alone().await;
+        sessions.next().await
+    };
+    tokio::select! {
+        link = next => link,
+        // Who leaves nothing waits for nobody: those that are wanted and given up again would pile up during an outage.
+        () = wants.forsaken() => None,
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod following;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use zk_session::fake::{FakeClient, FakeZk};
 use zk_session::{Keeper, Kind, Name, Presence, Sessions, Spec, Status};
@@ -41,6 +42,11 @@ impl Process {
     }
 }
 
+/// What is in a node; nothing where there is none.
+pub(crate) fn data(zk: &FakeZk, path: &str) -> String {
+    zk.get(path).map(|node| String::from_utf8(node.data).expect("text")).unwrap_or_default()
+}
+
 /// Waits until `is` says yes to what a channel holds.
 pub(crate) async fn until<T: Clone + std::fmt::Debug>(
     rx: &mut watch::Receiver<T>,
@@ -50,6 +56,31 @@ pub(crate) async fn until<T: Clone + std::fmt::Debug>(
     let found =
         timeout(LIMIT, rx.wait_for(|now| is(now))).await.map(|now| now.expect("the sender is there").clone());
     found.unwrap_or_else(|_| panic!("waited in vain until {what}; now {:?}", &*rx.borrow()))
+}
+
+/// Whether a presence is ever told to stand in a way, from now on; to be asked at the end.
+pub(crate) struct Told(JoinHandle<bool>);
+
+impl Told {
+    pub(crate) fn of(presence: &Presence, is: impl Fn(&Status) -> bool + Send + 'static) -> Self {
+        let mut status = presence.status();
+        Self(tokio::spawn(async move { status.wait_for(is).await.is_ok() }))
+    }
+
+    /// That somebody deleted its node.
+    pub(crate) fn missing(presence: &Presence) -> Self {
+        Self::of(presence, |now| matches!(now, Status::Missing))
+    }
+
+    pub(crate) fn ever(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Waits until the server is in a state.

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use zk_session::{Builder, Connect, Session, ZooKeeper};
+use zk_local::{Proxy, Server};
+use zk_session::{Builder, Connect, Error, Session, ZooKeeper};
 
 /// More than anything here takes, even on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// A session so long that a fifth and a third of it are told apart on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(15);
 
 /// Waits for what must come, and fails where it would hang.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -29,7 +33,7 @@ pub(crate) async fn connected(zookeeper: &ZooKeeper) -> Arc<dyn Session> {
         loop {
             match zookeeper.connect().await {
                 Ok(session) => return session,
-                Err(zk_session::Error::Unreachable { .. }) => {
+                Err(Error::Unreachable { .. }) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(error) => panic!("{error}"),
@@ -51,4 +55,15 @@ pub(crate) async fn gone(session: &dyn Session, path: &str) {
         }
     })
     .await;
+}
+
+/// A server, and a way to it that can be broken.
+pub(crate) async fn behind_proxy() -> (Server, Proxy) {
+    let server = Server::builder().max_session(4 * LONG).start().await.unwrap();
+    let proxy = Proxy::start(server.address()).await.unwrap();
+    (server, proxy)
+}
+
+pub(crate) fn is_interrupted<T>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Interrupted))
 }

@@ -36,6 +36,8 @@ pub(super) struct Server {
     pub(super) timeout: Duration,
     pub(super) writes_refused: BTreeSet<String>,
     pub(super) reads_refused: BTreeSet<String>,
+    /// The same, without what is below.
+    pub(super) reads_refused_at: BTreeSet<String>,
     /// Nodes of which nobody is told what was read.
     pub(super) reads_held: BTreeSet<String>,
     /// Faults for the next writes, whosever they are.
@@ -133,6 +135,7 @@ impl Server {
             timeout,
             writes_refused: BTreeSet::new(),
             reads_refused: BTreeSet::new(),
+            reads_refused_at: BTreeSet::new(),
             reads_held: BTreeSet::new(),
             faults: VecDeque::new(),
             sessions: BTreeMap::new(),

@@ -1,23 +1,21 @@
 //! Keeps nodes that were wanted together by one task, each for as long as nothing happens to it alone.
 
+mod making;
+
 use std::collections::HashMap;
-use std::iter::Peekable;
 use std::pin::pin;
 use std::sync::Arc;
-use std::vec::IntoIter;
+use std::time::Duration;
 
-use futures::future::FutureExt;
-use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::sleep;
 
 use super::{End, Keeping};
+use crate::among::{Happened, Numbers};
 use crate::claim::{Claim, claim};
 use crate::presence::Name;
 use crate::wish::Bell;
-use crate::{Backoff, Change, Error, Kind, Link, MAX_COMMIT_BYTES, MAX_OPS, Node, Op, Sessions, What};
-
-/// How many transactions are under way at the same time: the server has the next one when it is done with one.
-const UNDER_WAY: usize = 4;
+use crate::{Backoff, Error, Kind, Link, Node, Sessions, What};
 
 /// How many nodes are read before they are looked at.
 const READ: usize = 1_000;
@@ -50,8 +48,8 @@ struct Together {
     /// Each has its number for good; those that went their own way are missing.
     members: Vec<Option<Keeping>>,
     left: usize,
-    /// Which is where, once anybody asks.
-    numbers: HashMap<Arc<str>, usize>,
+    /// Which is where, once that is needed.
+    numbers: Option<Arc<Numbers>>,
     /// Of whom something else is wanted.
     rings: UnboundedReceiver<usize>,
     sessions: Sessions,
@@ -65,13 +63,20 @@ impl Together {
         }
         let parents = members.first().map_or(Kind::Container, |member| member.place.parents);
         let (left, members) = (members.len(), members.into_iter().map(Some).collect());
-        Self { directory, parents, members, left, numbers: HashMap::new(), rings, sessions }
+        Self { directory, parents, members, left, numbers: None, rings, sessions }
     }
 
     async fn run(mut self) {
         let mut backoff = Backoff::default();
         while self.left > 0 {
-            let Some(link) = self.sessions.next().await else { break };
+            let link = tokio::select! {
+                link = self.sessions.next() => link,
+                Some(number) = self.rings.recv() => {
+                    self.rung_while_away(number);
+                    continue;
+                }
+            };
+            let Some(link) = link else { break };
             let done = {
                 let kept = pin!(async {
                     let kept = self.keep(&link).await;
@@ -99,16 +104,61 @@ impl Together {
         if self.left == 0 || !link.is_crowded(&self.directory).await? {
             return Ok(());
         }
-        let mut changes = link.watch_all_among(&self.directory).await?;
-        let missing = self.find(link).await?;
-        self.make(link, missing, &mut changes).await?;
+        let numbers = self.numbers();
+        let happened = link.watch_many_among(&self.directory, numbers).await?;
+        let mut missing = self.find(link).await?;
+        let mut tries = Backoff::default();
+        let mut wary = false;
+        while self.left > 0 {
+            missing = self.make(link, missing, &happened, wary).await?;
+            wary = true;
+            // Those that were refused are made later, and the others told to be held all the time.
+            let pause = if missing.is_empty() { None } else { Some(tries.next_delay()) };
+            self.watch_over(link, &happened, pause).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to whatever happens, for so long or until none is left.
+    async fn watch_over(
+        &mut self,
+        link: &Link,
+        happened: &Happened,
+        pause: Option<Duration>,
+    ) -> Result<(), Error> {
+        let mut over = pin!(async {
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        });
         while self.left > 0 {
             tokio::select! {
-                change = changes.recv() => self.changed(link, &change.ok_or(Error::Interrupted)?),
-                Some(number) = self.rings.recv() => self.rung(number),
+                news = self.news(link, happened) => news?,
+                () = &mut over => break,
             }
         }
         Ok(())
+    }
+
+    /// Waits until something happened or something else is wanted, and sees to that. To be dropped at any time.
+    async fn news(&mut self, link: &Link, happened: &Happened) -> Result<(), Error> {
+        tokio::select! {
+            some = happened.some() => some?,
+            Some(number) = self.rings.recv() => self.rung(number),
+        }
+        self.see_to(link, happened);
+        Ok(())
+    }
+
+    /// Sees to what happened and is wanted by now.
+    fn see_to(&mut self, link: &Link, happened: &Happened) {
+        for (number, what) in happened.read() {
+            self.happened(link, number, what);
+        }
+        while let Ok(number) = self.rings.try_recv() {
+            self.rung(number);
+        }
     }
 
     /// Looks for those that may be there, and gives the numbers of those that are to be made.
@@ -158,117 +208,13 @@ impl Together {
         }
     }
 
-    /// Makes what is missing, in transactions of which some are always under way, and sees to whatever happens meanwhile.
-    async fn make(
-        &mut self,
-        link: &Link,
-        mut missing: Vec<usize>,
-        changes: &mut UnboundedReceiver<Change>,
-    ) -> Result<(), Error> {
-        while let Ok(number) = self.rings.try_recv() {
-            self.rung(number);
-        }
-        missing.retain(|&number| self.members[number].is_some());
-        // No directory is made for nobody.
-        if missing.is_empty() {
-            return Ok(());
-        }
-        match link.ensure(&self.directory, self.parents).await {
-            Ok(()) => {}
-            Err(error) if matches!(error, Error::Interrupted) || missing.len() == self.left => {
-                return Err(error);
-            }
-            // Those that are there are not to be said to be gone.
-            Err(_) => {
-                missing.into_iter().for_each(|number| self.part(number));
-                return Ok(());
-            }
-        }
-        let mut missing = missing.into_iter().peekable();
-        let mut under_way = FuturesUnordered::new();
-        loop {
-            let batch = if under_way.len() < UNDER_WAY { self.batch(link, &mut missing) } else { None };
-            let answered = match batch {
-                Some(batch) => {
-                    under_way.push(commit(link, batch));
-                    // It is sent at once, and the next one put together while the server is at it.
-                    under_way.next().now_or_never().flatten()
-                }
-                None => tokio::select! {
-                    answered = under_way.next() => match answered {
-                        None => return Ok(()),
-                        answered => answered,
-                    },
-                    Some(number) = self.rings.recv() => {
-                        self.rung(number);
-                        None
-                    }
-                    change = changes.recv() => {
-                        self.changed(link, &change.ok_or(Error::Interrupted)?);
-                        None
-                    }
-                },
-            };
-            if let Some((numbers, made)) = answered {
-                self.made(link, numbers, made)?;
-            }
-        }
-    }
-
-    /// What fits into the next transaction.
-    fn batch(&mut self, link: &Link, missing: &mut Peekable<IntoIter<usize>>) -> Option<Batch> {
-        let mut batch = Batch { numbers: Vec::with_capacity(MAX_OPS), ops: Vec::with_capacity(MAX_OPS) };
-        let mut bytes = 0;
-        while batch.ops.len() < MAX_OPS
-            && let Some(&number) = missing.peek()
-        {
-            let tried = self.member(number).map(|member| (member.try_now(link), member.place.path.clone()));
-            if let Some((Some(data), path)) = tried {
-                bytes += path.len() + data.len();
-                if bytes > MAX_COMMIT_BYTES && !batch.ops.is_empty() {
-                    break;
-                }
-                let (path, data) = (path.to_string(), data.to_vec());
-                batch.ops.push(Op::Create { path, data, kind: Kind::Ephemeral });
-                batch.numbers.push(number);
-            } else {
-                self.part(number);
-            }
-            missing.next();
-        }
-        (!batch.ops.is_empty()).then_some(batch)
-    }
-
-    fn made(&mut self, link: &Link, numbers: Vec<usize>, made: Result<(), Error>) -> Result<(), Error> {
-        match made {
-            Ok(()) => {
-                for number in numbers {
-                    if let Some(member) = self.member(number) {
-                        member.held(link, member.place.path.clone(), None);
-                    }
-                }
-            }
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            // One of them cannot be made. Each for itself, so that it harms only itself.
-            Err(_) => numbers.into_iter().for_each(|number| self.part(number)),
-        }
-        Ok(())
-    }
-
     /// Somebody changed or deleted one, or it is somebody else's.
-    fn changed(&mut self, link: &Link, change: &Change) {
-        if self.numbers.is_empty() {
-            let members = self.members.iter().enumerate();
-            let numbers =
-                members.filter_map(|(number, member)| Some((member.as_ref()?.place.path.clone(), number)));
-            self.numbers = numbers.collect();
-        }
-        let Some(&number) = self.numbers.get(&*change.path) else { return };
+    fn happened(&mut self, link: &Link, number: usize, what: What) {
         // Of whom nothing is there yet, it was somebody else's: making it will tell.
         if self.member(number).is_none_or(|member| member.may_make_first(link)) {
             return;
         }
-        if change.what == What::Deleted && self.was_held(link, number) {
+        if what == What::Deleted && self.was_held(link, number) {
             self.gone(number);
         }
         self.part(number);
@@ -281,6 +227,20 @@ impl Together {
         }
     }
 
+    /// Something else is wanted of one, while there is no connection.
+    fn rung_while_away(&mut self, number: usize) {
+        let Some(member) = self.member(number) else { return };
+        if member.wants.look().is_some() {
+            return;
+        }
+        if member.wants.was_tried() {
+            self.part(number);
+        } else if let Some(member) = self.take(number) {
+            // It leaves nothing, and waits for nobody.
+            member.end(End::Withdrawn);
+        }
+    }
+
     /// Those that are not wanted any more wait for nobody else. To be called while all are to be looked at: what is wanted is seen then.
     fn part_unwanted(&mut self) {
         while let Ok(number) = self.rings.try_recv() {
@@ -288,6 +248,14 @@ impl Together {
                 self.part(number);
             }
         }
+    }
+
+    fn numbers(&mut self) -> Arc<Numbers> {
+        let members = self.members.iter().enumerate();
+        let number = |(number, member): (usize, &Option<Keeping>)| {
+            member.as_ref().map(|member| (member.place.path.clone(), number))
+        };
+        self.numbers.get_or_insert_with(|| Arc::new(members.filter_map(number).collect())).clone()
     }
 
     fn was_held(&mut self, link: &Link, number: usize) -> bool {
@@ -304,11 +272,16 @@ impl Together {
         self.members.get_mut(number)?.as_mut()
     }
 
+    fn take(&mut self, number: usize) -> Option<Keeping> {
+        let member = self.members.get_mut(number)?.take()?;
+        self.left -= 1;
+        member.wants.ring(None);
+        Some(member)
+    }
+
     /// It goes its own way from here, if it is here still.
     fn part(&mut self, number: usize) {
-        if let Some(member) = self.members.get_mut(number).and_then(Option::take) {
-            self.left -= 1;
-            member.wants.ring(None);
+        if let Some(member) = self.take(number) {
             tokio::spawn(Box::new(member).run(self.sessions.clone()));
         }
     }
@@ -323,14 +296,4 @@ impl Together {
             member.standing.pending(error);
         }
     }
-}
-
-/// What is made in one transaction, and whose it is.
-struct Batch {
-    numbers: Vec<usize>,
-    ops: Vec<Op>,
-}
-
-async fn commit(link: &Link, batch: Batch) -> (Vec<usize>, Result<(), Error>) {
-    (batch.numbers, link.commit(&batch.ops).await)
 }

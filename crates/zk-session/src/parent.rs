@@ -1,0 +1,86 @@
+//! The directories that nodes are made in.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::{Error, Kind, Session};
+
+/// How long a refusal counts for all who make something in the same directory: each of them tries again by itself, and they may be thousands.
+const REFUSAL_COUNTS: Duration = Duration::from_millis(200);
+
+/// What is known of a directory on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Parent {
+    /// That it is there.
+    made: OnceCell<()>,
+    /// That nothing may be made in it, and since when.
+    refused: Mutex<Option<(Instant, Error)>>,
+}
+
+impl Parent {
+    /// Makes sure that it is there, and all above it, as nodes of `kind`, unless making something in it was refused a moment ago.
+    pub(crate) async fn ensure(
+        &self,
+        session: &dyn Session,
+        directory: &str,
+        kind: Kind,
+    ) -> Result<(), Error> {
+        self.check()?;
+        let make = async || {
+            // Another one may have asked while this one waited for its turn.
+            self.check()?;
+            make(session, directory, kind).await.inspect_err(|error| self.refused(error))
+        };
+        self.made.get_or_try_init(make).await.map(|_| ())
+    }
+
+    /// Notes an answer of a server, if it is a refusal.
+    pub(crate) fn refused(&self, why: &Error) {
+        if matches!(why, Error::Rejected { .. }) {
+            *self.refusal() = Some((Instant::now(), why.clone()));
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match &*self.refusal() {
+            Some((at, why)) if at.elapsed() < REFUSAL_COUNTS => Err(why.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, Option<(Instant, Error)>> {
+        // Every change of it is a single write.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks before it creates: who may not create here may still find that all is there, and a try that is refused is
+/// one create, however much is missing.
+async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), Error> {
+    let no_chroot = |path: &str| Error::Rejected {
+        what: format!("cannot create {path}: the chroot of the connect string does not exist"),
+    };
+    if directory == "/" && session.exists(directory).await?.is_none() {
+        return Err(no_chroot("anything"));
+    }
+    let mut missing = Vec::new();
+    let mut next = directory;
+    while !matches!(next, "" | "/") && session.exists(next).await?.is_none() {
+        missing.push(next);
+        next = next.rfind('/').map_or("", |end| &next[..end]);
+    }
+    let at_the_top = next.is_empty();
+    for (index, path) in missing.into_iter().rev().enumerate() {
+        match session.create(path, b"", kind).await {
+            Ok(_) | Err(Error::NodeExists) => {}
+            Err(Error::NoNode) if at_the_top && index == 0 => {
+                return Err(no_chroot(path));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

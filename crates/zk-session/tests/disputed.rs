@@ -1,0 +1,137 @@
+//! What others do to the node of a presence, or put in its place, on the fake with paused time.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Process, data, eventually, held, until};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
+use zk_session::fake::FakeZk;
+use zk_session::{Error, Name, Status};
+
+const PATH: &str = "/services/a/one";
+
+#[tokio::test(start_paused = true)]
+async fn of_two_processes_with_one_id_the_newer_wins_and_the_older_stops() {
+    let zk = FakeZk::default();
+    let (older, newer) = (Process::start(&zk), Process::start(&zk));
+    let first = older.own("older");
+    held(&first).await;
+    let second = newer.own("newer");
+    until(&mut first.status(), "the older is told", |now| matches!(now, Status::Replaced)).await;
+    held(&second).await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(data(&zk, PATH), "newer");
+    first.withdraw().await;
+    assert_eq!(data(&zk, PATH), "newer", "withdrawing what was replaced takes nothing away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_others_delete_is_restored_with_its_parents() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    zk.remove(PATH);
+    eventually("it is restored", || zk.get(PATH).is_some()).await;
+    held(&presence).await;
+    zk.remove("/services");
+    assert_eq!(zk.get(PATH), None);
+    eventually("it is restored with its parents", || zk.get(PATH).is_some()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_somebody_deletes_is_told_to_be_missing_before_anything_is_asked() {
+    for name in [Name::Own("one".to_owned()), Name::Sequential("one-".to_owned())] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let presence = process.hold(name, "v1");
+        let before = held(&presence).await;
+        eventually("it is watched", || zk.requests().watches == 1).await;
+        // Nothing is answered any more: what is told is told because of the notification alone.
+        zk.remove(&before.path);
+        zk.set_mute(true);
+        until(&mut presence.status(), "missing", |now| matches!(now, Status::Missing)).await;
+        zk.set_mute(false);
+        let after = held(&presence).await;
+        assert_ne!(after.czxid, before.czxid);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_others_write_is_written_over() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    zk.put(PATH, "vandal");
+    eventually("it is ours again", || data(&zk, PATH) == "v1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_write_again_and_again_is_not_fought_without_pause() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let one = process.own("one");
+    held(&one).await;
+    let another = tokio::spawn({
+        let zk = zk.clone();
+        async move {
+            loop {
+                zk.until(|zk| data(zk, PATH) == "one").await;
+                zk.put(PATH, "another's");
+            }
+        }
+    });
+    // Without a pause time would not pass: so not by the clock at first.
+    for _ in 0..10_000 {
+        yield_now().await;
+    }
+    assert!(zk.requests().sets <= 10, "{:?}", zk.requests());
+    zk.reset_requests();
+    sleep(Duration::from_secs(10)).await;
+    assert!(zk.requests().sets <= 50, "{:?}", zk.requests());
+
+    one.update(b"new".to_vec()).unwrap();
+    let updated = Instant::now();
+    eventually("an update does not wait for the fight", || data(&zk, PATH) == "new").await;
+    assert!(updated.elapsed() <= Duration::from_millis(10), "took {:?}", updated.elapsed());
+    another.abort();
+    one.withdraw().await;
+    assert_eq!(zk.get(PATH), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_owner_is_replaced_but_not_at_full_speed() {
+    let zk = FakeZk::default();
+    zk.put(PATH, "a leftover");
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let session = held(&presence).await.session();
+    assert_eq!(zk.owner(PATH), Some(session));
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    for _ in 0..5 {
+        let since = Instant::now();
+        zk.remove(PATH);
+        zk.put(PATH, "again");
+        until(&mut presence.status(), "it is told", told).await;
+        held(&presence).await;
+        assert_eq!(zk.owner(PATH), Some(session));
+        let after = since.elapsed();
+        assert!((900..=2_000).contains(&after.as_millis()), "replaced after {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_with_children_in_our_place_is_told_and_left_alone() {
+    let zk = FakeZk::default();
+    zk.put("/services/a/one/child", "");
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut presence.status(), "it is told", told).await;
+    assert!(zk.get("/services/a/one/child").is_some());
+    zk.remove("/services/a/one");
+    held(&presence).await;
+}
