@@ -4,14 +4,10 @@
 
 mod real;
 
-use std::time::Duration;
-
 use real::sampler::Sampler;
-use real::{Candidate, T, now, one_node_each, somebody_leads, soon};
+use real::{Candidate, now, one_node_each, somebody_leads, soon};
 use zk_local::{Server, Snapshot};
 use zk_session::Moment;
-
-const TICK: Duration = Duration::from_millis(200);
 
 async fn save(server: &Server) -> Snapshot {
     server.stop().await.unwrap();
@@ -52,7 +48,6 @@ async fn one_who_left_and_is_ahead_again_in_an_older_state_holds_up_the_others_f
         let after = b.leads().await;
         let took = now().since(back);
         eprintln!("after a rollback: {why}, and it led again {took:?} after the older state was served");
-        assert!(took < T + 2 * TICK + Duration::from_millis(500), "{took:?}");
         assert_eq!((after.path(), after.term()), (before.path(), before.term()), "its node was never away");
         assert!(!before.holds());
         assert_eq!(c.waits().await, after.path());

@@ -7,16 +7,22 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use real::{connected, gone, options, soon, zookeeper};
-use tokio::time::{Instant, sleep};
+use real::{ENDLESS, connected, gone, nobody, options, soon, with_node, zookeeper};
+use tokio::time::{Instant, sleep, timeout};
 use zk_local::{Direction, Proxy, Server};
-use zk_session::{Acl, Change, Connect, Error, Keeper, Kind, Name, Op, Presence, Reader, Spec, Status, What};
+use zk_session::{
+    Acl, Change, Connect, Error, Keeper, Kind, Name, Op, Presence, Reader, Session, Spec, Status, What,
+};
 
-/// A session so long that a fifth and a third of it are told apart on a busy machine.
+/// A session of which a fifth and a third are told apart on a machine that is not too busy.
 const LONG: Duration = Duration::from_secs(15);
 
+async fn server() -> Server {
+    Server::builder().max_session(ENDLESS).start().await.unwrap()
+}
+
 async fn behind_proxy() -> (Server, Proxy) {
-    let server = Server::builder().max_session(4 * LONG).start().await.unwrap();
+    let server = server().await;
     let proxy = Proxy::start(server.address()).await.unwrap();
     (server, proxy)
 }
@@ -44,9 +50,8 @@ async fn after_a_cut_the_same_session_comes_back_with_its_nodes() {
 #[tokio::test]
 async fn after_expiry_there_is_a_new_session() {
     let (server, proxy) = behind_proxy().await;
-    let ours = options(proxy.connect_string()).session_timeout(Duration::from_secs(2)).build().unwrap();
-    let before = connected(&ours).await;
-    before.create("/a", b"", Kind::Ephemeral).await.unwrap();
+    let ours = options(proxy.connect_string()).session_timeout(Duration::from_secs(6)).build().unwrap();
+    let before = with_node(&ours, "/a").await;
     let other = zookeeper(server.connect_string());
     let witness = connected(&other).await;
 
@@ -57,9 +62,8 @@ async fn after_expiry_there_is_a_new_session() {
     gone(&*witness, "/a").await;
     proxy.heal();
 
-    let after = soon(ours.connect()).await.unwrap();
+    let after = with_node(&ours, "/a").await;
     assert_ne!(after.id(), before.id());
-    after.create("/a", b"", Kind::Ephemeral).await.unwrap();
 }
 
 #[tokio::test]
@@ -82,7 +86,8 @@ async fn a_server_that_lost_its_data_gives_a_new_session() {
 #[tokio::test]
 async fn when_the_connection_goes_everything_on_it_ends() {
     let (_server, proxy) = behind_proxy().await;
-    let zookeeper = options(proxy.connect_string()).session_timeout(LONG).build().unwrap();
+    // Nothing but the cut ends anything in time.
+    let zookeeper = options(proxy.connect_string()).session_timeout(ENDLESS).build().unwrap();
     let session = connected(&zookeeper).await;
     let (_, changed) = session.watch_node("/a").await.unwrap();
     let mut tree = session.watch_tree("/").await.unwrap();
@@ -91,14 +96,12 @@ async fn when_the_connection_goes_everything_on_it_ends() {
     let mut pending = join_all((0..3_000).map(|_| session.get("/a")));
     assert!((&mut pending).now_or_never().is_none());
 
-    let cut = Instant::now();
     proxy.cut();
     soon(session.ended()).await;
     soon(changed).await;
     assert_eq!(soon(tree.next()).await, None);
     assert_eq!(tree.next().await, None);
     assert!(soon(pending).await.into_iter().all(is_interrupted));
-    assert!(cut.elapsed() < LONG / 5, "it took {:?}", cut.elapsed());
 
     soon(session.ended()).await;
     let some = || ["/a".to_owned()];
@@ -117,36 +120,51 @@ async fn when_the_connection_goes_everything_on_it_ends() {
 #[tokio::test]
 async fn a_silent_server_is_given_up_after_a_fifth_of_the_session() {
     let (_server, proxy) = behind_proxy().await;
-    let zookeeper = options(proxy.connect_string()).session_timeout(LONG).build().unwrap();
-    let session = connected(&zookeeper).await;
-    let stalled = Instant::now();
-    proxy.stall(Direction::Both);
-    soon(session.ended()).await;
-    // The client's own choice would be two fifths.
-    assert!(stalled.elapsed() < LONG / 3, "it took {:?}", stalled.elapsed());
-    proxy.heal();
-    assert_eq!(connected(&zookeeper).await.id(), session.id());
+    // Where a busy machine noticed it late, it does not with longer ones.
+    for timeout in [LONG, 2 * LONG, 4 * LONG] {
+        let zookeeper = options(proxy.connect_string()).session_timeout(timeout).build().unwrap();
+        let session = connected(&zookeeper).await;
+        let stalled = Instant::now();
+        proxy.stall(Direction::Both);
+        soon(session.ended()).await;
+        let took = stalled.elapsed();
+        proxy.heal();
+        assert_eq!(connected(&zookeeper).await.id(), session.id());
+        eprintln!("of {timeout:?} it took {took:?}");
+        // The client's own choice would be two fifths.
+        if took < timeout / 3 {
+            return;
+        }
+    }
+    panic!("it is given up too late");
 }
 
 #[tokio::test]
 async fn silence_is_measured_against_the_timeout_that_the_server_granted() {
-    let server = Server::builder().max_session(LONG).start().await.unwrap();
-    let proxy = Proxy::start(server.address()).await.unwrap();
-    let zookeeper = options(proxy.connect_string()).session_timeout(3 * LONG).build().unwrap();
-    let session = connected(&zookeeper).await;
-    assert_eq!(session.timeout(), LONG);
-    let first = proxy.accepted();
-    assert_eq!(first, 2, "one connection to learn the timeout, one to use it");
+    // Where a busy machine noticed it late, or took an answer for none, it does not with longer ones.
+    for granted in [LONG, 2 * LONG, 4 * LONG] {
+        let server = Server::builder().max_session(granted).start().await.unwrap();
+        let proxy = Proxy::start(server.address()).await.unwrap();
+        let zookeeper = options(proxy.connect_string()).session_timeout(3 * granted).build().unwrap();
+        let session = connected(&zookeeper).await;
+        assert_eq!(session.timeout(), granted);
+        let first = proxy.accepted();
 
-    let stalled = Instant::now();
-    proxy.stall(Direction::Both);
-    soon(session.ended()).await;
-    // With a fifth of the wish the client would fall back to its own choice, two fifths.
-    assert!(stalled.elapsed() < LONG / 3, "it took {:?}", stalled.elapsed());
-    proxy.heal();
-    assert_eq!(soon(zookeeper.connect()).await.unwrap().id(), session.id());
-    // The client begins to connect by itself once more before it is stopped, which the proxy may have seen.
-    assert!(proxy.accepted() <= first + 2, "the timeout is not learned again");
+        let stalled = Instant::now();
+        proxy.stall(Direction::Both);
+        soon(session.ended()).await;
+        let took = stalled.elapsed();
+        proxy.heal();
+        assert_eq!(connected(&zookeeper).await.id(), session.id());
+        let then = proxy.accepted() - first;
+        eprintln!("of {granted:?} it took {took:?}, with {first} connections and {then} after it");
+        // With a fifth of the wish the client would fall back to its own choice, two fifths. One connection is there to learn the timeout and
+        // one to use it; later it begins to connect by itself once more before it is stopped, which the proxy may have seen, and learns nothing.
+        if took < granted / 3 && first == 2 && then <= 2 {
+            return;
+        }
+    }
+    panic!("it is measured against something else");
 }
 
 #[tokio::test]
@@ -226,55 +244,73 @@ async fn watches_survive_no_connection_and_harm_nobody_when_it_goes() {
     }
 }
 
+/// Closes in one way, again where that was not in time because the machine stood still: a node that is left then is there for as long as its
+/// session, which is longer than anything is waited for.
+async fn takes_its_node(witness: &dyn Session, way: &str, mut close: impl AsyncFnMut(&str)) {
+    for attempt in 0..3 {
+        let node = format!("/{way}-{attempt}");
+        close(&node).await;
+        if timeout(Duration::from_secs(10), gone(witness, &node)).await.is_ok() {
+            return;
+        }
+    }
+    panic!("{way}: the node is still there");
+}
+
 #[tokio::test]
 async fn close_takes_the_nodes_away_at_once() {
     let (server, proxy) = behind_proxy().await;
     let other = zookeeper(server.connect_string());
     let witness = connected(&other).await;
-    let long = || options(proxy.connect_string()).session_timeout(Duration::from_secs(40)).build().unwrap();
+    let long = || options(proxy.connect_string()).session_timeout(ENDLESS).build().unwrap();
 
-    let connected_one = long();
-    let session = connected(&connected_one).await;
-    session.create("/a", b"", Kind::Ephemeral).await.unwrap();
-    let mut pending = session.watch_node("/a").await.unwrap().1;
-    assert!((&mut pending).now_or_never().is_none());
-    soon(connected_one.close()).await;
-    assert_eq!(witness.exists("/a").await.unwrap(), None);
-    soon(pending).await;
-    assert!(is_interrupted(session.get("/a").await));
-    assert!(matches!(connected_one.connect().await, Err(Error::Invalid(text)) if text.contains("closed")));
+    takes_its_node(&*witness, "connected", async |node| {
+        let connected_one = long();
+        let session = with_node(&connected_one, node).await;
+        let mut pending = session.watch_node(node).await.unwrap().1;
+        assert!((&mut pending).now_or_never().is_none());
+        soon(connected_one.close()).await;
+        soon(pending).await;
+        assert!(is_interrupted(session.get(node).await));
+        let refused = connected_one.connect().await;
+        assert!(matches!(refused, Err(Error::Invalid(text)) if text.contains("closed")));
+    })
+    .await;
 
-    let cut_off = long();
-    let session = connected(&cut_off).await;
-    session.create("/b", b"", Kind::Ephemeral).await.unwrap();
-    proxy.cut();
-    soon(session.ended()).await;
-    soon(cut_off.close()).await;
-    assert_eq!(witness.exists("/b").await.unwrap(), None);
+    takes_its_node(&*witness, "cut-off", async |node| {
+        let cut_off = long();
+        let session = with_node(&cut_off, node).await;
+        proxy.cut();
+        soon(session.ended()).await;
+        soon(cut_off.close()).await;
+    })
+    .await;
 
-    let refused_at_first = long();
-    let session = connected(&refused_at_first).await;
-    session.create("/c", b"", Kind::Ephemeral).await.unwrap();
-    proxy.refuse(true);
-    proxy.cut();
-    let heal = async {
-        sleep(Duration::from_millis(400)).await;
-        proxy.heal();
-    };
-    soon(async { tokio::join!(refused_at_first.close(), heal) }).await;
-    assert_eq!(witness.exists("/c").await.unwrap(), None);
+    takes_its_node(&*witness, "refused-at-first", async |node| {
+        let refused_at_first = long();
+        with_node(&refused_at_first, node).await;
+        proxy.refuse(true);
+        proxy.cut();
+        let heal = async {
+            sleep(Duration::from_millis(400)).await;
+            proxy.heal();
+        };
+        soon(async { tokio::join!(refused_at_first.close(), heal) }).await;
+    })
+    .await;
 
     // A request that nobody polls holds what a close waits for: the close finds another way.
-    let held = long();
-    let session = connected(&held).await;
-    session.create("/d", b"", Kind::Ephemeral).await.unwrap();
-    proxy.delay(Duration::from_millis(100));
-    let mut unpolled = session.get("/d");
-    assert!((&mut unpolled).now_or_never().is_none());
-    soon(held.close()).await;
-    proxy.heal();
-    gone(&*witness, "/d").await;
-    drop(unpolled);
+    takes_its_node(&*witness, "held", async |node| {
+        let held = long();
+        let session = with_node(&held, node).await;
+        proxy.delay(Duration::from_millis(100));
+        let mut unpolled = session.get(node);
+        assert!((&mut unpolled).now_or_never().is_none());
+        soon(held.close()).await;
+        proxy.heal();
+        drop(unpolled);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,8 +333,19 @@ async fn close_is_one_request_however_much_is_watched() {
     assert!(requests < 10, "{requests} requests");
 }
 
+/// How long something takes by a clock that stands still while anything is done.
+async fn takes(what: impl Future<Output = ()>) -> Duration {
+    tokio::time::pause();
+    let started = Instant::now();
+    what.await;
+    let took = started.elapsed();
+    tokio::time::resume();
+    took
+}
+
 #[tokio::test]
 async fn close_takes_two_seconds_at_most_when_no_server_answers() {
+    const MOST: Duration = Duration::from_millis(2_010);
     let (server, proxy) = behind_proxy().await;
     let gone = zookeeper(server.connect_string());
     let stalled = zookeeper(proxy.connect_string());
@@ -306,38 +353,33 @@ async fn close_takes_two_seconds_at_most_when_no_server_answers() {
     let session = connected(&gone).await;
     connected(&stalled).await;
     proxy.stall(Direction::Both);
-    let started = Instant::now();
-    stalled.close().await;
+    let took = takes(stalled.close()).await;
+    assert!(took <= MOST, "it took {took:?}");
     server.kill().await.unwrap();
     soon(session.ended()).await;
-    gone.close().await;
-    assert!(started.elapsed() < Duration::from_millis(4_500), "it took {:?}", started.elapsed());
-    let started = Instant::now();
-    never.close().await;
-    gone.close().await;
-    assert!(started.elapsed() < Duration::from_millis(1_900), "there is nothing to close");
+    let took = takes(gone.close()).await;
+    assert!(took <= MOST, "it took {took:?}");
+    assert_eq!(takes(never.close()).await, Duration::ZERO, "there is nothing to close");
+    assert_eq!(takes(gone.close()).await, Duration::ZERO, "there is nothing to close any more");
 }
 
 #[tokio::test]
 async fn close_ends_a_connect_that_is_under_way() {
     let (_server, proxy) = behind_proxy().await;
     proxy.stall(Direction::Both);
-    let zookeeper = options(proxy.connect_string()).session_timeout(Duration::from_secs(60)).build().unwrap();
-    let started = Instant::now();
+    // By itself it would go on for longer than it is waited for.
+    let zookeeper = options(proxy.connect_string()).session_timeout(ENDLESS).build().unwrap();
     let (connect, ()) = soon(async { tokio::join!(zookeeper.connect(), zookeeper.close()) }).await;
     assert!(matches!(connect, Err(Error::Invalid(text)) if text.contains("closed")));
-    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
 async fn a_value_that_is_dropped_while_connected_closes_its_session() {
-    let server = Server::start().await.unwrap();
+    let server = server().await;
     let other = zookeeper(server.connect_string());
     let witness = connected(&other).await;
-    let zookeeper =
-        options(server.connect_string()).session_timeout(Duration::from_secs(40)).build().unwrap();
-    let session = connected(&zookeeper).await;
-    session.create("/a", b"", Kind::Ephemeral).await.unwrap();
+    let zookeeper = options(server.connect_string()).session_timeout(ENDLESS).build().unwrap();
+    let session = with_node(&zookeeper, "/a").await;
     drop(zookeeper);
     gone(&*witness, "/a").await;
     soon(session.ended()).await;
@@ -400,10 +442,7 @@ async fn a_chroot_that_is_not_there_is_told_to_who_wants_a_node_at_its_top() {
 #[tokio::test]
 async fn any_server_of_the_connect_string_will_do() {
     let server = Server::start().await.unwrap();
-    let dead = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let (_dead, dead) = nobody();
     let zookeeper = zookeeper(format!("{dead},{},{dead}", server.address()));
     // They are tried in a random order.
     for _ in 0..10 {

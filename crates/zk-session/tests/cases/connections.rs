@@ -2,7 +2,7 @@
 
 use zk_session::{Change, Error, Kind, Op, What};
 
-use super::{Connected, World, changes, connect, make, path, session, soon};
+use super::{Connected, World, changes, connect, gone, make, path, session, soon};
 
 pub(crate) async fn every_client_has_a_session_of_its_own(world: &dyn World) {
     let (a, b) = (session(world).await, session(world).await);
@@ -101,8 +101,7 @@ pub(crate) async fn a_closed_session_takes_its_nodes_with_it(world: &dyn World) 
     soon(client.close()).await;
     soon(session_a.ended()).await;
     assert!(matches!(session_a.get(&node).await, Err(Error::Interrupted)));
-    watcher.sync(&node).await.unwrap();
-    assert_eq!(watcher.exists(&node).await.unwrap(), None);
+    gone(&*watcher, &node).await;
     assert!(watcher.exists(&stays).await.unwrap().is_some());
 }
 
@@ -138,11 +137,11 @@ pub(crate) async fn a_dropped_client_ends_its_session(world: &dyn World) {
     let node = path(world, "n");
     ending.create(&node, b"", Kind::Ephemeral).await.unwrap();
     watcher.sync(&node).await.unwrap();
-    let (there, gone) = watcher.watch_node(&node).await.unwrap();
+    let (there, changed) = watcher.watch_node(&node).await.unwrap();
     assert!(there.is_some());
     drop(client);
     soon(ending.ended()).await;
-    soon(gone).await;
+    soon(changed).await;
     assert_eq!(watcher.exists(&node).await.unwrap(), None);
 }
 

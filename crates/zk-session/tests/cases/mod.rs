@@ -149,7 +149,7 @@ macro_rules! every_case_of_a_machine {
 pub(crate) use every_case_of_a_machine;
 
 /// A case that takes longer has failed.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits for what must come.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -191,6 +191,20 @@ async fn make(session: &dyn Session, path: &str) {
 fn has_fired(changed: Changed) -> bool {
     use futures::FutureExt;
     changed.now_or_never().is_some()
+}
+
+/// Waits until there is no such node any more. A close that was asked for may be done a moment after it was.
+async fn gone(session: &dyn Session, path: &str) {
+    soon(async {
+        loop {
+            let (node, changed) = session.watch_node(path).await.unwrap();
+            if node.is_none() {
+                return;
+            }
+            changed.await;
+        }
+    })
+    .await;
 }
 
 /// The next `count` changes.
