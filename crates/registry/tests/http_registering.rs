@@ -95,7 +95,7 @@ async fn it_is_put_renewed_by_its_lease_and_deleted() {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(
         (&body["server_port"], &body["ttl"], &body["metadata"]["zone"]),
-        (&1.into(), &3.into(), &"b".into())
+        (&1.into(), &TTL.as_secs().into(), &"b".into())
     );
     assert_eq!(body["registered_at"], here.data().registered_at);
     registers(put, "one").await;
