@@ -22,7 +22,12 @@ struct Process {
 
 impl Process {
     fn start(connect: &str, layout: impl Layout) -> Self {
-        let zookeeper = ZooKeeper::builder(connect).session_timeout(T).build().expect("a good connection");
+        Self::with_timeout(connect, layout, T)
+    }
+
+    fn with_timeout(connect: &str, layout: impl Layout, timeout: Duration) -> Self {
+        let zookeeper =
+            ZooKeeper::builder(connect).session_timeout(timeout).build().expect("a good connection");
         let keeper = Keeper::start(zookeeper);
         let registry = Registry::new(keeper.sessions(), layout);
         Self { keeper, registry }
@@ -76,10 +81,9 @@ async fn registered(registration: &Registration) -> SessionId {
 #[tokio::test]
 async fn an_instance_and_its_followers_survive_the_crash_of_the_server() {
     let server = server().await;
-    let (provider, client) = (
-        Process::start(&server.connect_string(), Native::default()),
-        Process::start(&server.connect_string(), Native::default()),
-    );
+    // Longer than a busy machine takes to start the server and to connect again.
+    let process = || Process::with_timeout(&server.connect_string(), Native::default(), LIMIT);
+    let (provider, client) = (process(), process());
     let registration = provider.announce("a");
     let session = registered(&registration).await;
     let discovery = client.follow();

@@ -10,7 +10,10 @@ use zk_local::{Server, Snapshot};
 use zk_session::{Connect, Keeper, SessionId, ZooKeeper};
 
 const LIMIT: Duration = Duration::from_secs(60);
-const T: Duration = Duration::from_secs(5);
+const T: Duration = Duration::from_secs(10);
+
+/// The session timeout of those who live on: longer than a busy machine takes to start the server and to connect again.
+const LONG: Duration = Duration::from_secs(40);
 const DIR: &str = "/headkeeper/time/instances";
 
 struct Process {
@@ -18,9 +21,9 @@ struct Process {
     registry: Registry,
 }
 
-fn process(server: &Server) -> Process {
+fn process(server: &Server, timeout: Duration) -> Process {
     let zookeeper =
-        ZooKeeper::builder(&server.connect_string()).session_timeout(T).build().expect("good options");
+        ZooKeeper::builder(&server.connect_string()).session_timeout(timeout).build().expect("good options");
     let keeper = Keeper::start(zookeeper);
     let registry = Registry::new(keeper.sessions(), Native::default());
     Process { keeper, registry }
@@ -100,20 +103,20 @@ async fn gone(server: &Server, name: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_rollback_all_who_are_there_are_listed_and_nobody_else() {
     let server = Server::start().await.expect("ZooKeeper is here and starts");
-    let (early, old_client) = (process(&server), process(&server));
+    let (early, old_client) = (process(&server, LONG), process(&server, LONG));
     let a = announce(&early, "a");
     let before = registered(&a, |_| true).await;
     let old_view = old_client.registry.follow(&time());
 
     for weight in [10, 20, 30] {
-        let leaving = process(&server);
+        let leaving = process(&server, T);
         let c = announce(&leaving, "c");
         registered(&c, |_| true).await;
         let saved = save(&server).await;
         // What the older state does not know: a change, one who left, a newcomer and one who follows.
         a.set_weight(weight).expect("good data");
         leaving.keeper.close().await;
-        let (late, new_client) = (process(&server), process(&server));
+        let (late, new_client) = (process(&server, T), process(&server, T));
         let b = announce(&late, "b");
         let lost = registered(&b, |_| true).await;
         let new_view = new_client.registry.follow(&time());
@@ -146,7 +149,7 @@ async fn after_a_rollback_all_who_are_there_are_listed_and_nobody_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_who_was_withdrawn_and_is_back_in_an_older_state_goes_though_its_process_lives() {
     let server = Server::start().await.expect("ZooKeeper is here and starts");
-    let (early, client) = (process(&server), process(&server));
+    let (early, client) = (process(&server, LONG), process(&server, LONG));
     let (a, b) = (announce(&early, "a"), announce(&early, "b"));
     let before = registered(&a, |_| true).await;
     registered(&b, |_| true).await;
