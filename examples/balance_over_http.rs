@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::Context;
 use loadbalance::{Balancer, Request, WeightedRoundRobin};
 use registry::http::Gateways;
-use registry::{NodeData, ServiceName};
+use registry::{NodeData, ServiceName, Source};
 use tokio::time::timeout;
 
 /// How long anything may take that a gateway has a part in.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -34,7 +34,8 @@ async fn main() -> anyhow::Result<()> {
     // The lists of a gateway are those of ZooKeeper, and so is what a balancer makes of them. Keep the discovery: it feeds it.
     let discovery = gateways.follow(&mail);
     let balancer = Balancer::follow(discovery.instances(), WeightedRoundRobin::from_anywhere());
-    timeout(PATIENCE, balancer.ready()).await??;
+    // Who is registered is in the lists a moment later: each gateway follows ZooKeeper by itself.
+    timeout(PATIENCE, balancer.wait_for(|all| all.len() == 2)).await??;
     let mut served = BTreeMap::new();
     for _ in 0..12 {
         let picked = balancer.pick(&Request::default())?;
@@ -43,7 +44,9 @@ async fn main() -> anyhow::Result<()> {
     served.iter().for_each(|(id, requests)| println!("{id} got {requests}"));
 
     // Losing the gateway would not empty the list: it would be stale, since something was last heard.
-    if let Some(view) = &*discovery.view().borrow() {
+    let mut views = discovery.view();
+    let live = views.wait_for(|view| view.as_ref().is_some_and(|view| view.source == Source::Live));
+    if let Some(view) = &*timeout(PATIENCE, live).await?? {
         println!("the list is {:?}", view.source);
     }
     for here in [big, small] {

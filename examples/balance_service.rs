@@ -12,6 +12,9 @@ use tokio::time::{sleep, timeout};
 use zk_session::Keeper;
 use zk_session::fake::FakeZk;
 
+/// No state is waited for longer.
+const LIMIT: Duration = Duration::from_secs(30);
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let zk = FakeZk::default();
@@ -27,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
     let algorithm: Name = "weight-round-robin".parse()?;
     let discovery = registry.follow(&time);
     let balancer = Balancer::follow(discovery.instances(), algorithm.algorithm());
-    timeout(Duration::from_secs(5), balancer.ready()).await??;
+    timeout(LIMIT, balancer.ready()).await??;
     show("both", &balancer)?;
 
     big.drain()?; // stays registered, gets no more requests
@@ -39,9 +42,9 @@ async fn main() -> anyhow::Result<()> {
     if let Err(why) = balancer.pick(&Request::default()) {
         println!("nobody: {why}");
     }
-    // Somebody may come soon: this waits, but not for long.
+    // Somebody may come soon: this waits, but not for ever.
     let late = registry.announce(&time, NodeData::at("127.0.0.1:8899".parse()?))?;
-    let picked = balancer.pick_within(Duration::from_secs(5), &Request::default()).await?;
+    let picked = balancer.pick_within(LIMIT, &Request::default()).await?;
     println!("{} came", picked.id);
 
     late.withdraw().await;
@@ -68,5 +71,5 @@ async fn becomes(balancer: &Balancer, many: usize) -> anyhow::Result<()> {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    Ok(timeout(Duration::from_secs(5), reached).await?)
+    Ok(timeout(LIMIT, reached).await?)
 }

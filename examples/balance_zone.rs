@@ -12,7 +12,7 @@ use zk_session::Keeper;
 use zk_session::fake::FakeZk;
 
 /// No state is waited for longer.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Two balancers over the lists of one discovery.
 struct Near {

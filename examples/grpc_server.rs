@@ -13,13 +13,16 @@ use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 /// No state is waited for longer.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// It serves for so long after its weight is 0: clients hear of that in milliseconds, and a busy machine takes its time.
+const HEARD: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -35,9 +38,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let here = NodeData::at(listener.local_addr()?.to_string().parse()?);
     let (readiness, ready) = watch::channel(false);
-    let server = Server::new(move || registry.announce(&health, here.clone()))
-        .ready(ready)
-        .heard(Duration::from_millis(500));
+    let server = Server::new(move || registry.announce(&health, here.clone())).ready(ready).heard(HEARD);
     // SIGTERM, in a program of yours: axum_server.rs has that.
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(listener, router, async { drop(stopped.await) }));
@@ -59,6 +60,7 @@ async fn main() -> anyhow::Result<()> {
             Err(status) if matches!(error_of(&status), Some(Error::Nobody(_))) => break,
             Err(status) => return Err(status.into()),
         }
+        sleep(Duration::from_millis(5)).await;
     }
     println!("{answered} RPCs were answered meanwhile, {:?}", timeout(LIMIT, serving).await???);
     keeper.close().await;

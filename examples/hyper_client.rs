@@ -15,9 +15,15 @@ use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tower::retry::Retry;
+
+/// No answer is waited for longer.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A server serves for so long after its weight is 0: clients hear of that in milliseconds, and a busy machine takes its time.
+const HEARD: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -29,8 +35,7 @@ async fn main() -> anyhow::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let here = NodeData::at(listener.local_addr()?.to_string().parse()?);
         let (registry, time) = (registry.clone(), time.clone());
-        let server =
-            Server::new(move || registry.announce(&time, here.clone())).heard(Duration::from_millis(200));
+        let server = Server::new(move || registry.announce(&time, here.clone())).heard(HEARD);
         let router = Router::new().route("/now", get(async || "noon"));
         let (stop, stopped) = oneshot::channel::<()>();
         servers.push((stop, tokio::spawn(server.serve(listener, router, async { drop(stopped.await) }))));
@@ -41,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
     balancer.wait_for(|all| all.len() == 2).await?;
     // Where no connection can be made nothing was sent, and somebody else is asked.
-    let client = Retry::new(Again::new(2), adapters::hyper::client(balancer).wait(Duration::from_secs(5)));
+    let client = Retry::new(Again::new(2), adapters::hyper::client(balancer).wait(LIMIT));
     let ask = async || {
         let request = Request::get("/now").body(Empty::<Bytes>::new())?;
         // Around both: a server may stop in the middle of its answer, too.
@@ -50,7 +55,7 @@ async fn main() -> anyhow::Result<()> {
             let by = answer.extensions().get::<AnsweredBy>().map(|by| by.0.id.clone());
             anyhow::Ok((by, answer.into_body().collect().await?.to_bytes()))
         };
-        timeout(Duration::from_secs(5), asked).await?
+        timeout(LIMIT, asked).await?
     };
     for _ in 0..4 {
         println!("{:?}", ask().await?);
@@ -63,6 +68,7 @@ async fn main() -> anyhow::Result<()> {
     while !serving.is_finished() {
         ask().await?;
         requests += 1;
+        sleep(Duration::from_millis(5)).await;
     }
     println!("{:?}, and {requests} requests were answered meanwhile", serving.await??);
     let (stop, serving) = servers.remove(0);

@@ -15,6 +15,8 @@ use zk_session::{Keeper, ZooKeeper};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // From here on no signal ends it in disorder, and none that comes between two rounds below is lost.
+    let mut stop = pin!(stop()?);
     let servers = std::env::var("ZK_CONNECT").context("set ZK_CONNECT, to 127.0.0.1:2181 for example")?;
     let zookeeper = ZooKeeper::builder(&servers).session_timeout(Duration::from_secs(10)).build()?;
     let keeper = Keeper::start(zookeeper);
@@ -30,12 +32,10 @@ async fn main() -> anyhow::Result<()> {
 
     let discovery = registry.follow(&time);
     let mut views = discovery.view();
-    // One for all rounds: a signal that comes between two of them is not lost.
-    let mut stop = pin!(stop());
     loop {
         tokio::select! {
             changed = views.changed() => changed.context("the discovery ended")?,
-            stopped = &mut stop => break stopped?,
+            () = &mut stop => break,
         }
         if let Some(view) = views.borrow_and_update().clone() {
             let names: Vec<_> = view.entries.iter().map(|instance| instance.id.as_str()).collect();
@@ -53,10 +53,13 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Ctrl-C, or SIGTERM, which a deploy sends.
-async fn stop() -> std::io::Result<()> {
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        stopped = tokio::signal::ctrl_c() => stopped,
-        _ = terminated.recv() => Ok(()),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use zk_session::{Acl, Builder, Keeper, Reader, Tls, ZooKeeper};
 
 /// No answer is waited for longer.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 
 fn servers() -> anyhow::Result<Builder> {
     let servers = std::env::var("ZK_CONNECT").context("set ZK_CONNECT, to zk1:2281 for example")?;

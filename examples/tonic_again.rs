@@ -9,12 +9,15 @@ use adapters::tower::{AnsweredBy, Tried};
 use loadbalance::{Balancer, RoundRobin};
 use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+/// No answer is waited for longer.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Asks until something was sent, or nobody is left. Safe for any RPC: none is done twice. Whoever may repeat what was sent, too, looks at
 /// the code of the status instead.
@@ -43,12 +46,14 @@ async fn main() -> anyhow::Result<()> {
     let health = ServiceName::parse("example-again")?;
 
     // One that serves, and one that crashed.
-    let (well, gone) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
+    let well = TcpListener::bind("127.0.0.1:0").await?;
+    // Nobody listens there, and nobody else can while we have it.
+    let gone = TcpSocket::new_v4()?;
+    gone.bind("127.0.0.1:0".parse()?)?;
     let mut here = Vec::new();
-    for listener in [&well, &gone] {
-        here.push(registry.announce(&health, NodeData::at(listener.local_addr()?.to_string().parse()?))?);
+    for address in [well.local_addr()?, gone.local_addr()?] {
+        here.push(registry.announce(&health, NodeData::at(address.to_string().parse()?))?);
     }
-    drop(gone);
     let (_reporter, service) = tonic_health::server::health_reporter();
     let server = tonic::transport::Server::builder().add_service(service);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(well)));
@@ -56,10 +61,10 @@ async fn main() -> anyhow::Result<()> {
     // The discovery feeds the balancer: keep it.
     let discovery = registry.follow(&health);
     let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
-    timeout(Duration::from_secs(10), balancer.wait_for(|all| all.len() == 2)).await??;
+    timeout(LIMIT, balancer.wait_for(|all| all.len() == 2)).await??;
     let client = HealthClient::new(Channel::new(balancer));
     for _ in 0..4 {
-        let answer = timeout(Duration::from_secs(10), check(&client)).await??;
+        let answer = timeout(LIMIT, check(&client)).await??;
         let by = answer.extensions().get::<AnsweredBy>().map(|by| by.0.id.clone());
         println!("{by:?} says {:?}", answer.get_ref().status());
     }

@@ -36,8 +36,8 @@ async fn main() -> anyhow::Result<()> {
     let balancer = Balancer::follow(discovery.instances(), LeastConnections);
     balancer.wait_for(|all| all.len() == 2).await?;
     let channel =
-        Channel::with_endpoints(balancer.clone(), |endpoint, _| endpoint.timeout(Duration::from_secs(5)))
-            .wait(Duration::from_secs(5)); // while nobody is registered
+        Channel::with_endpoints(balancer.clone(), |endpoint, _| endpoint.timeout(Duration::from_secs(30)))
+            .wait(Duration::from_secs(30)); // while nobody is registered
     let mut client = HealthClient::new(channel);
 
     // A stream counts for as long as it runs, so RPCs go to the other one.

@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use loadbalance::{Balancer, LeastConnections};
 use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower::retry::Policy;
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
@@ -45,13 +45,13 @@ async fn main() -> anyhow::Result<()> {
 
     let well = TcpListener::bind("127.0.0.1:0").await?;
     let silent = TcpListener::bind("127.0.0.1:0").await?;
-    let gone = TcpListener::bind("127.0.0.1:0").await?;
+    // Nobody listens there, and nobody else can while we have it.
+    let gone = TcpSocket::new_v4()?;
+    gone.bind("127.0.0.1:0".parse()?)?;
     let mut here = Vec::new();
-    for listener in [&well, &silent, &gone] {
-        let address = listener.local_addr()?.to_string().parse()?;
-        here.push(registry.announce(&time, NodeData::at(address))?);
+    for address in [well.local_addr()?, silent.local_addr()?, gone.local_addr()?] {
+        here.push(registry.announce(&time, NodeData::at(address.to_string().parse()?))?);
     }
-    drop(gone);
     tokio::spawn(serve(well));
 
     // The discovery feeds the balancer: keep it. The service for an instance is yours.
@@ -65,8 +65,7 @@ async fn main() -> anyhow::Result<()> {
     .wait(Duration::from_secs(5)); // while nobody is registered
 
     // The time-out is for each try: inside what tries again, and around what counts a late answer as a failure.
-    let client =
-        ServiceBuilder::new().retry(TwiceMore(2)).timeout(Duration::from_millis(300)).service(balance);
+    let client = ServiceBuilder::new().retry(TwiceMore(2)).timeout(Duration::from_secs(5)).service(balance);
     let tried = Tried::default();
     let request = Request::get("/time").extension(tried.clone()).body(())?;
     let answer = client.oneshot(request).await.map_err(anyhow::Error::from_boxed)?;

@@ -64,8 +64,10 @@ async fn main() -> anyhow::Result<()> {
     let here = registry.announce(&service, NodeData::at("127.0.0.1:8897".parse()?))?;
     let discovery = registry.follow(&service);
     let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
-    let listed = balancer.wait_for(|all| all.len() == 1);
-    timeout(Duration::from_secs(10), listed).await??;
+    // Two channels: who is listed may not have the answer yet that it is registered.
+    let limit = Duration::from_secs(30);
+    timeout(limit, balancer.wait_for(|all| all.len() == 1)).await??;
+    timeout(limit, here.registered()).await??;
     let watched = Arc::new(Watched { keeper, here, discovery, balancer });
 
     // Serve this beside whatever the program serves; here it is asked once.

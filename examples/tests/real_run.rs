@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use gateway::{App, Fleet, Guard, api, fleet};
@@ -138,17 +139,26 @@ async fn one_who_is_known_registers_by_tls_and_a_stranger_reads_alone() {
     let (store, trusted) = (folder.path().join("server.pem"), folder.path().join("ca.pem"));
     std::fs::write(&store, own.pem() + &key.serialize_pem()).unwrap();
     std::fs::write(&trusted, ca).unwrap();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = Server::builder()
-        .config("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory")
-        .config("secureClientPort", address.port().to_string())
-        .config("secureClientPortAddress", address.ip().to_string())
-        .config("ssl.keyStore.location", store.to_str().unwrap())
-        .config("ssl.keyStore.type", "PEM")
-        .config("ssl.trustStore.location", trusted.to_str().unwrap())
-        .config("ssl.trustStore.type", "PEM")
-        .config("ssl.clientAuth", "none");
-    let _server = server.start().await.unwrap();
+    let start = async |address: SocketAddr| {
+        let server = Server::builder()
+            .config("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory")
+            .config("secureClientPort", address.port().to_string())
+            .config("secureClientPortAddress", address.ip().to_string())
+            .config("ssl.keyStore.location", store.to_str().unwrap())
+            .config("ssl.keyStore.type", "PEM")
+            .config("ssl.trustStore.location", trusted.to_str().unwrap())
+            .config("ssl.trustStore.type", "PEM")
+            .config("ssl.clientAuth", "none");
+        server.start().await
+    };
+    let (_server, address) = loop {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        match start(address).await {
+            Ok(server) => break (server, address),
+            // Somebody else was faster at a port that was free a moment ago.
+            Err(error) => assert!(error.to_string().contains("BindException"), "{error}"),
+        }
+    };
 
     let more = [("ZK_CA", trusted.to_str().unwrap()), ("ZK_PASSWORD", "hunter2")];
     let mut example = Example::start_with("secured", "ZK_CONNECT", &address.to_string(), &more);

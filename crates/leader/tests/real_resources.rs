@@ -129,5 +129,5 @@ async fn lost_connections_and_sessions_leave_nothing_behind_and_nobody_is_busy_a
     let used = cpu_ticks() - ticks;
     eprintln!("{used} ticks of 10 ms in {idle:?}, for three processes and the proxy");
     // Not optimized, and the proxy's share is in it: this is for loops that do not wait.
-    assert!(used <= 40, "{used} ticks of 10 ms in {idle:?}");
+    assert!(used <= 80, "{used} ticks of 10 ms in {idle:?}");
 }

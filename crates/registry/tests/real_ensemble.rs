@@ -13,13 +13,16 @@ use zk_session::{Connect, Keeper, SessionId, State, ZooKeeper};
 const LIMIT: Duration = Duration::from_secs(60);
 const SESSION: Duration = Duration::from_secs(6);
 
+/// Of a session that is to live through all that is done, also where starting servers takes its time.
+const LONG: Duration = Duration::from_secs(30);
+
 struct Process {
     keeper: Keeper,
     registry: Registry,
 }
 
-fn process(servers: &str) -> Process {
-    let zookeeper = ZooKeeper::builder(servers).session_timeout(SESSION).build().expect("good options");
+fn process(servers: &str, session: Duration) -> Process {
+    let zookeeper = ZooKeeper::builder(servers).session_timeout(session).build().expect("good options");
     let keeper = Keeper::start(zookeeper);
     let registry = Registry::new(keeper.sessions(), Native::default());
     Process { keeper, registry }
@@ -82,7 +85,8 @@ async fn state(process: &Process, what: &str, is: impl Fn(&State) -> bool) {
 async fn a_rolling_restart_and_a_killed_leader_cost_nobody_the_session() {
     let settings = Server::builder().tick(Duration::from_millis(500));
     let ensemble = Ensemble::builder(3).servers(settings).start().await.unwrap();
-    let (server, client) = (process(&ensemble.connect_string()), process(&ensemble.connect_string()));
+    let process = || process(&ensemble.connect_string(), LONG);
+    let (server, client) = (process(), process());
     let (one, two) = (announce(&server, "one"), announce(&server, "two"));
     let session = registered(&one).await;
     assert_eq!(registered(&two).await, session);
@@ -114,7 +118,8 @@ async fn a_rolling_restart_and_a_killed_leader_cost_nobody_the_session() {
 async fn without_a_quorum_the_last_list_stays_and_all_is_well_when_it_is_back() {
     let settings = Server::builder().tick(Duration::from_millis(500));
     let ensemble = Ensemble::builder(3).servers(settings).start().await.unwrap();
-    let (server, client) = (process(&ensemble.connect_string()), process(&ensemble.connect_string()));
+    let process = || process(&ensemble.connect_string(), SESSION);
+    let (server, client) = (process(), process());
     let one = announce(&server, "one");
     registered(&one).await;
     let discovery = client.registry.follow(&time());
@@ -142,9 +147,9 @@ async fn without_a_quorum_the_last_list_stays_and_all_is_well_when_it_is_back() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chroot_keeps_everything_below_it() {
     let server = Server::start().await.unwrap();
-    let outside = ZooKeeper::builder(&server.connect_string()).session_timeout(SESSION).build().unwrap();
+    let outside = ZooKeeper::builder(&server.connect_string()).session_timeout(LONG).build().unwrap();
     let session = outside.connect().await.unwrap();
-    let inside = process(&format!("{}/payments", server.connect_string()));
+    let inside = process(&format!("{}/payments", server.connect_string()), LONG);
     let one = announce(&inside, "one");
     let mut status: watch::Receiver<Status> = one.status();
     let told = |now: &Status| matches!(now, Status::Registering { problem: Some(_) });

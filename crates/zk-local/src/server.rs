@@ -19,12 +19,14 @@ use crate::folder::{Folder, Snapshot};
 use crate::process::{self, Process};
 use crate::words::{self, Role};
 
-/// An answer that lands between a server's bind and its start never comes, so no single question may wait long.
-const QUESTION: Duration = Duration::from_millis(100);
+/// A question that lands between a server's bind and its start is never answered, so none may wait long at first; on a loaded machine answers
+/// take their time, so each waits twice as long as the one before, up to the most.
+pub(crate) const QUESTION: Duration = Duration::from_millis(100);
+pub(crate) const QUESTION_MOST: Duration = Duration::from_secs(2);
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(10);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 /// For a person's question, which a loaded machine may answer late.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(20);
 /// A server stops in a tenth of a second; the rest is for a loaded machine.
 const STOP: Duration = Duration::from_secs(20);
 
@@ -241,9 +243,9 @@ impl Server {
         self.launch.folder.wipe()
     }
 
-    /// What it says it is, where it says so at once: one that is paused must hold nobody up.
-    pub(crate) async fn role_now(&self) -> Option<Role> {
-        words::ask(self.address(), "srvr", QUESTION).await.ok().as_deref().map(words::role)
+    /// What it says it is, where it says so in this time: one that is paused must hold nobody up.
+    pub(crate) async fn role_within(&self, patience: Duration) -> Option<Role> {
+        words::ask(self.address(), "srvr", patience).await.ok().as_deref().map(words::role)
     }
 
     /// Starts the process and does not wait for it to serve.
@@ -260,12 +262,16 @@ impl Server {
         let give_up = Instant::now() + limit;
         let data = self.launch.folder.data();
         let data = data.to_string_lossy();
+        let mut patience = QUESTION;
         loop {
             if self.pid().is_none() {
                 return Err(Error::Ended(self.launch.last_words()));
             }
-            let answer = words::ask(self.address(), "conf", QUESTION).await.unwrap_or_default();
-            if words::serves(&answer, &data) {
+            let answer = words::ask(self.address(), "conf", patience).await;
+            if matches!(answer, Err(Error::TimedOut { .. })) {
+                patience = (2 * patience).min(QUESTION_MOST);
+            }
+            if answer.is_ok_and(|answer| words::serves(&answer, &data)) {
                 return Ok(());
             }
             if Instant::now() > give_up {

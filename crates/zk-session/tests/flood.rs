@@ -22,7 +22,7 @@ const DIR: &str = "/services/time/instances";
 const FLOOD: usize = 60_000;
 const MOST_KIB: u64 = 1_536;
 /// The node that is told of after all others.
-const SESSION: Duration = Duration::from_secs(20);
+const SESSION: Duration = Duration::from_secs(600);
 const LAST: &str = "last";
 
 /// What is asked, by its number on the wire.

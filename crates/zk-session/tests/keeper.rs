@@ -180,9 +180,11 @@ async fn a_server_that_is_away_sees_ten_tries_a_second_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn twenty_clients_do_not_come_back_at_the_same_moment() {
+async fn many_clients_do_not_come_back_at_the_same_moment() {
+    // Of so many, those who come within a tenth of a second are as many as their share, but for one run in more than anybody makes.
+    const CLIENTS: usize = 500;
     let zk = FakeZk::default();
-    let processes: Vec<_> = (0..20).map(|_| Process::start(&zk)).collect();
+    let processes: Vec<_> = (0..CLIENTS).map(|_| Process::start(&zk)).collect();
     for process in &processes {
         until(&mut process.sessions().state(), "connected", connected).await;
     }
@@ -203,11 +205,11 @@ async fn twenty_clients_do_not_come_back_at_the_same_moment() {
         times.push(returned.await.unwrap());
     }
     times.sort();
-    assert!(times[19] <= Duration::from_secs(5), "{times:?}");
+    assert!(times[CLIENTS - 1] <= Duration::from_secs(5), "{times:?}");
     let most = times.iter().map(|start| {
         times.iter().filter(|t| **t >= *start && **t < *start + Duration::from_millis(100)).count()
     });
-    assert!(most.max().unwrap() <= 10, "{times:?}");
+    assert!(most.max().unwrap() <= CLIENTS / 2, "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,9 +19,10 @@ use self::cases::{Client, Machine, World, every_case, every_case_of_a_machine};
 static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 static CASES: AtomicU32 = AtomicU32::new(0);
 
+/// Longer than anything is waited for.
+const LONG: Duration = Duration::from_secs(600);
 /// Long enough for a machine that is busy with something else.
-const LONG: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(12);
 
 struct Real {
     server: Arc<Server>,
@@ -75,8 +76,10 @@ impl Real {
 
 /// A server that looks for containers all the time, not once a minute.
 async fn start() -> Arc<Server> {
-    let server =
-        Server::builder().config("maxClientCnxns", "0").property("znode.container.checkIntervalMs", "100");
+    let server = Server::builder()
+        .max_session(LONG)
+        .config("maxClientCnxns", "0")
+        .property("znode.container.checkIntervalMs", "100");
     Arc::new(server.start().await.unwrap())
 }
 

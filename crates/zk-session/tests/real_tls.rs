@@ -69,17 +69,26 @@ async fn server(authority: &Authority, client_auth: &str) -> (TempDir, Server, S
     let (own, trusted) = (folder.path().join("server.pem"), folder.path().join("trusted.pem"));
     fs::write(&own, certificate + &key).unwrap();
     fs::write(&trusted, &authority.pem).unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let server = Server::builder()
-        .config("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory")
-        .config("secureClientPort", address.port().to_string())
-        .config("secureClientPortAddress", address.ip().to_string())
-        .config("ssl.keyStore.location", own.to_str().unwrap())
-        .config("ssl.keyStore.type", "PEM")
-        .config("ssl.trustStore.location", trusted.to_str().unwrap())
-        .config("ssl.trustStore.type", "PEM")
-        .config("ssl.clientAuth", client_auth);
-    (folder, server.start().await.unwrap(), address)
+    let start = async |address: SocketAddr| {
+        let server = Server::builder()
+            .config("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory")
+            .config("secureClientPort", address.port().to_string())
+            .config("secureClientPortAddress", address.ip().to_string())
+            .config("ssl.keyStore.location", own.to_str().unwrap())
+            .config("ssl.keyStore.type", "PEM")
+            .config("ssl.trustStore.location", trusted.to_str().unwrap())
+            .config("ssl.trustStore.type", "PEM")
+            .config("ssl.clientAuth", client_auth);
+        server.start().await
+    };
+    loop {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        match start(address).await {
+            Ok(server) => return (folder, server, address),
+            // Somebody else was faster at a port that was free a moment ago.
+            Err(error) => assert!(error.to_string().contains("BindException"), "{error}"),
+        }
+    }
 }
 
 async fn is_unreachable(builder: Builder) -> bool {

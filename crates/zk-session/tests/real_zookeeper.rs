@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use real::{LONG, behind_proxy, connected, gone, is_interrupted, options, soon, zookeeper};
+use real::{
+    ENDLESS, LONG, behind_proxy, connected, gone, is_interrupted, nobody, options, soon, with_node, zookeeper,
+};
 use tokio::time::Instant;
 use zk_local::{Direction, Proxy, Server};
 use zk_session::{Connect, Error, Kind, Op};
@@ -30,9 +32,8 @@ async fn after_a_cut_the_same_session_comes_back_with_its_nodes() {
 #[tokio::test]
 async fn after_expiry_there_is_a_new_session() {
     let (server, proxy) = behind_proxy().await;
-    let ours = options(proxy.connect_string()).session_timeout(Duration::from_secs(2)).build().unwrap();
-    let before = connected(&ours).await;
-    before.create("/a", b"", Kind::Ephemeral).await.unwrap();
+    let ours = options(proxy.connect_string()).session_timeout(Duration::from_secs(6)).build().unwrap();
+    let before = with_node(&ours, "/a").await;
     let other = zookeeper(server.connect_string());
     let witness = connected(&other).await;
 
@@ -43,9 +44,8 @@ async fn after_expiry_there_is_a_new_session() {
     gone(&*witness, "/a").await;
     proxy.heal();
 
-    let after = soon(ours.connect()).await.unwrap();
+    let after = with_node(&ours, "/a").await;
     assert_ne!(after.id(), before.id());
-    after.create("/a", b"", Kind::Ephemeral).await.unwrap();
 }
 
 #[tokio::test]
@@ -68,7 +68,8 @@ async fn a_server_that_lost_its_data_gives_a_new_session() {
 #[tokio::test]
 async fn when_the_connection_goes_everything_on_it_ends() {
     let (_server, proxy) = behind_proxy().await;
-    let zookeeper = options(proxy.connect_string()).session_timeout(LONG).build().unwrap();
+    // Nothing but the cut ends anything in time.
+    let zookeeper = options(proxy.connect_string()).session_timeout(ENDLESS).build().unwrap();
     let session = connected(&zookeeper).await;
     let (_, changed) = session.watch_node("/a").await.unwrap();
     let mut tree = session.watch_tree("/").await.unwrap();
@@ -77,14 +78,12 @@ async fn when_the_connection_goes_everything_on_it_ends() {
     let mut pending = join_all((0..3_000).map(|_| session.get("/a")));
     assert!((&mut pending).now_or_never().is_none());
 
-    let cut = Instant::now();
     proxy.cut();
     soon(session.ended()).await;
     soon(changed).await;
     assert_eq!(soon(tree.next()).await, None);
     assert_eq!(tree.next().await, None);
     assert!(soon(pending).await.into_iter().all(is_interrupted));
-    assert!(cut.elapsed() < LONG / 5, "it took {:?}", cut.elapsed());
 
     soon(session.ended()).await;
     let some = || ["/a".to_owned()];
@@ -103,36 +102,51 @@ async fn when_the_connection_goes_everything_on_it_ends() {
 #[tokio::test]
 async fn a_silent_server_is_given_up_after_a_fifth_of_the_session() {
     let (_server, proxy) = behind_proxy().await;
-    let zookeeper = options(proxy.connect_string()).session_timeout(LONG).build().unwrap();
-    let session = connected(&zookeeper).await;
-    let stalled = Instant::now();
-    proxy.stall(Direction::Both);
-    soon(session.ended()).await;
-    // The client's own choice would be two fifths.
-    assert!(stalled.elapsed() < LONG / 3, "it took {:?}", stalled.elapsed());
-    proxy.heal();
-    assert_eq!(connected(&zookeeper).await.id(), session.id());
+    // Where a busy machine noticed it late, it does not with longer ones.
+    for timeout in [LONG, 2 * LONG, 4 * LONG] {
+        let zookeeper = options(proxy.connect_string()).session_timeout(timeout).build().unwrap();
+        let session = connected(&zookeeper).await;
+        let stalled = Instant::now();
+        proxy.stall(Direction::Both);
+        soon(session.ended()).await;
+        let took = stalled.elapsed();
+        proxy.heal();
+        assert_eq!(connected(&zookeeper).await.id(), session.id());
+        eprintln!("of {timeout:?} it took {took:?}");
+        // The client's own choice would be two fifths.
+        if took < timeout / 3 {
+            return;
+        }
+    }
+    panic!("it is given up too late");
 }
 
 #[tokio::test]
 async fn silence_is_measured_against_the_timeout_that_the_server_granted() {
-    let server = Server::builder().max_session(LONG).start().await.unwrap();
-    let proxy = Proxy::start(server.address()).await.unwrap();
-    let zookeeper = options(proxy.connect_string()).session_timeout(3 * LONG).build().unwrap();
-    let session = connected(&zookeeper).await;
-    assert_eq!(session.timeout(), LONG);
-    let first = proxy.accepted();
-    assert_eq!(first, 2, "one connection to learn the timeout, one to use it");
+    // Where a busy machine noticed it late, or took an answer for none, it does not with longer ones.
+    for granted in [LONG, 2 * LONG, 4 * LONG] {
+        let server = Server::builder().max_session(granted).start().await.unwrap();
+        let proxy = Proxy::start(server.address()).await.unwrap();
+        let zookeeper = options(proxy.connect_string()).session_timeout(3 * granted).build().unwrap();
+        let session = connected(&zookeeper).await;
+        assert_eq!(session.timeout(), granted);
+        let first = proxy.accepted();
 
-    let stalled = Instant::now();
-    proxy.stall(Direction::Both);
-    soon(session.ended()).await;
-    // With a fifth of the wish the client would fall back to its own choice, two fifths.
-    assert!(stalled.elapsed() < LONG / 3, "it took {:?}", stalled.elapsed());
-    proxy.heal();
-    assert_eq!(soon(zookeeper.connect()).await.unwrap().id(), session.id());
-    // The client begins to connect by itself once more before it is stopped, which the proxy may have seen.
-    assert!(proxy.accepted() <= first + 2, "the timeout is not learned again");
+        let stalled = Instant::now();
+        proxy.stall(Direction::Both);
+        soon(session.ended()).await;
+        let took = stalled.elapsed();
+        proxy.heal();
+        assert_eq!(connected(&zookeeper).await.id(), session.id());
+        let then = proxy.accepted() - first;
+        eprintln!("of {granted:?} it took {took:?}, with {first} connections and {then} after it");
+        // With a fifth of the wish the client would fall back to its own choice, two fifths. One connection is there to learn the timeout and
+        // one to use it; later it begins to connect by itself once more before it is stopped, which the proxy may have seen, and learns nothing.
+        if took < granted / 3 && first == 2 && then <= 2 {
+            return;
+        }
+    }
+    panic!("it is measured against something else");
 }
 
 #[tokio::test]
@@ -215,10 +229,7 @@ async fn watches_survive_no_connection_and_harm_nobody_when_it_goes() {
 #[tokio::test]
 async fn any_server_of_the_connect_string_will_do() {
     let server = Server::start().await.unwrap();
-    let dead = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let (_dead, dead) = nobody();
     let zookeeper = zookeeper(format!("{dead},{},{dead}", server.address()));
     // They are tried in a random order.
     for _ in 0..10 {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Nothing is waited for longer than this; the machine may be busy.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
 /// `cargo test` builds the examples of a package before its tests, into the folder beside theirs; not when it is told which tests to run.
 pub(crate) fn program(name: &str) -> PathBuf {

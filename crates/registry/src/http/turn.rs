@@ -92,6 +92,21 @@ mod tests {
             "{lost:?} {refused:?}"
         );
 
+        // Who lost the same gateway at the same moment is spread over more than a tenth of a second.
+        let mut spread: Vec<_> = (0..1_000)
+            .map(|_| {
+                let mut turn = Turn::begin(3);
+                (0..6).for_each(|_| _ = lost_of(&mut turn));
+                lost_of(&mut turn)
+            })
+            .collect();
+        spread.sort_unstable();
+        let window = Duration::from_millis(100);
+        assert!(
+            spread.windows(500).all(|half| half[499] - half[0] > window),
+            "half of them within {window:?}"
+        );
+
         let full = |seconds| Problem::refused(&gateway, 503, "full", Some(Duration::from_secs(seconds)));
         assert_eq!(Turn::begin(1).after(&full(3), false), Duration::from_secs(3));
         assert_eq!(Turn::begin(1).after(&full(1_000_000), false), REFUSED_MOST);

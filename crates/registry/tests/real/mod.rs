@@ -16,13 +16,14 @@ use zk_session::{Change, Changes, Connect, Error, Keeper, Kind, Op, Session, Ses
 /// No state is waited for longer than this; the machine may be busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The session timeout of all processes, which the server grants.
-pub(crate) const T: Duration = Duration::from_secs(2);
+/// The session timeout of processes whose sessions are to end, which the server grants: a machine that stands still for a few seconds ends none.
+pub(crate) const T: Duration = Duration::from_secs(5);
 
 pub(crate) const TICK: Duration = Duration::from_millis(200);
 
-/// The session timeout of who only looks: a busy machine does not end it.
-const CALM: Duration = Duration::from_secs(60);
+/// The session timeout of who only looks: nothing ends it, and no silence is noticed. What happens after a part of it does not happen while
+/// anything is waited for here.
+pub(crate) const CALM: Duration = Duration::from_secs(600);
 
 /// Where the instances of [`time`] are.
 pub(crate) const DIR: &str = "/headkeeper/time/instances";

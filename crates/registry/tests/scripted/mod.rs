@@ -10,10 +10,10 @@ use registry::http::{Builder, Gateways};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// No state is waited for longer than this.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Script {
     listener: TcpListener,
@@ -41,22 +41,22 @@ impl Script {
     /// The next request.
     pub(crate) async fn next(&self) -> Connection {
         let next = async {
-            let (mut stream, _) = self.listener.accept().await.unwrap();
-            let (mut bytes, mut piece) = (Vec::new(), [0; 4_096]);
-            loop {
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-                    if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
-                        return Connection { request: text, stream };
-                    }
-                }
-                let read = stream.read(&mut piece).await.unwrap();
-                assert!(read > 0, "a whole request: {text}");
-                bytes.extend_from_slice(&piece[..read]);
-            }
+            let (stream, _) = self.listener.accept().await.unwrap();
+            Connection::read(stream).await
         };
         timeout(LIMIT, next).await.expect("a request comes in time")
+    }
+
+    /// The next request of somebody who waits for nothing but time, and how much of that goes by. It is passed over, and not measured on this
+    /// machine, which may be busy.
+    pub(crate) async fn next_after(&self) -> (Connection, Duration) {
+        tokio::time::pause();
+        let begun = Instant::now();
+        let accepted = self.listener.accept().await;
+        let after = begun.elapsed();
+        tokio::time::resume();
+        let read = timeout(LIMIT, Connection::read(accepted.unwrap().0)).await;
+        (read.expect("a request comes in time"), after)
     }
 
     /// Nobody asks for so long.
@@ -66,6 +66,22 @@ impl Script {
 }
 
 impl Connection {
+    async fn read(mut stream: TcpStream) -> Self {
+        let (mut bytes, mut piece) = (Vec::new(), [0; 4_096]);
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                    return Self { request: text, stream };
+                }
+            }
+            let read = stream.read(&mut piece).await.unwrap();
+            assert!(read > 0, "a whole request: {text}");
+            bytes.extend_from_slice(&piece[..read]);
+        }
+    }
+
     /// A whole answer.
     pub(crate) async fn answer(mut self, status: &str, kind: &str, body: &str) {
         let length = body.len();

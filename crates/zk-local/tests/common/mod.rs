@@ -9,7 +9,7 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 /// Bounds a wait, and says what was awaited when it is over.
 pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
-    within(Duration::from_secs(30), what, wait).await
+    within(Duration::from_secs(120), what, wait).await
 }
 
 /// Bounds the start of servers, before which ZooKeeper may have to be installed.
@@ -38,7 +38,8 @@ pub(crate) fn lives(pid: u32) -> bool {
 }
 
 pub(crate) async fn client(servers: &str) -> Client {
-    let connector = Client::connector().with_session_timeout(Duration::from_secs(10));
+    // A server that stands still for a while on a busy machine has not lost it.
+    let connector = Client::connector().with_session_timeout(Duration::from_secs(30));
     soon("a session", connector.connect(servers)).await.unwrap()
 }
 

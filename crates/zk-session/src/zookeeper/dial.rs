@@ -254,6 +254,8 @@ impl Spawn for Capture {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpSocket;
+
     use super::*;
 
     #[test]
@@ -268,9 +270,12 @@ mod tests {
     async fn the_next_server_of_a_round_is_dialed_at_once_only_in_a_hurry() {
         // Nothing but our own pauses makes this time pass.
         for (hurry, pauses) in [(true, false), (false, true)] {
-            let listen =
-                || std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).unwrap();
-            let refusing = [listen(), listen(), listen()].map(|address| address.to_string()).join(",");
+            // Nobody listens there, and nobody else can.
+            let sockets = [(); 3].map(|()| TcpSocket::new_v4().unwrap());
+            for socket in &sockets {
+                socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            }
+            let refusing = sockets.each_ref().map(|it| it.local_addr().unwrap().to_string()).join(",");
             let dialer = Dialer::new(&Servers::parse(&refusing).unwrap(), Builder::new(&refusing)).unwrap();
             let begin = Instant::now();
             let failed = dialer.dial(None, None, hurry).await;

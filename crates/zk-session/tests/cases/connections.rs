@@ -2,7 +2,7 @@
 
 use zk_session::{Change, Error, Kind, Op, What};
 
-use super::{Connected, World, changes, connect, make, path, session, soon};
+use super::{Connected, World, back, changes, gone, make, path, session, soon, with_node};
 
 pub(crate) async fn every_client_has_a_session_of_its_own(world: &dyn World) {
     let (a, b) = (session(world).await, session(world).await);
@@ -72,24 +72,25 @@ pub(crate) async fn a_lost_reply_leaves_the_write_done(world: &dyn World) {
 }
 
 pub(crate) async fn a_session_unheard_of_takes_its_nodes_with_it(world: &dyn World) {
-    let Connected { client, session: before } = connect(world.mortal().await).await;
+    let client = world.mortal().await;
     let watcher = session(world).await;
     let (node, stays) = (path(world, "n"), path(world, "stays"));
-    before.create(&node, b"", Kind::Ephemeral).await.unwrap();
-    make(&*before, &stays).await;
-    let mut told = watcher.watch_tree(world.root()).await.unwrap();
-    assert!(watcher.exists(&node).await.unwrap().is_some());
+    make(&*watcher, &stays).await;
+    let before = with_node(&*client, &node).await;
+    watcher.sync(&node).await.unwrap();
+    let (there, gone) = watcher.watch_node(&node).await.unwrap();
+    assert_eq!(there.unwrap().stat.owner, Some(before.id()));
 
     client.set_reachable(false).await;
     soon(before.ended()).await;
     assert!(matches!(client.connect().await, Err(Error::Unreachable { .. })));
-    assert_eq!(changes(&mut told, 1).await, [(What::Deleted, node.clone())]);
+    assert_eq!(soon(gone).await, Some(What::Deleted));
 
     client.set_reachable(true).await;
-    let after = soon(client.connect()).await.unwrap();
+    let after = back(&*client).await;
     assert_ne!(after.id(), before.id());
-    assert_eq!(after.exists(&node).await.unwrap(), None);
-    assert!(after.exists(&stays).await.unwrap().is_some());
+    assert_eq!(watcher.exists(&node).await.unwrap(), None);
+    assert!(watcher.exists(&stays).await.unwrap().is_some());
 }
 
 pub(crate) async fn a_closed_session_takes_its_nodes_with_it(world: &dyn World) {
@@ -101,8 +102,7 @@ pub(crate) async fn a_closed_session_takes_its_nodes_with_it(world: &dyn World) 
     soon(client.close()).await;
     soon(session_a.ended()).await;
     assert!(matches!(session_a.get(&node).await, Err(Error::Interrupted)));
-    watcher.sync(&node).await.unwrap();
-    assert_eq!(watcher.exists(&node).await.unwrap(), None);
+    gone(&*watcher, &node).await;
     assert!(watcher.exists(&stays).await.unwrap().is_some());
 }
 
@@ -138,11 +138,11 @@ pub(crate) async fn a_dropped_client_ends_its_session(world: &dyn World) {
     let node = path(world, "n");
     ending.create(&node, b"", Kind::Ephemeral).await.unwrap();
     watcher.sync(&node).await.unwrap();
-    let (there, gone) = watcher.watch_node(&node).await.unwrap();
+    let (there, changed) = watcher.watch_node(&node).await.unwrap();
     assert!(there.is_some());
     drop(client);
     soon(ending.ended()).await;
-    soon(gone).await;
+    soon(changed).await;
     assert_eq!(watcher.exists(&node).await.unwrap(), None);
 }
 

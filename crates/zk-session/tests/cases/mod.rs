@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
-use zk_session::{Change, Changed, Changes, Connect, Kind, Session, What};
+use tokio::time::{sleep, timeout};
+use zk_session::{Change, Changed, Changes, Connect, Error, Kind, Session, What};
 
 pub(crate) use self::connections::*;
 pub(crate) use self::nodes::*;
@@ -149,7 +149,7 @@ macro_rules! every_case_of_a_machine {
 pub(crate) use every_case_of_a_machine;
 
 /// A case that takes longer has failed.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits for what must come.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -191,6 +191,51 @@ async fn make(session: &dyn Session, path: &str) {
 fn has_fired(changed: Changed) -> bool {
     use futures::FutureExt;
     changed.now_or_never().is_some()
+}
+
+/// The next connection, as soon as there is one.
+async fn back(client: &dyn Client) -> Arc<dyn Session> {
+    let connected = async {
+        loop {
+            match client.connect().await {
+                Ok(session) => return session,
+                Err(Error::Unreachable { .. }) => sleep(Duration::from_millis(50)).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    soon(connected).await
+}
+
+/// A connection whose session has this node: a short one may be lost before that, on a busy machine.
+async fn with_node(client: &dyn Client, path: &str) -> Arc<dyn Session> {
+    let made = async {
+        loop {
+            let session = back(client).await;
+            let made = session.create(path, b"", Kind::Ephemeral).await;
+            assert!(matches!(made, Ok(_) | Err(Error::NodeExists | Error::Interrupted)), "{made:?}");
+            match session.exists(path).await {
+                Ok(Some(stat)) if stat.owner == Some(session.id()) => return session,
+                Ok(_) | Err(Error::Interrupted) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    soon(made).await
+}
+
+/// Waits until there is no such node any more. A close that was asked for may be done a moment after it was.
+async fn gone(session: &dyn Session, path: &str) {
+    soon(async {
+        loop {
+            let (node, changed) = session.watch_node(path).await.unwrap();
+            if node.is_none() {
+                return;
+            }
+            changed.await;
+        }
+    })
+    .await;
 }
 
 /// The next `count` changes.

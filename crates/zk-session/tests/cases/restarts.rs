@@ -1,12 +1,9 @@
 //! What a server keeps when it stops, and what an older state does.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use tokio::time::sleep;
-use zk_session::{Error, Kind, Session, What};
+use zk_session::{Error, Kind, What};
 
-use super::{Client, Connected, Machine, changes, connect, make, path, session, soon};
+use super::{Connected, Machine, back, changes, make, path, session, soon, with_node};
 
 pub(crate) async fn a_restarted_server_knows_its_nodes_and_sessions(world: &dyn Machine) {
     let Connected { client, session: before } = session(world).await;
@@ -25,11 +22,11 @@ pub(crate) async fn a_restarted_server_knows_its_nodes_and_sessions(world: &dyn 
 }
 
 pub(crate) async fn a_session_outlives_a_server_that_is_down_and_then_expires(world: &dyn Machine) {
-    let Connected { client, session: before } = connect(world.mortal().await).await;
-    let node = path(world, "n");
-    before.create(&node, b"", Kind::Ephemeral).await.unwrap();
-    client.set_reachable(false).await;
+    let (client, node) = (world.mortal().await, path(world, "n"));
+    let before = with_node(&*client, &node).await;
+    // To the end of the server the session is heard of.
     world.stop().await;
+    client.set_reachable(false).await;
     sleep(2 * before.timeout()).await;
     world.start().await;
 
@@ -79,18 +76,4 @@ pub(crate) async fn an_emptied_container_goes(world: &dyn Machine) {
         world.reap().await;
         assert_eq!(changes(&mut told, 1).await, [(What::Deleted, gone)]);
     }
-}
-
-/// The next connection, as soon as there is one.
-async fn back(client: &dyn Client) -> Arc<dyn Session> {
-    let connected = async {
-        loop {
-            match client.connect().await {
-                Ok(session) => return session,
-                Err(Error::Unreachable { .. }) => sleep(Duration::from_millis(50)).await,
-                Err(other) => panic!("{other}"),
-            }
-        }
-    };
-    soon(connected).await
 }

@@ -49,7 +49,7 @@ async fn request(balancer: &Balancer) -> Result<String, PickError> {
     loop {
         let request = Request::default().tried(&tried);
         let picked = balancer.pick_within(Duration::from_secs(5), &request).await?;
-        match timeout(Duration::from_secs(1), ask(&picked)).await {
+        match timeout(Duration::from_secs(5), ask(&picked)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(_)) | Err(_) => {
                 tried.insert(picked.id.clone());
