@@ -163,7 +163,10 @@ impl Connection {
             Err(late) => late,
         };
         match &*discovery.problem().borrow() {
-            Some(problem) => bail!("{late}: {}", chain(problem)),
+            // It did answer.
+            Some(problem) => {
+                bail!("no list from ZooKeeper at {} within {wait:?}: {}", self.access.zk, chain(problem))
+            }
             None => Err(late),
         }
     }

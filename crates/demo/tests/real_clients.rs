@@ -210,6 +210,14 @@ async fn a_client_that_waits_for_so_long_says_that_nobody_came() {
     let waits = format!("nobody is registered {place}: requests wait until somebody is, 3s at most\n");
     assert!(told.starts_with(&format!("{waits}error: nobody is registered {place} within 3s\n")), "{told}");
 
+    // What keeps the list away is no lack of an answer.
+    let below = format!("{}/nowhere", zk.server.connect_string());
+    let output = run(demo(["client", "--zk", &below, "--wait", "3s"])).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(told.contains(&format!("error: no list from ZooKeeper at {below} within 3s: ")), "{told}");
+    assert!(told.contains("the chroot /nowhere of the connect string does not exist"), "{told}");
+
     // Somebody on the list who may not be picked is somebody.
     let truth = zk.truth().await;
     truth.put("drained", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
