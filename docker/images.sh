@@ -22,7 +22,7 @@ image() {
         if docker image inspect "$wanted" >/dev/null 2>&1; then
             echo "image $usual cannot be pulled; $wanted is here"
         else
-            echo "image $usual cannot be pulled ($refusal); making $wanted ..."
+            echo "image $usual cannot be pulled ($refusal); making $wanted, which takes some minutes ..."
             local begin=$SECONDS
             "$make" "$wanted"
             echo "image $wanted: made in $((SECONDS - begin)) s"

@@ -28,7 +28,10 @@ async fn main() -> anyhow::Result<()> {
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let here = NodeData::at(listener.local_addr()?.to_string().parse()?).with_weight(3);
-    println!("try: curl -X POST http://{}/sick, and /well", listener.local_addr()?);
+    match is_real {
+        true => println!("try: curl -X POST http://{}/sick, and /well", listener.local_addr()?),
+        false => println!("it falls sick by itself, and ends; with ZK_CONNECT it stays, for you to try"),
+    }
     let router = Router::new()
         .route("/now", get(async || "noon"))
         .route("/sick", post(async || HEALTHY.store(false, Relaxed)))

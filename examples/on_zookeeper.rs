@@ -21,16 +21,16 @@ async fn main() -> anyhow::Result<()> {
     let zookeeper = ZooKeeper::builder(&servers).session_timeout(Duration::from_secs(10)).build()?;
     let keeper = Keeper::start(zookeeper);
     let registry = Registry::new(keeper.sessions(), Native::default());
-    let time = ServiceName::parse("example")?;
+    let example = ServiceName::parse("example")?;
 
     // Without ZooKeeper a service starts as well: this returns at once, and waiting for it is optional.
-    let here = registry.announce(&time, NodeData::at("127.0.0.1:8897".parse()?))?;
+    let here = registry.announce(&example, NodeData::at("127.0.0.1:2500".parse()?))?;
     if timeout(Duration::from_secs(5), here.registered()).await.is_err() {
         println!("not registered yet, which goes on in the background: {:?}", *here.status().borrow());
         println!("the connection: {:?}", *keeper.sessions().state().borrow());
     }
 
-    let discovery = registry.follow(&time);
+    let discovery = registry.follow(&example);
     let mut views = discovery.view();
     loop {
         tokio::select! {
@@ -40,8 +40,8 @@ async fn main() -> anyhow::Result<()> {
         if let Some(view) = views.borrow_and_update().clone() {
             let names: Vec<_> = view.entries.iter().map(|instance| instance.id.as_str()).collect();
             match view.source {
-                Source::Live => println!("{names:?}"),
-                Source::Stale { .. } => println!("{names:?} when it was last known"),
+                Source::Live => println!("{example}: {names:?}"),
+                Source::Stale { .. } => println!("{example}: {names:?} when it was last known"),
             }
         }
     }

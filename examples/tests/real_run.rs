@@ -120,7 +120,7 @@ async fn the_quickstart_on_zookeeper_lists_itself_and_ends_by_both_signals() {
     let server = Server::start().await.unwrap();
     for signal in ["-INT", "-TERM"] {
         let mut example = Example::start("on_zookeeper", "ZK_CONNECT", &server.connect_string());
-        example.says(r#"["127.0.0.1:8897"]"#).await;
+        example.says(r#"example: ["127.0.0.1:2500"]"#).await;
         example.gets(signal).await;
         example.ends_well().await;
     }

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use self::common::{LIMIT, program};
 
-/// Runs an example, whose output has to have these parts.
-async fn says(name: &str, parts: &[&str]) {
+/// Runs an example, whose output has to have these parts. Gives that.
+async fn says(name: &str, parts: &[&str]) -> String {
     let mut command = Command::new(program(name));
     command.env_remove("ZK_CONNECT").stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(LIMIT, command.output())
@@ -24,6 +24,13 @@ async fn says(name: &str, parts: &[&str]) {
     for part in parts {
         assert!(out.contains(part), "{name} does not say {part:?}: {out}{err}");
     }
+    out.into_owned()
+}
+
+#[tokio::test]
+async fn a_server_that_ends_by_itself_asks_nobody_to_try_it() {
+    let said = says("axum_server", &["it falls sick by itself"]).await;
+    assert!(!said.contains("curl"), "{said}");
 }
 
 macro_rules! examples {

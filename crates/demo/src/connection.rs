@@ -150,6 +150,27 @@ impl Connection {
         }
     }
 
+    /// The same for the first list of a service: what keeps it from there is told as well.
+    pub(crate) async fn bounded_list<T>(
+        &self,
+        wait: Duration,
+        sessions: &Sessions,
+        discovery: &Discovery,
+        list: impl Future<Output = T>,
+    ) -> anyhow::Result<T> {
+        let late = match self.bounded(wait, sessions, list).await {
+            Ok(list) => return Ok(list),
+            Err(late) => late,
+        };
+        match &*discovery.problem().borrow() {
+            // It did answer.
+            Some(problem) => {
+                bail!("no list from ZooKeeper at {} within {wait:?}: {}", self.access.zk, chain(problem))
+            }
+            None => Err(late),
+        }
+    }
+
     /// What may help who cannot reach ZooKeeper, to be put behind that.
     pub(crate) fn tip(&self) -> String {
         let tip = match self.access.security.zk_tls_ca {

@@ -18,6 +18,7 @@ use crate::withdrawal::Withdrawal;
 pub(crate) struct Registered {
     announced: Option<(Registration, watch::Receiver<Status>)>,
     candidate: Option<Candidate>,
+    is_told: bool,
 }
 
 /// Something that happened to it.
@@ -45,7 +46,8 @@ impl Registered {
         let stand =
             |id, data| anyhow::Ok(connection.election(keeper.sessions()).campaign_as(service, id, data)?);
         if connection.registers_by_election() {
-            return Ok(Self { announced: None, candidate: Some(Candidate::registered_by(stand(id, data)?)) });
+            let candidate = Some(Candidate::registered_by(stand(id, data)?));
+            return Ok(Self { announced: None, candidate, is_told: false });
         }
         let registry = connection.registry(keeper.sessions());
         let registration = registry.announce_as(service, id.clone(), data.clone())?;
@@ -60,7 +62,7 @@ impl Registered {
             Some(Ok(candidacy)) => Some(Candidate::new(candidacy)),
             None => None,
         };
-        Ok(Self { announced: Some((registration, status)), candidate })
+        Ok(Self { announced: Some((registration, status)), candidate, is_told: false })
     }
 
     /// The next thing that happens.
@@ -69,19 +71,20 @@ impl Registered {
     ///
     /// Nothing is missed when this is dropped before it is ready.
     pub(crate) async fn news(&mut self) -> News {
-        loop {
-            tokio::select! {
-                status = next(self.announced.as_mut().map(|(_, status)| status)) => match status {
-                    Status::Registered { path, session } => {
-                        let node = Arc::new(OwnNode { path, session });
-                        return News::Told(candidate::News::Registered(node));
-                    }
-                    Status::Replaced => return News::Replaced,
-                    Status::Registering { .. } | Status::Withdrawn => {}
-                },
-                news = election(&mut self.candidate) => return News::Told(news),
-            }
-        }
+        let news = self.next_news().await;
+        self.is_told = match &news {
+            News::Told(candidate::News::Registered(_)) => true,
+            News::Replaced => false,
+            // Without a place in the election nothing of it is left.
+            News::Told(candidate::News::Refused(_)) => self.is_told && self.announced.is_some(),
+            News::Told(_) => self.is_told,
+        };
+        news
+    }
+
+    /// Whether it was told that it is registered, and not since that it is no more: then its end is news, too.
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told
     }
 
     /// Stands for election no more, and gives the leadership that was told, for its end to be told as well. What is left of it in
@@ -96,6 +99,22 @@ impl Registered {
         let (ended, resignation) = self.candidate.map(Candidate::resign).unzip();
         let registration = self.announced.map(|(registration, _)| Withdrawal::start(registration.withdraw()));
         (ended.flatten(), resignation.into_iter().chain(registration).collect())
+    }
+
+    async fn next_news(&mut self) -> News {
+        loop {
+            tokio::select! {
+                status = next(self.announced.as_mut().map(|(_, status)| status)) => match status {
+                    Status::Registered { path, session } => {
+                        let node = Arc::new(OwnNode { path, session });
+                        return News::Told(candidate::News::Registered(node));
+                    }
+                    Status::Replaced => return News::Replaced,
+                    Status::Registering { .. } | Status::Withdrawn => {}
+                },
+                news = election(&mut self.candidate) => return News::Told(news),
+            }
+        }
     }
 }
 

@@ -149,6 +149,7 @@ fn what_cannot_be_used_is_refused_with_what_is_accepted() {
         (&["master"], "--service"),
         (&["master", "--service", "time", "--layout", "flat"], "no elections"),
         (&["master", "--service", "time", "--wait", "0s"], "accepted: a time from 1ms to 24h"),
+        (&["client", "--wait", "0s"], "accepted: a time from 1ms to 24h"),
         (&["node", "--myport", "http"], "accepted: a whole number from 0 to 65535"),
         (&["node", "--myip", "localhost"], "accepted: an IP address, as in 127.0.0.1"),
         (&["node", "--myip", "0.0.0.0"], "accepted: an IP address of this machine"),
@@ -207,6 +208,7 @@ fn a_zookeeper_that_cannot_be_reached_is_said_and_is_a_failure() {
         &["nodes", "--service", "time", "--watch"],
         &["master", "--service", "time"],
         &["master", "--service", "time", "--watch"],
+        &["client"],
     ] {
         let output = demo(&[command, &["--zk", &at, "--wait", "300ms"]].concat()).output().unwrap();
         let (out, err) = texts(&output);
@@ -237,6 +239,19 @@ fn who_is_stopped_before_the_first_answer_was_not_done() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), &*output.stdout), (Some(130), &b""[..]), "{command:?}");
     }
+}
+
+#[test]
+fn a_server_that_was_never_registered_says_nothing_of_an_end_of_that() {
+    let flags = ["server", "--listen", "127.0.0.1:0", "--zk", &nowhere()];
+    let mut child = demo(&flags).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().starts_with("listening on 127.0.0.1:"));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(rest, ["stopped"]);
 }
 
 #[test]

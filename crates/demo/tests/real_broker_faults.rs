@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{sleep, timeout};
 
 use self::broker::Mosquitto;
-use self::common::{PATIENCE, Running, Zk, demo, stdout};
+use self::common::{Ended, PATIENCE, Running, Zk, demo, stdout};
 use self::mq::{LONG, Site, Somebody, counts, process, request};
 
 #[tokio::test]
@@ -160,6 +160,28 @@ async fn a_server_that_is_deaf_for_long_deregisters_and_registers_again_when_it_
     let ended = server.end().await;
     assert!(ended.status.success());
     assert_eq!(ended.lines.len(), 1, "{:?}", ended.lines);
+}
+
+#[tokio::test]
+async fn a_server_that_was_never_registered_says_nothing_of_an_end_of_that() {
+    let mut site = Site::start().await;
+    site.zk.cut_off(true);
+    let start = || Running::start_heard(site.program("mq-server", &[]));
+    let ((mut hearing, _errors), (mut deaf, mut errors)) = (start(), start());
+    for server in [&mut hearing, &mut deaf] {
+        server.event(|event| event["kind"] == "listening").await;
+    }
+    hearing.signal(Signal::TERM);
+    let kinds = |ended: Ended| ended.events().iter().map(|event| event["kind"].clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(hearing.end().await), ["summary"]);
+
+    site.broker.stop();
+    let leaves = async {
+        while !errors.next_line().await.unwrap().unwrap().starts_with("away from the broker for ") {}
+    };
+    timeout(PATIENCE, leaves).await.unwrap();
+    deaf.signal(Signal::TERM);
+    assert_eq!(kinds(deaf.end().await), ["summary"]);
 }
 
 #[tokio::test]

@@ -199,6 +199,49 @@ async fn a_client_that_is_stopped_while_it_waits_for_somebody_was_not_done() {
     }
 }
 
+#[tokio::test]
+async fn a_client_that_waits_for_so_long_says_that_nobody_came() {
+    let zk = Zk::start().await;
+    let client = ["client", "--requests", "1", "--json", "--wait", "3s"];
+    let output = run(with_flags(&zk, &client)).await;
+    let told = stderr(&output);
+    assert_eq!((output.status.code(), &*stdout(&output)), (Some(1), ""), "{told}");
+    let place = "as time in /headkeeper/time/instances";
+    let waits = format!("nobody is registered {place}: requests wait until somebody is, 3s at most\n");
+    assert!(told.starts_with(&format!("{waits}error: nobody is registered {place} within 3s\n")), "{told}");
+
+    // What keeps the list away is no lack of an answer.
+    let below = format!("{}/nowhere", zk.server.connect_string());
+    let output = run(demo(["client", "--zk", &below, "--wait", "3s"])).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(told.contains(&format!("error: no list from ZooKeeper at {below} within 3s: ")), "{told}");
+    assert!(told.contains("the chroot /nowhere of the connect string does not exist"), "{told}");
+
+    // Somebody on the list who may not be picked is somebody.
+    let truth = zk.truth().await;
+    truth.put("drained", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
+    let output = run(with_flags(&zk, &client)).await;
+    assert!(stdout(&output).starts_with(r#"{"#) && !stderr(&output).contains("within"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_so_long_goes_on_with_who_comes_and_waits_for_the_next_as_long_as_it_takes() {
+    let zk = Zk::start().await;
+    let wait = format!("{PATIENCE:?}");
+    let client = ["client", "--requests", "0", "--interval", "20ms", "--json", "--wait", &wait];
+    let (mut client, mut errors) = Running::start_heard(with_flags(&zk, &client));
+    let mut told = async || timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(told().await.ends_with(&format!("requests wait until somebody is, {wait} at most")));
+    let (server, _) = Running::server(&zk, &[]).await;
+    client.event(|line| line["answered"].is_string()).await;
+    assert!(told().await.starts_with("somebody is there"));
+    server.signal(Signal::TERM);
+    assert!(told().await.ends_with("requests wait until somebody is, Ctrl-C ends that"));
+    client.signal(Signal::INT);
+    client.end().await;
+}
+
 /// Servers with these weights that are registered, and their addresses.
 async fn weighted(zk: &Zk, weights: [&str; 3]) -> Vec<(Running, String)> {
     let mut servers = Vec::new();

@@ -150,6 +150,9 @@ async fn a_server_whose_id_a_newer_one_has_taken_does_not_lead_any_more() {
     let (mut newer, _) = Running::server(&zk, &["--id", "a"]).await;
     older.line(|line| line == "leads time no more: resigned").await;
     assert!(leads(&mut newer).await > term);
+    // What is there now is not its own.
+    older.signal(Signal::TERM);
+    assert_eq!(older.end().await.lines, ["stopped"]);
 }
 
 #[tokio::test]

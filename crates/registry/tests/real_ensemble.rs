@@ -144,6 +144,9 @@ async fn without_a_quorum_the_last_list_stays_and_all_is_well_when_it_is_back() 
     shows(&discovery, "withdrawn", &[]).await;
 }
 
+/// What is said of a chroot that is not there.
+const MISSING: &str = "the chroot /payments of the connect string does not exist: make it once, by `create /payments` in zkCli.sh";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chroot_keeps_everything_below_it() {
     let server = Server::start().await.unwrap();
@@ -154,16 +157,16 @@ async fn a_chroot_keeps_everything_below_it() {
     let mut status: watch::Receiver<Status> = one.status();
     let told = |now: &Status| matches!(now, Status::Registering { problem: Some(_) });
     let now = timeout(LIMIT, status.wait_for(told)).await.expect("told in time").expect("kept").clone();
-    assert!(format!("{now:?}").contains("the chroot of the connect string does not exist"), "{now:?}");
+    assert!(format!("{now:?}").contains(MISSING), "{now:?}");
 
     let discovery = inside.registry.follow(&time());
     let mut problem = discovery.problem();
     let now =
         timeout(LIMIT, problem.wait_for(Option::is_some)).await.expect("told in time").expect("kept").clone();
-    assert!(format!("{now:?}").contains("the chroot of the connect string does not exist"), "{now:?}");
+    assert!(format!("{now:?}").contains(MISSING), "{now:?}");
     assert!(discovery.view().borrow().is_none(), "a slip of the pen is no empty service");
     let services = timeout(LIMIT, inside.registry.services()).await.expect("answered in time");
-    assert!(format!("{services:?}").contains("does not exist"), "{services:?}");
+    assert!(format!("{services:?}").contains(MISSING), "{services:?}");
 
     session.create("/payments", b"", zk_session::Kind::Persistent).await.unwrap();
     registered(&one).await;

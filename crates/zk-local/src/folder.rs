@@ -3,27 +3,32 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use tempfile::TempDir;
+use std::process::Stdio;
 
 use crate::error::{Error, cannot};
+use crate::temporary::Temporary;
 
 /// A folder of one server: a temporary one, deleted with this value, or one that somebody named, which stays.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    _temporary: Option<TempDir>,
+    temporary: Option<Temporary>,
 }
 
 /// The data of a server at one moment.
 #[derive(Debug)]
-pub struct Snapshot(TempDir);
+pub struct Snapshot(Temporary);
+
+impl Snapshot {
+    fn versions(&self) -> PathBuf {
+        self.0.path().join("versions")
+    }
+}
 
 impl Folder {
     pub(crate) fn temporary() -> Result<Self, Error> {
-        let temporary = tempfile::Builder::new().prefix("zk-local-").tempdir();
-        let temporary = temporary.map_err(cannot("make a temporary folder"))?;
-        let folder = Self { path: temporary.path().into(), _temporary: Some(temporary) };
+        let temporary = Temporary::make().map_err(cannot("make a temporary folder"))?;
+        let folder = Self { path: temporary.path().into(), temporary: Some(temporary) };
         folder.with_data()
     }
 
@@ -32,7 +37,7 @@ impl Folder {
         fs::create_dir_all(path).map_err(cannot(doing()))?;
         // The server is started in another working folder than ours.
         let path = path.canonicalize().map_err(cannot(doing()))?;
-        Self { path, _temporary: None }.with_data()
+        Self { path, temporary: None }.with_data()
     }
 
     fn with_data(self) -> Result<Self, Error> {
@@ -57,6 +62,12 @@ impl Folder {
         self.path.join("data")
     }
 
+    /// What a server of this folder has as its standard input: nothing to read.
+    pub(crate) fn stdin(&self) -> Result<Stdio, Error> {
+        let stdin = self.temporary.as_ref().map_or_else(|| Ok(Stdio::null()), Temporary::stdin);
+        stdin.map_err(cannot("open a file in a temporary folder once more"))
+    }
+
     /// Says which member of its ensemble the server is.
     pub(crate) fn set_id(&self, id: usize) -> Result<(), Error> {
         let path = self.data().join("myid");
@@ -64,15 +75,14 @@ impl Folder {
     }
 
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Error> {
-        let copy = tempfile::Builder::new().prefix("zk-local-snapshot-").tempdir();
-        let copy = copy.map_err(cannot("make a temporary folder"))?;
-        copy_all(&self.versions(), copy.path()).map_err(cannot("copy a server's data"))?;
-        Ok(Snapshot(copy))
+        let snapshot = Snapshot(Temporary::make().map_err(cannot("make a temporary folder"))?);
+        copy_all(&self.versions(), &snapshot.versions()).map_err(cannot("copy a server's data"))?;
+        Ok(snapshot)
     }
 
     pub(crate) fn restore(&self, snapshot: &Snapshot) -> Result<(), Error> {
         self.wipe()?;
-        copy_all(snapshot.0.path(), &self.versions()).map_err(cannot("put a server's data back"))
+        copy_all(&snapshot.versions(), &self.versions()).map_err(cannot("put a server's data back"))
     }
 
     /// Deletes the data, but not the server's number in its ensemble.

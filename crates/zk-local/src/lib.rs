@@ -2,7 +2,8 @@
 //! and demonstrations.
 //!
 //! A [`Server`] is up within half a second, listens on 127.0.0.1 only, keeps everything in a temporary folder, and is
-//! gone with the value: also when a test panics, and when this process is killed. It can be stopped, killed, frozen and
+//! gone with the value: also when a test panics, and when this process is killed; a folder that it left then goes when the next server is
+//! started. It can be stopped, killed, frozen and
 //! started again. An [`Ensemble`] is three of them. A [`Proxy`] stands between a client and a server, and
 //! cuts, stalls, delays or loses what passes.
 //!
@@ -46,6 +47,7 @@ mod progress;
 mod proxy;
 mod pump;
 mod server;
+mod temporary;
 mod words;
 
 pub use builder::Builder;

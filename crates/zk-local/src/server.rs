@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -336,7 +335,7 @@ impl Launch {
         command.args(self.properties.iter().map(|(name, value)| format!("-D{name}={value}")));
         command.arg("-cp").arg(class_path);
         command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(self.folder.config());
-        command.stdin(Stdio::null()).stdout(log).stderr(errors).current_dir(self.folder.path());
+        command.stdin(self.folder.stdin()?).stdout(log).stderr(errors).current_dir(self.folder.path());
         Ok(command)
     }
 

@@ -76,21 +76,28 @@ async fn a_killed_process_leaves_no_server() {
     }
     started(Installation::find()).await;
     let folder = tempfile::tempdir().unwrap();
-    let told = folder.path().join("pid");
-    let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_killed_process_leaves_no_server"])
-        // Its folder cannot be deleted by a process that is killed: let it be in ours.
-        .envs([(TELL, told.as_os_str()), ("TMPDIR", folder.path().as_os_str())])
-        .stdout(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    until("the other process's server", async || told.exists()).await;
-    let server = std::fs::read_to_string(&told).unwrap().parse().unwrap();
-    assert!(lives(server));
+    let left = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("zk-local-")).count()
+    };
+    // What the first one leaves goes when the second one starts a server.
+    for who in ["first", "second"] {
+        let told = folder.path().join(who);
+        let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_killed_process_leaves_no_server"])
+            .envs([(TELL, told.as_os_str()), ("TMPDIR", folder.path().as_os_str())])
+            .stdout(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        until("the other process's server", async || told.exists()).await;
+        let server = std::fs::read_to_string(&told).unwrap().parse().unwrap();
+        assert!(lives(server));
+        assert_eq!(left(), 1, "{who}");
 
-    process.kill().await.unwrap();
-    until("the end of its server", async || !lives(server)).await;
+        process.kill().await.unwrap();
+        until("the end of its server", async || !lives(server)).await;
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::claim::OurSessions;
 use crate::enlisted::Presences;
 use crate::gather::Gather;
 use crate::given_up;
-use crate::parent::Parent;
+use crate::parent::{Parent, no_chroot};
 use crate::{Backoff, Changed, Error, Kind, Moment, Node, Session};
 
 /// A [`Session`] as the bodies under [`Sessions::each`](crate::Sessions::each) get it. Clones are the same connection.
@@ -174,9 +174,7 @@ impl Link {
     pub async fn check_chroot(&self) -> Result<(), Error> {
         match self.0.session.exists("/").await? {
             Some(_) => Ok(()),
-            None => {
-                Err(Error::Rejected { what: "the chroot of the connect string does not exist".to_owned() })
-            }
+            None => Err(Error::Rejected { what: no_chroot(self.0.session.chroot()) }),
         }
     }
 

@@ -60,11 +60,11 @@ impl Parent {
 /// Looks before it creates: who may not create here may still find that all is there, and a try that is refused is
 /// one create, however much is missing.
 async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), Error> {
-    let no_chroot = |path: &str| Error::Rejected {
-        what: format!("cannot create {path}: the chroot of the connect string does not exist"),
+    let below_nothing = |path: &str| Error::Rejected {
+        what: format!("cannot create {path}: {}", no_chroot(session.chroot())),
     };
     if directory == "/" && session.exists(directory).await?.is_none() {
-        return Err(no_chroot("anything"));
+        return Err(below_nothing("anything"));
     }
     let mut missing = Vec::new();
     let mut next = directory;
@@ -77,10 +77,35 @@ async fn make(session: &dyn Session, directory: &str, kind: Kind) -> Result<(), 
         match session.create(path, b"", kind).await {
             Ok(_) | Err(Error::NodeExists) => {}
             Err(Error::NoNode) if at_the_top && index == 0 => {
-                return Err(no_chroot(path));
+                return Err(below_nothing(path));
             }
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// That a chroot is not there, and how an operator makes it; `zkCli.sh` makes one node at a time.
+pub(crate) fn no_chroot(chroot: &str) -> String {
+    let above = chroot.match_indices('/').skip(1).map(|(end, _)| &chroot[..end]);
+    let steps: Vec<_> = above.chain([chroot]).map(|path| format!("`create {path}`")).collect();
+    let steps = steps.join(", then ");
+    format!("the chroot {chroot} of the connect string does not exist: make it once, by {steps} in zkCli.sh")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_misses_a_chroot_is_told_each_node_that_has_to_be_made() {
+        for (chroot, steps) in [
+            ("/payments", "`create /payments`"),
+            ("/app/one/two", "`create /app`, then `create /app/one`, then `create /app/one/two`"),
+        ] {
+            let told = no_chroot(chroot);
+            let begin = format!("the chroot {chroot} of the connect string does not exist: ");
+            assert_eq!(told, format!("{begin}make it once, by {steps} in zkCli.sh"));
+        }
+    }
 }

@@ -28,6 +28,7 @@ async fn a_chroot_is_where_every_path_begins() {
     let whole = connected(&whole).await;
     let part = zookeeper(format!("{}/app/one", server.connect_string()));
     let session = connected(&part).await;
+    assert_eq!((whole.chroot(), session.chroot()), ("/", "/app/one"));
     let refused = session.create("/a", b"", Kind::Ephemeral).await;
     assert!(matches!(refused, Err(Error::NoNode)), "its own node is not made");
 
@@ -55,7 +56,7 @@ async fn a_chroot_that_is_not_there_is_told_to_who_wants_a_node_at_its_top() {
         parents: Kind::Container,
     };
     let presence = Presence::hold(keeper.sessions(), spec).unwrap();
-    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { what }) } if what.contains("chroot"));
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { what }) } if what.contains("the chroot /app "));
     soon(presence.status().wait_for(told)).await.unwrap();
     whole.create("/app", b"", Kind::Persistent).await.unwrap();
     soon(presence.status().wait_for(|now| matches!(now, Status::Held(_)))).await.unwrap();

@@ -19,7 +19,7 @@ use registry::{Discovery, Source};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use self::somebody::Somebody;
+use self::somebody::{Limit, Somebody};
 use self::summary::Summary;
 use crate::choice::Choice;
 use crate::connection::Connection;
@@ -51,6 +51,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1s", allow_hyphen_values = true, value_parser = patience)]
     timeout: Duration,
 
+    /// How long to wait for ZooKeeper, and for the first server; as long as it takes unless given
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = patience)]
+    wait: Option<Duration>,
+
     /// One JSON object per line
     #[arg(long)]
     json: bool,
@@ -62,6 +66,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples, with a ZooKeeper on 127.0.0.1:2181 and a server or two (demo server --weight 5):
   demo client --service time --requests 5 --interval 200ms
+  demo client --service time --requests 5 --wait 30s
   demo client --algorithm weight-round-robin --requests 70 --interval 0s
   demo client --algorithm url-hash --key '/data/video?id=7' --requests 5 --interval 0s
 
@@ -70,12 +75,13 @@ Beside the old Go programs, which register as an empty node called ip:port:
 
 A request fails only when every server was asked, each once, or none of those on the list may be. While nobody is registered at \
 all it is not sent: it waits, which is said on stderr once, until somebody is, however long that takes; --requests counts those that were \
-sent. Without ZooKeeper the last list is used on. What servers are told is timestamp, as old clients say it; their answer ends with its \
+sent. With --wait there has to be somebody in that time from its start on, or it ends. Without ZooKeeper the last list is used on. What servers are told \
+is timestamp, as old clients say it; their answer ends with its \
 line or with the connection. At the end it tells who answered how many requests, beside the share that the algorithm gives by the weights on the last \
 list (- where that depends on the key).
 
-Exit codes: 0 all requests were answered; 1 one failed; 2 not understood (nothing was sent); 130 stopped before all were sent, or before the \
-first.";
+Exit codes: 0 all requests were answered; 1 one failed, or there was nobody in time (--wait); 2 not understood (nothing was sent); 130 stopped before \
+all were sent, or before the first.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.log.start("warn");
@@ -94,6 +100,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         service: &args.service,
         connection: &args.connection,
         sessions: &sessions,
+        first: args.wait.map(Limit::from_now),
     };
     let asking = Asking { args: &args, request, discovery: &discovery, somebody };
     let asked = tokio::select! {
@@ -166,9 +173,18 @@ impl Asking<'_> {
         Ok(())
     }
 
-    /// Waits for the first list, and says so when that takes long.
+    /// Waits for the first list, no longer than the flags say.
     async fn ready(&self) -> anyhow::Result<()> {
-        let Somebody { balancer, service, connection, sessions } = self.somebody;
+        let Somebody { connection, sessions, .. } = self.somebody;
+        match self.args.wait {
+            Some(wait) => connection.bounded_list(wait, sessions, self.discovery, self.first_list()).await?,
+            None => self.first_list().await,
+        }
+    }
+
+    /// Waits for the first list, and says so when that takes long.
+    async fn first_list(&self) -> anyhow::Result<()> {
+        let Somebody { balancer, service, connection, sessions, .. } = self.somebody;
         if let Ok(ready) = timeout(SOON, balancer.ready()).await {
             return Ok(ready?);
         }

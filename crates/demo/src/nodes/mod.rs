@@ -4,11 +4,10 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args as ClapArgs;
 use cli::ending::{self, INTERRUPTED};
 use cli::flags::patience;
-use cli::output::{chain, complain, print};
+use cli::output::{complain, print};
 use cli::signals::Stop;
 use proto::{Instance, ServiceName};
 use registry::{BadNode, Discovery, InstanceChange, Registry, View, changes_between};
@@ -151,13 +150,8 @@ impl Args {
     async fn first(&self, registry: &Registry, discovery: &Discovery) -> anyhow::Result<View> {
         let mut views = discovery.view();
         let first = async { views.wait_for(Option::is_some).await.ok().and_then(|view| view.clone()) };
-        match self.bounded(registry, first).await {
-            Ok(view) => Ok(view.ok_or(registry::Error::Closed)?),
-            Err(late) => match &*discovery.problem().borrow() {
-                Some(problem) => bail!("{late}: {}", chain(problem)),
-                None => Err(late),
-            },
-        }
+        let view = self.connection.bounded_list(self.wait, registry.sessions(), discovery, first).await?;
+        Ok(view.ok_or(registry::Error::Closed)?)
     }
 
     /// Waits for an answer no longer than the flags say.

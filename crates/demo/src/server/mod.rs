@@ -136,10 +136,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 
     // First of all it leads no more: the next one need not wait for the rest.
+    let was_told = registered.is_told();
     let (led, leaving) = registered.leave();
     led.iter().for_each(|(_, why)| args.lost(*why));
     if Withdrawal::all_done_soon(leaving).await {
-        args.say(&Said::Deregistered);
+        if was_told {
+            args.say(&Said::Deregistered);
+        }
         sleep(FAREWELL).await;
     }
     let ((), closed) = tokio::join!(answering.finish(), ending::close(keeper));

@@ -23,7 +23,7 @@ pub(super) enum News<'a> {
     LeadsNoMore {
         why: Lost,
     },
-    /// Its node is gone, and clients have learnt of that or will.
+    /// Its node is gone, which was told to be there, and clients have learnt of that or will.
     Deregistered,
     Stopped,
 }

@@ -31,10 +31,13 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut check: impl 
     .await;
 }
 
-/// Whether there is a process; one that only waits to be reaped does not count.
+/// Whether there is a process; one that only waits to be reaped does not count. It has its files open as long as one of its threads lives,
+/// which may be longer than the first one does.
 pub(crate) fn lives(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-    stat.is_ok_and(|stat| !stat.contains(") Z "))
+    let threads = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
+    let mut stats =
+        threads.into_iter().flatten().flatten().map(|it| std::fs::read_to_string(it.path().join("stat")));
+    stats.any(|stat| stat.is_ok_and(|stat| !stat.contains(") Z ")))
 }
 
 pub(crate) async fn client(servers: &str) -> Client {

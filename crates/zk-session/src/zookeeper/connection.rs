@@ -30,6 +30,7 @@ const IN_FLIGHT: usize = 2_000;
 pub(super) struct Connection {
     id: SessionId,
     timeout: Duration,
+    chroot: String,
     acl: Arc<[Acl]>,
     phase: watch::Sender<Phase>,
     /// `None` when it is over. Answers and watches are polled under its read lock only: a watch of the client panics
@@ -57,11 +58,12 @@ enum Phase {
 impl Connection {
     pub(super) fn open(dialed: Dialed, acl: Arc<[Acl]>) -> Arc<Self> {
         let (id, timeout) = (dialed.id(), dialed.timeout());
-        let states = dialed.client.state_watcher();
+        let (states, chroot) = (dialed.client.state_watcher(), dialed.client.path().to_owned());
         let client = Arc::new(dialed.client);
         let connection = Arc::new(Self {
             id,
             timeout,
+            chroot,
             acl,
             phase: watch::Sender::new(Phase::Open),
             client: RwLock::new(Some(client.clone())),
@@ -79,6 +81,10 @@ impl Connection {
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    pub(super) fn chroot(&self) -> &str {
+        &self.chroot
     }
 
     pub(super) fn acl(&self) -> &[Acl] {

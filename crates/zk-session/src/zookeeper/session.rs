@@ -97,6 +97,10 @@ impl Session for Line {
         self.0.timeout()
     }
 
+    fn chroot(&self) -> &str {
+        self.0.chroot()
+    }
+
     async fn ended(&self) {
         self.0.ended().await;
     }

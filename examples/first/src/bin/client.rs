@@ -11,11 +11,12 @@ use registry::{Native, Registry};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use tracing_subscriber::filter::LevelFilter;
 use zk_session::{Keeper, ZooKeeper};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO).init();
+    tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr).init();
     let servers = std::env::var("ZK_CONNECT").map_err(|_| "set ZK_CONNECT to 127.0.0.1:2181 or the like")?;
     let keeper = Keeper::start(ZooKeeper::builder(&servers).build()?);
     let hello = ServiceName::parse("hello")?;

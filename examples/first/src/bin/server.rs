@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
+use tracing_subscriber::filter::LevelFilter;
 use zk_session::{Keeper, ZooKeeper};
 
 /// How long it serves on once it is told to end: clients hear within milliseconds, or as soon as they are connected to ZooKeeper again.
@@ -18,10 +19,11 @@ const HEARD: Duration = Duration::from_secs(2);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     // Without this nothing of what the libraries say is seen.
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO).init();
+    tracing_subscriber::fmt().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr).init();
     let servers = std::env::var("ZK_CONNECT").map_err(|_| "set ZK_CONNECT to 127.0.0.1:2181 or the like")?;
     let listen = std::env::args().nth(1).ok_or("where to listen is missing: 127.0.0.1:9001 for example")?;
-    let listener = TcpListener::bind(&listen).await?;
+    let bound = TcpListener::bind(&listen).await;
+    let listener = bound.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr()?.to_string();
 
     // Nothing here waits for ZooKeeper: without it the program starts, serves, and is registered later.

@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 happened = presence.happens() => match happened? {
                     Happened::News(news) => server.news(news, &mut presence),
                     Happened::Leaves(led) => {
-                        complain(&format!("away from the broker for {DEAF:?}: deregisters until it is back"));
+                        complain(&format!("away from the broker for {DEAF:?}: not registered until it is back"));
                         led.iter().for_each(|(_, why)| server.lost(*why));
                     }
                     Happened::Left => server.say(&Event::Deregistered),
@@ -114,12 +114,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
         // First of all nobody finds it any more.
         server.sender.unsubscribe(topics.shared_hello());
-        let may_be_found = presence.may_be_found();
+        let (may_be_found, was_told) = (presence.may_be_found(), presence.is_told());
         let (led, leaving) = presence.leave();
         led.iter().for_each(|(_, why)| server.lost(*why));
         let gone = server.meanwhile(&mut link, Withdrawal::all_done_soon(leaving)).await;
-        if gone && may_be_found {
+        if gone && was_told {
             server.say(&Event::Deregistered);
+        }
+        if gone && may_be_found {
             server.meanwhile(&mut link, sleep(FAREWELL)).await;
         }
         // Whoever still asks would be answered as long as there are such, and we never ended.

@@ -37,14 +37,18 @@ pub(super) enum Happened {
     News(News),
     /// It has been deaf for too long, and is leaving; with the leadership that has ended.
     Leaves(Option<(Term, Lost)>),
-    /// It is registered no more, until it hears again.
+    /// It was told to be registered, and is no more, until it hears again.
     Left,
 }
 
 enum Standing {
     Out,
     In(Box<Registered>),
-    Leaving(Vec<Withdrawal>),
+    Leaving {
+        nodes: Vec<Withdrawal>,
+        /// Whether it was told to be registered.
+        was_told: bool,
+    },
 }
 
 /// What is to be done next.
@@ -85,8 +89,9 @@ impl<'a> Presence<'a> {
                     self.standing = Standing::In(Box::new(registered));
                 }
                 Step::Withdraw => {
-                    let (led, leaving) = self.leave();
-                    self.standing = Standing::Leaving(leaving);
+                    let was_told = self.is_told();
+                    let (led, nodes) = self.leave();
+                    self.standing = Standing::Leaving { nodes, was_told };
                     return Ok(Happened::Leaves(led));
                 }
                 Step::Wait(until) => tokio::select! {
@@ -98,8 +103,11 @@ impl<'a> Presence<'a> {
                             return Ok(Happened::News(news));
                         }
                         None => {
+                            let was_told = self.is_told();
                             self.standing = Standing::Out;
-                            return Ok(Happened::Left);
+                            if was_told {
+                                return Ok(Happened::Left);
+                            }
                         }
                     },
                 },
@@ -112,11 +120,20 @@ impl<'a> Presence<'a> {
         !matches!(self.standing, Standing::Out)
     }
 
+    /// Whether its end is news; see [`Registered::is_told`].
+    pub(super) fn is_told(&self) -> bool {
+        match &self.standing {
+            Standing::Out => false,
+            Standing::In(registered) => registered.is_told(),
+            Standing::Leaving { was_told, .. } => *was_told,
+        }
+    }
+
     /// See [`Registered::resign`].
     pub(super) fn resign(&mut self) -> Option<(Term, Lost)> {
         match &mut self.standing {
             Standing::In(registered) => registered.resign(),
-            Standing::Out | Standing::Leaving(_) => None,
+            Standing::Out | Standing::Leaving { .. } => None,
         }
     }
 
@@ -125,7 +142,7 @@ impl<'a> Presence<'a> {
         match std::mem::replace(&mut self.standing, Standing::Out) {
             Standing::Out => (None, Vec::new()),
             Standing::In(registered) => registered.leave(),
-            Standing::Leaving(leaving) => (None, leaving),
+            Standing::Leaving { nodes, .. } => (None, nodes),
         }
     }
 }
@@ -136,10 +153,10 @@ impl Standing {
         match self {
             Self::Out => pending().await,
             Self::In(registered) => Some(registered.news().await),
-            Self::Leaving(leaving) => {
-                while let Some(one) = leaving.last_mut() {
+            Self::Leaving { nodes, .. } => {
+                while let Some(one) = nodes.last_mut() {
                     one.done().await;
-                    leaving.pop();
+                    nodes.pop();
                 }
                 None
             }
@@ -175,12 +192,13 @@ mod tests {
     #[test]
     fn whoever_hears_registers_unless_it_is_still_leaving_or_its_place_is_somebody_elses() {
         let now = Instant::now();
+        let leaving = || Standing::Leaving { nodes: Vec::new(), was_told: true };
         for (standing, is_over, deaf_since, expected) in [
             (Standing::Out, false, None, Step::Register),
             (Standing::Out, true, None, Step::Wait(None)),
             (Standing::Out, false, Some(now), Step::Wait(None)),
-            (Standing::Leaving(Vec::new()), false, None, Step::Wait(None)),
-            (Standing::Leaving(Vec::new()), false, Some(now), Step::Wait(None)),
+            (leaving(), false, None, Step::Wait(None)),
+            (leaving(), false, Some(now), Step::Wait(None)),
         ] {
             assert_eq!(step(&standing, is_over, deaf_since, now), expected, "{is_over} {deaf_since:?}");
         }
