@@ -14,7 +14,7 @@ use crate::server::{Launch, Server};
 /// A tenth of the server's usual 2 s: sessions expire with this precision, and tests wait for that.
 const TICK: Duration = Duration::from_millis(200);
 /// It takes 0.2 s on an idle machine, and many servers are started at once on a busy one.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 /// Small, and quick to start: what a server for an hour does not need.
 const JAVA: [&str; 3] = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 /// How often somebody else may be faster at the port that we chose.

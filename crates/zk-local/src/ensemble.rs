@@ -15,7 +15,7 @@ use crate::server::{QUESTION, QUESTION_MOST, Server};
 use crate::words::Role;
 
 /// An election takes a second; the rest is for a loaded machine.
-const ELECTION: Duration = Duration::from_secs(60);
+const ELECTION: Duration = Duration::from_secs(180);
 /// Followers call a leader as soon as it is elected, mostly before it listens.
 const LEADS_SOON: Duration = Duration::from_secs(1);
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(20);
