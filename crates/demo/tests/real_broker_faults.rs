@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{sleep, timeout};
 
 use self::broker::Mosquitto;
-use self::common::{PATIENCE, Running, Zk, demo, stdout};
+use self::common::{PATIENCE, Running, Zk, demo, json, stdout};
 use self::mq::{LONG, Site, Somebody, counts, process, request};
 
 #[tokio::test]
@@ -58,11 +58,12 @@ async fn after_a_restart_of_the_broker_a_client_with_little_patience_blames_nobo
 {
     let mut site = Site::start().await;
     let servers = site.servers().await;
-    let mut client = site.client(&["--requests", "0", "--interval", "20ms"]);
+    let mut client = site.client(&["--requests", "0", "--interval", "20ms", "--timeout", "4s"]);
     let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
     for _ in 0..3 {
         site.broker.stop();
-        sleep(Duration::from_millis(300)).await;
+        // Longer than the client waits for an answer.
+        sleep(Duration::from_millis(4_500)).await;
         site.broker.start_again().await.unwrap();
         let mut answered = 0;
         while answered < 20 {
@@ -84,14 +85,16 @@ async fn after_a_restart_of_the_broker_a_client_with_little_patience_blames_nobo
 async fn a_request_that_the_broker_never_took_fails_with_that_reason_and_blames_nobody() {
     let mut site = Site::start().await;
     let server = site.server("a", &[]).await;
-    let flags = ["--requests", "0", "--interval", "10ms", "--timeout", "300ms"];
+    let flags = ["--requests", "0", "--interval", "10ms", "--timeout", "4s"];
     let mut client = site.client(&flags);
     client.event(|line| line["answered"] == "a").await;
     site.broker.stop();
-    let failed = client.event(|line| !line["error"].is_null()).await;
-    let why = failed["error"].as_str().unwrap();
-    assert!(why.starts_with("the broker is away for more than 300ms: "), "{why}");
-    assert_eq!(failed["refused"], json!([]));
+    // One that was under way when it went may fail for another reason.
+    let is_away = |why: &str| why.starts_with("the broker is away for more than 4s: ");
+    client.event(|line| line["error"].as_str().is_some_and(is_away)).await;
+    for line in client.said.iter().map(|line| json(line)) {
+        assert_eq!(line["refused"], json!([]), "{line}");
+    }
     site.broker.start_again().await.unwrap();
     client.event(|line| line["answered"] == "a").await;
     client.signal(Signal::INT);
@@ -104,13 +107,13 @@ async fn a_broker_that_stalls_is_no_servers_fault_and_keeps_no_server_from_endin
     let site = Site::start().await;
     let mut servers = site.servers().await;
     let broker = process(&site.broker);
-    let mut client = site.client(&["--requests", "0", "--interval", "300ms", "--timeout", "500ms"]);
+    let mut client = site.client(&["--requests", "0", "--interval", "2s", "--timeout", "2s"]);
     let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
     // Between two requests: whoever was asked just before would have said nothing, as far as the client can know.
     rustix::process::kill_process(broker, Signal::STOP).unwrap();
     for _ in 0..3 {
         let line = client.event(|_| true).await;
-        assert_eq!(line["error"], "the broker did not take it within 500ms", "{line}");
+        assert_eq!(line["error"], "the broker did not take it within 2s", "{line}");
         assert_eq!(line["refused"], json!([]), "{line}");
     }
     rustix::process::kill_process(broker, Signal::CONT).unwrap();
@@ -120,9 +123,9 @@ async fn a_broker_that_stalls_is_no_servers_fault_and_keeps_no_server_from_endin
     rustix::process::kill_process(broker, Signal::STOP).unwrap();
     let server = servers.pop().unwrap();
     server.signal(Signal::TERM);
-    assert!(timeout(Duration::from_secs(6), server.end()).await.unwrap().status.success());
+    assert!(server.end().await.status.success());
     client.signal(Signal::INT);
-    timeout(Duration::from_secs(6), client.end()).await.unwrap();
+    client.end().await;
 }
 
 #[tokio::test]
@@ -171,7 +174,7 @@ async fn a_password_is_in_no_output_also_when_the_broker_refuses_it() {
         program.args(zk.flags());
         program.env("MQTT_USERNAME", "somebody-secret").env("MQTT_PASSWORD", "hidden-secret");
         if command == "mq-client" {
-            program.args(["--hello", "--requests", "1", "--timeout", "1s"]);
+            program.args(["--hello", "--requests", "1", "--timeout", "5s"]);
         }
         let mut child = program.spawn().unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
