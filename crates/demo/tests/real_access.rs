@@ -229,7 +229,7 @@ async fn what_a_tour_tells_to_try_works_in_another_folder() {
     let server = Server::start().await.unwrap();
     let files = Files::new();
     files.put("a login", "alice:hunter2\n");
-    let mut tour = demo(["tour", "--keep", "--session-ms", "2000", "--zk", &server.connect_string()]);
+    let mut tour = demo(["tour", "--keep", "--session-ms", "8000", "--zk", &server.connect_string()]);
     tour.args(["--zk-digest-file", "a login", "--zk-acl", "creator"]).current_dir(files.0.path());
     let mut tour = Running::start(tour);
     let nodes = tour.line(|line| line.contains(" nodes --zk ")).await;

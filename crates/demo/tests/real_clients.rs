@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use self::common::{PATIENCE, Running, Zk, demo, json, nowhere, patient, run, stderr, stdout};
+use self::common::{PATIENCE, Running, Zk, demo, json, nowhere, patient, run, stderr, stdout, told};
 
 fn with_flags(zk: &Zk, arguments: &[&str]) -> tokio::process::Command {
     demo(arguments.iter().chain(patient(arguments)).map(|&it| it.to_owned()).chain(zk.flags()))
@@ -149,7 +149,7 @@ async fn waits_for_servers(zk: &Zk, layout: &[&str], place: &str) {
     // It goes on until it is asked to stop, however long the servers take.
     let client = ["client", "--requests", "0", "--interval", "100ms", "--json", "--explain"];
     let (mut client, mut errors) = Running::start_heard(with_flags(zk, &[&client, layout].concat()));
-    let mut told = async || timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap();
+    let mut told = async || told(&mut errors).await;
     let nobody = format!("nobody is registered {place}: requests wait until somebody is, Ctrl-C ends that");
     assert_eq!(told().await.as_deref(), Some(&*nobody));
 
@@ -191,12 +191,12 @@ async fn a_client_that_is_stopped_while_it_waits_for_somebody_was_not_done() {
     for requests in ["0", "1"] {
         let client = with_flags(&zk, &["client", "--requests", requests, "--interval", "0s", "--json"]);
         let (mut client, mut errors) = Running::start_heard(client);
-        assert!(errors.next_line().await.unwrap().unwrap().starts_with("nobody is registered"));
+        assert!(told(&mut errors).await.unwrap().starts_with("nobody is registered"));
         client.signal(Signal::INT);
         let summary = client.event(|_| true).await;
         assert_eq!((&summary["summary"]["requests"], &summary["summary"]["failed"]), (&0.into(), &0.into()));
         assert_eq!(client.end().await.status.code(), Some(130));
-        assert_eq!(errors.next_line().await.unwrap(), None);
+        assert_eq!(told(&mut errors).await, None);
     }
 }
 

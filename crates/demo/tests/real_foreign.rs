@@ -6,10 +6,9 @@ mod common;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::time::timeout;
 
 use self::common::foreign::{printed, started};
-use self::common::{PATIENCE, Running, Zk, demo, json, later, patient, run, stderr, stdout};
+use self::common::{Running, Zk, demo, json, later, patient, run, stderr, stdout, told};
 
 const FLAT: [&str; 4] = ["--layout", "flat", "--dir", "/go_servers"];
 
@@ -38,7 +37,7 @@ async fn a_client_finds_an_old_server_misses_it_and_finds_it_again() {
     let zk = Zk::start().await;
     let client = flat(&zk, &["client", "--requests", "0", "--interval", "20ms", "--json"]);
     let (mut client, mut errors) = Running::start_heard(client);
-    let mut told = async || timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    let mut told = async || told(&mut errors).await.unwrap();
     let nobody = "nobody is registered in /go_servers: requests wait until somebody is, Ctrl-C ends that";
     assert_eq!(told().await, nobody);
 

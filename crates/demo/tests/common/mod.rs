@@ -172,6 +172,19 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// What a program says next on stderr, but not that it waits for its first list: on a busy machine it may.
+pub(crate) async fn told(errors: &mut Lines<BufReader<ChildStderr>>) -> Option<String> {
+    loop {
+        let line = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap();
+        let waits = |line: &str| {
+            line.starts_with("waiting for the first list of ") || line == "the first list is here"
+        };
+        if !line.as_deref().is_some_and(waits) {
+            return line;
+        }
+    }
+}
+
 /// A program that runs, and what it says.
 pub(crate) struct Running {
     child: Child,
