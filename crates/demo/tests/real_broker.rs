@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
-use self::common::{PATIENCE, Running, demo, json, run, stderr, stdout};
+use self::common::{PATIENCE, Running, demo, json, run, stderr, stdout, told};
 use self::mq::{LONG, Site, Somebody, counts, request};
 
 #[tokio::test]
@@ -223,10 +223,10 @@ async fn a_client_waits_for_an_instance_and_says_so_once() {
     let mut command = site.program("mq-client", &["--requests", "1", "--timeout", LONG]);
     let mut child = command.spawn().unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
-    let next = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    let next = told(&mut errors).await.unwrap();
     assert_eq!(next, "nobody to send to, waiting: there is no instance: the list is empty");
     let _server = site.server("a", &[]).await;
-    let next = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    let next = told(&mut errors).await.unwrap();
     assert_eq!(next, "there is somebody to send to");
     let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
     assert!(output.status.success());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::broker::Mosquitto;
 use self::common::{PATIENCE, Running, Zk, demo, json, stdout};
@@ -58,19 +58,27 @@ async fn after_a_restart_of_the_broker_a_client_with_little_patience_blames_nobo
 {
     let mut site = Site::start().await;
     let servers = site.servers().await;
-    let mut client = site.client(&["--requests", "0", "--interval", "20ms", "--timeout", "4s"]);
-    let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
+    let mut client = site.client(&["--requests", "0", "--interval", "20ms", "--timeout", "2s"]);
+    let mut first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
     for _ in 0..3 {
+        let stopped = Instant::now();
         site.broker.stop();
-        // Longer than the client waits for an answer.
-        sleep(Duration::from_millis(4_500)).await;
+        // Longer than the client waits for an answer, and as little longer as can be.
+        let line = client.event(|line| !line["error"].is_null()).await;
+        assert_eq!(line["refused"], json!([]), "{line}");
         site.broker.start_again().await.unwrap();
         let mut answered = 0;
         while answered < 20 {
             let line = client.event(|_| true).await;
-            assert_eq!(line["refused"], json!([]), "{line}");
+            // Servers that are away for so long deregister, as they may be on a busy machine: then there is somebody else to stick to.
+            let may_be_gone = stopped.elapsed() > Duration::from_secs(5);
+            let refused = line["refused"].as_array().unwrap();
+            assert!(refused.iter().all(|it| may_be_gone && it["why"] == "gone"), "{line}");
             // A request may fail: the broker was away for longer than the client waits.
             if line["error"].is_null() {
+                if may_be_gone {
+                    first = line["answered"].clone();
+                }
                 assert_eq!(line["answered"], first, "{line}");
                 answered += 1;
             }
@@ -107,15 +115,14 @@ async fn a_broker_that_stalls_is_no_servers_fault_and_keeps_no_server_from_endin
     let site = Site::start().await;
     let mut servers = site.servers().await;
     let broker = process(&site.broker);
-    let mut client = site.client(&["--requests", "0", "--interval", "2s", "--timeout", "2s"]);
+    let mut client = site.client(&["--requests", "0", "--interval", "2s", "--timeout", "4s"]);
     let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
     // Between two requests: whoever was asked just before would have said nothing, as far as the client can know.
     rustix::process::kill_process(broker, Signal::STOP).unwrap();
-    for _ in 0..3 {
-        let line = client.event(|_| true).await;
-        assert_eq!(line["error"], "the broker did not take it within 2s", "{line}");
-        assert_eq!(line["refused"], json!([]), "{line}");
-    }
+    // One such request, and not longer: after 10 s everybody sees that the broker says nothing, and is away from it.
+    let line = client.event(|_| true).await;
+    assert_eq!(line["error"], "the broker did not take it within 4s", "{line}");
+    assert_eq!(line["refused"], json!([]), "{line}");
     rustix::process::kill_process(broker, Signal::CONT).unwrap();
     let line = client.event(|line| line["error"].is_null()).await;
     assert_eq!((&line["answered"], &line["refused"]), (&first, &json!([])), "{line}");
