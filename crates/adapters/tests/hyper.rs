@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use adapters::hyper::client;
 use adapters::tower::Error;
 use bytes::Bytes;
-use common::{instance, list, standing, until, within};
+use common::{instance, list, nowhere, standing, until, within};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use loadbalance::{Balancer, Instance, NodeData, RoundRobin};
@@ -140,10 +140,7 @@ async fn one_that_moved_under_its_id_is_asked_where_it_is() {
 
 #[tokio::test]
 async fn who_refuses_connections_failed_and_who_has_no_address_cannot_be_asked() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
-    let balancer = Balancer::fixed([instance("a", address)], RoundRobin::default());
+    let balancer = Balancer::fixed([instance("a", nowhere())], RoundRobin::default());
     let error = within("an error", client(balancer.clone()).oneshot(get("/"))).await.unwrap_err();
     assert!(matches!(&error, Error::Failed { id, .. } if id.as_str() == "a"), "{error:?}");
     assert_eq!(standing(&balancer, "a"), (0, 1));

@@ -8,14 +8,13 @@ mod common;
 use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use adapters::hyper::{Client, Unfit, client_with};
 use adapters::tonic::{Channel, error_of};
 use adapters::tower::{Again, AnsweredBy, Error};
 use bytes::Bytes;
 use certificates::{Authority, NAME};
-use common::{instance, standing, within};
+use common::{LIMIT, instance, nowhere, standing, within};
 use http::Request;
 use http::uri::Scheme;
 use http_body_util::{BodyExt, Empty};
@@ -68,7 +67,7 @@ fn client(balancer: Balancer, trusted: &Authority) -> Https {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let mut tcp = HttpConnector::new();
-    tcp.set_connect_timeout(Some(Duration::from_secs(5)));
+    tcp.set_connect_timeout(Some(LIMIT));
     tcp.enforce_http(false);
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(config.with_no_client_auth())
@@ -83,15 +82,11 @@ fn get(uri: &str) -> Request<Empty<Bytes>> {
     Request::get(uri).body(Empty::new()).unwrap()
 }
 
-async fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
-
 #[tokio::test]
 async fn a_client_of_https_tells_whom_a_request_named_and_tries_again_where_nothing_was_sent() {
     let authority = Authority::new();
     let (well, stranger) = (https(&authority).await, https(&Authority::new()).await);
-    let all = [instance("gone", nowhere().await), instance("stranger", stranger), instance("well", well)];
+    let all = [instance("gone", nowhere()), instance("stranger", stranger), instance("well", well)];
     let balancer = Balancer::fixed(all, RoundRobin::default());
     let client = Retry::new(Again::new(2), client(balancer.clone(), &authority));
     for uri in ["https://time/now?q=1", "/now?q=1", "https://time/now?q=1"] {
@@ -142,7 +137,7 @@ async fn a_channel_by_tls_trusts_the_certificate_for_the_name_and_sends_a_strang
     let channel = Channel::with_connections(balancer.clone(), move |instance| {
         let address = instance.data.address.as_ref().ok_or("it has no address")?;
         let endpoint = Endpoint::from_shared(format!("https://{address}"))?;
-        Ok(endpoint.connect_timeout(Duration::from_secs(5)).tls_config(tls.clone())?.connect_lazy())
+        Ok(endpoint.connect_timeout(LIMIT).tls_config(tls.clone())?.connect_lazy())
     });
     let mut client = HealthClient::new(channel);
     for failures in 1..=2 {

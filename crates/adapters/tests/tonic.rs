@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use adapters::tonic::Channel;
 use adapters::tower::{AnsweredBy, Tried};
-use common::{LIMIT, instance, list, standing, until, within};
+use common::{LIMIT, instance, list, nowhere, standing, taken, until, within};
 use futures::StreamExt;
 use loadbalance::{Balancer, Hash, InstanceId, Key, LeastConnections, RoundRobin};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -81,11 +81,10 @@ impl AsyncWrite for Counted {
 
 impl Server {
     async fn start() -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap()).await
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    async fn start_at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let (accepted, open): (Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
         let counts = (accepted.clone(), open.clone());
@@ -172,9 +171,7 @@ async fn a_stream_counts_until_its_end_or_until_it_is_dropped() {
 
 #[tokio::test]
 async fn who_cannot_be_reached_failed_and_stays_until_it_can() {
-    let a = Server::start().await;
-    let address = a.address;
-    a.stop().await;
+    let (socket, address) = taken();
     let b = Server::start().await;
     let instances = [instance("a", address), instance("b", b.address)];
     let balancer = Balancer::fixed(instances, RoundRobin::default());
@@ -187,18 +184,15 @@ async fn who_cannot_be_reached_failed_and_stays_until_it_can() {
         assert_eq!(standing(&balancer, "a"), (0, failures));
         assert_eq!((channel.endpoints(), balancer.candidates().len()), (2, 2));
     }
-    let _a = Server::start_at(address).await;
+    let _a = Server::on(socket.listen(16).unwrap());
     assert_eq!(check(&channel).await.unwrap(), "a");
     assert_eq!((check(&channel).await.unwrap().as_str(), standing(&balancer, "a")), ("b", (0, 0)));
 }
 
 #[tokio::test]
 async fn a_balancer_that_minds_passes_over_who_cannot_be_reached() {
-    let a = Server::start().await;
-    let address = a.address;
-    a.stop().await;
     let b = Server::start().await;
-    let instances = [instance("a", address), instance("b", b.address)];
+    let instances = [instance("a", nowhere()), instance("b", b.address)];
     let channel = Channel::new(Balancer::fixed(instances, LeastConnections));
     let mut failed = 0;
     for _ in 0..60 {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use adapters::tonic::{Channel, error_of};
 use adapters::tower::{Error, Tried};
 use bytes::Bytes;
-use common::{instance, standing, within};
+use common::{instance, nowhere, standing, within};
 use futures::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -46,10 +46,6 @@ async fn broken() -> SocketAddr {
     address
 }
 
-async fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
-
 async fn check(channel: &Channel, tried: &Tried) -> Result<(), Status> {
     let mut request = Request::new(HealthCheckRequest::default());
     request.extensions_mut().insert(tried.clone());
@@ -59,7 +55,7 @@ async fn check(channel: &Channel, tried: &Tried) -> Result<(), Status> {
 
 #[tokio::test]
 async fn an_rpc_to_one_that_crashed_is_known_to_be_unsent_and_may_go_to_another_one() {
-    let all = [instance("gone", nowhere().await), instance("well", health().await)];
+    let all = [instance("gone", nowhere()), instance("well", health().await)];
     let balancer = Balancer::fixed(all, RoundRobin::default());
     let (channel, tried) = (Channel::new(balancer.clone()), Tried::default());
     let status = check(&channel, &tried).await.unwrap_err();

@@ -15,10 +15,10 @@ use zk_local::mortal;
 use crate::connection::Connection;
 
 /// How long a process may take to end when it is asked to. What it promises is less.
-const END: Duration = Duration::from_secs(10);
+const END: Duration = Duration::from_secs(60);
 
 /// How long a process may take for what it does by itself in a second.
-const WHOLE: Duration = Duration::from_secs(30);
+const WHOLE: Duration = Duration::from_secs(120);
 
 /// A process of ours. Killed when this is dropped.
 #[derive(Debug)]

@@ -25,9 +25,13 @@ fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// A port that nobody listens on.
+/// An address where nobody listens, nor will: it is taken for as long as this process runs.
 fn nowhere() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::mem::forget(taken);
+    address
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod common;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{PATIENCE, demo, json, run, stderr, stdout};
+use common::{PATIENCE, demo, json, later, nowhere, run, stderr, stdout};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -106,11 +106,6 @@ async fn next(lines: &mut Lines<BufReader<impl AsyncRead + Unpin>>, begin: &str)
     timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("waited in vain for {begin:?}"))
 }
 
-/// A port that nobody listens on.
-fn nowhere() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 /// What an old program sends: no end of line, and ports as numbers.
 fn old_request(id: u32, port: u16) -> String {
     format!(
@@ -199,13 +194,6 @@ async fn hostile_peers_are_dropped_with_a_line_while_others_are_served() {
     let _silent = master.connect().await;
     let mut half = master.connect().await;
     half.write_all(b"{\"source\":{").await.unwrap();
-    let mut slow = master.connect().await;
-    slow.set_nodelay(true).unwrap();
-    let request = old_request(1, 9_001);
-    let (begin, end) = request.split_at(100);
-    for byte in begin.as_bytes() {
-        slow.write_all(&[*byte]).await.unwrap();
-    }
 
     for (bytes, why) in [
         (b"GET / HTTP/1.1\r\n\r\n\x1b[2J".to_vec(), "it begins with 'G'; accepted: a JSON object"),
@@ -222,6 +210,14 @@ async fn hostile_peers_are_dropped_with_a_line_while_others_are_served() {
         let _ = stream.write_all(&bytes).await;
         let line = master.complains(&format!("dropped {from}: ")).await;
         assert!(line.contains(why) && line.len() < 300 && !line.contains('\x1b'), "{line}");
+    }
+    // After those with much to say: it has 10 s for all of it.
+    let mut slow = master.connect().await;
+    slow.set_nodelay(true).unwrap();
+    let request = old_request(1, 9_001);
+    let (begin, end) = request.split_at(100);
+    for byte in begin.as_bytes() {
+        slow.write_all(&[*byte]).await.unwrap();
     }
     let mut torn = master.connect().await;
     torn.write_all(b"{\"source\":").await.unwrap();
@@ -350,7 +346,7 @@ async fn a_cluster_that_is_not_there_is_waited_for_and_then_ends_the_node_or_mak
     Node::joins(&master).await;
 
     // It comes while it is waited for.
-    let late = nowhere();
+    let late = later().to_string();
     let mut early = Node::start(&["--clusterip", &late, "--wait", "1h"]).await;
     early.complains("no cluster at ").await;
     let port = late.split_once(':').unwrap().1;
@@ -362,7 +358,7 @@ async fn a_cluster_that_is_not_there_is_waited_for_and_then_ends_the_node_or_mak
 
 #[tokio::test]
 async fn at_its_own_address_nobody_else_is_looked_for() {
-    let at = nowhere();
+    let at = later().to_string();
     let port = at.split_once(':').unwrap().1;
     for there in [at.clone(), format!("localhost:{port}")] {
         let output = run(node(&["--myport", port, "--clusterip", &there, "--wait", "1h"])).await;
@@ -477,7 +473,7 @@ async fn who_is_stopped_before_it_belongs_to_a_cluster_was_not_done() {
 /// It takes no part in a cluster yet, so it lets nobody in, and answers as soon as it does.
 #[tokio::test]
 async fn who_asks_one_that_is_no_member_yet_is_answered_when_it_is() {
-    let late = nowhere();
+    let late = later().to_string();
     let mut between = Node::start(&["--clusterip", &late, "--wait", "1h"]).await;
     between.complains("no cluster at ").await;
     let mut asking = between.connect().await;

@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs::{Permissions, set_permissions, write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use zk_local::Server;
 
-use self::common::{Running, demo, program, run, stderr, stdout};
+use self::common::{Running, demo, later, program, run, stderr, stdout};
 
 #[test]
 fn what_the_shell_has_exported_does_not_reach_a_test() {
@@ -42,13 +42,13 @@ impl Files {
     }
 }
 
-/// `demo nodes --service time`, which has to be quick when it is in vain.
-async fn nodes(zk: &str, more: &[&str]) -> Output {
-    run(demo([&["nodes", "--service", "time", "--wait", "5s", "--zk", zk], more].concat())).await
+/// `demo nodes --service time`, which waits so long for what does not come.
+async fn nodes(zk: &str, wait: &str, more: &[&str]) -> Output {
+    run(demo([&["nodes", "--service", "time", "--wait", wait, "--zk", zk], more].concat())).await
 }
 
 async fn is_listed(zk: &str, more: &[&str]) {
-    let output = nodes(zk, more).await;
+    let output = nodes(zk, "60s", more).await;
     assert!(stdout(&output).starts_with("1 instance of time (live)"), "{output:?}");
 }
 
@@ -82,13 +82,13 @@ async fn nodes_of_one_who_is_known_by_a_digest_are_for_those_who_have_it() {
 
     is_listed(&zk, &["--zk-digest-file", &alice]).await;
     for stranger in [&[][..], &["--zk-digest-file", &bob]] {
-        let output = nodes(&zk, stranger).await;
+        let output = nodes(&zk, "15s", stranger).await;
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(stderr(&output).contains("not authorized"), "{output:?}");
         says_nothing_of(&output, &["hunter"]);
     }
     // The environment says it as well, and no log tells it.
-    let mut verbose = demo(["nodes", "--service", "time", "--zk", &zk, "-vv"]);
+    let mut verbose = demo(["nodes", "--service", "time", "--wait", "60s", "--zk", &zk, "-vv"]);
     verbose.env("ZK_DIGEST_FILE", &alice);
     let output = run(verbose).await;
     assert!(stdout(&output).starts_with("1 instance"), "{output:?}");
@@ -118,7 +118,7 @@ async fn servers_that_let_in_only_who_logs_in_by_sasl_let_in_who_has_the_file() 
     let time = registered(&zk, &["--zk-sasl-file", &alice]).await;
     is_listed(&zk, &["--zk-sasl-file", &alice]).await;
     let wrong = files.put("wrong", "alice:hunter3\n");
-    let output = nodes(&zk, &["--zk-sasl-file", &wrong]).await;
+    let output = nodes(&zk, "15s", &["--zk-sasl-file", &wrong]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(stderr(&output).contains("do not accept our login"), "{output:?}");
     says_nothing_of(&output, &["hunter"]);
@@ -157,7 +157,7 @@ fn named(name: &str, addresses: &[String]) -> CertificateParams {
 
 /// A server that speaks TLS there with clients whose certificate it knows.
 async fn secure(files: &Files, certificates: &Certificates) -> (Server, SocketAddr) {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = later();
     let server = Server::builder()
         .config("serverCnxnFactory", "org.apache.zookeeper.server.NettyServerCnxnFactory")
         .config("secureClientPort", address.port().to_string())
@@ -217,8 +217,10 @@ async fn rights_for_us_alone_are_refused_where_old_programs_are_and_whoever_look
         assert!(stderr(&output).contains(&told), "{maker:?}: {output:?}");
     }
     // Who is asked at night looks with what is exported.
-    let output =
-        run(demo([&["nodes", "--layout", "flat", "--service", "time"][..], &creator].concat())).await;
+    let output = run(demo(
+        [&["nodes", "--layout", "flat", "--service", "time", "--wait", "60s"][..], &creator].concat(),
+    ))
+    .await;
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -227,7 +229,7 @@ async fn what_a_tour_tells_to_try_works_in_another_folder() {
     let server = Server::start().await.unwrap();
     let files = Files::new();
     files.put("a login", "alice:hunter2\n");
-    let mut tour = demo(["tour", "--keep", "--session-ms", "2000", "--zk", &server.connect_string()]);
+    let mut tour = demo(["tour", "--keep", "--session-ms", "8000", "--zk", &server.connect_string()]);
     tour.args(["--zk-digest-file", "a login", "--zk-acl", "creator"]).current_dir(files.0.path());
     let mut tour = Running::start(tour);
     let nodes = tour.line(|line| line.contains(" nodes --zk ")).await;

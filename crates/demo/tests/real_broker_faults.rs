@@ -12,10 +12,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::broker::Mosquitto;
-use self::common::{Ended, PATIENCE, Running, Zk, demo, stdout};
+use self::common::{Ended, PATIENCE, Running, Zk, demo, json, stdout};
 use self::mq::{LONG, Site, Somebody, counts, process, request};
 
 #[tokio::test]
@@ -58,18 +58,27 @@ async fn after_a_restart_of_the_broker_a_client_with_little_patience_blames_nobo
 {
     let mut site = Site::start().await;
     let servers = site.servers().await;
-    let mut client = site.client(&["--requests", "0", "--interval", "20ms"]);
-    let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
+    let mut client = site.client(&["--requests", "0", "--interval", "20ms", "--timeout", "2s"]);
+    let mut first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
     for _ in 0..3 {
+        let stopped = Instant::now();
         site.broker.stop();
-        sleep(Duration::from_millis(300)).await;
+        // Longer than the client waits for an answer, and as little longer as can be.
+        let line = client.event(|line| !line["error"].is_null()).await;
+        assert_eq!(line["refused"], json!([]), "{line}");
         site.broker.start_again().await.unwrap();
         let mut answered = 0;
         while answered < 20 {
             let line = client.event(|_| true).await;
-            assert_eq!(line["refused"], json!([]), "{line}");
+            // Servers that are away for so long deregister, as they may be on a busy machine: then there is somebody else to stick to.
+            let may_be_gone = stopped.elapsed() > Duration::from_secs(5);
+            let refused = line["refused"].as_array().unwrap();
+            assert!(refused.iter().all(|it| may_be_gone && it["why"] == "gone"), "{line}");
             // A request may fail: the broker was away for longer than the client waits.
             if line["error"].is_null() {
+                if may_be_gone {
+                    first = line["answered"].clone();
+                }
                 assert_eq!(line["answered"], first, "{line}");
                 answered += 1;
             }
@@ -84,14 +93,16 @@ async fn after_a_restart_of_the_broker_a_client_with_little_patience_blames_nobo
 async fn a_request_that_the_broker_never_took_fails_with_that_reason_and_blames_nobody() {
     let mut site = Site::start().await;
     let server = site.server("a", &[]).await;
-    let flags = ["--requests", "0", "--interval", "10ms", "--timeout", "300ms"];
+    let flags = ["--requests", "0", "--interval", "10ms", "--timeout", "4s"];
     let mut client = site.client(&flags);
     client.event(|line| line["answered"] == "a").await;
     site.broker.stop();
-    let failed = client.event(|line| !line["error"].is_null()).await;
-    let why = failed["error"].as_str().unwrap();
-    assert!(why.starts_with("the broker is away for more than 300ms: "), "{why}");
-    assert_eq!(failed["refused"], json!([]));
+    // One that was under way when it went may fail for another reason.
+    let is_away = |why: &str| why.starts_with("the broker is away for more than 4s: ");
+    client.event(|line| line["error"].as_str().is_some_and(is_away)).await;
+    for line in client.said.iter().map(|line| json(line)) {
+        assert_eq!(line["refused"], json!([]), "{line}");
+    }
     site.broker.start_again().await.unwrap();
     client.event(|line| line["answered"] == "a").await;
     client.signal(Signal::INT);
@@ -104,15 +115,14 @@ async fn a_broker_that_stalls_is_no_servers_fault_and_keeps_no_server_from_endin
     let site = Site::start().await;
     let mut servers = site.servers().await;
     let broker = process(&site.broker);
-    let mut client = site.client(&["--requests", "0", "--interval", "300ms", "--timeout", "500ms"]);
+    let mut client = site.client(&["--requests", "0", "--interval", "2s", "--timeout", "4s"]);
     let first = client.event(|line| !line["answered"].is_null()).await["answered"].clone();
     // Between two requests: whoever was asked just before would have said nothing, as far as the client can know.
     rustix::process::kill_process(broker, Signal::STOP).unwrap();
-    for _ in 0..3 {
-        let line = client.event(|_| true).await;
-        assert_eq!(line["error"], "the broker did not take it within 500ms", "{line}");
-        assert_eq!(line["refused"], json!([]), "{line}");
-    }
+    // One such request, and not longer: after 10 s everybody sees that the broker says nothing, and is away from it.
+    let line = client.event(|_| true).await;
+    assert_eq!(line["error"], "the broker did not take it within 4s", "{line}");
+    assert_eq!(line["refused"], json!([]), "{line}");
     rustix::process::kill_process(broker, Signal::CONT).unwrap();
     let line = client.event(|line| line["error"].is_null()).await;
     assert_eq!((&line["answered"], &line["refused"]), (&first, &json!([])), "{line}");
@@ -120,9 +130,9 @@ async fn a_broker_that_stalls_is_no_servers_fault_and_keeps_no_server_from_endin
     rustix::process::kill_process(broker, Signal::STOP).unwrap();
     let server = servers.pop().unwrap();
     server.signal(Signal::TERM);
-    assert!(timeout(Duration::from_secs(6), server.end()).await.unwrap().status.success());
+    assert!(server.end().await.status.success());
     client.signal(Signal::INT);
-    timeout(Duration::from_secs(6), client.end()).await.unwrap();
+    client.end().await;
 }
 
 #[tokio::test]
@@ -193,7 +203,7 @@ async fn a_password_is_in_no_output_also_when_the_broker_refuses_it() {
         program.args(zk.flags());
         program.env("MQTT_USERNAME", "somebody-secret").env("MQTT_PASSWORD", "hidden-secret");
         if command == "mq-client" {
-            program.args(["--hello", "--requests", "1", "--timeout", "1s"]);
+            program.args(["--hello", "--requests", "1", "--timeout", "5s"]);
         }
         let mut child = program.spawn().unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();

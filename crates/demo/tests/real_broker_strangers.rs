@@ -32,7 +32,7 @@ async fn one_who_says_hello_by_ever_new_codes_and_never_answers_is_given_up() {
             said += 1;
         }
     });
-    let flags = ["--hello", "--requests", "1", "--timeout", "200ms"];
+    let flags = ["--hello", "--requests", "1", "--timeout", "3s"];
     let output = run(site.program("mq-client", &flags)).await;
     let line = json(stdout(&output).lines().next().unwrap());
     assert_eq!(line["error"], "nobody else says hello", "{line}");

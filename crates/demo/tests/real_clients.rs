@@ -8,10 +8,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use self::common::{PATIENCE, Running, Zk, demo, json, run, stderr, stdout};
+use self::common::{PATIENCE, Running, Zk, demo, json, nowhere, patient, run, stderr, stdout, told};
 
 fn with_flags(zk: &Zk, arguments: &[&str]) -> tokio::process::Command {
-    demo(arguments.iter().map(|&it| it.to_owned()).chain(zk.flags()))
+    demo(arguments.iter().chain(patient(arguments)).map(|&it| it.to_owned()).chain(zk.flags()))
 }
 
 #[tokio::test]
@@ -87,10 +87,9 @@ async fn a_client_waits_for_the_first_list_and_says_so() {
 async fn a_request_that_nobody_answers_fails_and_the_client_with_it() {
     let zk = Zk::start().await;
     let truth = zk.truth().await;
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    truth
-        .put("dead", format!(r#"{{"server_ip":"127.0.0.1","server_port":{}}}"#, gone.port()).as_bytes())
-        .await;
+    let gone = nowhere();
+    let port = gone.rsplit(':').next().unwrap();
+    truth.put("dead", format!(r#"{{"server_ip":"127.0.0.1","server_port":{port}}}"#).as_bytes()).await;
     truth.put("drained", br#"{"server_ip":"127.0.0.1","server_port":1,"weight":0}"#).await;
     let output = run(with_flags(&zk, &["client", "--requests", "2", "--interval", "0s"])).await;
     let text = stdout(&output);
@@ -147,9 +146,10 @@ async fn requests_wait_while_nobody_is_registered_and_go_on_with_whoever_comes()
 
 /// A client of a service that begins with nobody at this place, gets a server, loses it and gets another one.
 async fn waits_for_servers(zk: &Zk, layout: &[&str], place: &str) {
-    let client = ["client", "--requests", "30", "--interval", "100ms", "--json", "--explain"];
+    // It goes on until it is asked to stop, however long the servers take.
+    let client = ["client", "--requests", "0", "--interval", "100ms", "--json", "--explain"];
     let (mut client, mut errors) = Running::start_heard(with_flags(zk, &[&client, layout].concat()));
-    let mut told = async || timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap();
+    let mut told = async || told(&mut errors).await;
     let nobody = format!("nobody is registered {place}: requests wait until somebody is, Ctrl-C ends that");
     assert_eq!(told().await.as_deref(), Some(&*nobody));
 
@@ -167,17 +167,18 @@ async fn waits_for_servers(zk: &Zk, layout: &[&str], place: &str) {
     assert!(server.end().await.status.success());
     assert_eq!(told().await, Some(nobody));
 
-    let _server = Running::server(zk, layout).await;
+    let (_server, again) = Running::server(zk, layout).await;
     assert_eq!(told().await, Some(format!("somebody is back, registered {place}: requests go on")));
-    let before = client.said.len();
+    client.event(|line| line["line"].as_str().is_some_and(|line| line.starts_with(&again))).await;
+    let before = client.said.clone();
+    client.signal(Signal::INT);
     let ended = client.end().await;
     let (requests, summary) = ended.lines.split_at(ended.lines.len() - 1);
     let summary = &json(&summary[0])["summary"];
-    assert_eq!(summary["requests"], 30);
-    assert_eq!(requests.len() + before, 30);
+    let requests: Vec<_> = before.iter().chain(requests).map(|line| json(line)).collect();
+    assert_eq!(summary["requests"], requests.len());
     // The list may name the one that leaves for a moment yet: such a request was sent, and fails.
-    let failed: Vec<_> =
-        requests.iter().map(|line| json(line)).filter(|it| it["answered"].is_null()).collect();
+    let failed: Vec<_> = requests.iter().filter(|it| it["answered"].is_null()).collect();
     assert_eq!(summary["failed"], failed.len());
     assert!(failed.iter().all(|it| it["refused"][0]["instance"].is_string()), "{failed:?}");
     assert_eq!(ended.status.code(), Some(i32::from(!failed.is_empty())));
@@ -190,12 +191,12 @@ async fn a_client_that_is_stopped_while_it_waits_for_somebody_was_not_done() {
     for requests in ["0", "1"] {
         let client = with_flags(&zk, &["client", "--requests", requests, "--interval", "0s", "--json"]);
         let (mut client, mut errors) = Running::start_heard(client);
-        assert!(errors.next_line().await.unwrap().unwrap().starts_with("nobody is registered"));
+        assert!(told(&mut errors).await.unwrap().starts_with("nobody is registered"));
         client.signal(Signal::INT);
         let summary = client.event(|_| true).await;
         assert_eq!((&summary["summary"]["requests"], &summary["summary"]["failed"]), (&0.into(), &0.into()));
         assert_eq!(client.end().await.status.code(), Some(130));
-        assert_eq!(errors.next_line().await.unwrap(), None);
+        assert_eq!(told(&mut errors).await, None);
     }
 }
 

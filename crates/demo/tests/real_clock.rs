@@ -60,7 +60,7 @@ async fn registered_at(truth: &Truth, name: &str) -> (i64, i64) {
 
 #[tokio::test]
 async fn jumps_of_the_wall_clock_by_hours_change_nothing() {
-    let zk = Zk::start().await;
+    let zk = Zk::short().await;
     let truth = zk.truth().await;
     let clock = WallClock::build().await;
     let mut watcher = clock.agent(&zk, "watch", "me");

@@ -6,15 +6,15 @@ mod common;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::time::timeout;
 
 use self::common::foreign::{printed, started};
-use self::common::{PATIENCE, Running, Zk, demo, json, run, stderr, stdout};
+use self::common::{Running, Zk, demo, json, later, patient, run, stderr, stdout, told};
 
 const FLAT: [&str; 4] = ["--layout", "flat", "--dir", "/go_servers"];
 
 fn flat(zk: &Zk, command: &[&str]) -> tokio::process::Command {
-    demo(command.iter().chain(&FLAT).map(|&it| it.to_owned()).chain(zk.flags()))
+    let flags = command.iter().chain(&FLAT).chain(patient(command));
+    demo(flags.map(|&it| it.to_owned()).chain(zk.flags()))
 }
 
 /// An old server in the directory, and its address.
@@ -37,11 +37,13 @@ async fn a_client_finds_an_old_server_misses_it_and_finds_it_again() {
     let zk = Zk::start().await;
     let client = flat(&zk, &["client", "--requests", "0", "--interval", "20ms", "--json"]);
     let (mut client, mut errors) = Running::start_heard(client);
-    let mut told = async || timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    let mut told = async || told(&mut errors).await.unwrap();
     let nobody = "nobody is registered in /go_servers: requests wait until somebody is, Ctrl-C ends that";
     assert_eq!(told().await, nobody);
 
-    let (first, address) = server(&zk, &[]).await;
+    // A port that nobody else takes while it is away.
+    let port = later().to_string();
+    let (first, address) = server(&zk, &["--listen", &port]).await;
     assert_eq!(told().await, "somebody is there, registered in /go_servers: requests go on");
     client.event(answered_by(&address)).await;
     first.signal(Signal::KILL);

@@ -12,14 +12,15 @@ use tokio::time::timeout;
 use zk_session::{Changes, Kind, What};
 
 use self::common::foreign::{printed, started};
-use self::common::{PATIENCE, Running, Truth, Zk, demo, run, stderr, stdout};
+use self::common::{PATIENCE, Running, Truth, Zk, demo, patient, run, stderr, stdout};
 
 const DIRECTORY: &str = "/micro-service/testserver";
 const WHERE: [&str; 4] = ["--root", "/micro-service", "--service", "testserver"];
 const OURS: [&str; 2] = ["--layout", "master-normal"];
 
 fn ours(zk: &Zk, command: &[&str]) -> tokio::process::Command {
-    demo(command.iter().chain(&OURS).chain(&WHERE).map(|&it| it.to_owned()).chain(zk.flags()))
+    let flags = command.iter().chain(&OURS).chain(&WHERE).chain(patient(command));
+    demo(flags.map(|&it| it.to_owned()).chain(zk.flags()))
 }
 
 /// A process in the fleet.
@@ -172,7 +173,7 @@ async fn a_foreign_one_is_normal_beside_our_master_and_follows_it() {
 
 #[tokio::test]
 async fn a_mixed_fleet_has_one_master_after_each_of_five_is_killed() {
-    let zk = Zk::start().await;
+    let zk = Zk::short().await;
     let mut fleet = BTreeMap::new();
     for turn in 0..3 {
         for member in [

@@ -7,6 +7,7 @@ mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::copy_bidirectional;
@@ -21,7 +22,7 @@ use self::common::{Running, TIME, demo, json, names};
 const NAME: &str = "zookeeper.test";
 
 /// So long that a busy machine loses no leadership by it.
-const SESSION_MS: &str = "10000";
+const SESSION_MS: &str = "30000";
 
 /// Who asks for the name is given the address that it was told last.
 struct Names {
@@ -120,7 +121,8 @@ async fn a_session_moves_with_its_name_and_keeps_registration_view_and_leadershi
     let ways =
         forwarders(ensemble.server(followers[0]).address(), ensemble.server(followers[1]).address()).await;
     let port = ways[0].at.port();
-    let witness = ZooKeeper::builder(&ensemble.server(leader).connect_string()).build().unwrap();
+    let witness = ZooKeeper::builder(&ensemble.server(leader).connect_string());
+    let witness = witness.session_timeout(Duration::from_secs(60)).build().unwrap();
     let witness = witness.connect().await.unwrap();
 
     let resolver = Names::build().await;

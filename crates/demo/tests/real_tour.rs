@@ -20,7 +20,7 @@ static ONE_TOUR: Mutex<()> = Mutex::const_new(());
 async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
     let _alone = ONE_TOUR.lock().await;
     let zk = Zk::start().await;
-    let tour = demo(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
+    let tour = demo(["tour", "--session-ms", "8000", "--zk", &zk.server.connect_string()]);
     let output = run(tour).await;
     let text = stdout(&output);
     assert!(output.status.success(), "{text}{}", stderr(&output));
@@ -35,7 +35,7 @@ async fn a_tour_goes_on_when_its_program_is_built_again() {
     let copy = folder.path().join("demo");
     std::fs::copy(env!("CARGO_BIN_EXE_demo"), &copy).unwrap();
     let mut command = program(&copy);
-    command.args(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
+    command.args(["tour", "--session-ms", "8000", "--zk", &zk.server.connect_string()]);
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let mut lines =
         tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
@@ -73,7 +73,7 @@ async fn a_tour_that_stays_up_ends_with_a_console_and_takes_it_along() {
     // Somebody has the usual port: we, or who made it impossible for us.
     let _taken = std::net::TcpListener::bind("127.0.0.1:8480");
     let mut tour =
-        Running::start(demo(["tour", "--keep", "--session-ms", "2000", "--zk", &zk.server.connect_string()]));
+        Running::start(demo(["tour", "--keep", "--session-ms", "8000", "--zk", &zk.server.connect_string()]));
     let line = tour.line(|line| line.contains("all of it in a browser: ")).await;
     let (_, address) = line.split_once("http://").unwrap();
     let address = address.trim_end_matches('/').to_owned();
@@ -114,7 +114,7 @@ async fn a_tour_without_a_gateway_beside_it_says_so_and_stays_up() {
     let copy = folder.path().join("demo");
     std::fs::copy(env!("CARGO_BIN_EXE_demo"), &copy).unwrap();
     let mut command = program(&copy);
-    command.args(["tour", "--keep", "--session-ms", "2000", "--zk", &zk.server.connect_string()]);
+    command.args(["tour", "--keep", "--session-ms", "8000", "--zk", &zk.server.connect_string()]);
     let mut tour = Running::start(command);
     let line = tour.line(|line| line.contains("no console: ")).await;
     assert!(line.contains("cargo build -p gateway"), "{line}");
@@ -125,7 +125,7 @@ async fn a_tour_without_a_gateway_beside_it_says_so_and_stays_up() {
 #[tokio::test]
 async fn a_tour_whose_progress_nobody_reads_goes_on() {
     let _alone = ONE_TOUR.lock().await;
-    let mut child = demo(["tour", "--session-ms", "2000"]).spawn().unwrap();
+    let mut child = demo(["tour", "--session-ms", "8000"]).spawn().unwrap();
     drop(child.stderr.take());
     let mut lines =
         tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
@@ -150,7 +150,7 @@ async fn a_tour_that_is_stopped_or_killed_leaves_no_process_behind() {
         let zk = Zk::start().await;
         let truth = zk.truth().await;
         let mut tour =
-            Running::start(demo(["tour", "--session-ms", "2000", "--zk", &zk.server.connect_string()]));
+            Running::start(demo(["tour", "--session-ms", "8000", "--zk", &zk.server.connect_string()]));
         tour.line(|line| line.contains("killed ")).await;
         let pid = |line: &String| Pid::from_raw(line.rsplit_once("pid ")?.1.parse().unwrap());
         let servers: Vec<_> = tour.said.iter().filter_map(pid).collect();

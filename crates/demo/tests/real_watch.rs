@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::timeout;
 use zk_session::Kind;
 
-use self::common::{PATIENCE, Running, Truth, Zk, demo, run, stderr, stdout};
+use self::common::{PATIENCE, Running, Truth, Zk, demo, nowhere, run, stderr, stdout};
 
 const SERVICE: &str = "/bench/17/svc";
 
@@ -175,8 +175,7 @@ async fn a_watcher_waits_for_all_and_for_zookeeper_and_ends_all_the_same() {
     watch.close_stdin();
     assert!(watch.end().await.status.success());
 
-    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut watch = Running::start(demo(["bench", "watch", &nowhere, "/bench/17", "svc", "2", "1"]));
+    let mut watch = Running::start(demo(["bench", "watch", &nowhere(), "/bench/17", "svc", "2", "1"]));
     assert_eq!(stat(&mut watch).await, (0, 0, 0));
     watch.close_stdin();
     assert!(watch.end().await.status.success());

@@ -14,10 +14,7 @@ const SET: i64 = 1_000;
 pub(crate) fn at(moment: Instant) -> u64 {
     static BEGIN: OnceLock<Instant> = OnceLock::new();
     static BETWEEN: Between = Between(AtomicI64::new(i64::MIN));
-    let begin = *BEGIN.get_or_init(Instant::now);
-    let ours = millis_since(begin, Instant::now());
-    let between = BETWEEN.steady(Timestamp::now().as_millisecond().saturating_sub(ours));
-    u64::try_from(between.saturating_add(millis_since(begin, moment))).unwrap_or(0)
+    BETWEEN.told(*BEGIN.get_or_init(Instant::now), moment)
 }
 
 fn millis_since(begin: Instant, moment: Instant) -> i64 {
@@ -32,6 +29,13 @@ fn millis_since(begin: Instant, moment: Instant) -> i64 {
 struct Between(AtomicI64);
 
 impl Between {
+    /// What the clock on the wall showed at a moment; the other one is counted from its begin.
+    fn told(&self, begin: Instant, moment: Instant) -> u64 {
+        let ours = millis_since(begin, Instant::now());
+        let between = self.steady(Timestamp::now().as_millisecond().saturating_sub(ours));
+        u64::try_from(between.saturating_add(millis_since(begin, moment))).unwrap_or(0)
+    }
+
     /// What was believed, unless what is measured now says that a clock was set.
     fn steady(&self, measured: i64) -> i64 {
         let believed = self.0.load(Ordering::Relaxed);
@@ -60,6 +64,9 @@ mod tests {
     async fn a_moment_lies_as_far_from_now_as_on_the_other_clock() {
         let hour = Duration::from_secs(3_600);
         let (now, here) = (Timestamp::now().as_millisecond(), Instant::now());
+        // Tests beside this one have clocks of their own, and would be told of by the same.
+        let between = Between(AtomicI64::new(i64::MIN));
+        let at = |moment| between.told(here, moment);
         assert!(at(here).abs_diff(u64::try_from(now).unwrap()) <= SET.unsigned_abs());
         assert!((at(here + hour) - at(here)).abs_diff(3_600_000) <= 1);
         if let Some(before) = here.checked_sub(hour) {

@@ -10,7 +10,7 @@ use gateway::proxy::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use self::proxying::{Gateway, hangs, head, mirror, pass, post, raw_service, soon};
+use self::proxying::{Gateway, hangs, head, mirror, pass, post, raw_service, rests, soon};
 
 /// More than all buffers between a client and an instance have room for.
 const SIZE: usize = 64 * 1024 * 1024;
@@ -65,14 +65,15 @@ async fn a_body_that_turns_out_to_be_too_large_is_refused_and_the_instance_is_no
 #[tokio::test]
 async fn a_client_that_sends_a_byte_now_and_then_does_not_stay_for_ever() {
     let (takes, mut arrivals) = takes("").await;
-    let limits = "request_timeout = \"10s\"\n[ejection]\nfailures = 1";
+    let limits =
+        "request_timeout = \"10m\"\nanswer_timeout = \"1h\"\nidle_timeout = \"1h\"\n[ejection]\nfailures = 1";
     let gateway = Gateway::before(&[takes, takes], limits).await;
     let mut client = gateway.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n").await.unwrap();
     for byte in b"hel" {
         client.write_all(&[*byte]).await.unwrap();
         assert_eq!(soon(arrivals.recv()).await, Some(*byte));
-        pass(Duration::from_secs(4)).await;
+        pass(Duration::from_secs(4 * 60)).await;
     }
     let head = head(&mut client).await;
     assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
@@ -82,7 +83,8 @@ async fn a_client_that_sends_a_byte_now_and_then_does_not_stay_for_ever() {
 #[tokio::test]
 async fn nor_does_one_that_has_an_answer_already() {
     let (takes, mut arrivals) = takes("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await;
-    let limits = "request_timeout = \"10s\"\n[ejection]\nfailures = 1";
+    let limits =
+        "request_timeout = \"10m\"\nanswer_timeout = \"1h\"\nidle_timeout = \"1h\"\n[ejection]\nfailures = 1";
     let gateway = Gateway::before(&[takes, takes], limits).await;
     let mut client = gateway.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\n").await.unwrap();
@@ -90,7 +92,7 @@ async fn nor_does_one_that_has_an_answer_already() {
     for byte in b"hel" {
         client.write_all(&[*byte]).await.unwrap();
         assert_eq!(soon(arrivals.recv()).await, Some(*byte));
-        pass(Duration::from_secs(4)).await;
+        pass(Duration::from_secs(4 * 60)).await;
     }
     let mut rest = Vec::new();
     // Whether as an end or as a reset: it is over, without what was announced.
@@ -112,9 +114,10 @@ async fn an_upload_that_waits_for_its_instance_is_not_late() {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
         }
     });
-    let gateway = Gateway::before(&[instance.await], "request_timeout = \"10s\"").await;
+    let limits = "request_timeout = \"10m\"\nanswer_timeout = \"1h\"";
+    let gateway = Gateway::before(&[instance.await], limits).await;
     let (mut answers, mut client) = gateway.connect().await.into_split();
-    let (sent, mut sending) = tokio::sync::watch::channel(0);
+    let (sent, sending) = tokio::sync::watch::channel(0);
     let upload = tokio::spawn(async move {
         let head =
             format!("POST / HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: {SIZE}\r\n\r\n");
@@ -127,11 +130,9 @@ async fn an_upload_that_waits_for_its_instance_is_not_late() {
         client
     });
     // Until everything between the two is full, so that the client waits and nobody waits for it.
-    while let Ok(more) = tokio::time::timeout(Duration::from_millis(500), sending.changed()).await {
-        more.unwrap();
-    }
+    rests(|| *sending.borrow()).await;
     assert!(*sending.borrow() < SIZE / (64 * 1024), "the upload is too small to be held back");
-    pass(Duration::from_secs(12)).await;
+    pass(Duration::from_secs(12 * 60)).await;
     begin.send_replace(true);
     let mut answer = String::new();
     soon(answers.read_to_string(&mut answer)).await.unwrap();
@@ -142,14 +143,15 @@ async fn an_upload_that_waits_for_its_instance_is_not_late() {
 #[tokio::test]
 async fn a_client_that_falls_silent_in_the_middle_is_late_however_its_instance_was() {
     let (takes, mut arrivals) = takes("").await;
-    let limits = "request_timeout = \"10s\"\n[ejection]\nfailures = 1";
+    let limits =
+        "request_timeout = \"10m\"\nanswer_timeout = \"1h\"\nidle_timeout = \"1h\"\n[ejection]\nfailures = 1";
     let gateway = Gateway::before(&[takes, takes], limits).await;
     let mut client = gateway.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 100\r\n\r\nh").await.unwrap();
     assert_eq!(soon(arrivals.recv()).await, Some(b'h'));
-    pass(Duration::from_secs(9)).await;
+    pass(Duration::from_secs(8 * 60)).await;
     assert_eq!(gateway.ended(Outcome::Left), 0);
-    pass(Duration::from_secs(2)).await;
+    pass(Duration::from_secs(4 * 60)).await;
     let head = head(&mut client).await;
     assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
     assert_eq!((gateway.ended(Outcome::Left), gateway.proxy.served()[0].ejected), (1, 0));

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use tokio::io::AsyncWriteExt;
 
-use self::proxying::{Gateway, get, head, raw_service, soon, text};
+use self::proxying::{Gateway, get, head, pass, raw_service, soon, text};
 
 /// A service that answers each request with these bytes, and how many connections there were.
 async fn answers(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -110,7 +110,7 @@ async fn a_connection_is_not_used_any_more_when_the_instance_is_about_to_close_i
         answers("HTTP/1.1 200 OK\r\nkeep-alive: timeout=1\r\ncontent-length: 2\r\n\r\nok").await;
     let gateway = Gateway::before(&[keeps], "").await;
     gateway.get("/").await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    pass(Duration::from_millis(600)).await;
     gateway.get("/").await;
     assert_eq!(count.load(Relaxed), 2);
 }

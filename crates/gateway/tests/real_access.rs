@@ -34,8 +34,7 @@ async fn what_it_registers_by_a_digest_is_for_those_who_have_it() {
         ["--service", "time", "--zk-digest-file", file.to_str().unwrap(), "--zk-acl", "creator", "-vv"];
     let gateway = Gateway::start(&server.connect_string(), &flags).await;
     let data = "{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":600}";
-    let (status, body) = gateway.call("PUT", "/v1/services/time/instances/h:1", data).await;
-    assert_eq!(status, 201, "{body}");
+    gateway.registers("/v1/services/time/instances/h:1", data).await;
     gateway
         .becomes("/v1/services/time", |_, list| list["instances"].as_array().is_some_and(|it| it.len() == 1))
         .await;
@@ -55,8 +54,8 @@ async fn what_it_registers_by_a_digest_is_for_those_who_have_it() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_file_or_a_port_is_said_with_what_helps() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let _taken = std::net::TcpListener::bind(&taken).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
     for (flags, code, told) in [
         (&["--zk-tls-ca", "/nowhere"][..], 2, "--zk-tls-ca /nowhere: it cannot be read: No such file"),
         (&["--zk-tls-cert", "/nowhere"], 2, "--zk-tls-ca <FILE>"),

@@ -11,6 +11,7 @@ use gateway::Guard;
 use serde_json::json;
 use thirtyfour::Key;
 use tokio::time::timeout;
+use zk_local::Proxy;
 use zk_session::fake::FakeZk;
 
 const A: &str = "/v1/services/time/instances/a";
@@ -53,8 +54,10 @@ async fn the_fleet_is_seen_as_it_is_and_as_it_changes_without_a_reload() {
     stand(&zk, "b", 7, &data(2));
     zk.put(&format!("{TIME}/broken"), "nonsense");
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "", async |page| {
+        // What is counted by the minute is of this one, however long the machine takes.
+        page.again_with("const begin = Date.now(), real = Date.now; Date.now = () => begin + (real() - begin) / 1000;").await;
         page.says("#services-source", "live").await;
         page.until("document.querySelectorAll('#services-list li').length === 2").await;
         page.says("#services-list li:nth-child(2)", "video1").await;
@@ -124,7 +127,7 @@ async fn what_an_instance_says_of_itself_is_shown_as_text_and_runs_nothing() {
     register(&zk, "time", "<i>b", &data(2));
     zk.put(&format!("{TIME}/<b>bad"), "<u>nonsense");
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "#/service/time", async |page| {
         page.until(&row("a")).await;
         for column in ["code", "zone", "metadata"] {
@@ -158,11 +161,12 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
     let gateway = Gateway::start(&zk);
     let body = json!({"server_ip": "10.0.0.1", "server_port": 1, "weight": 4, "ttl": 600});
     gateway.call("PUT", A, body).await.is(201).await;
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     let open = async |page: &Page, id: &str| {
         page.until(&row(id)).await;
         page.run(&format!("{}.click()", row(id))).await;
         page.until("document.getElementById('instance').open").await;
+        page.until(&format!("document.getElementById('instance-title').textContent === {}", json!(id))).await;
         page.until("document.getElementById('instance-body').textContent.includes('asking') === false").await;
     };
     browse(served.address, "#/service/time", async |page| {
@@ -181,7 +185,7 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
         )
         .await;
         // What does nothing has the focus.
-        assert_eq!(page.focus().await, "confirm-no");
+        page.focuses("confirm-no").await;
         page.keys(Key::Enter).await;
         page.until("!document.getElementById('confirm').open").await;
         assert_eq!(stored(&zk, "a").weight, 4);
@@ -223,6 +227,7 @@ async fn drain_and_weights_are_confirmed_first_and_refusals_are_told() {
             page.value("document.querySelectorAll('#instance-actions button:enabled').length").await;
         assert_eq!(offered, 0);
         page.keys(Key::Escape).await;
+        page.until("!document.getElementById('instance').open").await;
 
         // It goes while the question is open.
         open(&page, "a").await;
@@ -242,11 +247,13 @@ async fn it_is_said_when_updates_stop_and_they_come_again() {
     let zk = FakeZk::default();
     register(&zk, "time", "a", &data(1));
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
-    let address = served.address;
-    browse(address, "#/service/time", async |page| {
+    let served = Served::start(&gateway.app, Guard::default()).await;
+    // At one place, whoever is there: nobody else takes its port while nobody is.
+    let place = Proxy::start(served.address).await.unwrap();
+    browse(place.address(), "#/service/time", async |page| {
         page.until(&row("a")).await;
-        assert_eq!(page.value("document.getElementById('stream-banner').hidden").await, true);
+        page.until("document.getElementById('stream-banner').hidden").await;
+        place.refuse(true);
         served.stop().await;
         page.until("!document.getElementById('stream-banner').hidden").await;
         page.says("#stream-banner", "No updates since").await;
@@ -259,7 +266,9 @@ async fn it_is_said_when_updates_stop_and_they_come_again() {
         // Another process at the same place, and something has changed meanwhile.
         register(&zk, "time", "b", &data(2));
         let next = Gateway::start(&zk);
-        let served = Served::start(&next.app, Guard::default(), address.port()).await;
+        let served = Served::start(&next.app, Guard::default()).await;
+        place.set_upstream(served.address);
+        place.refuse(false);
         // By a script: the page may have tried by itself meanwhile, and hidden it.
         page.run("document.getElementById('stream-retry').click()").await;
         page.until(&row("b")).await;

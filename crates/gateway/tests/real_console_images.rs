@@ -145,7 +145,7 @@ async fn it_can_be_read_in_both_colour_schemes() {
     // One of them is the gateway's own: it can be drained here.
     let body = json!({"server_ip": "10.20.2.12", "server_port": 8897, "weight": 2, "ttl": 600, "metadata": {"zone": "south-1", "version": "2.4.0", "rack": "r2"}});
     gateway.call("PUT", &format!("/v1/services/time/instances/{}", name(2)), body).await.is(201).await;
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "", async |page| {
         page.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": CLOCK})).await;
         page.driver.goto(format!("http://{}/#/service/time", served.address)).await.unwrap();
@@ -190,7 +190,7 @@ async fn what_is_lost_old_or_not_there_can_be_read_as_well() {
     zk.put("/headkeeper/time/instances", "");
     let gateway = Gateway::start(&zk);
     let tokens = Some(Tokens::parse("write write-write-write-write").unwrap());
-    let served = Served::start(&gateway.app, Guard { tokens, sites: Sites::default() }, 0).await;
+    let served = Served::start(&gateway.app, Guard { tokens, sites: Sites::default() }).await;
     browse(served.address, "#/service/time", async |page| {
         page.until("document.getElementById('token').open").await;
         page.keys("nobodys-token-at-all").await;

@@ -54,7 +54,7 @@ const SERVICE_GAPS: &str = r"
 #[tokio::test]
 async fn only_what_is_known_is_told_and_drawn() {
     let gateway = Gateway::start(&FakeZk::default());
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "", async |page| {
         let led = page.run(LED).await;
         let then = json!([

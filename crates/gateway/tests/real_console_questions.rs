@@ -32,7 +32,7 @@ async fn start(zk: &FakeZk) -> (Gateway, Served) {
     let gateway = Gateway::with(zk, &[], options);
     let body = json!({"server_ip": "10.0.0.1", "server_port": 1, "weight": 4, "ttl": 600});
     gateway.call("PUT", "/v1/services/time/instances/a", body).await.is(201).await;
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     (gateway, served)
 }
 
@@ -148,7 +148,7 @@ async fn what_is_accepted_and_not_done_is_told_as_that_until_it_is_done() {
     let path = "/v1/services/time/instances/a";
     let program = json!({"server_ip": "10.0.0.1", "server_port": 1, "weight": 4, "ttl": 600});
     gateway.call("PUT", path, &program).await.is(201).await;
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "#/service/time", async |page| {
         open(&page).await;
         zk.stop();
@@ -157,7 +157,7 @@ async fn what_is_accepted_and_not_done_is_told_as_that_until_it_is_done() {
         page.says("#confirm-outcome", "Accepted, and not done yet").await;
         assert_eq!(page.value(ASKS).await, true);
         assert_eq!(page.value("document.getElementById('confirm-yes').checkVisibility()").await, false);
-        assert_eq!(page.focus().await, "confirm-no");
+        page.focuses("confirm-no").await;
         page.says("#confirm-no", "Close").await;
         page.keys(Key::Enter).await;
         page.until(&format!("!{ASKS}")).await;
@@ -175,15 +175,18 @@ async fn what_is_accepted_and_not_done_is_told_as_that_until_it_is_done() {
 
         // By the keyboard alone: the focus comes back to where it was.
         page.run(&format!("document.querySelector({}).focus()", json!(DRAIN))).await;
+        page.focuses("instance-drain").await;
         page.keys(Key::Enter).await;
         page.until(ASKS).await;
         page.says("#confirm-no", "Cancel").await;
+        page.focuses("confirm-no").await;
         assert_eq!(page.value("document.getElementById('confirm-outcome').textContent").await, "");
         page.keys(Key::Tab).await;
+        page.focuses("confirm-yes").await;
         page.keys(Key::Enter).await;
         page.until(&format!("!{ASKS}")).await;
         page.says(DRAIN, "Drain …").await;
-        assert_eq!(page.value(&format!("document.activeElement.matches({})", json!(DRAIN))).await, true);
+        page.until(&format!("document.activeElement.matches({})", json!(DRAIN))).await;
 
         // What would be is heard with the question, and with each number that is typed.
         page.click(DRAIN).await;

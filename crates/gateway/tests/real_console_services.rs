@@ -5,13 +5,16 @@
 mod browser;
 mod common;
 
-use browser::{Page, Served, browse, row};
+use std::time::Duration;
+
+use browser::{PATIENCE, Page, Served, browse, row};
 use common::{Gateway, data, register};
 use gateway::Guard;
 use gateway::fleet::Options;
 use leader::{Credentials, Layout};
 use proto::Root;
 use registry::MasterNormal;
+use tokio::time::{sleep, timeout};
 use zk_session::fake::FakeZk;
 
 #[tokio::test]
@@ -21,20 +24,21 @@ async fn a_number_that_nobody_tells_is_no_number_and_a_list_that_is_known_is_not
     register(&zk, "secret", "a", &data(1));
     zk.refuse_reads("/headkeeper/secret/instances", true);
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "", async |page| {
         page.says("#services-list li:nth-child(1)", "secret–").await;
         page.says("#services-list li:nth-child(2)", "time1").await;
         let known = "headkeeper_http_requests_total{method=\"GET\",path=\"/v1/services\",status=\"304\"} ";
-        for _ in 0..100 {
-            let text = String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
-            if text.contains(known) {
-                break;
+        let is_known = async {
+            loop {
+                let text = String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
+                if text.contains(known) {
+                    return;
+                }
+                sleep(Duration::from_millis(100)).await;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-        let text = String::from_utf8(gateway.get("/metrics").await.bytes().await).unwrap();
-        assert!(text.contains(known), "{text}");
+        };
+        timeout(PATIENCE, is_known).await.expect("it is told that it knows the list");
         register(&zk, "video", "v", &data(2));
         page.says("#services-list li:nth-child(3)", "video1").await;
         page.says("#services-source", "live").await;
@@ -56,7 +60,7 @@ async fn a_master_that_gets_no_requests_has_no_share() {
     let layout = Layout::MasterNormal { root: Root::default(), credentials: credentials.clone() };
     let options = Options { roles: true, ..Options::default() };
     let gateway = Gateway::laid_out(&zk, MasterNormal::default(), Some(layout), &[], options);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     let share = async |page: &Page, id: &str, share: &str| {
         page.until(&format!("{}?.querySelector('.share .text').textContent === '{share}'", row(id))).await;
     };
@@ -80,7 +84,7 @@ async fn what_was_looked_at_lately_goes_on_and_what_was_long_ago_begins_anew() {
         register(&zk, &format!("service-{number}"), &format!("i{number}"), &data(number));
     }
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "#/service/service-1", async |page| {
         let visit = async |number: u16| {
             page.run(&format!("location.hash = '#/service/service-{number}'")).await;
@@ -98,9 +102,9 @@ async fn what_was_looked_at_lately_goes_on_and_what_was_long_ago_begins_anew() {
         page.until(&format!("{drawn} > 0")).await;
         page.run("location.hash = '#/service/nobody'").await;
         page.says("#stream-banner-text", "there is no such service").await;
-        assert_eq!(page.value(drawn).await, 0);
-        let told = page.value("document.querySelector('#chart-instances svg').ariaLabel").await;
-        assert_eq!(told, "instances in the last 10 minutes: not known");
+        page.until(&format!("{drawn} === 0")).await;
+        let told = "document.querySelector('#chart-instances svg').ariaLabel";
+        page.until(&format!("{told} === 'instances in the last 10 minutes: not known'")).await;
     })
     .await;
     served.stop().await;

@@ -33,7 +33,7 @@ async fn a_click_opens_who_is_seen_there_whoever_comes_meanwhile() {
     register(&zk, "time", "d", &data(4));
     register(&zk, "time", "h", &data(8));
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "#/service/time", async |page| {
         page.until(&row("h")).await;
         // The list is another one already, and what is seen is not yet.
@@ -74,7 +74,7 @@ async fn columns_and_what_scrolls_are_told_to_those_who_do_not_see_them() {
     register(&zk, "time", "a", &data(1).with_metadata("rack", "7"));
     zk.put("/headkeeper/time/instances/broken", "nonsense");
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "#/service/time", async |page| {
         page.until(&row("a")).await;
         // Nobody has a code or a zone: those columns are not there, and the others have the numbers that they have among all.

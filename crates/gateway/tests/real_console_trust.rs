@@ -23,11 +23,13 @@ async fn a_gateway_that_comes_back_without_zookeeper_makes_no_old_list_live() {
     let zk = FakeZk::default();
     register(&zk, "time", "a", &data(1));
     let gateway = Gateway::with(&zk, &["time"], Options::default());
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
-    let address = served.address;
-    browse(address, "#/service/time", async |page| {
+    let served = Served::start(&gateway.app, Guard::default()).await;
+    // At one place, whoever is there: nobody else takes its port while nobody is.
+    let place = Proxy::start(served.address).await.unwrap();
+    browse(place.address(), "#/service/time", async |page| {
         page.until(&row("a")).await;
         page.says("#service-source", "live").await;
+        place.refuse(true);
         served.stop().await;
         page.says("#service-source", "not updated").await;
         let since = "document.getElementById('stream-banner-text').textContent.split(': ')[0]";
@@ -36,7 +38,9 @@ async fn a_gateway_that_comes_back_without_zookeeper_makes_no_old_list_live() {
         // Another process at the same place, to which ZooKeeper has told nothing.
         zk.stop();
         let next = Gateway::with(&zk, &["time"], Options::default());
-        let served = Served::start(&next.app, Guard::default(), address.port()).await;
+        let served = Served::start(&next.app, Guard::default()).await;
+        place.set_upstream(served.address);
+        place.refuse(false);
         // By a script: the page may have tried by itself meanwhile, and hidden it.
         page.run("document.getElementById('stream-retry').click()").await;
         page.until("document.getElementById('stream-banner').hidden").await;
@@ -48,11 +52,14 @@ async fn a_gateway_that_comes_back_without_zookeeper_makes_no_old_list_live() {
         page.says("#instance-status", "ZooKeeper has not told yet").await;
 
         // The gateway goes once more: what was known is as old as before.
+        place.refuse(true);
         served.stop().await;
         page.until(&format!("{since} === {first}")).await;
         assert_eq!(page.value("document.querySelectorAll('#timeline li.lost').length").await, 1);
         let next = Gateway::with(&zk, &["time"], Options::default());
-        let served = Served::start(&next.app, Guard::default(), address.port()).await;
+        let served = Served::start(&next.app, Guard::default()).await;
+        place.set_upstream(served.address);
+        place.refuse(false);
         page.run("document.getElementById('stream-retry').click()").await;
         page.says("#service-source", "as it was last known").await;
 
@@ -73,7 +80,7 @@ async fn a_service_that_is_looked_at_again_is_live_once_that_is_told() {
     register(&zk, "time", "a", &data(1));
     register(&zk, "video", "v", &data(2));
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     let proxy = Proxy::start(served.address).await.unwrap();
     browse(proxy.address(), "#/service/time", async |page| {
         page.until(&row("a")).await;
@@ -98,7 +105,8 @@ async fn a_service_that_is_looked_at_again_is_live_once_that_is_told() {
         page.run("window.day = Date.now; window.later = 0; Date.now = () => day() + later").await;
         page.run("location.hash = '#/service/video'").await;
         page.until(&row("v")).await;
-        page.run("later = 3600000").await;
+        // 60 minutes are from half a minute before an hour to half a minute after.
+        page.run("later = 3572000").await;
         proxy.refuse(true);
         proxy.cut();
         page.run("location.hash = '#/service/time'").await;
@@ -114,11 +122,11 @@ async fn before_anything_is_known_nobody_is_counted() {
     register(&zk, "time", "a", &data(1));
     zk.stop();
     let gateway = Gateway::with(&zk, &["time"], Options::default());
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "#/service/time", async |page| {
         page.says("#service-source", "ZooKeeper has not told yet").await;
         let empty = "document.querySelector('#table .empty').textContent";
-        assert_eq!(page.value(empty).await, "Not known yet.");
+        page.until(&format!("{empty} === 'Not known yet.'")).await;
         page.click("#search").await;
         page.keys("a").await;
         page.until("document.getElementById('search').value === 'a'").await;

@@ -24,20 +24,20 @@ async fn ten_thousand_are_found_sorted_and_opened_by_the_keyboard_alone() {
         zk.put_ephemeral(&format!("{TIME}/{name}"), stored, owner);
     }
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "#/service/time", async |page| {
         page.says("#matches", "10,000 instances").await;
         page.until("document.querySelector('table').getAttribute('aria-rowcount') === '10001'").await;
+        let first = "document.querySelector('tbody tr[data-at] .id .text')?.textContent";
+        page.until(&format!("{first} === '10.0.0.1:80'")).await;
         let drawn = page.value("document.querySelectorAll('tbody tr[data-at]').length").await;
         assert!((5..100).contains(&drawn.as_u64().unwrap()), "{drawn}");
-        let first = "document.querySelector('tbody tr[data-at] .id .text').textContent";
-        assert_eq!(page.value(first).await, "10.0.0.1:80");
 
         let active = "document.getElementById(document.querySelector('table').getAttribute('aria-activedescendant'))?.querySelector('.id .text').textContent";
         page.keys("/").await;
-        assert_eq!(page.focus().await, "search");
+        page.focuses("search").await;
         page.keys(Key::Down).await;
-        assert_eq!(page.focus().await, "TABLE");
+        page.focuses("TABLE").await;
         page.until(&format!("{active} === '10.0.0.1:80'")).await;
         page.keys(Key::Down).await;
         // Numbers are sorted as numbers.
@@ -68,7 +68,8 @@ async fn ten_thousand_are_found_sorted_and_opened_by_the_keyboard_alone() {
         page.until("document.getElementById('instance').open").await;
         page.keys(Key::Escape).await;
         page.until("!document.getElementById('instance').open").await;
-        assert_eq!(page.focus().await, "TABLE", "the focus is where it was");
+        // The focus is where it was.
+        page.focuses("TABLE").await;
         page.keys("?").await;
         page.until("document.getElementById('keys').open").await;
 
@@ -78,6 +79,7 @@ async fn ten_thousand_are_found_sorted_and_opened_by_the_keyboard_alone() {
             page.keys(Key::Escape).await;
             page.until("document.querySelector('dialog[open]') === null").await;
             page.run("document.querySelector('table').focus()").await;
+            page.focuses("TABLE").await;
             page.keys("/?").await;
             assert_eq!(page.focus().await, "TABLE");
             assert_eq!(page.value("document.getElementById('keys').open").await, false);
@@ -91,7 +93,7 @@ async fn ten_thousand_are_found_sorted_and_opened_by_the_keyboard_alone() {
         page.keys(Key::Escape).await;
         page.until("document.querySelector('dialog[open]') === null").await;
         page.keys("/").await;
-        assert_eq!(page.focus().await, "search");
+        page.focuses("search").await;
         page.keys("10.0.2.7:").await;
         page.says("#matches", "1 of 10,000").await;
 
@@ -110,11 +112,11 @@ async fn a_token_is_asked_for_kept_for_the_tab_and_never_in_the_address() {
     gateway.call("PUT", "/v1/services/time/instances/a", body(1, 600)).await.is(201).await;
     let tokens = "read read-read-read-read\nwrite write-write-write-write";
     let guard = Guard { tokens: Some(Tokens::parse(tokens).unwrap()), sites: Sites::default() };
-    let served = Served::start(&gateway.app, guard, 0).await;
+    let served = Served::start(&gateway.app, guard).await;
     browse(served.address, "#/service/time", async |page| {
         let open = "document.getElementById('token').open";
         page.until(open).await;
-        assert_eq!(page.focus().await, "token-field");
+        page.focuses("token-field").await;
         // Without one there is nothing to see, and that is said.
         page.keys(Key::Escape).await;
         page.until(&format!("!{open}")).await;
@@ -142,7 +144,9 @@ async fn a_token_is_asked_for_kept_for_the_tab_and_never_in_the_address() {
         page.click("#confirm-yes").await;
         page.says("#confirm-problem", "the token is for reading alone").await;
         page.keys(Key::Escape).await;
+        page.until("!document.getElementById('confirm').open").await;
         page.keys(Key::Escape).await;
+        page.until("!document.getElementById('instance').open").await;
         page.click("#token-forget").await;
         // The page is a new one, which knows nothing.
         page.until(open).await;
@@ -181,7 +185,7 @@ async fn who_takes_long_to_find_a_token_has_all_the_time_even_where_the_browser_
     let gateway = Gateway::start(&zk);
     let tokens = Some(Tokens::parse("read read-read-read-read").unwrap());
     let guard = Guard { tokens, sites: Sites::default() };
-    let served = Served::start(&gateway.app, guard, 0).await;
+    let served = Served::start(&gateway.app, guard).await;
     browse(served.address, "#/service/time", async |page| {
         page.again_with(STRICT).await;
         page.until("document.getElementById('token').open").await;
@@ -218,17 +222,18 @@ async fn a_phone_has_all_of_it_and_nothing_is_wider_than_its_screen() {
     let gateway = Gateway::start(&zk);
     let ours = json!({"server_ip": "10.0.0.1", "server_port": 1, "ttl": 600});
     gateway.call("PUT", "/v1/services/time/instances/ours", ours).await.is(201).await;
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     browse(served.address, "", async |page| {
         page.screen(360, 740, 1).await;
         page.until("innerWidth === 360 && document.querySelectorAll('#services-list li').length === 2").await;
-        assert_eq!(page.value("document.querySelector('main').offsetParent === null").await, true);
+        page.until("document.querySelector('main').offsetParent === null").await;
         page.fits("the list of services").await;
         // There is nothing to skip to.
         assert_eq!(page.value("document.querySelector('.skip').checkVisibility()").await, false);
         page.click("#services-list a[title=time]").await;
         page.until(&row(long)).await;
-        assert_eq!(page.focus().await, "service-name", "where it was nobody sees it");
+        // Where it was nobody sees it.
+        page.focuses("service-name").await;
         page.says("#bad-summary", "1 node").await;
         page.fits("a service").await;
         page.run("document.getElementById('bad').open = true").await;
@@ -245,13 +250,16 @@ async fn a_phone_has_all_of_it_and_nothing_is_wider_than_its_screen() {
         page.until("document.getElementById('confirm').open").await;
         page.fits("a question").await;
         page.keys(Key::Escape).await;
+        page.until("!document.getElementById('confirm').open").await;
         page.keys(Key::Escape).await;
+        page.until("!document.getElementById('instance').open").await;
         register(&zk, "time", "another", &data(2));
         page.says("#timeline", "another came").await;
         page.fits("the timeline").await;
         page.click(".back").await;
         page.until("document.body.dataset.view === 'services'").await;
-        assert_eq!(page.value("document.activeElement.title").await, "time", "back where one came from");
+        // Back where one came from.
+        page.until("document.activeElement.title === 'time'").await;
         page.until("document.title === 'Headkeeper'").await;
         // What is small to see is large to touch.
         let lows = page

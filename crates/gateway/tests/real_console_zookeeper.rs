@@ -17,13 +17,16 @@ use tokio::time::timeout;
 use zk_local::Server;
 use zk_session::{Keeper, ZooKeeper};
 
+/// So long that a busy machine loses no session by it.
+const CALM: Duration = Duration::from_secs(30);
+
 fn data(port: u16, weight: u32) -> NodeData {
     NodeData::at(Address::new("127.0.0.1", port).unwrap()).with_weight(weight)
 }
 
 /// A process of its own, as far as ZooKeeper can tell.
 fn process(server: &Server) -> (Keeper, Registry, Election) {
-    let connect = ZooKeeper::builder(&server.connect_string()).session_timeout(Duration::from_secs(4));
+    let connect = ZooKeeper::builder(&server.connect_string()).session_timeout(CALM);
     let keeper = Keeper::start(connect.build().unwrap());
     let registry = Registry::new(keeper.sessions(), Native::default());
     let election = Election::new(keeper.sessions(), Root::default());
@@ -48,7 +51,7 @@ async fn a_fleet_on_a_real_zookeeper_is_seen_changed_and_seen_through_an_outage(
 
     let (ours, followed, elections) = process(&server);
     let app = App::new(Fleet::start(followed, Some(elections), [], fleet::Options::default()));
-    let served = Served::start(&app, Guard::default(), 0).await;
+    let served = Served::start(&app, Guard::default()).await;
     browse(served.address, "", async |page| {
         page.says("#services-source", "live").await;
         page.says("#services-list li:first-child", "time1").await;

@@ -30,7 +30,7 @@ async fn a_page_of_another_site_can_neither_read_nor_have_anything_followed() {
     let zk = FakeZk::default();
     register(&zk, "time", "a", &data(1));
     let gateway = Gateway::start(&zk);
-    let served = Served::start(&gateway.app, Guard::default(), 0).await;
+    let served = Served::start(&gateway.app, Guard::default()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let foreign = listener.local_addr().unwrap();
     let page = Router::new().route("/", get(async || Html("<!doctype html><title>another site</title>")));

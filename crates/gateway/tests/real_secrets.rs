@@ -30,7 +30,7 @@ async fn no_token_and_no_password_of_a_node_is_ever_logged() {
     let server = Server::start().await.unwrap();
     let zk = server.connect_string();
     // A master of the old framework, whose node has its login in it.
-    let theirs = ZooKeeper::builder(&zk).session_timeout(Duration::from_secs(4)).build().unwrap();
+    let theirs = ZooKeeper::builder(&zk).session_timeout(Duration::from_secs(30)).build().unwrap();
     let keeper = Keeper::start(theirs);
     let credentials = Credentials { username: "hunter".to_owned(), userpwd: PASSWORD.to_owned() };
     let layout = Layout::MasterNormal { root: Root::default(), credentials };
@@ -72,10 +72,12 @@ async fn no_token_and_no_password_of_a_node_is_ever_logged() {
     let lease = format!("{service}/instances/a?lease={WRONG}");
     assert!(ask("DELETE", &lease, READ).await.starts_with("HTTP/1.1 403 "));
     assert!(ask("DELETE", &lease, WRITE).await.starts_with("HTTP/1.1 404 "));
-    for wrong in [format!("read {NEXT}\nadmin {NEXT}\n"), format!("write {NEXT} {NEXT}\n")] {
+    for (wrong, line) in
+        [(format!("read {NEXT}\nadmin {NEXT}\n"), "line 2: "), (format!("write {NEXT} {NEXT}\n"), "line 1: ")]
+    {
         tokens.write(&wrong);
         gateway.signal(Signal::HUP);
-        gateway.tells(&["ERROR", tokens.path(), "those of before stay"]).await;
+        gateway.tells(&["ERROR", tokens.path(), line, "those of before stay"]).await;
     }
     tokens.write(&format!("read {NEXT}\n"));
     gateway.signal(Signal::HUP);

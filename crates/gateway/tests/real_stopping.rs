@@ -60,7 +60,7 @@ async fn what_it_registered_is_gone_before_what_runs_is_finished() {
     let (gateway, registrar, _registered) = proxied(&server.connect_string(), &a).await;
     let leased = "/v1/services/leased/instances/b";
     let body = "{\"server_ip\":\"h\",\"server_port\":1,\"ttl\":600}";
-    assert_eq!(gateway.call("PUT", leased, body).await.0, 201);
+    gateway.registers(leased, body).await;
     let follower = Registry::new(registrar.keeper.sessions(), Native::default()).follow(&name("leased"));
     let mut lists = follower.instances();
     let there =

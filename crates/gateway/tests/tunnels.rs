@@ -4,6 +4,7 @@
 
 mod proxying;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,9 +12,10 @@ use gateway::proxy::Outcome;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::unbounded_channel;
 
-use self::proxying::{Gateway, head, raw_service, service, soon};
+use self::proxying::{Gateway, head, pass, raw_service, service, soon};
 
 const AGREES: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
@@ -95,38 +97,50 @@ async fn tunnels_end_when_they_are_to() {
 
 #[tokio::test]
 async fn a_tunnel_ends_once_nothing_came_through_it_for_too_long() {
-    let silent = raw_service(|mut stream| async move {
-        head(&mut stream).await;
-        stream.write_all(AGREES).await.unwrap();
-        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-    });
-    let talks = raw_service(|mut stream| async move {
-        head(&mut stream).await;
-        stream.write_all(AGREES).await.unwrap();
-        for _ in 0..9 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            stream.write_all(b"x").await.unwrap();
-        }
-        let _ = stream.read_u8().await;
-    });
     // What goes one way alone, either way, keeps it as well.
-    for (service, writes) in [(silent.await, true), (talks.await, false)] {
-        let gateway = Gateway::before(&[service], "tunnel_timeout = \"500ms\"").await;
+    for client_writes in [true, false] {
+        let (arrived, mut arrivals) = unbounded_channel();
+        let (write, written) = unbounded_channel::<u8>();
+        let written = Arc::new(Mutex::new(written));
+        let socket = raw_service(move |mut stream| {
+            let (arrived, written) = (arrived.clone(), written.clone());
+            async move {
+                head(&mut stream).await;
+                stream.write_all(AGREES).await.unwrap();
+                let (mut read, mut write) = stream.split();
+                let reads = async {
+                    while let Ok(byte) = read.read_u8().await {
+                        arrived.send(byte).unwrap();
+                    }
+                };
+                let writes = async {
+                    while let Some(byte) = written.lock().await.recv().await {
+                        write.write_all(&[byte]).await.unwrap();
+                    }
+                };
+                tokio::select! {
+                    () = reads => {}
+                    () = writes => {}
+                }
+            }
+        });
+        let gateway = Gateway::before(&[socket.await], "tunnel_timeout = \"1h\"").await;
         let mut client = gateway.connect().await;
         client.write_all(UPGRADE).await.unwrap();
         head(&mut client).await;
-        let mut last = Instant::now();
-        for _ in 0..9 {
-            if writes {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                client.write_all(b"x").await.unwrap();
+        // Far longer than it may rest, and never at once.
+        for byte in 0..9 {
+            if client_writes {
+                client.write_all(&[byte]).await.unwrap();
+                assert_eq!(soon(arrivals.recv()).await, Some(byte));
             } else {
-                soon(client.read_u8()).await.unwrap();
+                write.send(byte).unwrap();
+                assert_eq!(soon(client.read_u8()).await.unwrap(), byte);
             }
-            last = Instant::now();
+            pass(Duration::from_secs(40 * 60)).await;
         }
+        pass(Duration::from_secs(40 * 60)).await;
         assert!(soon(client.read_u8()).await.is_err());
-        assert!(last.elapsed() >= Duration::from_millis(450), "{writes} {:?}", last.elapsed());
         gateway.holds(0).await;
     }
 }

@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,12 +23,39 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep, timeout};
 
-const LIMIT: Duration = Duration::from_secs(20);
+/// No state is waited for longer than this.
+const LIMIT: Duration = Duration::from_secs(60);
 
-/// So little that tests need not wait.
-const UNREAD: Duration = Duration::from_millis(300);
+/// So long that nothing else takes as much: tests let it pass.
+const UNREAD: Duration = Duration::from_secs(3_600);
+
+/// Longer than tests last, whatever passes in them.
+const LONG: Duration = Duration::from_secs(24 * 3_600);
+
+/// Lets so much time pass for everybody here, and none for the test, once everybody has done what there was to do.
+async fn pass(time: Duration) {
+    // By turns, and not by the time that passes: nobody may have had any of it.
+    for _ in 0..20 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Lets time pass, a little at a time, until this comes.
+async fn while_time_passes<T>(what: impl Future<Output = T>) -> T {
+    let mut what = pin!(what);
+    for _ in 0..100 {
+        if let Ok(came) = timeout(Duration::from_millis(50), what.as_mut()).await {
+            return came;
+        }
+        pass(UNREAD / 4).await;
+    }
+    panic!("it did not come in a day");
+}
 
 /// A body without an end, which tells when it is dropped.
 struct Endless(Arc<mpsc::UnboundedSender<()>>);
@@ -73,7 +100,8 @@ async fn connect(address: SocketAddr) -> TcpStream {
 
 #[tokio::test]
 async fn a_connection_that_nobody_reads_from_is_closed_and_its_place_is_free() {
-    let (address, mut drops) = start(Limits { connections: 1, unread: UNREAD, ..Limits::default() }).await;
+    let limits = Limits { connections: 1, unread: UNREAD, first: LONG, head: LONG, ..Limits::default() };
+    let (address, mut drops) = start(limits).await;
     for path in ["/endless", "/large"] {
         let mut deaf = connect(address).await;
         deaf.write_all(format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes()).await.unwrap();
@@ -82,7 +110,7 @@ async fn a_connection_that_nobody_reads_from_is_closed_and_its_place_is_free() {
         let mut next = connect(address).await;
         next.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();
-        timeout(LIMIT, next.read_to_string(&mut answer)).await.expect("there is room in time").unwrap();
+        while_time_passes(next.read_to_string(&mut answer)).await.unwrap();
         assert!(answer.ends_with("hello"), "{path}: {answer}");
         if path == "/endless" {
             timeout(LIMIT, drops.recv()).await.expect("nothing is kept of the answer");
@@ -92,12 +120,13 @@ async fn a_connection_that_nobody_reads_from_is_closed_and_its_place_is_free() {
 
 #[tokio::test]
 async fn a_connection_that_somebody_reads_slowly_stays() {
-    let (address, mut drops) = start(Limits { unread: UNREAD, ..Limits::default() }).await;
+    let limits = Limits { unread: UNREAD, first: LONG, head: LONG, ..Limits::default() };
+    let (address, mut drops) = start(limits).await;
     let mut slow = connect(address).await;
     slow.write_all(b"GET /endless HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     let mut some = vec![0; 256 * 1024];
     for _ in 0..5 {
-        tokio::time::sleep(UNREAD / 2).await;
+        pass(UNREAD / 2).await;
         timeout(LIMIT, slow.read_exact(&mut some)).await.unwrap().unwrap();
     }
     assert!(drops.try_recv().is_err());
@@ -123,19 +152,22 @@ fn asking(address: SocketAddr, path: &str) -> Request<Empty<Bytes>> {
 
 #[tokio::test]
 async fn a_stream_that_nobody_reads_is_ended_and_the_others_go_on() {
-    let (address, mut drops) = start(Limits { unread: UNREAD, ..Limits::default() }).await;
+    let limits = Limits { unread: UNREAD, first: LONG, head: LONG, ..Limits::default() };
+    let (address, mut drops) = start(limits).await;
     let (mut sender, _connection) = http_2(address).await;
     let unread = timeout(LIMIT, sender.send_request(asking(address, "/endless"))).await.unwrap().unwrap();
     let mut read = timeout(LIMIT, sender.send_request(asking(address, "/endless"))).await.unwrap().unwrap();
-    let reading = async {
-        while let Some(frame) = read.body_mut().frame().await {
-            frame.expect("it goes on");
+    let mut read_for = Duration::ZERO;
+    while drops.try_recv().is_err() {
+        assert!(read_for < 3 * UNREAD, "it ends in time");
+        // More than is let come at once.
+        for _ in 0..16 {
+            timeout(LIMIT, read.body_mut().frame()).await.unwrap().unwrap().expect("it goes on");
         }
-    };
-    tokio::select! {
-        dropped = timeout(LIMIT, drops.recv()) => assert_eq!(dropped.expect("it ends in time"), Some(())),
-        () = reading => panic!("the one that is read ends"),
+        pass(UNREAD / 4).await;
+        read_for += UNREAD / 4;
     }
+    assert!(read_for >= UNREAD, "not before its time: {read_for:?}");
     // What had come can be taken, and then it breaks off.
     let mut body = unread.into_body();
     let broken = async {
@@ -154,18 +186,17 @@ async fn a_stream_that_nobody_reads_is_ended_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_connection_without_a_request_is_let_go_though_its_client_is_there() {
-    let head = Duration::from_millis(300);
-    let limits = Limits { first: head, head, unread: UNREAD, ..Limits::default() };
+    let limits = Limits { first: UNREAD, head: UNREAD, unread: UNREAD, ..Limits::default() };
     let (address, _drops) = start(limits).await;
     let (mut sender, connection) = http_2(address).await;
     let answer = timeout(LIMIT, sender.send_request(asking(address, "/"))).await.unwrap().unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
-    timeout(LIMIT, connection).await.expect("it ends in time").unwrap().unwrap();
+    while_time_passes(connection).await.unwrap().unwrap();
 
     // One that takes no more than the beginning of an answer, which is all given already.
     let (mut sender, connection) = http_2(address).await;
     let _unread = timeout(LIMIT, sender.send_request(asking(address, "/large"))).await.unwrap().unwrap();
-    let _ = timeout(LIMIT, connection).await.expect("it ends in time").unwrap();
+    let _ = while_time_passes(connection).await.unwrap();
 }
 
 #[tokio::test]
@@ -175,10 +206,9 @@ async fn a_stream_that_somebody_reads_slowly_goes_on_however_much_was_there_at_o
     let (mut sender, _connection) = http_2(address).await;
     let answer = timeout(LIMIT, sender.send_request(asking(address, "/large"))).await.unwrap().unwrap();
     let mut body = answer.into_body();
-    let begun = Instant::now();
     // For longer than all limits together.
-    while begun.elapsed() < UNREAD * 8 {
-        tokio::time::sleep(UNREAD / 4).await;
+    for _ in 0..32 {
+        pass(UNREAD / 4).await;
         timeout(LIMIT, body.frame()).await.unwrap().unwrap().expect("it goes on");
     }
 }

@@ -2,15 +2,32 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "helpers of tests, of which each file uses a part")]
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use loadbalance::{Balancer, Instance, InstanceId, Instances, NodeData};
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// No state is waited for longer than this; the machine may be busy.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// An address where nobody listens, until somebody [does](TcpSocket::listen) by this socket: until then it is taken all the same.
+pub(crate) fn taken() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// An address where nobody listens, nor will for as long as this process runs.
+pub(crate) fn nowhere() -> SocketAddr {
+    let (socket, address) = taken();
+    std::mem::forget(socket);
+    address
+}
 
 pub(crate) type Lists = watch::Sender<Option<Instances>>;
 

@@ -390,7 +390,7 @@ mod tests {
             let (mut open, mut other) = open().await;
             // Until nothing fits any more.
             let mut full = 0;
-            while timeout(Duration::from_millis(50), open.stream.writable()).await.is_ok() {
+            while timeout(Duration::from_millis(200), open.stream.writable()).await.is_ok() {
                 full += open.stream.try_write(&[b'x'; 4096]).unwrap_or(0);
             }
             open.act = Some(Act { written, ..act(&leader) });

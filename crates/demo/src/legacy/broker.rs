@@ -45,6 +45,9 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
         "0",
         "--interval",
         "50ms",
+        // Whoever is killed is gone from the list before; whoever is slow on a loaded machine is not passed over.
+        "--timeout",
+        "30s",
     ];
     let mut client = Player::start(&stage.connection, &flags)?;
     let first = answerer(&mut client, None).await?;

@@ -63,7 +63,7 @@ fn connection_flags(dir: &str) -> [&str; 4] {
 /// Who answered how many requests of a client of ours, and how many failed.
 pub(super) async fn asked(flags: &[&str], stage: &Stage) -> anyhow::Result<(BTreeMap<String, u32>, u32)> {
     let requests = REQUESTS.to_string();
-    let client = ["client", "--json", "--requests", &requests, "--interval", "0s", "--timeout", "10s"];
+    let client = ["client", "--json", "--requests", &requests, "--interval", "0s", "--timeout", "30s"];
     let mut client = Player::start(&stage.connection, &[&client, flags].concat())?;
     let last = client.last_line().await?;
     let Line { summary } =

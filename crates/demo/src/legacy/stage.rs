@@ -19,7 +19,7 @@ use crate::connection::Connection;
 use crate::player::{self, Player};
 
 /// How long something that takes milliseconds may take on a loaded machine.
-pub(super) const SOON: Duration = Duration::from_secs(15);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// What is shown, and what it is shown with.
 #[derive(Debug)]

@@ -105,8 +105,6 @@ async fn answer(mut stream: TcpStream, line: String, leave: oneshot::Receiver<()
 mod tests {
     use std::net::SocketAddr;
 
-    use tokio::time::Instant;
-
     use super::*;
 
     async fn start() -> (Answering, SocketAddr) {
@@ -209,9 +207,7 @@ mod tests {
         let mut slow = TcpStream::connect(at).await.unwrap();
         let mut first = [0];
         slow.read_exact(&mut first).await.unwrap();
-        let begin = Instant::now();
-        answering.finish().await;
-        assert!(begin.elapsed() < PATIENCE * 5);
+        timeout(PATIENCE * 60, answering.finish()).await.unwrap();
         assert!(TcpStream::connect(at).await.is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::player::Player;
 
 /// How long a process may take to begin.
-const BEGIN: Duration = Duration::from_secs(10);
+const BEGIN: Duration = Duration::from_secs(60);
 
 /// Where servers go when the usual ports are taken.
 const OTHERS: Range<u16> = 8900..9000;

@@ -15,7 +15,7 @@ use crate::player::Player;
 const PORT: u16 = 8480;
 
 /// How long a process may take to begin.
-const BEGIN: Duration = Duration::from_secs(10);
+const BEGIN: Duration = Duration::from_secs(60);
 
 /// A gateway of the tour.
 #[derive(Debug)]

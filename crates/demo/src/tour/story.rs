@@ -19,10 +19,10 @@ pub(super) const PORTS: [u16; 3] = [8897, 8898, 8899];
 const WEIGHTS: [u32; PORTS.len()] = [5, 1, 1];
 
 /// How long something that takes milliseconds may take on a loaded machine.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// What a loaded machine may add to a time that is promised.
-const SLACK: Duration = Duration::from_millis(1500);
+const SLACK: Duration = Duration::from_secs(5);
 
 /// What may go by from the end of a session, or of a leader that is asked to go, until somebody else leads.
 const HAND_OVER: Duration = Duration::from_millis(500);

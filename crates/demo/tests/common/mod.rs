@@ -7,6 +7,7 @@ pub(crate) mod foreign;
 pub(crate) mod leading;
 
 use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,28 +16,44 @@ use cli::zookeeper::by_flags_alone;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpSocket;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use zk_local::{Proxy, Server};
 use zk_session::{Connect, Kind, Session, ZooKeeper};
 
 /// How long anything may take that is not what the test is about: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The session timeout of all programs here, which is the server's as well.
-pub(crate) const T: Duration = Duration::from_secs(2);
+/// A session timeout so long that a busy machine loses no session by it.
+pub(crate) const CALM: Duration = Duration::from_secs(30);
+
+/// That of programs whose sessions are to end: as short as a machine that gives nobody any time for seconds lets it be.
+pub(crate) const T: Duration = Duration::from_secs(5);
 
 /// A server and a way to it that can be broken.
 pub(crate) struct Zk {
     pub(crate) proxy: Proxy,
     pub(crate) server: Server,
+    /// The session timeout of all programs here.
+    pub(crate) session: Duration,
 }
 
 impl Zk {
+    /// One whose sessions end when they are closed.
     pub(crate) async fn start() -> Self {
+        Self::with(CALM).await
+    }
+
+    /// One whose sessions end soon when nobody keeps them.
+    pub(crate) async fn short() -> Self {
+        Self::with(T).await
+    }
+
+    async fn with(session: Duration) -> Self {
         let server = Server::start().await.unwrap();
         let proxy = Proxy::start(server.address()).await.unwrap();
-        Self { proxy, server }
+        Self { proxy, server, session }
     }
 
     /// No program that was given the proxy's address reaches the server, or does again.
@@ -47,14 +64,15 @@ impl Zk {
 
     /// The flags that lead a program to the proxy.
     pub(crate) fn flags(&self) -> [String; 4] {
-        let millis = T.as_millis().to_string();
+        let millis = self.session.as_millis().to_string();
         ["--zk".into(), self.proxy.connect_string(), "--session-ms".into(), millis]
     }
 
     /// A session of our own, past the proxy.
     pub(crate) async fn truth(&self) -> Truth {
-        let zookeeper = ZooKeeper::builder(&self.server.connect_string()).build().unwrap();
-        let session = zookeeper.connect().await.unwrap();
+        let zookeeper = ZooKeeper::builder(&self.server.connect_string()).session_timeout(CALM * 2);
+        let zookeeper = zookeeper.build().unwrap();
+        let session = timeout(PATIENCE, zookeeper.connect()).await.unwrap().unwrap();
         Truth { session, _zookeeper: zookeeper }
     }
 }
@@ -102,6 +120,30 @@ impl Truth {
     }
 }
 
+/// An address where nobody listens, nor will: it is taken for as long as this process runs.
+pub(crate) fn nowhere() -> String {
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::mem::forget(taken);
+    address
+}
+
+/// An address where nobody listens yet. Its port is none that systems hand out, neither to who listens on any nor to who connects.
+pub(crate) fn later() -> SocketAddr {
+    let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(12_000..32_000))).ok();
+    (0..100).find_map(listen).expect("a port is free").local_addr().unwrap()
+}
+
+/// What has a program that is asked with these arguments wait as long as a busy machine may take, unless they say how long.
+pub(crate) fn patient(arguments: &[&str]) -> &'static [&'static str] {
+    match arguments {
+        ["nodes" | "master", ..] if !arguments.contains(&"--wait") => &["--wait", "60s"],
+        ["client" | "mq-client", ..] if !arguments.contains(&"--timeout") => &["--timeout", "60s"],
+        _ => &[],
+    }
+}
+
 /// The program, not started yet.
 pub(crate) fn demo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = program(env!("CARGO_BIN_EXE_demo"));
@@ -128,6 +170,19 @@ pub(crate) fn stdout(output: &Output) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// What a program says next on stderr, but not that it waits for its first list: on a busy machine it may.
+pub(crate) async fn told(errors: &mut Lines<BufReader<ChildStderr>>) -> Option<String> {
+    loop {
+        let line = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap();
+        let waits = |line: &str| {
+            line.starts_with("waiting for the first list of ") || line == "the first list is here"
+        };
+        if !line.as_deref().is_some_and(waits) {
+            return line;
+        }
+    }
 }
 
 /// A program that runs, and what it says.
@@ -233,9 +288,8 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for the end. Gives how it ended, how long that took, and the lines since.
+    /// Waits for the end. Gives how it ended, and the lines since.
     pub(crate) async fn end(mut self) -> Ended {
-        let begin = Instant::now();
         let mut rest = String::new();
         let all = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
@@ -245,13 +299,12 @@ impl Running {
             self.child.wait().await.unwrap()
         };
         let status = timeout(PATIENCE, all).await.unwrap();
-        Ended { status, took: begin.elapsed(), lines: rest.lines().map(str::to_owned).collect() }
+        Ended { status, lines: rest.lines().map(str::to_owned).collect() }
     }
 }
 
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    pub(crate) took: Duration,
     pub(crate) lines: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ use crate::broker::Mosquitto;
 use crate::common::{Ended, PATIENCE, Running, Zk, demo};
 
 /// How long a request may take whose server is alive: the machine may be busy.
-pub(crate) const LONG: &str = "20s";
+pub(crate) const LONG: &str = "60s";
 
 /// Both, and the flags that lead a program there.
 pub(crate) struct Site {
@@ -27,6 +27,11 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn start() -> Self {
         Self { zk: Zk::start().await, broker: Mosquitto::start().await.unwrap() }
+    }
+
+    /// One whose sessions end soon when nobody keeps them.
+    pub(crate) async fn short() -> Self {
+        Self { zk: Zk::short().await, broker: Mosquitto::start().await.unwrap() }
     }
 
     pub(crate) fn program(&self, command: &str, more: &[&str]) -> tokio::process::Command {

@@ -25,7 +25,10 @@ use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
 
 /// How long anything may take: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// No request of a page is given up because the machine is busy.
+const PATIENT: &str = "AbortSignal.timeout = () => new AbortController().signal;";
 
 /// A gateway on a port.
 pub(crate) struct Served {
@@ -35,9 +38,9 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Serves on any port that is free (0), or on this one.
-    pub(crate) async fn start(app: &Arc<App>, guard: Guard, port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    /// Serves on any port that is free.
+    pub(crate) async fn start(app: &Arc<App>, guard: Guard) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         Self::on(listener, None, app, guard)
     }
 
@@ -181,17 +184,29 @@ fn wanted() -> ChromeCapabilities {
     wanted
 }
 
+async fn start(driver: &Driver, wanted: ChromeCapabilities) -> WebDriverResult<WebDriver> {
+    timeout(PATIENCE, WebDriver::new(&*driver.url, wanted)).await.expect("a browser in time")
+}
+
 async fn look<F: Future<Output = ()>>(
     driver: &Driver,
     wanted: ChromeCapabilities,
     url: String,
     visit: impl FnOnce(Page) -> F,
 ) {
-    let browser =
-        timeout(PATIENCE, WebDriver::new(&*driver.url, wanted)).await.expect("a browser in time").unwrap();
+    let mut browser = start(driver, wanted.clone()).await;
+    for _ in 0..2 {
+        // A browser gives up by itself when the machine is too busy for it to start.
+        if browser.is_err() {
+            browser = start(driver, wanted.clone()).await;
+        }
+    }
+    let browser = browser.unwrap();
     let visited = browser.run_and_quit(async move |driver: WebDriver| {
+        let page = Page { driver: driver.clone() };
+        page.before_all(PATIENT).await;
         driver.goto(&*url).await?;
-        visit(Page { driver: driver.clone() }).await;
+        visit(page).await;
         let complaints: Vec<String> =
             driver.browser_log().await?.into_iter().map(|entry| entry.message).collect();
         let grave = |told: &&String| {
@@ -206,10 +221,12 @@ async fn look<F: Future<Output = ()>>(
 impl Page {
     /// What a script returns.
     pub(crate) async fn run(&self, script: &str) -> Value {
-        let answer = timeout(PATIENCE, self.driver.execute(script, Vec::<Value>::new()))
-            .await
-            .expect("a script ends in time");
-        answer.unwrap_or_else(|error| panic!("{script}: {error}")).json().clone()
+        self.try_run(script).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+    }
+
+    async fn try_run(&self, script: &str) -> WebDriverResult<Value> {
+        let answer = timeout(PATIENCE, self.driver.execute(script, Vec::<Value>::new())).await;
+        Ok(answer.expect("a script ends in time")?.json().clone())
     }
 
     /// The value of an expression.
@@ -219,11 +236,16 @@ impl Page {
 
     /// Waits until an expression is true.
     pub(crate) async fn until(&self, expression: &str) {
-        let begin = Instant::now();
-        while self.value(&format!("Boolean({expression})")).await != json!(true) {
+        let (begin, script) = (Instant::now(), format!("return Boolean({expression});"));
+        loop {
+            // A page that is just replaced by another one says nothing.
+            let is = self.try_run(&script).await;
+            if is.as_ref().is_ok_and(|is| *is == json!(true)) {
+                return;
+            }
             if begin.elapsed() > PATIENCE {
                 panic!(
-                    "waited in vain for {expression}; there is {:#}",
+                    "waited in vain for {expression}, which is {is:?}; there is {:#}",
                     self.value("document.body.innerText").await
                 );
             }
@@ -247,9 +269,23 @@ impl Page {
 
     /// Clicks at a place once it is seen.
     pub(crate) async fn click(&self, place: &str) {
-        self.until(&format!("document.querySelector({})?.checkVisibility()", json!(place))).await;
-        let found = self.driver.find(By::Css(place)).await.unwrap_or_else(|error| panic!("{place}: {error}"));
-        found.click().await.unwrap_or_else(|error| panic!("{place}: {error}"));
+        let begin = Instant::now();
+        loop {
+            self.until(&format!("document.querySelector({})?.checkVisibility()", json!(place))).await;
+            // It may be drawn anew, or something may lie before it, between the look and the click; then nothing is clicked.
+            let clicked = async { self.driver.find(By::Css(place)).await?.click().await };
+            match clicked.await {
+                Ok(()) => return,
+                Err(error) if begin.elapsed() > PATIENCE => panic!("{place}: {error}"),
+                Err(_) => sleep(Duration::from_millis(30)).await,
+            }
+        }
+    }
+
+    /// Waits until this element has the focus.
+    pub(crate) async fn focuses(&self, id: &str) {
+        let id = json!(id);
+        self.until(&format!("(document.activeElement.id || document.activeElement.tagName) === {id}")).await;
     }
 
     /// Which element has the focus.
@@ -263,19 +299,31 @@ impl Page {
         answer.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
+    /// Has a script run before those of each page from now on.
+    async fn before_all(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
+    }
+
     /// Loads the page anew, with a script that runs before its own.
     pub(crate) async fn again_with(&self, script: &str) {
-        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await;
+        self.before_all(script).await;
         self.driver.refresh().await.unwrap();
     }
 
     /// How those who hear the page are told of what has this role and this name: its description.
     pub(crate) async fn heard(&self, role: &str, name: &str) -> String {
-        let tree = self.devtools("Accessibility.getFullAXTree", json!({})).await;
-        let nodes = tree["nodes"].as_array().unwrap();
-        let found = nodes.iter().find(|node| node["role"]["value"] == role && node["name"]["value"] == name);
-        let found = found.unwrap_or_else(|| panic!("no {role} is called {name:?}"));
-        found["description"]["value"].as_str().unwrap_or_default().to_owned()
+        let begin = Instant::now();
+        loop {
+            let tree = self.devtools("Accessibility.getFullAXTree", json!({})).await;
+            let nodes = tree["nodes"].as_array().unwrap();
+            let found =
+                nodes.iter().find(|node| node["role"]["value"] == role && node["name"]["value"] == name);
+            if let Some(found) = found {
+                return found["description"]["value"].as_str().unwrap_or_default().to_owned();
+            }
+            assert!(begin.elapsed() < PATIENCE, "no {role} is called {name:?}");
+            sleep(Duration::from_millis(30)).await;
+        }
     }
 
     /// A screen of this size.
@@ -284,18 +332,25 @@ impl Page {
         self.devtools("Emulation.setDeviceMetricsOverride", screen).await;
     }
 
-    /// That nothing is wider than the screen.
+    /// That nothing is wider than the screen, once all is drawn for it.
     pub(crate) async fn fits(&self, what: &str) {
-        let wide = self
-            .value(
-                "[document.documentElement, ...document.querySelectorAll('dialog[open], main, nav, .scroll')]
-                    .filter((place) => place.scrollWidth > place.clientWidth)
-                    .flatMap((place) => [place, ...place.querySelectorAll('*')]
-                        .map((one) => [one.tagName, one.id, one.className, one.getBoundingClientRect().right, place.clientWidth])
-                        .filter((one) => one[3] > one[4]))",
-            )
-            .await;
-        assert_eq!(wide, json!([]), "{what} is wider than its place");
+        let begin = Instant::now();
+        loop {
+            let wide = self
+                .value(
+                    "[document.documentElement, ...document.querySelectorAll('dialog[open], main, nav, .scroll')]
+                        .filter((place) => place.scrollWidth > place.clientWidth)
+                        .flatMap((place) => [place, ...place.querySelectorAll('*')]
+                            .map((one) => [one.tagName, one.id, one.className, one.getBoundingClientRect().right, place.clientWidth])
+                            .filter((one) => one[3] > one[4]))",
+                )
+                .await;
+            if wide == json!([]) {
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{what} is wider than its place: {wide}");
+            sleep(Duration::from_millis(30)).await;
+        }
     }
 }
 

@@ -21,8 +21,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How long anything may take.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+/// How long anything may take: the machine may be busy.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// An authority, and files with what it signed.
 pub(crate) struct Authority {

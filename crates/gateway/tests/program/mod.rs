@@ -16,7 +16,10 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 /// How long anything may take: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So long that a busy machine loses no session by it.
+const CALM_MS: &str = "30000";
 
 /// What it took, bounded.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -43,7 +46,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start(zk: &str, more: &[&str]) -> Self {
-        let flags = ["--listen", "127.0.0.1:0", "--zk", zk, "--session-ms", "2000"];
+        let flags = ["--listen", "127.0.0.1:0", "--zk", zk, "--session-ms", CALM_MS];
         let mut child = command(&[&flags, more].concat()).stderr(Stdio::piped()).spawn().unwrap();
         let told = follow(child.stderr.take().unwrap());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -59,6 +62,20 @@ impl Gateway {
     /// The status and the body of an answer.
     pub(crate) async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         ask(&self.address, method, path, body).await
+    }
+
+    /// Registers an instance, and waits until it is in ZooKeeper: one that takes its time is waited for only so long by the gateway itself.
+    pub(crate) async fn registers(&self, path: &str, body: &str) {
+        let registered = async {
+            loop {
+                match self.call("PUT", path, body).await {
+                    (200 | 201, _) => return,
+                    (202, _) => sleep(Duration::from_millis(20)).await,
+                    (status, answer) => panic!("{status}: {answer}"),
+                }
+            }
+        };
+        soon(registered).await;
     }
 
     pub(crate) async fn becomes(&self, path: &str, wished: impl Fn(u16, &Value) -> bool) -> Value {

@@ -27,13 +27,13 @@ use hyper_util::server::conn::auto;
 use loadbalance::{Instance, Instances, NodeData};
 use proto::ServiceName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use self::holding::Holding;
 
-/// How long a test waits for what has to come.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// How long a test waits for what has to come: the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(180);
 
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, what).await.expect("it takes too long")
@@ -44,6 +44,42 @@ pub(crate) async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
+}
+
+/// Keeps the clock of everybody here where it is, until this is dropped: what waits for a time waits for ever, and all else goes on.
+pub(crate) struct Frozen {
+    _held: std::sync::mpsc::Sender<()>,
+}
+
+impl Frozen {
+    pub(crate) fn begin() -> Self {
+        tokio::time::pause();
+        // A clock that is paused goes on by itself when everybody waits, but not while a thread is at work.
+        let (held, released) = std::sync::mpsc::channel();
+        tokio::task::spawn_blocking(move || released.recv_timeout(SOON).is_ok());
+        Self { _held: held }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        tokio::time::resume();
+    }
+}
+
+/// Waits until this stays what it is though everybody had many turns to go on.
+pub(crate) async fn rests<T: PartialEq>(now: impl Fn() -> T) {
+    let (mut last, mut turns) = (now(), 0);
+    soon(async {
+        // By turns, and not by the time that passes: nobody may have had any of it.
+        while turns < 50 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let is = now();
+            turns = if is == last { turns + 1 } else { 0 };
+            last = is;
+        }
+    })
+    .await;
 }
 
 /// Lists that tests change.
@@ -282,9 +318,13 @@ pub(crate) async fn hangs() -> (SocketAddr, Arc<AtomicUsize>) {
     .await
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, nor will: it is taken for as long as this process runs.
 pub(crate) async fn nobody() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = taken.local_addr().unwrap();
+    std::mem::forget(taken);
+    address
 }
 
 /// A service that says who it is.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -72,6 +73,9 @@ async fn echo(mut request: Request<Body>) -> Response {
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
+/// So long that a busy machine loses no session by it.
+const CALM: Duration = Duration::from_secs(30);
+
 /// Who registers services.
 pub(crate) struct Registrar {
     pub(crate) keeper: Keeper,
@@ -80,7 +84,7 @@ pub(crate) struct Registrar {
 
 impl Registrar {
     pub(crate) fn at(zk: &str) -> Self {
-        let keeper = Keeper::start(ZooKeeper::builder(zk).build().unwrap());
+        let keeper = Keeper::start(ZooKeeper::builder(zk).session_timeout(CALM).build().unwrap());
         let registry = Registry::new(keeper.sessions(), Native::default());
         Self { keeper, registry }
     }

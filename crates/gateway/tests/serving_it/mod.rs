@@ -13,7 +13,8 @@ use leader::Election;
 use proto::{NodeData, Root, ServiceName};
 use registry::http::Discovery;
 use registry::{Instances, Native, Registry};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -23,7 +24,14 @@ use zk_session::fake::FakeZk;
 use crate::certificates::Authority;
 
 /// No state is waited for longer than this.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// Lets so much time pass for everybody here, and none for the test. Nothing may be on its way over a connection.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
 
 /// A gateway that is served.
 pub(crate) struct Served {
@@ -68,6 +76,23 @@ impl Served {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Until when it keeps an instance of `time`, in milliseconds of the clock of people.
+    pub(crate) async fn keeps_until(&self, id: &str) -> u64 {
+        let asked = async {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let path = format!("/v1/services/time/instances/{id}");
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = timeout(LIMIT, asked).await.unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let told: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+        told["ends"].as_u64().unwrap_or_else(|| panic!("{answer}"))
     }
 
     /// Stops it as its program does.
