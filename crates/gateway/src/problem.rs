@@ -92,6 +92,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown-service", "there is no such service", detail)
     }
 
+    /// The layout has one service, and this is another name. No word on who is registered: another gateway may call its service so.
+    pub(crate) fn another_name(detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "another-name", "the service has another name here", detail)
+    }
+
     pub(crate) fn unknown_instance(detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown-instance", "there is no such instance", detail)
     }

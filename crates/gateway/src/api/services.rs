@@ -213,7 +213,7 @@ impl App {
     pub(super) fn nowhere(&self, service: &ServiceName) -> Problem {
         match self.fleet.check_layout(service) {
             Ok(()) => Problem::unknown_service(format_args!("nobody has registered as {service:?}")),
-            Err(elsewhere) => Problem::unknown_service(elsewhere),
+            Err(elsewhere) => Problem::another_name(elsewhere),
         }
     }
 
