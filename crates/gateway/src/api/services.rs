@@ -62,8 +62,8 @@ pub(super) async fn services(
 /// A service
 ///
 /// Its instances and its master, as last heard of from ZooKeeper. A service is there when it has a directory in ZooKeeper, when somebody
-/// is registered, or when the gateway was started with its name; others are 404, for up to a second longer than they should be. While
-/// ZooKeeper is away nobody can tell: what is not known is 503, and not 404.
+/// is registered, or when the gateway was started with its name; others are 404, as ZooKeeper says to a question that is asked after the request
+/// came. All such requests share ten questions a second at most. While ZooKeeper is away nobody can tell: what is not known is 503, and not 404.
 ///
 /// With `wait` and `revision` the answer waits until the revision is another one; when the time is over, the same state is given again.
 #[utoipa::path(

@@ -40,7 +40,12 @@ fn accepted(only: &BTreeSet<ServiceName>) -> String {
 }
 
 impl Fleet {
-    /// Whether a service has a directory, or was configured.
+    /// Whether a service has a directory, or was configured. That it has none is what ZooKeeper answered to a question that was asked after
+    /// this began; however many ask for what is not there, it is asked ten times a second at most.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
@@ -52,7 +57,10 @@ impl Fleet {
         if self.check_layout(service).is_err() {
             return Existence::Nowhere;
         }
-        match self.names().await {
+        // That it was there a moment ago is good enough, that it was not is none: it may be what somebody has registered before they asked.
+        let (ask, patience) = (self.ask_names(), self.shared.options.patience);
+        let names = self.shared.names.get_sufficient(patience, |names| names.contains(service), ask).await;
+        match names {
             Some(names) if names.value.contains(service) => Existence::There,
             Some(Answer { stale_since: None, .. }) => Existence::Nowhere,
             Some(_) | None => Existence::Unknown,
@@ -78,7 +86,7 @@ impl Fleet {
         Some(if configured.is_empty() { name.into_iter().collect() } else { configured.clone() })
     }
 
-    /// The names of all services, asked for at most once a second; `None` when ZooKeeper never told them.
+    /// The names of all services, asked for at most once a second for this; `None` when ZooKeeper never told them.
     ///
     /// # Panics
     ///
@@ -88,16 +96,21 @@ impl Fleet {
     ///
     /// May be dropped at any time.
     pub async fn names(&self) -> Option<Answer<BTreeSet<ServiceName>>> {
+        self.shared.names.get(self.shared.options.patience, self.ask_names()).await
+    }
+
+    fn ask_names(
+        &self,
+    ) -> impl Future<Output = Result<BTreeSet<ServiceName>, registry::Error>> + Send + use<> {
         let fleet = self.clone();
-        let ask = async move {
+        async move {
             let there = fleet.shared.registry.services().await?;
             let names = match fleet.single() {
                 Some(only) if !fleet.shared.configured.is_empty() => only,
                 _ => there.into_iter().chain(fleet.shared.configured.iter().cloned()).collect(),
             };
-            Ok::<_, registry::Error>(names)
-        };
-        self.shared.names.get(self.shared.options.patience, ask).await
+            Ok(names)
+        }
     }
 
     /// Asks anew, the next time, which services there are: one may have come.
