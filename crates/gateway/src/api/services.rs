@@ -158,6 +158,11 @@ pub(super) async fn master(
     Ok(json_or_known(&headers, &LeadingDocument::of(&now)))
 }
 
+/// That there is no such service.
+pub(super) fn nowhere(service: &ServiceName) -> Problem {
+    Problem::unknown_service(format_args!("nobody has registered as {service:?}"))
+}
+
 impl App {
     /// A service that is there, and what is known of it.
     ///
@@ -168,12 +173,13 @@ impl App {
         &self,
         service: &ServiceName,
     ) -> Result<(Arc<Followed>, Arc<Published>), Problem> {
+        self.callable(service)?;
         if let Some(known) = self.populated(service) {
             return Ok(known);
         }
         // Asked before it is followed: a watch is not to be had by inventing names.
         let (_sought, followed) = match self.fleet.existence(service).await {
-            Existence::Nowhere => return Err(self.nowhere(service)),
+            Existence::Nowhere => return Err(nowhere(service)),
             Existence::There => (None, self.fleet.follow(service).map_err(Problem::too_many)?),
             Existence::Unknown => {
                 let (sought, followed) = self.fleet.seek(service).map_err(Problem::too_many)?;
@@ -192,11 +198,12 @@ impl App {
     ///
     /// When there is none, or nobody can tell and nothing is heard of it in time.
     pub(super) async fn there(&self, service: &ServiceName) -> Result<Arc<Followed>, Problem> {
+        self.callable(service)?;
         if let Some((followed, _)) = self.populated(service) {
             return Ok(followed);
         }
         match self.fleet.existence(service).await {
-            Existence::Nowhere => Err(self.nowhere(service)),
+            Existence::Nowhere => Err(nowhere(service)),
             Existence::There => self.fleet.follow(service).map_err(Problem::too_many),
             Existence::Unknown => Ok(self.known(service).await?.0),
         }
@@ -209,12 +216,9 @@ impl App {
         Some((followed, now))
     }
 
-    /// That there is no such service.
-    pub(super) fn nowhere(&self, service: &ServiceName) -> Problem {
-        match self.fleet.check_layout(service) {
-            Ok(()) => Problem::unknown_service(format_args!("nobody has registered as {service:?}")),
-            Err(elsewhere) => Problem::another_name(elsewhere),
-        }
+    /// Refuses what no service is called in this layout, whoever follows something by that name.
+    pub(super) fn callable(&self, service: &ServiceName) -> Result<(), Problem> {
+        self.fleet.check_layout(service).map_err(Problem::another_name)
     }
 
     /// Waits until a service is in another state than `seen`, or the time is over, or the gateway ends.

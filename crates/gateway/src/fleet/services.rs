@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use proto::ServiceName;
-use registry::Services;
+use registry::{Layout, Services};
 use tokio::time::Instant;
 use zk_session::{Link, Source};
 
-use super::{Answer, Fleet};
+use super::{Answer, Fleet, Shared};
 
 /// How many instances each service has; `None` where ZooKeeper refuses to tell.
 pub type Counts = BTreeMap<ServiceName, Option<usize>>;
@@ -30,6 +30,35 @@ pub enum Existence {
 pub struct Elsewhere {
     service: ServiceName,
     only: BTreeSet<ServiceName>,
+}
+
+/// What services can be called: as anybody likes, or in a layout that has one, as the gateway was told, else as its directory.
+#[derive(Clone, Debug, Default)]
+pub struct Callable {
+    only: Option<BTreeSet<ServiceName>>,
+}
+
+impl Callable {
+    /// In this layout, for a gateway that was started with these names.
+    pub fn of(layout: &dyn Layout, configured: &BTreeSet<ServiceName>) -> Self {
+        let Services::Single { name, .. } = layout.services() else { return Self::default() };
+        let only = if configured.is_empty() { name.into_iter().collect() } else { configured.clone() };
+        Self { only: Some(only) }
+    }
+
+    /// Refuses what no service is called.
+    ///
+    /// # Errors
+    ///
+    /// When the layout has one service, and this is another name.
+    pub fn check(&self, service: &ServiceName) -> Result<(), Elsewhere> {
+        match &self.only {
+            Some(only) if !only.contains(service) => {
+                Err(Elsewhere { service: service.clone(), only: only.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn accepted(only: &BTreeSet<ServiceName>) -> String {
@@ -73,17 +102,7 @@ impl Fleet {
     ///
     /// When the layout has one service, and this is another name.
     pub fn check_layout(&self, service: &ServiceName) -> Result<(), Elsewhere> {
-        match self.single() {
-            Some(only) if !only.contains(service) => Err(Elsewhere { service: service.clone(), only }),
-            _ => Ok(()),
-        }
-    }
-
-    /// What the service is called, where the layout has one; perhaps in several ways.
-    fn single(&self) -> Option<BTreeSet<ServiceName>> {
-        let Services::Single { name, .. } = self.shared.registry.layout().services() else { return None };
-        let configured = &self.shared.configured;
-        Some(if configured.is_empty() { name.into_iter().collect() } else { configured.clone() })
+        self.shared.callable.check(service)
     }
 
     /// The names of all services, asked for at most once a second for this; `None` when ZooKeeper never told them.
@@ -105,9 +124,10 @@ impl Fleet {
         let fleet = self.clone();
         async move {
             let there = fleet.shared.registry.services().await?;
-            let names = match fleet.single() {
-                Some(only) if !fleet.shared.configured.is_empty() => only,
-                _ => there.into_iter().chain(fleet.shared.configured.iter().cloned()).collect(),
+            let Shared { callable, configured, .. } = &*fleet.shared;
+            let names = match &callable.only {
+                Some(only) if !configured.is_empty() => only.clone(),
+                _ => there.into_iter().chain(configured.iter().cloned()).collect(),
             };
             Ok(names)
         }
