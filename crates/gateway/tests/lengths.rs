@@ -121,6 +121,10 @@ async fn a_body_that_an_instance_does_not_look_for_is_no_request_of_anybody() {
     let careless = raw_service(|mut stream| async move {
         loop {
             let asked = head(&mut stream).await;
+            if asked.starts_with("GET /hidden") {
+                // That takes it until somebody else asks.
+                head(&mut stream).await;
+            }
             let line = asked.lines().next().unwrap().to_owned();
             let length = line.len();
             let answer =
