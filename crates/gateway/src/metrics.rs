@@ -188,8 +188,8 @@ impl Collector for Now {
         let known: Vec<_> = followed.iter().filter_map(|followed| followed.now()).collect();
         let (name, help, missing) = one(
             "services_without_list",
-            "Services that are followed and have no list yet",
-            followed.len() - known.len(),
+            "Services that are followed and have no list yet, and those that targets lack because no more may be followed",
+            followed.len() - known.len() + self.fleet.left_out(),
         );
         gauges(&mut encoder, name, help, missing)?;
         let instances =

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 /// The media type of problem details.
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+const TOO_MANY: &str = "too-many";
+
 /// Why a request was not served, as problem details (RFC 9457).
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -90,6 +92,11 @@ impl Problem {
 
     pub(crate) fn unknown_service(detail: impl fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown-service", "there is no such service", detail)
+    }
+
+    /// The layout has one service, and this is another name. No word on who is registered: another gateway may call its service so.
+    pub(crate) fn another_name(detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "another-name", "the service has another name here", detail)
     }
 
     pub(crate) fn unknown_instance(detail: impl fmt::Display) -> Self {
@@ -172,7 +179,17 @@ impl Problem {
     /// A limit of ours is reached.
     pub(crate) fn too_many(detail: impl fmt::Display) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self::new(status, "too-many", "a limit of this gateway is reached", detail).retry_after(10)
+        Self::new(status, TOO_MANY, "a limit of this gateway is reached", detail).retry_after(10)
+    }
+
+    /// Whether it is a limit of ours that is reached.
+    pub(crate) fn is_limit(&self) -> bool {
+        self.kind == TOO_MANY
+    }
+
+    /// A fault of ours.
+    pub(crate) fn not_written(detail: impl fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not-written", "the answer could not be made", detail)
     }
 
     /// We are about to end.

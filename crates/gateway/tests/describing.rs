@@ -108,6 +108,37 @@ async fn answers_are_what_is_documented() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_of_changes_and_of_what_is_known_is_documented_too() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    let document = gateway.get("/v1/openapi.json").await.is(200).await;
+    let body = json!({"server_ip": "h", "server_port": 1, "ttl": 600});
+    // Each answer is looked up where it is received; here is what has to be among them.
+    gateway.call("PUT", A, &body).await.is(201).await;
+    let mut events = gateway.get("/v1/services/time/watch").await;
+    let (_, event) = events.event().await;
+    let schema = &document["components"]["schemas"]["Service"];
+    assert!(fits(&document, schema, &event), "{event:#}");
+    let mut other = event.clone();
+    other["instances"][0]["weight"] = json!("1");
+    assert!(!fits(&document, schema, &other), "what tells whether it fits can tell that it does not");
+    drop(events);
+    for path in ["/v1/services", "/v1/services/time", "/v1/services/time/master", A] {
+        let tag = gateway.get(path).await.header("etag").to_owned();
+        assert_eq!(gateway.get_with(path, ("if-none-match", &tag)).await.status, 304, "{path}");
+    }
+    assert_eq!(gateway.call("DELETE", A, "").await.status, 204);
+
+    gateway.call("PUT", A, &body).await.is(201).await;
+    zk.stop();
+    gateway.becomes("/v1/services/time", |service| service["source"] == "stale").await;
+    let b = A.replace("/a", "/b");
+    gateway.call("PUT", &b, &body).await.is(202).await;
+    gateway.call("PATCH", A, json!({"weight": 2})).await.is(202).await;
+    assert_eq!(gateway.call("DELETE", A, "").await.status, 202);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_parameters_that_are_documented_are_accepted_and_no_others() {
     let zk = FakeZk::default();
     register(&zk, "time", "a", &data(1));

@@ -117,7 +117,7 @@ async fn the_flat_layout_has_one_service_by_one_name() {
         let told = format!(
             "the flat layout has one service, and \"{other}\" is not what it is called here; accepted: \"{name}\""
         );
-        let refused = async |answer: Answer| assert_eq!(answer.problem(404, "unknown-service").await, told);
+        let refused = async |answer: Answer| assert_eq!(answer.problem(404, "another-name").await, told);
         for path in ["", "/watch", "/pick", "/instances/127.0.0.1:9001"] {
             refused(gateway.get(&format!("/v1/services/{other}{path}")).await).await;
         }

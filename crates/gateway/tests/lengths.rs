@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use tokio::io::AsyncWriteExt;
 
-use self::proxying::{Gateway, get, head, pass, raw_service, soon, text};
+use self::proxying::{Gateway, get, head, mirror, pass, raw_service, soon, text};
 
 /// A service that answers each request with these bytes, and how many connections there were.
 async fn answers(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -113,6 +113,54 @@ async fn a_connection_is_not_used_any_more_when_the_instance_is_about_to_close_i
     pass(Duration::from_millis(600)).await;
     gateway.get("/").await;
     assert_eq!(count.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_body_that_an_instance_does_not_look_for_is_no_request_of_anybody() {
+    // It reads heads alone, so a body is the next one to it; what it is asked to close it keeps as well.
+    let careless = raw_service(|mut stream| async move {
+        loop {
+            let asked = head(&mut stream).await;
+            if asked.starts_with("GET /hidden") {
+                // That takes it until somebody else asks.
+                head(&mut stream).await;
+            }
+            let line = asked.lines().next().unwrap().to_owned();
+            let length = line.len();
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nkeep-alive: timeout=60\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if !line.starts_with("HEAD ") {
+                stream.write_all(line.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let hidden = "GET /hidden HTTP/1.1\r\nhost: t\r\n\r\n";
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        let gateway = Gateway::before(&[careless], "").await;
+        let body = Full::<bytes::Bytes>::from(hidden);
+        let request = Request::builder().method(method).uri("/first").header("host", "t").body(body).unwrap();
+        assert_eq!(gateway.ask(request).await.status(), 200, "{method}");
+        let others = (0..5).map(|_| gateway.get("/mine"));
+        for (_, answer) in futures::future::join_all(others).await {
+            assert_eq!(answer, "GET /mine HTTP/1.1", "{method}");
+        }
+    }
+
+    // Whoever does what it is asked to does not even read on, and one without a body is asked for nothing.
+    let gateway = Gateway::before(&[mirror().await], "").await;
+    let with = |method| Request::builder().method(method).uri("/").header("host", "t");
+    for method in ["GET", "DELETE", "OPTIONS"] {
+        let seen =
+            text(gateway.ask(with(method).body(Full::<bytes::Bytes>::from(hidden)).unwrap()).await).await;
+        assert!(seen.contains("\nconnection: close\n"), "{seen}");
+        assert_eq!(gateway.proxy.served()[0].idle_connections, 0, "{method}");
+    }
+    let seen = text(gateway.ask(with("PUT").body(Full::<bytes::Bytes>::from(hidden)).unwrap()).await).await;
+    assert!(!seen.contains("\nconnection: "), "{seen}");
+    assert!(!gateway.get("/").await.1.contains("\nconnection: "));
+    assert_eq!(gateway.proxy.served()[0].idle_connections, 1, "the others are kept");
 }
 
 #[tokio::test]

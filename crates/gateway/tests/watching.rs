@@ -87,7 +87,7 @@ async fn a_name_that_somebody_invents_is_refused_and_costs_nothing() {
         let detail = gateway.get(&path).await.problem(404, "unknown-service").await;
         assert_eq!(detail, format!("nobody has registered as \"invented-{number}\""));
     }
-    assert_eq!((zk.requests().total(), gateway.fleet.all_followed().len()), (0, 0));
+    assert_eq!((zk.requests().watches, gateway.fleet.all_followed().len()), (0, 0));
     gateway.get(WATCH).await.event().await;
 
     // One that comes is found as soon as by the other paths.

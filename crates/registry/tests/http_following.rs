@@ -438,8 +438,16 @@ async fn a_404_empties_the_list_if_a_gateway_says_that_there_is_no_such_service(
     lists(&discovery, &[]).await;
     let view = is_stale(&discovery, true).await;
     assert!(matches!(view.source, Source::Stale { since } if since >= before), "{:?}", view.source);
+    // Said again it is no news, and no newer.
+    let mut views = discovery.view();
+    views.mark_unchanged();
+    for _ in 0..2 {
+        script.next().await.answer("404 Not Found", "application/problem+json", &nowhere(kind)).await;
+    }
     // The same state may come again: it is told anew.
     let mut back = script.next().await;
+    assert!(!views.has_changed().unwrap());
+    assert_eq!(discovery.view().borrow().as_ref().unwrap().source, view.source);
     assert!(!back.request.contains("last-event-id"), "{}", back.request);
     back.begin("a-1").await;
     back.event("a-1", &service(&[1])).await;

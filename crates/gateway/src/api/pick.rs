@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::documents::{ExplainedDocument, InstanceDocument, PickDocument};
 use super::parameters::{Parameters, Service};
+use super::services::nowhere;
 use super::{App, json};
 use crate::Problem;
 use crate::fleet::{Existence, Followed, Published};
@@ -106,6 +107,7 @@ fn parsed(kind: KeyKind, key: &str) -> Result<Key<'_>, Problem> {
 impl App {
     /// A service whose instances can be picked from.
     async fn can_pick(&self, service: &ServiceName) -> Result<(Arc<Followed>, Arc<Published>), Problem> {
+        self.callable(service)?;
         // Whether there is somebody, the pick will tell.
         if let Some(followed) = self.fleet.followed(service)
             && let Some(now) = followed.now()
@@ -118,9 +120,7 @@ impl App {
     /// Why there was nobody.
     async fn nobody(&self, service: &ServiceName, error: &PickError) -> Problem {
         match error {
-            PickError::Empty if self.fleet.existence(service).await == Existence::Nowhere => {
-                self.nowhere(service)
-            }
+            PickError::Empty if self.fleet.existence(service).await == Existence::Nowhere => nowhere(service),
             PickError::NotReady | PickError::Closed => self.not_known("the instances of the service"),
             error => Problem::nobody(error),
         }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 use proto::{Instance, Metadata, ServiceName};
 use serde::Serialize;
+use tracing::warn;
 use utoipa::ToSchema;
 
 use super::parameters::Parameters;
@@ -27,7 +28,8 @@ const OPEN_METRICS: HeaderValue =
 /// In the format of its HTTP service discovery: one group for each instance that has an address. Of the services that are asked for, else of
 /// those that the gateway was started with, else of all. While a list is not known yet there is no answer, and Prometheus goes on with what it
 /// has. A service that ZooKeeper refuses to tell of, or that went meanwhile, is left out and holds nobody up: `headkeeper_services_without_list`
-/// counts those, and the log tells why. When nothing is left there is no answer either.
+/// counts those, and the log tells why. So are services above the number that is followed at most, where all are asked for. When nothing is
+/// left there is no answer either.
 #[utoipa::path(
     get,
     path = "/v1/prometheus/targets",
@@ -58,15 +60,24 @@ pub(super) async fn targets(State(app): State<Arc<App>>, mut query: Parameters) 
         services = (*all.value).clone();
     }
     let known = join_all(services.iter().map(|service| app.known(service))).await;
-    let (mut all, mut refused) = (Vec::new(), None);
+    let is_whole = !is_asked && app.fleet.configured().is_empty();
+    let (mut all, mut refused, mut left_out) = (Vec::new(), None, 0);
     for (service, known) in services.iter().zip(known) {
         match known {
             Ok((_, now)) => all.push(now),
             Err(problem) if problem.status() == StatusCode::NOT_FOUND && is_asked => return Err(problem),
             Err(problem) if problem.status() == StatusCode::NOT_FOUND => {}
             Err(problem) if app.is_refused(service) => refused = Some(problem),
+            // No waiting would change that, and the others are there.
+            Err(problem) if is_whole && problem.is_limit() => {
+                left_out += 1;
+                refused = Some(problem);
+            }
             Err(problem) => return Err(problem),
         }
+    }
+    if is_whole {
+        app.leave_out(left_out);
     }
     match refused {
         Some(problem) if all.is_empty() => Err(problem),
@@ -75,6 +86,16 @@ pub(super) async fn targets(State(app): State<Arc<App>>, mut query: Parameters) 
 }
 
 impl App {
+    /// Counts the services that targets lack, and tells once when there are some.
+    fn leave_out(&self, services: usize) {
+        if self.fleet.leave_out(services) == 0 && services > 0 {
+            warn!(
+                services,
+                "Prometheus gets no targets of some services: no more are followed at the same time; name those it is to have (--service, or ?service= in what it asks)"
+            );
+        }
+    }
+
     /// Whether ZooKeeper refuses to tell of a service, which no waiting will change.
     fn is_refused(&self, service: &ServiceName) -> bool {
         self.fleet.followed(service).is_some_and(|followed| followed.problem().is_some())
@@ -145,13 +166,13 @@ fn as_label(key: &str) -> String {
     responses(
         (status = 200, description = "the metrics", body = String, content_type = "application/openmetrics-text"),
         (status = 400, description = "not understood: it is for no host", body = Details, content_type = "application/problem+json"),
+        (status = 500, description = "they could not be written down", body = Details, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    match app.metrics.text() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let text =
+        app.metrics.text().map_err(|_| Problem::not_written("what is counted cannot be written down"))?;
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
 
 #[cfg(test)]

@@ -62,8 +62,8 @@ pub(super) async fn services(
 /// A service
 ///
 /// Its instances and its master, as last heard of from ZooKeeper. A service is there when it has a directory in ZooKeeper, when somebody
-/// is registered, or when the gateway was started with its name; others are 404, for up to a second longer than they should be. While
-/// ZooKeeper is away nobody can tell: what is not known is 503, and not 404.
+/// is registered, or when the gateway was started with its name; others are 404, as ZooKeeper says to a question that is asked after the request
+/// came. All such requests share ten questions a second at most. While ZooKeeper is away nobody can tell: what is not known is 503, and not 404.
 ///
 /// With `wait` and `revision` the answer waits until the revision is another one; when the time is over, the same state is given again.
 #[utoipa::path(
@@ -158,6 +158,11 @@ pub(super) async fn master(
     Ok(json_or_known(&headers, &LeadingDocument::of(&now)))
 }
 
+/// That there is no such service.
+pub(super) fn nowhere(service: &ServiceName) -> Problem {
+    Problem::unknown_service(format_args!("nobody has registered as {service:?}"))
+}
+
 impl App {
     /// A service that is there, and what is known of it.
     ///
@@ -168,12 +173,13 @@ impl App {
         &self,
         service: &ServiceName,
     ) -> Result<(Arc<Followed>, Arc<Published>), Problem> {
+        self.callable(service)?;
         if let Some(known) = self.populated(service) {
             return Ok(known);
         }
         // Asked before it is followed: a watch is not to be had by inventing names.
         let (_sought, followed) = match self.fleet.existence(service).await {
-            Existence::Nowhere => return Err(self.nowhere(service)),
+            Existence::Nowhere => return Err(nowhere(service)),
             Existence::There => (None, self.fleet.follow(service).map_err(Problem::too_many)?),
             Existence::Unknown => {
                 let (sought, followed) = self.fleet.seek(service).map_err(Problem::too_many)?;
@@ -192,11 +198,12 @@ impl App {
     ///
     /// When there is none, or nobody can tell and nothing is heard of it in time.
     pub(super) async fn there(&self, service: &ServiceName) -> Result<Arc<Followed>, Problem> {
+        self.callable(service)?;
         if let Some((followed, _)) = self.populated(service) {
             return Ok(followed);
         }
         match self.fleet.existence(service).await {
-            Existence::Nowhere => Err(self.nowhere(service)),
+            Existence::Nowhere => Err(nowhere(service)),
             Existence::There => self.fleet.follow(service).map_err(Problem::too_many),
             Existence::Unknown => Ok(self.known(service).await?.0),
         }
@@ -209,12 +216,9 @@ impl App {
         Some((followed, now))
     }
 
-    /// That there is no such service.
-    pub(super) fn nowhere(&self, service: &ServiceName) -> Problem {
-        match self.fleet.check_layout(service) {
-            Ok(()) => Problem::unknown_service(format_args!("nobody has registered as {service:?}")),
-            Err(elsewhere) => Problem::unknown_service(elsewhere),
-        }
+    /// Refuses what no service is called in this layout, whoever follows something by that name.
+    pub(super) fn callable(&self, service: &ServiceName) -> Result<(), Problem> {
+        self.fleet.check_layout(service).map_err(Problem::another_name)
     }
 
     /// Waits until a service is in another state than `seen`, or the time is over, or the gateway ends.

@@ -4,10 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// For how long an answer is good enough, and how long nobody asks again after there was none.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// After an answer that is not good enough for somebody it is not asked again for so long, whoever needs another one: they wait for the same.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer of ZooKeeper, and how old it is.
 #[derive(Debug)]
@@ -86,24 +89,57 @@ impl<T: Send + Sync + 'static> Asked<T> {
         patience: Duration,
         ask: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Option<Answer<T>> {
+        self.get_of(|_| true, wait, patience, ask).await
+    }
+
+    /// The same as [`get`](Self::get), and where what was asked for before this began does not `suffice`, it is asked again: all who need that
+    /// share one question in [`PAUSE`] at most. While there is no answer nobody asks more often for that.
+    pub(super) async fn get_sufficient<E>(
+        &self,
+        patience: Duration,
+        suffice: impl Fn(&T) -> bool,
+        ask: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Option<Answer<T>> {
+        self.get_of(suffice, patience, patience, ask).await
+    }
+
+    async fn get_of<E>(
+        &self,
+        suffice: impl Fn(&T) -> bool,
+        wait: Duration,
+        patience: Duration,
+        ask: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Option<Answer<T>> {
         let begun = Instant::now();
-        let mut under_way = {
-            let mut known = lock(&self.known);
-            if known.is_fresh() {
-                return known.told();
+        let until = begun + wait;
+        let mut ask = Some(ask);
+        let first = lock(&self.known).last + 1;
+        loop {
+            let next = {
+                let mut known = lock(&self.known);
+                if known.ended >= first || known.is_fresh() && known.suffices(&suffice) {
+                    return known.told();
+                }
+                match (known.under_way(), known.may_ask_from()) {
+                    (Some(under_way), _) => Next::Ends(under_way),
+                    (None, Some(from)) if from > Instant::now() => Next::MayAsk(from),
+                    // A question that is begun here is answered, or not, by its end: there is one at most.
+                    (None, _) => match ask.take() {
+                        Some(ask) => Next::Ends(self.begin(&mut known, patience, ask)),
+                        None => return known.told(),
+                    },
+                }
+            };
+            let in_time = match next {
+                Next::Ends(mut under_way) => timeout_at(until, under_way.changed()).await.is_ok(),
+                Next::MayAsk(from) => timeout_at(until, sleep_until(from)).await.is_ok(),
+            };
+            if !in_time {
+                let mut told = lock(&self.known).told()?;
+                told.stale_since = told.stale_since.or(Some(begun));
+                return Some(told);
             }
-            match known.under_way() {
-                Some(under_way) => under_way,
-                None => self.begin(&mut known, patience, ask),
-            }
-        };
-        // Nothing is ever sent: it is closed when the question has ended.
-        let ended = timeout_at(begun + wait, under_way.changed()).await.is_ok();
-        let mut told = lock(&self.known).told()?;
-        if !ended {
-            told.stale_since = told.stale_since.or(Some(begun));
         }
-        Some(told)
     }
 
     fn begin<E>(
@@ -126,9 +162,27 @@ impl<T: Send + Sync + 'static> Asked<T> {
     }
 }
 
+/// What somebody waits for.
+enum Next {
+    /// The end of a question.
+    Ends(watch::Receiver<()>),
+    /// That there may be another one.
+    MayAsk(Instant),
+}
+
 impl<T> Known<T> {
     fn is_fresh(&self) -> bool {
         self.tried.is_some_and(|tried| tried.elapsed() < FRESH)
+    }
+
+    /// Whether the last answer is enough for somebody who came after it was asked for. That there was none is known for as long as any.
+    fn suffices(&self, suffice: impl Fn(&T) -> bool) -> bool {
+        self.silent.is_some() || self.answer.as_ref().is_none_or(|answer| suffice(answer))
+    }
+
+    /// From when on it may be asked once more, if not at once.
+    fn may_ask_from(&self) -> Option<Instant> {
+        self.tried.map(|tried| tried + PAUSE)
     }
 
     /// The question that is under way; one whose task has ended is not.
@@ -264,6 +318,57 @@ mod tests {
         advance(PATIENCE / 2).await;
         assert!(asked.get(PATIENCE, pending::<Result<_, ()>>()).await.is_none());
         assert_eq!(begin.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_suffice_is_asked_again_by_all_together_and_not_too_often() {
+        let (asked, count) = (Asked::default(), Count::default());
+        let at_least = async |least| {
+            asked.get_sufficient(PATIENCE, move |count| *count >= least, count.clone().ask()).await.unwrap()
+        };
+        assert_eq!(*at_least(1).await.value, 1);
+        assert_eq!((*at_least(1).await.value, count.asked()), (1, 1), "it is good enough for a while");
+        let begin = Instant::now();
+        let answers = join_all((0..50).map(|_| at_least(99))).await;
+        assert!(answers.iter().all(|answer| *answer.value == 2 && answer.stale_since.is_none()));
+        assert_eq!((count.asked(), begin.elapsed()), (2, 2 * PAUSE), "a pause, and what an answer takes");
+
+        // Who comes while somebody asks may not be told by that what is true now.
+        let (early, late) = tokio::join!(at_least(99), async {
+            sleep(PAUSE + PAUSE / 2).await;
+            at_least(99).await
+        });
+        assert_eq!((*early.value, *late.value, count.asked()), (3, 4, 4));
+
+        // However many ask, and however long.
+        let begin = Instant::now();
+        let crowd = (0..200).map(async |number| {
+            sleep(Duration::from_millis(10 * number)).await;
+            at_least(99).await
+        });
+        join_all(crowd).await;
+        let most = begin.elapsed().as_millis() / PAUSE.as_millis();
+        assert!(u128::from(count.asked() - 4) <= most, "{} in {:?}", count.asked() - 4, begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_nobody_answers_what_does_not_suffice_is_asked_no_more_often() {
+        let (asked, count) = (Asked::default(), Count::default());
+        let never = |_: &u32| false;
+        assert!(asked.get_sufficient(PATIENCE, never, count.clone().ask()).await.is_some());
+        let since = Instant::now();
+        let silent = asked.get_sufficient(PATIENCE, never, pending::<Result<_, ()>>()).await.unwrap();
+        assert_eq!((silent.stale_since.is_some(), since.elapsed()), (true, PATIENCE));
+        sleep(PAUSE).await;
+        let tried = Instant::now();
+        for _ in 0..3 {
+            let still = asked.get_sufficient(PATIENCE, never, count.clone().ask()).await.unwrap();
+            assert_eq!((*still.value, still.stale_since.is_some()), (1, true));
+        }
+        assert_eq!((tried.elapsed(), count.asked()), (Duration::ZERO, 1), "that there is no answer is known");
+        advance(FRESH).await;
+        let again = asked.get_sufficient(PATIENCE, never, count.clone().ask()).await.unwrap();
+        assert_eq!((*again.value, again.stale_since), (2, None));
     }
 
     #[tokio::test(start_paused = true)]

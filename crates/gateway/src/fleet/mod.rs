@@ -10,7 +10,7 @@ mod upstreams;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub use self::followed::Followed;
 pub use self::published::{Leading, Published};
 pub use self::revision::Revision;
 use self::revision::Revisions;
-pub use self::services::{Counts, Elsewhere, Existence};
+pub use self::services::{Callable, Counts, Elsewhere, Existence};
 
 /// How a [`Fleet`] follows.
 #[derive(Clone, Debug)]
@@ -61,7 +61,10 @@ struct Shared {
     revisions: Arc<Revisions>,
     /// Followed for ever, and there for certain, whoever is registered.
     configured: BTreeSet<ServiceName>,
+    callable: Callable,
     followed: RwLock<HashMap<ServiceName, Entry>>,
+    /// How many services targets for Prometheus lacked the last time because no more may be followed.
+    left_out: AtomicUsize,
     /// What moments are counted from.
     start: Instant,
     names: Asked<BTreeSet<ServiceName>>,
@@ -95,13 +98,16 @@ impl Fleet {
         configured: impl IntoIterator<Item = ServiceName>,
         options: Options,
     ) -> Self {
+        let configured = configured.into_iter().collect();
         let shared = Arc::new(Shared {
+            callable: Callable::of(registry.layout(), &configured),
             registry,
             election,
             options,
             revisions: Arc::default(),
-            configured: configured.into_iter().collect(),
+            configured,
             followed: RwLock::default(),
+            left_out: AtomicUsize::new(0),
             start: Instant::now(),
             names: Asked::default(),
             counts: Asked::default(),
@@ -181,6 +187,16 @@ impl Fleet {
         if !self.shared.configured.contains(&service) && !all.get(&service).is_none_or(is_needed) {
             all.remove(&service);
         }
+    }
+
+    /// Notes how many services somebody wanted to follow, all that there are, who may not. Gives how many they were the time before.
+    pub(crate) fn leave_out(&self, services: usize) -> usize {
+        self.shared.left_out.swap(services, Ordering::Relaxed)
+    }
+
+    /// How many those are.
+    pub(crate) fn left_out(&self) -> usize {
+        self.shared.left_out.load(Ordering::Relaxed)
     }
 
     /// All that are followed now, in the order of their names.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use proto::ServiceName;
-use registry::Services;
+use registry::{Layout, Services};
 use tokio::time::Instant;
 use zk_session::{Link, Source};
 
-use super::{Answer, Fleet};
+use super::{Answer, Fleet, Shared};
 
 /// How many instances each service has; `None` where ZooKeeper refuses to tell.
 pub type Counts = BTreeMap<ServiceName, Option<usize>>;
@@ -32,6 +32,35 @@ pub struct Elsewhere {
     only: BTreeSet<ServiceName>,
 }
 
+/// What services can be called: as anybody likes, or in a layout that has one, as the gateway was told, else as its directory.
+#[derive(Clone, Debug, Default)]
+pub struct Callable {
+    only: Option<BTreeSet<ServiceName>>,
+}
+
+impl Callable {
+    /// In this layout, for a gateway that was started with these names.
+    pub fn of(layout: &dyn Layout, configured: &BTreeSet<ServiceName>) -> Self {
+        let Services::Single { name, .. } = layout.services() else { return Self::default() };
+        let only = if configured.is_empty() { name.into_iter().collect() } else { configured.clone() };
+        Self { only: Some(only) }
+    }
+
+    /// Refuses what no service is called.
+    ///
+    /// # Errors
+    ///
+    /// When the layout has one service, and this is another name.
+    pub fn check(&self, service: &ServiceName) -> Result<(), Elsewhere> {
+        match &self.only {
+            Some(only) if !only.contains(service) => {
+                Err(Elsewhere { service: service.clone(), only: only.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn accepted(only: &BTreeSet<ServiceName>) -> String {
     match only.is_empty() {
         true => "none, for its directory has no name for a service; --service gives it one".to_owned(),
@@ -40,7 +69,12 @@ fn accepted(only: &BTreeSet<ServiceName>) -> String {
 }
 
 impl Fleet {
-    /// Whether a service has a directory, or was configured.
+    /// Whether a service has a directory, or was configured. That it has none is what ZooKeeper answered to a question that was asked after
+    /// this began; however many ask for what is not there, it is asked ten times a second at most.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
     ///
     /// # Cancel safety
     ///
@@ -52,7 +86,10 @@ impl Fleet {
         if self.check_layout(service).is_err() {
             return Existence::Nowhere;
         }
-        match self.names().await {
+        // That it was there a moment ago is good enough, that it was not is none: it may be what somebody has registered before they asked.
+        let (ask, patience) = (self.ask_names(), self.shared.options.patience);
+        let names = self.shared.names.get_sufficient(patience, |names| names.contains(service), ask).await;
+        match names {
             Some(names) if names.value.contains(service) => Existence::There,
             Some(Answer { stale_since: None, .. }) => Existence::Nowhere,
             Some(_) | None => Existence::Unknown,
@@ -65,20 +102,10 @@ impl Fleet {
     ///
     /// When the layout has one service, and this is another name.
     pub fn check_layout(&self, service: &ServiceName) -> Result<(), Elsewhere> {
-        match self.single() {
-            Some(only) if !only.contains(service) => Err(Elsewhere { service: service.clone(), only }),
-            _ => Ok(()),
-        }
+        self.shared.callable.check(service)
     }
 
-    /// What the service is called, where the layout has one; perhaps in several ways.
-    fn single(&self) -> Option<BTreeSet<ServiceName>> {
-        let Services::Single { name, .. } = self.shared.registry.layout().services() else { return None };
-        let configured = &self.shared.configured;
-        Some(if configured.is_empty() { name.into_iter().collect() } else { configured.clone() })
-    }
-
-    /// The names of all services, asked for at most once a second; `None` when ZooKeeper never told them.
+    /// The names of all services, asked for at most once a second for this; `None` when ZooKeeper never told them.
     ///
     /// # Panics
     ///
@@ -88,16 +115,22 @@ impl Fleet {
     ///
     /// May be dropped at any time.
     pub async fn names(&self) -> Option<Answer<BTreeSet<ServiceName>>> {
+        self.shared.names.get(self.shared.options.patience, self.ask_names()).await
+    }
+
+    fn ask_names(
+        &self,
+    ) -> impl Future<Output = Result<BTreeSet<ServiceName>, registry::Error>> + Send + use<> {
         let fleet = self.clone();
-        let ask = async move {
+        async move {
             let there = fleet.shared.registry.services().await?;
-            let names = match fleet.single() {
-                Some(only) if !fleet.shared.configured.is_empty() => only,
-                _ => there.into_iter().chain(fleet.shared.configured.iter().cloned()).collect(),
+            let Shared { callable, configured, .. } = &*fleet.shared;
+            let names = match &callable.only {
+                Some(only) if !configured.is_empty() => only.clone(),
+                _ => there.into_iter().chain(configured.iter().cloned()).collect(),
             };
-            Ok::<_, registry::Error>(names)
-        };
-        self.shared.names.get(self.shared.options.patience, ask).await
+            Ok(names)
+        }
     }
 
     /// Asks anew, the next time, which services there are: one may have come.

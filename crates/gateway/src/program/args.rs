@@ -108,7 +108,7 @@ The reverse proxy, which sends requests to whoever is registered:
   regex = \"/v[12]/\"
   service = \"directory\"
   to = \"master\"
-  END
+END
   gateway --listen 127.0.0.1:8481 --proxy 127.0.0.1:8080 --rules rules.toml &
   curl http://127.0.0.1:8080/data/7
   kill -HUP %2             # reads the rules again; wrong ones are told, and the old ones stay

@@ -15,6 +15,7 @@ use cli::ending::{INTERRUPTED, code};
 use cli::listening::listen;
 use cli::output::say;
 use cli::signals::Stop;
+use gateway::fleet::Callable;
 use gateway::guard::check_exposure;
 use gateway::proxy::Proxy;
 use gateway::serve::{Limits, Replaceable};
@@ -45,7 +46,8 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
     }
     args.access.check()?;
     let entrance = args.entrance()?;
-    let proxying = args.proxying.read(args.place.has_elections())?;
+    let callable = Callable::of(&*args.place.instances(), &args.service.iter().cloned().collect());
+    let proxying = args.proxying.read(args.place.has_elections(), callable)?;
     args.log.start("info");
     files::allow_all();
     files::tell_if_few(args.connections, Limits::default().streams, proxying.is_some());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use cli::ending::Usage;
 use cli::flags::socket;
+use gateway::fleet::Callable;
 use gateway::guard::check_exposure;
 use gateway::proxy::Rules;
 use gateway::tls::Tls;
@@ -56,11 +57,13 @@ pub(crate) struct RulesFile {
     path: PathBuf,
     /// Whether somebody can be the master.
     has_masters: bool,
+    callable: Callable,
 }
 
 impl Flags {
-    /// Reads the files of the proxy's port, if there is to be one. `has_masters`: whether somebody can be one in this layout.
-    pub(crate) fn read(&self, has_masters: bool) -> Result<Option<Proxying>, Usage> {
+    /// Reads the files of the proxy's port, if there is to be one. `has_masters`: whether somebody can be one in this layout; `callable`: what
+    /// services can be called in it.
+    pub(crate) fn read(&self, has_masters: bool, callable: Callable) -> Result<Option<Proxying>, Usage> {
         let (Some(listen), Some(path)) = (self.proxy, self.rules.clone()) else { return Ok(None) };
         let is_deliberate = self.proxy_public || self.proxy_tls_client_ca.is_some();
         if check_exposure(listen, is_deliberate).is_err() {
@@ -75,7 +78,7 @@ impl Flags {
             self.proxy_tls_client_ca.as_ref(),
         );
         let tls = tls.map_err(|told| Usage(format!("TLS of the proxy: {told}")))?;
-        let file = RulesFile { path, has_masters };
+        let file = RulesFile { path, has_masters, callable };
         let rules = file.read().map_err(|faults| Usage(format!("--rules: {}", faults.join("\n  "))))?;
         Ok(Some(Proxying { listen, tls, file, rules }))
     }
@@ -97,12 +100,19 @@ impl RulesFile {
             // A file that is being written looks like this.
             return refuse("there is no rule; accepted: at least one, as in [[rule]]");
         }
-        match rules.master_of() {
-            Some(service) if !self.has_masters => refuse(&format!(
-                "a rule sends requests to the master of {service}, and in the flat layout nobody is; accepted: to = \"balanced\""
-            )),
-            _ => Ok(rules),
+        let services = rules.services().into_iter();
+        let elsewhere = services.filter_map(|service| self.callable.check(service).err());
+        let mut faults: Vec<_> = elsewhere
+            .map(|elsewhere| format!("{path}: a rule names a service that is none: {elsewhere}"))
+            .collect();
+        if let Some(service) = rules.master_of()
+            && !self.has_masters
+        {
+            faults.push(format!(
+                "{path}: a rule sends requests to the master of {service}, and in the flat layout nobody is; accepted: to = \"balanced\""
+            ));
         }
+        if faults.is_empty() { Ok(rules) } else { Err(faults) }
     }
 }
 
@@ -116,7 +126,8 @@ mod tests {
     fn what_is_wrong_with_rules_is_told_with_file_and_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rules.toml");
-        let read = |has_masters| RulesFile { path: path.clone(), has_masters }.read();
+        let read =
+            |has_masters| RulesFile { path: path.clone(), has_masters, callable: Callable::default() }.read();
         let master = "[[rule]]\npath = \"/\"\nservice = \"time\"\nto = \"master\"\n";
         assert!(read(true).unwrap_err()[0].contains("rules.toml: No such file"));
         for (text, has_masters, told) in [
@@ -138,5 +149,38 @@ mod tests {
         }
         write(&path, master).unwrap();
         assert_eq!(read(true).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn in_the_flat_layout_rules_name_its_one_service_or_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.toml");
+        let rule = |path, service| format!("[[rule]]\npath = \"{path}\"\nservice = \"{service}\"\n");
+        let read = |configured: &[&str]| {
+            let configured = configured.iter().map(|name| name.parse().unwrap()).collect();
+            let callable = Callable::of(&registry::Flat::default(), &configured);
+            RulesFile { path: path.clone(), has_masters: false, callable }.read()
+        };
+        write(&path, [rule("/a", "time"), rule("/b", "tiem"), rule("/c", "go_servers")].concat()).unwrap();
+        for (configured, wrong, right) in [
+            (&["time"][..], &["tiem", "go_servers"][..], "\"time\""),
+            (&[], &["time", "tiem"], "\"go_servers\""),
+            (&["time", "go_servers"], &["tiem"], "\"go_servers\", \"time\""),
+        ] {
+            let faults = read(configured).unwrap_err();
+            assert_eq!(faults.len(), wrong.len(), "{faults:?}");
+            for (fault, wrong) in faults.iter().zip(wrong) {
+                let told = format!(
+                    "rules.toml: a rule names a service that is none: the flat layout has one service, and \"{wrong}\" is not what"
+                );
+                assert!(fault.contains(&told) && fault.ends_with(&format!("accepted: {right}")), "{fault}");
+            }
+        }
+        write(&path, rule("/a", "time")).unwrap();
+        assert_eq!(read(&["time"]).unwrap().len(), 1);
+        // Where there can be many, one that is none yet may come.
+        let any = Callable::of(&registry::Native::default(), &["time".parse().unwrap()].into());
+        write(&path, rule("/a", "mail")).unwrap();
+        assert_eq!(RulesFile { path, has_masters: true, callable: any }.read().unwrap().len(), 1);
     }
 }

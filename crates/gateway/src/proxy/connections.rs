@@ -54,6 +54,8 @@ pub(super) struct Connection {
     late: Deadline,
     /// For how long the instance says that it keeps it while nobody uses it.
     pub(super) kept_for: Option<Duration>,
+    /// Whether it carries no other request after this one, however long the instance keeps it.
+    is_last_use: bool,
     /// Whether it carried a request before: then the instance may have closed it, and we not know yet.
     pub(super) is_used: bool,
 }
@@ -187,16 +189,27 @@ impl Connection {
             .map_err(|error| NoConnection::Failed(io::Error::other(error)))?;
         let driver = Driver::Holder(Box::pin(wire.with_upgrades()));
         let late = Deadline::default();
-        Ok(Self { sender, address: address.clone(), driver, late, kept_for: None, is_used: false })
+        Ok(Self {
+            sender,
+            address: address.clone(),
+            driver,
+            late,
+            kept_for: None,
+            is_last_use: false,
+            is_used: false,
+        })
     }
 
     /// It carries no other request after this one.
     pub(super) fn is_last_use(&mut self) {
-        self.kept_for = Some(Duration::ZERO);
+        self.is_last_use = true;
     }
 
     /// For how long it is kept while nobody uses it: not as long as the instance does, or a request could meet its end.
     fn longest_idle(&self) -> Duration {
+        if self.is_last_use {
+            return Duration::ZERO;
+        }
         let sooner = |kept: Duration| kept - BEFORE_CLOSED.min(kept / 2);
         self.kept_for.map_or(LONGEST_IDLE, |kept| sooner(kept).min(LONGEST_IDLE))
     }

@@ -204,6 +204,9 @@ impl Exchange<'_> {
 
     /// There is an answer, and no other try.
     fn answered(&self, response: Response<Arriving>, mut connection: Connection, chosen: Chosen) -> Answer {
+        if self.outgoing.may_be_ignored() {
+            connection.is_last_use();
+        }
         if let Some(upload) = &self.outgoing.upload {
             upload.is_answered();
             if !upload.progress().is_done {

@@ -14,7 +14,7 @@ use super::rules::Trusted;
 use super::sending::{Bounds, Received, Sending};
 
 /// How many headers are added at most: who asked, in four ways, the way here, and what is for the next hop.
-const MOST_ADDED: usize = 8;
+const MOST_ADDED: usize = 9;
 
 /// A request with what is needed to send it, as often as that takes.
 pub(super) struct Outgoing {
@@ -24,6 +24,8 @@ pub(super) struct Outgoing {
     headers: Option<HeaderMap>,
     pub(super) upload: Option<Received>,
     expects: bool,
+    /// It has a body, and a method of which some instances read none.
+    may_be_ignored: bool,
     /// The client did not say for whom it is; the header is that of the instance of the last try.
     is_named_by_us: bool,
     /// The client's side of a WebSocket.
@@ -67,6 +69,11 @@ impl Outgoing {
             // Of GET and HEAD, the client would leave out a body without it.
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        let may_be_ignored = has_body && is_often_ignored(&parts.method);
+        if may_be_ignored {
+            // Or it would read the body as the next request, and do what that says.
+            headers.append(CONNECTION, HeaderValue::from_static("close"));
+        }
         add_forwarded(&mut headers, peer, trusted);
         add_via(&mut headers, parts.version);
         Self {
@@ -75,9 +82,15 @@ impl Outgoing {
             headers: Some(headers),
             upload: has_body.then(|| Received::new(body, bounds, is_idempotent, expects)),
             expects,
+            may_be_ignored,
             upgrade,
             is_named_by_us: false,
         }
+    }
+
+    /// Whether an instance may take the body for the next request: then its connection carries no other one.
+    pub(super) fn may_be_ignored(&self) -> bool {
+        self.may_be_ignored
     }
 
     /// Whether it may be done twice (RFC 9110, 9.2.2).
@@ -128,6 +141,11 @@ impl Outgoing {
     }
 }
 
+/// Whether a body means nothing for this method (RFC 9110, 9.3), so that who serves it may not look for one.
+fn is_often_ignored(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +158,7 @@ mod tests {
             headers: Some(headers),
             upload: None,
             expects: false,
+            may_be_ignored: false,
             is_named_by_us: false,
             upgrade: None,
         }

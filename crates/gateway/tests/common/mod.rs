@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
+mod told;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,9 +82,12 @@ impl Gateway {
         Self { zk: zk.clone(), keeper, fleet, app, router }
     }
 
+    /// Asks; what is answered has to be documented.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let asked = told::Asked::of(&request);
         let response = timeout(LIMIT * 20, self.router.clone().oneshot(request)).await.unwrap().unwrap();
         let (parts, body) = response.into_parts();
+        asked.was_told(&self.app, parts.status, &parts.headers);
         Answer { status: parts.status, headers: parts.headers, body: body.into_data_stream() }
     }
 

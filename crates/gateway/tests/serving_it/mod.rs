@@ -1,5 +1,6 @@
 //! Gateways on real sockets, on a ZooKeeper that is a fake.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use gateway::{App, Fleet, Guard, api, fleet};
 use leader::Election;
 use proto::{NodeData, Root, ServiceName};
 use registry::http::Discovery;
-use registry::{Instances, Native, Registry};
+use registry::{Flat, Instances, Native, Registry};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -63,7 +64,21 @@ impl Served {
         let keeper = Keeper::start(zk.client());
         let registry = Registry::new(keeper.sessions(), Native::default());
         let election = Election::new(keeper.sessions(), Root::default());
-        let app = App::new(Fleet::start(registry, Some(election), [], fleet::Options::default()));
+        let fleet = Fleet::start(registry, Some(election), [], fleet::Options::default());
+        Self::serve_fleet(keeper, fleet, guard, tls).await
+    }
+
+    /// One of the flat layout, whose service has this name.
+    pub(crate) async fn flat(zk: &FakeZk, name: &str) -> Self {
+        let keeper = Keeper::start(zk.client());
+        let registry = Registry::new(keeper.sessions(), Flat::default());
+        let name = ServiceName::parse(name).unwrap();
+        let fleet = Fleet::start(registry, None, [name], fleet::Options::default());
+        Self::serve_fleet(keeper, fleet, Guard::default(), None).await
+    }
+
+    async fn serve_fleet(keeper: Keeper, fleet: Fleet, guard: Guard, tls: Option<Tls>) -> Self {
+        let app = App::new(fleet);
         let router = api::router(app.clone(), guard);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

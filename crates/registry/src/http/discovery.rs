@@ -16,7 +16,8 @@ use crate::{Changes, Error, Instances, View};
 ///
 /// It publishes what a [`registry::Discovery`](crate::Discovery) does, so whatever works on the lists of one works on those of the
 /// other. Losing the gateways empties no list: it stays, stale since something was last heard, as it does when the gateway itself has lost
-/// ZooKeeper. A service that is not there has an empty list, as on ZooKeeper; it is asked for every few seconds, and stale in between. Receivers stay usable when this is dropped, and keep the last value.
+/// ZooKeeper. A service that is not there has an empty list, as on ZooKeeper; it is asked for every few seconds, and stale in between. That a
+/// gateway of the flat layout has its one service by another name says nothing of who is in it, and empties no list. Receivers stay usable when this is dropped, and keep the last value.
 #[derive(Debug)]
 pub struct Discovery {
     service: ServiceName,

@@ -19,10 +19,10 @@ use super::patience::Patience;
 use super::problem::Problem;
 use super::published::{Publisher, Vouch};
 use super::turn::Turn;
-use crate::Source;
 use crate::wall::unix_millis;
+use crate::{Source, View};
 
-/// The kind of problem that says so of the service; any program may say 404.
+/// The kind of problem that says so of the service; any program may say 404, and a gateway that has its one service by another name does, too.
 const UNKNOWN_SERVICE: &str = "urn:headkeeper:problem:unknown-service";
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -160,7 +160,16 @@ impl Following<'_> {
     /// comes, so the list is doubted from here on, until it is asked for again.
     fn is_nowhere(&mut self) {
         let nobody = Told { entries: Entries::default(), bad: Entries::default(), trust: Trust::Live };
-        self.publisher.send(nobody, Source::Stale { since: Instant::now() });
+        // Said once more it is no news, and has been so since it was said first.
+        let since = match self.publisher.view.borrow().as_ref() {
+            Some(View { entries, bad, source: Source::Stale { since } })
+                if entries.is_empty() && bad.is_empty() =>
+            {
+                *since
+            }
+            _ => Instant::now(),
+        };
+        self.publisher.send(nobody, Source::Stale { since });
         self.seen = None;
     }
 

@@ -37,7 +37,7 @@ use crate::problem::Details;
     ),
     request_body = RegistrationDocument,
     responses(
-        (status = 200, description = "it is registered in place of another program's, whose data is overwritten", body = LeaseDocument),
+        (status = 200, description = "it is registered in place of another program's, whose data is overwritten", body = LeaseDocument, headers(("location" = String, description = "the instance"))),
         (status = 201, description = "it is registered", body = LeaseDocument, headers(("location" = String, description = "the instance"))),
         (status = 202, description = "it will be registered as soon as ZooKeeper is there, or what it says will be written", body = LeaseDocument, headers(("location" = String, description = "the instance"))),
         (status = 400, description = "not understood, or it cannot be stored", body = Details, content_type = "application/problem+json"),
@@ -56,7 +56,7 @@ pub(crate) async fn register(
     body: Body,
 ) -> Result<Response, Problem> {
     query.done::<__path_register>()?;
-    app.fleet.check_layout(&service).map_err(|_| app.nowhere(&service))?;
+    app.callable(&service)?;
     let Wanted { data, ttl } = Wanted::read(&body::json(&headers, body).await?)?;
     let granted = app.leases.register(&service, &id, data, ttl).map_err(|refused| refusal(&refused))?;
     let written = app.is_written(&service, &id, granted.standing()).await;

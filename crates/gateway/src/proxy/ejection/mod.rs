@@ -128,6 +128,10 @@ impl Ejection {
         let now = Instant::now();
         let mut known = self.lock();
         known.catch_up();
+        if !known.has(id) {
+            // Who left the list gets no requests anyway, and takes nobody's place among those who are out.
+            return self.refresh(&mut known, now);
+        }
         let Known { ward, settings, listed, .. } = &mut *known;
         if let Change::Ejected(time) = ward.failed(id, is_probe, now, *listed, settings) {
             warn!(service = %self.service, instance = %id, ?time, "instance gets no requests for a while: it failed too often");
@@ -173,6 +177,11 @@ impl Known {
             ward.listed(*listed, |id| ids.contains(id), settings);
         }
         true
+    }
+
+    /// Whether requests can go to this instance by the list that was looked at last. Who failed before is in it: others are forgotten.
+    fn has(&self, id: &InstanceId) -> bool {
+        self.ward.knows(id) || reachable(self.lists.borrow().as_ref()).any(|instance| instance.id == *id)
     }
 }
 
@@ -267,6 +276,33 @@ mod tests {
         // Half of one is nobody.
         lists.send_replace(list(&["b"]));
         assert!(avoided(&ejection).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_left_and_fails_then_takes_nobodys_place_among_those_who_are_out() {
+        let (lists, ejection) = of(&["a", "b", "c"]);
+        // They are under way when it leaves.
+        let under_way: Vec<_> = (0..5).map(|_| ejection.admit(&id("a")).unwrap()).collect();
+        lists.send_replace(list(&["b", "c"]));
+        for attempt in under_way {
+            attempt.failed();
+        }
+        assert_eq!((ejection.out(), ejection.troubled.load(Relaxed)), (0, false));
+        fail(&ejection, "b");
+        fail(&ejection, "a");
+        fail(&ejection, "b");
+        assert_eq!(avoided(&ejection), ["b"]);
+        fail(&ejection, "a");
+        assert_eq!((avoided(&ejection), ejection.out()), (vec!["b".to_owned()], 1));
+        // Nor does one that draws on its way out.
+        let drained =
+            |id: &str| NodeData::at("127.0.0.1:80".parse().unwrap()).with_weight(u32::from(id != "c"));
+        let instances = ["b", "c", "d"].map(|it| Arc::new(Instance { id: id(it), data: drained(it) }));
+        lists.send_replace(Some(instances.into_iter().collect()));
+        for _ in 0..3 {
+            fail(&ejection, "c");
+        }
+        assert_eq!(avoided(&ejection), ["b"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,11 @@ impl Ward {
         self.patients.is_empty()
     }
 
+    /// Whether this one failed lately.
+    pub(super) fn knows(&self, id: &InstanceId) -> bool {
+        self.patients.contains_key(id)
+    }
+
     /// A request is about to go to this instance.
     pub(super) fn admit(&mut self, id: &InstanceId, now: Instant) -> Admission {
         self.patients.get_mut(id).map_or(Admission::Ordinary, |patient| patient.admit(now))
