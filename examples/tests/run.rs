@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -51,21 +52,31 @@ macro_rules! examples {
             for name in &run {
                 assert!(readme.contains(&format!("(examples/{name}.rs)")), "the README has no link to {name}.rs");
             }
-            let files = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-            let path = files.map(|file| file.unwrap().path());
-            let mut there: Vec<_> = path
-                .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-                .inspect(|path| {
-                    let lines = std::fs::read_to_string(path).unwrap().lines().count();
-                    assert!(lines < 80, "{} has {lines} lines, and would be read if it had fewer than 80", path.display());
-                })
+            let mut there: Vec<_> = short(".")
                 .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
                 .collect();
             run.sort();
             there.sort();
             assert_eq!(run, there);
+            // What the first guide shows is run by tests of its own.
+            assert_eq!(short("first/src").chain(short("first/src/bin")).count(), 3);
         }
     };
+}
+
+/// The examples in a folder, each of which is short.
+fn short(folder: &str) -> impl Iterator<Item = PathBuf> {
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+    let rust =
+        files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "rs"));
+    rust.inspect(|path| {
+        let lines = std::fs::read_to_string(path).unwrap().lines().count();
+        assert!(
+            lines < 80,
+            "{} has {lines} lines, and would be read if it had fewer than 80",
+            path.display()
+        );
+    })
 }
 
 examples! {

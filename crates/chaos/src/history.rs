@@ -252,12 +252,15 @@ impl History {
         };
         let first = next().transpose()?;
         let Some(Entry { what: What::Setting(setting), .. }) = first else {
-            anyhow::bail!("{} does not begin with the setting of a run", path.display());
+            anyhow::bail!(
+                "{} does not begin with the setting of a run: is it what `chaos run` wrote to target/chaos/SEED.jsonl?",
+                path.display()
+            );
         };
         let entries = std::iter::from_fn(next).collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(
             matches!(entries.last(), Some(Entry { what: What::Done, .. })),
-            "{} is not whole: its last line is missing",
+            "{} is not whole, its last line is missing: the run was ended while it went on, and has to be made again",
             path.display()
         );
         Ok(Self { setting, entries })

@@ -6,14 +6,18 @@ use anyhow::bail;
 use clap::Args;
 use cli::ending::Usage;
 use cli::log::Verbosity;
-use cli::output::chain;
+use cli::output::{chain, complain};
 use cli::zookeeper::{Access, Layout, Place};
 use leader::{Credentials, Election, LEAST_TIMEOUT};
+use loadbalance::Balancer;
 use proto::{InstanceId, NodeData, ServiceName, master_normal};
 use registry::{Discovery, Instances, MasterNormal, Registry, Roles};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use zk_session::{Keeper, Sessions, State};
+
+/// How long to wait for the first list in silence.
+const SOON: Duration = Duration::from_millis(500);
 
 /// Which ZooKeeper, and where in it; and how much is said of that.
 #[derive(Args, Clone, Debug, Default)]
@@ -169,6 +173,24 @@ impl Connection {
             }
             None => Err(late),
         }
+    }
+
+    /// Waits for the first list of a service, and says so when that takes long.
+    pub(crate) async fn first_list(
+        &self,
+        sessions: &Sessions,
+        balancer: &Balancer,
+        service: &ServiceName,
+    ) -> anyhow::Result<()> {
+        if let Ok(ready) = timeout(SOON, balancer.ready()).await {
+            return Ok(ready?);
+        }
+        let why = problem(sessions);
+        let tip = if why.is_empty() { String::new() } else { self.tip() };
+        complain(&format!("waiting for the first list of {service} from {}{why}{tip}", self.access.zk));
+        balancer.ready().await?;
+        complain("the first list is here");
+        Ok(())
     }
 
     /// What may help who cannot reach ZooKeeper, to be put behind that.

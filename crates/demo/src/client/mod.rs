@@ -17,16 +17,13 @@ use loadbalance::{Balancer, Explanation, Filter, PickError, Request};
 use proto::ServiceName;
 use registry::{Discovery, Source};
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use self::somebody::{Limit, Somebody};
 use self::summary::Summary;
 use crate::choice::Choice;
 use crate::connection::Connection;
 use crate::output::{one_line, shown};
-
-/// How long to wait for the first list in silence.
-const SOON: Duration = Duration::from_millis(500);
 
 /// See [`crate::Command::Client`].
 #[derive(ClapArgs, Debug)]
@@ -175,25 +172,12 @@ impl Asking<'_> {
 
     /// Waits for the first list, no longer than the flags say.
     async fn ready(&self) -> anyhow::Result<()> {
-        let Somebody { connection, sessions, .. } = self.somebody;
-        match self.args.wait {
-            Some(wait) => connection.bounded_list(wait, sessions, self.discovery, self.first_list()).await?,
-            None => self.first_list().await,
-        }
-    }
-
-    /// Waits for the first list, and says so when that takes long.
-    async fn first_list(&self) -> anyhow::Result<()> {
         let Somebody { balancer, service, connection, sessions, .. } = self.somebody;
-        if let Ok(ready) = timeout(SOON, balancer.ready()).await {
-            return Ok(ready?);
+        let first_list = connection.first_list(sessions, balancer, service);
+        match self.args.wait {
+            Some(wait) => connection.bounded_list(wait, sessions, self.discovery, first_list).await?,
+            None => first_list.await,
         }
-        let why = crate::connection::problem(sessions);
-        let tip = if why.is_empty() { String::new() } else { connection.tip() };
-        complain(&format!("waiting for the first list of {service} from {}{why}{tip}", connection.access.zk));
-        balancer.ready().await?;
-        complain("the first list is here");
-        Ok(())
     }
 
     fn is_live(&self) -> bool {

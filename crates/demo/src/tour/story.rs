@@ -36,7 +36,11 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
     let timeout = stage.timeout()?;
     stage
         .say(&format!("who falls silent is taken off the list after {timeout:.1?} (the session timeout)"))?;
-    ensure!(before.is_empty(), "there are instances of {} already: {before:?}", stage.service);
+    ensure!(
+        before.is_empty(),
+        "there are instances of {} already, which a tour would be mixed up with: {before:?}; end them, or begin again: each tour has a name of its own",
+        stage.service
+    );
 
     servers_register(stage).await?;
     client_finds_them(stage).await?;

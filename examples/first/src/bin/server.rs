@@ -8,6 +8,7 @@ use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tracing_subscriber::filter::LevelFilter;
@@ -39,31 +40,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ended = lead(&candidacy) => ended.map_err(Box::from),
         }
     });
+    // Ctrl-C, or SIGTERM, which a deploy sends.
+    let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         ended = &mut work => ended?,
-        stopped = stop() => stopped?,
+        stopped = ctrl_c() => stopped?,
+        _ = terminated.recv() => {}
     }
 
     // In order: clients are told, and whoever has not heard yet is served; then the next one leads, and the session ends. All of it is
     // bounded, for ZooKeeper may be away. Who was replaced by a newer process gets no requests to wait for.
     let heard = if here.drain().is_ok() { HEARD } else { Duration::ZERO };
     let _ = timeout(heard, work).await;
-    let leave = async {
-        candidacy.resign().await;
-        here.withdraw().await;
-    };
+    let leave = async { (candidacy.resign().await, here.withdraw().await) };
     let _ = timeout(Duration::from_secs(1), leave).await;
     keeper.close().await;
     Ok(())
-}
-
-/// Ctrl-C, or SIGTERM, which a deploy sends.
-async fn stop() -> std::io::Result<()> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        stopped = tokio::signal::ctrl_c() => stopped,
-        _ = terminated.recv() => Ok(()),
-    }
 }
 
 async fn serve(listener: TcpListener, address: &str) -> std::io::Result<()> {

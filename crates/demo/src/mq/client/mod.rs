@@ -19,8 +19,7 @@ use cli::zookeeper::Layout;
 use loadbalance::{Balancer, Filter};
 use proto::ServiceName;
 use registry::Discovery;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use zk_session::Sessions;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::exchange::{Exchange, Why};
 use self::finding::{Discovered, Finding, HELLOS};
@@ -32,9 +31,6 @@ use super::link::Link;
 use crate::choice::Choice;
 use crate::connection::Connection;
 use crate::output::{one_line, shown, trust};
-
-/// How long to wait for the first list in silence.
-const SOON: Duration = Duration::from_millis(500);
 
 /// See [`crate::Command::MqClient`].
 #[derive(ClapArgs, Debug)]
@@ -135,7 +131,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let asked = tokio::select! {
         asked = async {
-            args.ready(&sessions, &balancer).await?;
+            args.connection.first_list(&sessions, &balancer, &args.service).await?;
             if args.choice.explain {
                 let explanation = balancer.explain(&request).to_string();
                 explanation.lines().for_each(|line| complain(&shown(line)));
@@ -151,19 +147,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Args {
-    /// Waits for the first list, and says so when that takes long.
-    async fn ready(&self, sessions: &Sessions, balancer: &Balancer) -> anyhow::Result<()> {
-        if let Ok(ready) = timeout(SOON, balancer.ready()).await {
-            return Ok(ready?);
-        }
-        let (service, zk, why) =
-            (&self.service, &self.connection.access.zk, crate::connection::problem(sessions));
-        complain(&format!("waiting for the first list of {service} from {zk}{why}"));
-        balancer.ready().await?;
-        complain("the first list is here");
-        Ok(())
-    }
-
     fn conclude(&self, summary: &Summary, by: &str, ignored: answers::Ignored) -> anyhow::Result<ExitCode> {
         print(if self.json {
             one_line(summary.json(by, ignored))
