@@ -44,9 +44,14 @@ impl Together {
             let batch = if more { self.batch(link, &mut missing, most) } else { None };
             let answered = match batch {
                 Some(batch) => {
-                    under_way.push(commit(link, batch));
-                    // It is sent at once, and the next one put together while the server is at it.
-                    under_way.next().now_or_never().flatten()
+                    // Sent before anything else is seen to: whoever parts from here on asks after it. Among others it could be
+                    // the answers of those that have their turn first.
+                    let mut committed = Box::pin(commit(link, batch));
+                    let answered = committed.as_mut().now_or_never();
+                    if answered.is_none() {
+                        under_way.push(committed);
+                    }
+                    answered
                 }
                 None => tokio::select! {
                     answered = under_way.next() => match answered {
