@@ -121,14 +121,8 @@ impl Together {
                 // One of them cannot be made. Each for itself, so that it harms only itself.
                 numbers.iter().for_each(|&number| self.part(number));
             }
-            Err(error) => {
-                let why = match error {
-                    Error::Aborted { source, .. } => *source,
-                    error => error,
-                };
-                link.refused(&self.directory, &why);
-                return Err(why);
-            }
+            Err(Error::Aborted { source, .. }) => return Err(*source),
+            Err(error) => return Err(error),
         }
         Ok(())
     }
