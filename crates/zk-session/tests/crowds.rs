@@ -268,3 +268,42 @@ async fn what_another_had_there_until_ours_was_made_is_no_loss_of_ours() {
     comes_back(&zk, "/services/a/late").await;
     assert!(deleted.ever());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_again_and_again_is_told_once() {
+    const N: usize = 60;
+    for together in [false, true] {
+        let zk = FakeZk::default();
+        zk.put("/services/a", "");
+        zk.refuse("/services/a", true);
+        let process = Process::start(&zk);
+        let spec = |number: usize| Spec {
+            directory: "/services/a".to_owned(),
+            name: Name::Own(format!("n{number}")),
+            data: b"v1".to_vec(),
+            parents: Kind::Container,
+        };
+        let all = match together {
+            true => {
+                Presence::hold_all(&process.sessions(), (0..N).map(spec).collect()).expect("all are good")
+            }
+            false => many(&process, N, "v1"),
+        };
+        let mut told: Vec<_> = all.iter().map(Presence::status).collect();
+        for (number, status) in told.iter_mut().enumerate() {
+            let Status::Pending { problem: Some(problem) } = until(status, "it is told", is_refused).await
+            else {
+                panic!("{status:?}")
+            };
+            let what =
+                if together { "a node in /services/a".to_owned() } else { format!("/services/a/n{number}") };
+            assert!(problem.to_string().ends_with(&format!("not authorized to create {what}")), "{problem}");
+            status.mark_unchanged();
+        }
+        zk.reset_requests();
+        sleep(Duration::from_secs(10)).await;
+        assert!(zk.requests().writes() >= 5, "it is tried again: {:?}", zk.requests());
+        let changed = told.iter().filter(|status| status.has_changed().expect("it is kept")).count();
+        assert_eq!(changed, 0, "{together}");
+    }
+}
