@@ -197,14 +197,9 @@ impl Link {
     }
 
     /// Makes sure that `directory` is there, and all above it, as nodes of `kind`. Looked up once for each connection; a refusal
-    /// counts for all who make something in it at about the same time.
+    /// counts for all who ask for it at about the same time.
     pub(crate) async fn ensure(&self, directory: &str, kind: Kind) -> Result<(), Error> {
         self.parent(directory).ensure(&*self.0.session, directory, kind).await
-    }
-
-    /// Nothing may be made in `directory`, as a server just said.
-    pub(crate) fn refused(&self, directory: &str, why: &Error) {
-        self.parent(directory).refused(why);
     }
 
     /// Forgets that `directory` was there: an operation in it found that it is not.

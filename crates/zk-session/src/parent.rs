@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::{Error, Kind, Session};
 
-/// How long a refusal counts for all who make something in the same directory: each of them tries again by itself, and they may be thousands.
+/// How long it counts for all who make something in a directory that it may not be made: each of them tries again by itself, and they may be
+/// thousands. That one of them may not make its own node says nothing of the others: a quota can be left for those.
 const REFUSAL_COUNTS: Duration = Duration::from_millis(200);
 
 /// What is known of a directory on one connection.
@@ -16,32 +17,28 @@ const REFUSAL_COUNTS: Duration = Duration::from_millis(200);
 pub(crate) struct Parent {
     /// That it is there.
     made: OnceCell<()>,
-    /// That nothing may be made in it, and since when.
+    /// That it may not be made, and since when.
     refused: Mutex<Option<(Instant, Error)>>,
 }
 
 impl Parent {
-    /// Makes sure that it is there, and all above it, as nodes of `kind`, unless making something in it was refused a moment ago.
+    /// Makes sure that it is there, and all above it, as nodes of `kind`, unless that was refused a moment ago.
     pub(crate) async fn ensure(
         &self,
         session: &dyn Session,
         directory: &str,
         kind: Kind,
     ) -> Result<(), Error> {
-        self.check()?;
         let make = async || {
             // Another one may have asked while this one waited for its turn.
             self.check()?;
-            make(session, directory, kind).await.inspect_err(|error| self.refused(error))
+            let made = make(session, directory, kind).await;
+            if let Err(why @ Error::Rejected { .. }) = &made {
+                *self.refusal() = Some((Instant::now(), why.clone()));
+            }
+            made
         };
         self.made.get_or_try_init(make).await.map(|_| ())
-    }
-
-    /// Notes an answer of a server, if it is a refusal.
-    pub(crate) fn refused(&self, why: &Error) {
-        if matches!(why, Error::Rejected { .. }) {
-            *self.refusal() = Some((Instant::now(), why.clone()));
-        }
     }
 
     fn check(&self) -> Result<(), Error> {

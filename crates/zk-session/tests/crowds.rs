@@ -35,6 +35,10 @@ fn assert_nobody_tried_again(since: Instant) {
     assert!(since.elapsed() <= Duration::from_millis(1), "{:?}", since.elapsed());
 }
 
+fn is_refused(now: &Status) -> bool {
+    matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) })
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_are_made_in_few_requests_and_each_is_watched() {
     const N: usize = 2000;
@@ -163,8 +167,7 @@ async fn one_of_many_that_cannot_be_made_harms_only_itself() {
         }
     }
     assert_nobody_tried_again(started);
-    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
-    until(&mut all[500].status(), "it is told", told).await;
+    until(&mut all[500].status(), "it is told", is_refused).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,9 +183,10 @@ async fn many_large_ones_share_no_request_that_is_too_large() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_are_refused_a_server_is_asked_little() {
+async fn however_many_are_refused_a_server_is_asked_politely() {
     const N: usize = 1_000;
-    for there in [false, true] {
+    // A directory that may not be made is asked for once for all of them.
+    for (there, most) in [(false, 5), (true, 3 * N as u64)] {
         let zk = FakeZk::default();
         if there {
             zk.put("/services/a", "");
@@ -190,23 +194,56 @@ async fn however_many_are_refused_a_server_is_asked_little() {
         zk.refuse("/services", true);
         let process = Process::start(&zk);
         let all = many(&process, N, "v1");
-        let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
         for presence in &all {
-            until(&mut presence.status(), "the refusal is told", told).await;
+            until(&mut presence.status(), "the refusal is told", is_refused).await;
         }
         sleep(Duration::from_secs(1)).await;
         for _ in 0..10 {
             zk.reset_requests();
             sleep(Duration::from_secs(1)).await;
             let asked = zk.requests();
-            // Those that ask at the same moment do not know of each other's refusals.
-            assert!((1..=40).contains(&asked.writes()), "{there}: {asked:?}");
+            assert!((1..=most).contains(&asked.writes()), "{there}: {asked:?}");
         }
         zk.refuse("/services", false);
         let allowed = Instant::now();
         all_held(&all).await;
         assert!(allowed.elapsed() <= Duration::from_secs(2), "took {:?}", allowed.elapsed());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_be_made_does_not_wait_because_others_may_not() {
+    const REFUSED: usize = 100;
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    (0..=REFUSED).for_each(|number| zk.refuse(&format!("/services/a/n{number}"), true));
+    let mut all = many(&process, REFUSED + 1, "v1");
+    for presence in &all {
+        until(&mut presence.status(), "the refusal is told", is_refused).await;
+    }
+    // Singly and with others, one that was never refused and one that was.
+    for round in 0..20 {
+        let begun = Instant::now();
+        let one = process.hold(Name::Own(format!("one{round}")), "v1");
+        let spec = |number: usize| Spec {
+            directory: "/services/a".to_owned(),
+            name: Name::Own(format!("many{round}-{number}")),
+            data: b"v1".to_vec(),
+            parents: Kind::Container,
+        };
+        let some = (0..20).map(spec).collect();
+        let some = Presence::hold_all(&process.sessions(), some).expect("all are good");
+        held(&one).await;
+        all_held(&some).await;
+        assert!(begun.elapsed() <= Duration::from_millis(1), "took {:?}", begun.elapsed());
+        sleep(Duration::from_millis(70)).await;
+    }
+    zk.refuse(&format!("/services/a/n{REFUSED}"), false);
+    let allowed = Instant::now();
+    held(&all.remove(REFUSED)).await;
+    assert!(allowed.elapsed() <= Duration::from_secs(1), "took {:?}", allowed.elapsed());
+    let refused = all.iter().filter(|one| is_refused(&one.status().borrow())).count();
+    assert_eq!(refused, REFUSED);
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,4 +267,43 @@ async fn what_another_had_there_until_ours_was_made_is_no_loss_of_ours() {
     assert!(!deleted.ever(), "nobody deleted ours");
     comes_back(&zk, "/services/a/late").await;
     assert!(deleted.ever());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_again_and_again_is_told_once() {
+    const N: usize = 60;
+    for together in [false, true] {
+        let zk = FakeZk::default();
+        zk.put("/services/a", "");
+        zk.refuse("/services/a", true);
+        let process = Process::start(&zk);
+        let spec = |number: usize| Spec {
+            directory: "/services/a".to_owned(),
+            name: Name::Own(format!("n{number}")),
+            data: b"v1".to_vec(),
+            parents: Kind::Container,
+        };
+        let all = match together {
+            true => {
+                Presence::hold_all(&process.sessions(), (0..N).map(spec).collect()).expect("all are good")
+            }
+            false => many(&process, N, "v1"),
+        };
+        let mut told: Vec<_> = all.iter().map(Presence::status).collect();
+        for (number, status) in told.iter_mut().enumerate() {
+            let Status::Pending { problem: Some(problem) } = until(status, "it is told", is_refused).await
+            else {
+                panic!("{status:?}")
+            };
+            let what =
+                if together { "a node in /services/a".to_owned() } else { format!("/services/a/n{number}") };
+            assert!(problem.to_string().ends_with(&format!("not authorized to create {what}")), "{problem}");
+            status.mark_unchanged();
+        }
+        zk.reset_requests();
+        sleep(Duration::from_secs(10)).await;
+        assert!(zk.requests().writes() >= 5, "it is tried again: {:?}", zk.requests());
+        let changed = told.iter().filter(|status| status.has_changed().expect("it is kept")).count();
+        assert_eq!(changed, 0, "{together}");
+    }
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use zk_session::fake::FakeZk;
-use zk_session::{Error, Kind, Name, Presence, Spec, State};
+use zk_session::{Error, Kind, MAX_OPS, Name, Presence, Spec, State};
 
 const PATH: &str = "/services/a/one";
 
@@ -221,4 +221,47 @@ async fn who_comes_after_one_that_was_refused_waits_for_the_one_before_it() {
     assert!(!deleted.ever(), "the first deleted what the second made");
     assert_eq!((zk.requests().creates, zk.requests().deletes), (1, 1), "{:?}", zk.requests());
     assert_eq!(data(&zk, PATH), "second");
+}
+
+/// Whoever keeps many and whoever takes some of them away run at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn withdrawn_while_another_thread_makes_many_it_leaves_nothing() {
+    const TRANSACTIONS: usize = 12;
+    for round in 0..30 {
+        let zk = FakeZk::default().with_seed(round);
+        let process = Process::start(&zk);
+        process.sessions().next().await.expect("connected");
+        let name = |number: usize| format!("n{number}");
+        let spec = |number| Spec {
+            directory: "/services/a".to_owned(),
+            name: Name::Own(name(number)),
+            data: Vec::new(),
+            parents: Kind::Container,
+        };
+        let all = (0..TRANSACTIONS * MAX_OPS).map(spec).collect();
+        let all = Presence::hold_all(&process.sessions(), all).expect("all are good");
+        let mut made = 0;
+        let mut leaving = Vec::new();
+        while made < TRANSACTIONS / 2 {
+            let more = zk.until(|zk| zk.requests().multis as usize > made);
+            timeout(LIMIT, more).await.expect("they are made");
+            made = zk.requests().multis as usize;
+            // Some of those that are about to be made, or were put together and not sent.
+            for transaction in made..TRANSACTIONS {
+                leaving.extend((0..20).map(|nth| transaction * MAX_OPS + nth * TRANSACTIONS + made));
+            }
+            leaving.iter().for_each(|number| all[*number].let_go());
+        }
+        for number in &leaving {
+            timeout(LIMIT, all[*number].gone()).await.expect("gone in time");
+        }
+        // What was sent before is answered.
+        process.sessions().next().await.expect("connected").sync("/").await.expect("answered");
+        let there: Vec<_> = leaving
+            .into_iter()
+            .map(name)
+            .filter(|name| zk.get(&format!("/services/a/{name}")).is_some())
+            .collect();
+        assert!(there.is_empty(), "{there:?} in round {round}");
+    }
 }

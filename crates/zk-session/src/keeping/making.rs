@@ -69,10 +69,7 @@ impl Keeping {
                 link.forget(&self.place.directory);
                 Ok(Made::NotYet)
             }
-            Err(error) => {
-                link.refused(&self.place.directory, &error);
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 

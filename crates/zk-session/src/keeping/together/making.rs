@@ -8,6 +8,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::Together;
 use crate::among::Happened;
+use crate::path::parent;
 use crate::{Error, Kind, Link, MAX_COMMIT_BYTES, MAX_OPS, Op};
 
 /// How many transactions are under way at the same time: the server has the next one when it is done with one.
@@ -44,9 +45,14 @@ impl Together {
             let batch = if more { self.batch(link, &mut missing, most) } else { None };
             let answered = match batch {
                 Some(batch) => {
-                    under_way.push(commit(link, batch));
-                    // It is sent at once, and the next one put together while the server is at it.
-                    under_way.next().now_or_never().flatten()
+                    // Sent before anything else is seen to: whoever parts from here on asks after it. Among others it could be
+                    // the answers of those that have their turn first.
+                    let mut committed = Box::pin(commit(link, batch));
+                    let answered = committed.as_mut().now_or_never();
+                    if answered.is_none() {
+                        under_way.push(committed);
+                    }
+                    answered
                 }
                 None => tokio::select! {
                     answered = under_way.next() => match answered {
@@ -110,20 +116,9 @@ impl Together {
                     }
                 }
             }
-            Err(Error::Aborted { source, .. })
-                if !matches!(*source, Error::Rejected { .. } | Error::NoNode) =>
-            {
-                // One of them cannot be made. Each for itself, so that it harms only itself.
-                numbers.iter().for_each(|&number| self.part(number));
-            }
-            Err(error) => {
-                let why = match error {
-                    Error::Aborted { source, .. } => *source,
-                    error => error,
-                };
-                link.refused(&self.directory, &why);
-                return Err(why);
-            }
+            Err(why @ (Error::Rejected { .. } | Error::NoNode | Error::Interrupted)) => return Err(why),
+            // One of them cannot be made. Each for itself, so that it harms only itself.
+            Err(_) => numbers.iter().for_each(|&number| self.part(number)),
         }
         Ok(())
     }
@@ -170,5 +165,20 @@ struct Batch {
 }
 
 async fn commit(link: &Link, batch: Batch) -> (Vec<usize>, Result<(), Error>) {
-    (batch.numbers, link.commit(&batch.ops).await)
+    let made = link.commit(&batch.ops).await.map_err(|error| why(error, &batch.ops));
+    (batch.numbers, made)
+}
+
+/// Why they could not be made. A refusal is said of the directory: it is told to all, and who is the first to be refused is chance.
+fn why(error: Error, ops: &[Op]) -> Error {
+    let (index, error) = match error {
+        Error::Aborted { index, source } => (index, *source),
+        error => (0, error),
+    };
+    match (error, ops.get(index)) {
+        (Error::Rejected { what }, Some(Op::Create { path, .. })) => {
+            Error::Rejected { what: what.replace(path, &format!("a node in {}", parent(path))) }
+        }
+        (error, _) => error,
+    }
 }
