@@ -3,22 +3,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-
 use crate::builder::{ATTEMPTS, Builder};
 use crate::config::Member;
 use crate::error::{Error, cannot};
+use crate::leading::{leader_among, leaders_among};
 use crate::ports;
 use crate::progress::Progress;
 use crate::proxy::{Direction, Proxy};
-use crate::server::{QUESTION, QUESTION_MOST, Server};
-use crate::words::Role;
+use crate::server::{QUESTION_MOST, Server};
 
-/// An election takes a second; the rest is for a loaded machine.
-const ELECTION: Duration = Duration::from_secs(180);
 /// Followers call a leader as soon as it is elected, mostly before it listens.
 const LEADS_SOON: Duration = Duration::from_secs(1);
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(20);
 
 /// ZooKeeper servers on 127.0.0.1 that elect a leader among them, killed when this is dropped.
 ///
@@ -197,41 +192,21 @@ impl Ensemble {
     ///
     /// May be dropped at any time.
     pub async fn leader(&self) -> Result<usize, Error> {
-        let give_up = Instant::now() + ELECTION;
-        let mut patience = QUESTION;
-        loop {
-            let leaders = self.leaders_within(patience).await;
-            patience = (2 * patience).min(QUESTION_MOST);
-            if let [leader] = leaders[..] {
-                return Ok(leader);
-            }
-            if Instant::now() > give_up {
-                let awaited =
-                    format!("one leader of the ensemble, where now {} say they lead", leaders.len());
-                return Err(Error::TimedOut { awaited, limit: ELECTION });
-            }
-            sleep(BETWEEN_QUESTIONS).await;
-        }
+        leader_among(&self.addresses()).await
     }
 
-    /// Those who say that they lead. One that is cut off says so for a while beside its successor.
+    /// Those who say that they lead. One that is cut off says so for a while beside its successor. Those that do not answer
+    /// are waited for, 2 s in all.
     ///
     /// # Cancel safety
     ///
     /// May be dropped at any time.
     pub async fn leaders(&self) -> Vec<usize> {
-        self.leaders_within(QUESTION).await
+        leaders_among(&self.addresses(), QUESTION_MOST).await
     }
 
-    /// Those of whom each has so long to say so.
-    async fn leaders_within(&self, patience: Duration) -> Vec<usize> {
-        let mut leaders = Vec::new();
-        for (index, server) in self.servers.iter().enumerate() {
-            if server.role_within(patience).await == Some(Role::Leader) {
-                leaders.push(index);
-            }
-        }
-        leaders
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.servers.iter().map(Server::address).collect()
     }
 
     /// Starts those of its servers that do not run, and waits until all serve.

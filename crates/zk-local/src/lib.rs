@@ -41,6 +41,7 @@ mod folder;
 mod frames;
 mod install;
 mod introduction;
+mod leading;
 mod ports;
 mod process;
 mod progress;

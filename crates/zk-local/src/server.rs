@@ -242,11 +242,6 @@ impl Server {
         self.launch.folder.wipe()
     }
 
-    /// What it says it is, where it says so in this time: one that is paused must hold nobody up.
-    pub(crate) async fn role_within(&self, patience: Duration) -> Option<Role> {
-        words::ask(self.address(), "srvr", patience).await.ok().as_deref().map(words::role)
-    }
-
     /// Starts the process and does not wait for it to serve.
     pub(crate) fn launch_process(&self) -> Result<(), Error> {
         self.must_be_stopped()?;

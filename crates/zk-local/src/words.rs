@@ -51,6 +51,11 @@ pub(crate) fn role(answer: &str) -> Role {
     }
 }
 
+/// What the server at `address` says it is, where it says so in this time: one that is paused must hold nobody up.
+pub(crate) async fn role_within(address: SocketAddr, patience: Duration) -> Option<Role> {
+    ask(address, "srvr", patience).await.ok().as_deref().map(role)
+}
+
 /// Reads the answer to `mntr`: a name, a tab and a value per line.
 pub(crate) fn figures(answer: &str) -> BTreeMap<String, String> {
     let pairs = answer.lines().filter_map(|line| line.split_once('\t'));

@@ -93,7 +93,7 @@ async fn a_killed_process_leaves_no_server() {
         until("the other process's server", async || told.exists()).await;
         let server = std::fs::read_to_string(&told).unwrap().parse().unwrap();
         assert!(lives(server));
-        assert_eq!(left(), 1, "{who}");
+        until(&format!("no folder but that of the {who} one"), async || left() == 1).await;
 
         process.kill().await.unwrap();
         until("the end of its server", async || !lives(server)).await;
