@@ -37,6 +37,11 @@ impl<T: Default> ByDirectory<T> {
         self.known.entry(directory.to_owned()).or_default().clone()
     }
 
+    /// Forgets `directory` unless somebody needs it still, and gives what was known.
+    pub(crate) fn leave(&mut self, directory: &str, presences: &Presences) -> Option<Arc<T>> {
+        if presences.count_of(directory) > 0 { None } else { self.known.remove(directory) }
+    }
+
     pub(crate) fn remove(&mut self, directory: &str) {
         self.known.remove(directory);
     }

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 
+use crate::among::Among;
+use crate::by_directory::ByDirectory;
 use crate::given_up::GivenUp;
 use crate::path::parent;
 use crate::wish::Wish;
@@ -22,8 +24,13 @@ struct Shared {
     places: Mutex<HashMap<Arc<str>, Arc<Place>>>,
     /// How many are in each directory.
     directories: Mutex<HashMap<String, usize>>,
+    /// Those of each connection that there is.
+    watched: Mutex<Vec<Weak<Watched>>>,
     given_up: Mutex<GivenUp>,
 }
+
+/// The directories that are watched as a whole on one connection.
+pub(crate) type Watched = Mutex<ByDirectory<Among>>;
 
 /// A path that somebody keeps a node at.
 #[derive(Debug)]
@@ -91,8 +98,35 @@ impl Presences {
         let (directory, mut directories) = (parent(path), self.directories());
         match directories.get_mut(directory) {
             Some(here) if *here > 1 => *here -= 1,
-            _ => drop(directories.remove(directory)),
+            _ => {
+                directories.remove(directory);
+                drop(directories);
+                self.stop_watching(directory);
+            }
         }
+    }
+
+    /// What a new connection watches: at first, nothing. A directory is watched no longer than something is kept in it.
+    pub(crate) fn watched(&self) -> Arc<Watched> {
+        let new = Arc::default();
+        let mut watched = self.all_watched();
+        watched.retain(|earlier| earlier.strong_count() > 0);
+        watched.push(Arc::downgrade(&new));
+        new
+    }
+
+    fn stop_watching(&self, directory: &str) {
+        let all: Vec<_> = self.all_watched().iter().filter_map(Weak::upgrade).collect();
+        for watched in all {
+            // Whoever comes meanwhile is counted before it asks: it keeps this watch, or finds none.
+            let left = watched.lock().unwrap_or_else(PoisonError::into_inner).leave(directory, self);
+            drop(left);
+        }
+    }
+
+    fn all_watched(&self) -> MutexGuard<'_, Vec<Weak<Watched>>> {
+        // Every change of it is a single call.
+        self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was given up and is nobody's business any more.

@@ -12,7 +12,7 @@ use tracing::debug;
 use crate::among::{Among, Happened, Numbers};
 use crate::by_directory::ByDirectory;
 use crate::claim::OurSessions;
-use crate::enlisted::Presences;
+use crate::enlisted::{Presences, Watched};
 use crate::gather::Gather;
 use crate::given_up;
 use crate::parent::{Parent, no_chroot};
@@ -34,7 +34,7 @@ struct Shared {
     /// Those that nodes are made in.
     parents: Mutex<ByDirectory<Parent>>,
     /// Which are watched as a whole.
-    among: Mutex<ByDirectory<Among>>,
+    among: Arc<Watched>,
     presences: Presences,
     reading: Semaphore,
 }
@@ -80,7 +80,7 @@ impl Link {
             caught_up: OnceCell::new(),
             cleared: OnceCell::new(),
             parents: Mutex::default(),
-            among: Mutex::default(),
+            among: presences.watched(),
             presences,
             reading: Semaphore::new(READ_BY_ALL),
         }))

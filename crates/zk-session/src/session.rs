@@ -53,9 +53,7 @@ pub trait Session: Send + Sync + fmt::Debug {
     fn timeout(&self) -> Duration;
 
     /// The node below which everything happens, as others call it: the chroot of the connect string, `/` without one.
-    fn chroot(&self) -> &str {
-        "/"
-    }
+    fn chroot(&self) -> &str;
 
     /// Returns when the connection is gone, for whatever reason. May be called any number of times.
     async fn ended(&self);

@@ -307,3 +307,32 @@ async fn what_is_refused_again_and_again_is_told_once() {
         assert_eq!(changed, 0, "{together}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_is_watched_no_longer_than_something_is_kept_in_it() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    zk.put("/services/a", "");
+    for _ in 0..3 {
+        let mut all = many(&process, 40, "v1");
+        all_held(&all).await;
+        let heard = || {
+            zk.reset_requests();
+            zk.put("/services/a/other", "");
+            zk.put("/services/a/other", "changed");
+            zk.requests().events
+        };
+        let last = all.pop();
+        drop(all);
+        eventually("one is left", || {
+            zk.children("/services/a").iter().filter(|name| **name != "other").count() == 1
+        })
+        .await;
+        sleep(Duration::from_secs(1)).await;
+        assert!(heard() > 0, "it is watched for that one");
+        drop(last);
+        eventually("all are gone", || zk.children("/services/a") == ["other"]).await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(heard(), 0, "nobody is told");
+    }
+}

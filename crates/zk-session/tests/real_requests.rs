@@ -139,3 +139,31 @@ async fn what_is_too_large_is_refused_and_harms_nobody() {
     session.create("/a", &large[1..], Kind::Ephemeral).await.unwrap();
     assert_eq!(session.get("/a").await.unwrap().unwrap().data.len(), zk_session::MAX_DATA);
 }
+
+#[tokio::test]
+async fn a_directory_that_is_left_and_used_again_is_watched_again() {
+    let server = server().await;
+    let witness = zookeeper(server.connect_string());
+    let witness = connected(&witness).await;
+    let keeper = Keeper::start(zookeeper(server.connect_string()));
+    let spec = |number: usize| Spec {
+        directory: "/left".to_owned(),
+        name: Name::Own(format!("n{number}")),
+        data: Vec::new(),
+        parents: Kind::Container,
+    };
+    for round in 0..10 {
+        let all = Presence::hold_all(&keeper.sessions(), (0..20).map(spec).collect()).unwrap();
+        for one in &all {
+            soon(one.status().wait_for(|now| matches!(now, Status::Held(_)))).await.unwrap();
+        }
+        let path = format!("/left/n{round}");
+        witness.delete(&path, None).await.unwrap();
+        // It is restored, which needs the watch.
+        while let (None, changed) = witness.watch_node(&path).await.unwrap() {
+            soon(changed).await;
+        }
+        soon(join_all(all.into_iter().map(Presence::withdraw))).await;
+    }
+    soon(keeper.close()).await;
+}

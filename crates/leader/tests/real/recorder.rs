@@ -101,6 +101,10 @@ impl Session for Recorded {
         self.session.timeout()
     }
 
+    fn chroot(&self) -> &str {
+        self.session.chroot()
+    }
+
     async fn ended(&self) {
         self.session.ended().await;
     }

@@ -126,6 +126,11 @@ impl Session for FakeSession {
         self.timeout
     }
 
+    /// There is none: all that the server has is below `/`.
+    fn chroot(&self) -> &str {
+        "/"
+    }
+
     async fn ended(&self) {
         // The sender goes only after it said so; either way it is over.
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
