@@ -1,6 +1,5 @@
 //! A Mosquitto of our own: a real message broker on this machine that cannot be left behind.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
@@ -15,9 +14,6 @@ const UP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Between two looks at whether it listens.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// Below what systems hand out to outgoing connections: while it is stopped, no client takes its port by trying to connect to it.
-const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
 /// A broker on a free port of 127.0.0.1, which keeps nothing on disk. Killed when this is dropped, and when this process ends,
 /// however it ends.
@@ -44,7 +40,7 @@ impl Mosquitto {
         let program = find()?;
         let mut tries = 0;
         loop {
-            let port = free_port()?;
+            let port = zk_local::free_port()?;
             let folder = tempfile::Builder::new().prefix("mosquitto-").tempdir()?;
             // As whoever we are: the kernel would not end it with us once it has become somebody else.
             let config = format!(
@@ -143,11 +139,4 @@ fn find() -> anyhow::Result<PathBuf> {
     let mut places = std::iter::once(Path::new("/usr/sbin/mosquitto").to_owned()).chain(on_path);
     let found = places.find(|file| file.is_absolute() && file.is_file());
     found.context("there is no Mosquitto on this machine: scripts/setup.sh mosquitto (on Debian: apt-get install mosquitto)")
-}
-
-/// A port on which nobody listened a moment ago, and that no connection is given as its own.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))).ok();
-    let listener = (0..100).find_map(listen).context("no port is free")?;
-    Ok(listener.local_addr()?.port())
 }

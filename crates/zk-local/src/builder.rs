@@ -7,7 +7,7 @@ use crate::config::{Config, Member};
 use crate::error::{Error, cannot};
 use crate::find::Installation;
 use crate::folder::Folder;
-use crate::ports;
+use crate::ports::free_port;
 use crate::progress::Progress;
 use crate::server::{Launch, Server};
 
@@ -211,7 +211,7 @@ impl Builder {
     fn choose_port(&self) -> Result<u16, Error> {
         match self.port {
             Some(port) => Ok(port),
-            None => Ok(ports::free(1).map_err(cannot("find a free port"))?[0]),
+            None => free_port().map_err(cannot("find a free port")),
         }
     }
 

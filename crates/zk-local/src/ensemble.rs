@@ -7,7 +7,7 @@ use crate::builder::{ATTEMPTS, Builder};
 use crate::config::Member;
 use crate::error::{Error, cannot};
 use crate::leading::{leader_among, leaders_among};
-use crate::ports;
+use crate::ports::free_port;
 use crate::progress::Progress;
 use crate::proxy::{Direction, Proxy};
 use crate::server::{QUESTION_MOST, Server};
@@ -96,7 +96,8 @@ impl EnsembleBuilder {
 
     /// Chooses ports, and writes configurations that name them.
     async fn prepare(&self) -> Result<Ensemble, Error> {
-        let mut ports = ports::free(3 * self.size).map_err(cannot("find free ports"))?;
+        let ports = (0..3 * self.size).map(|_| free_port()).collect::<Result<Vec<_>, _>>();
+        let mut ports = ports.map_err(cannot("find free ports"))?;
         let clients = ports.split_off(2 * self.size);
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let pairs = (1..).zip(ports.chunks(2));

@@ -56,6 +56,7 @@ pub use ensemble::{Ensemble, EnsembleBuilder};
 pub use error::Error;
 pub use find::Installation;
 pub use folder::Snapshot;
+pub use ports::free_port;
 pub use process::mortal;
 pub use proxy::{Direction, Proxy, Traffic};
 pub use server::Server;

@@ -1,65 +1,91 @@
 //! Free ports, for servers that cannot be told to choose one themselves.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Below what systems hand out to outgoing connections (from 32768 on Linux, 49152 elsewhere): a port that a killed
-/// server leaves for a moment is not taken by any client's connection before the server is back.
-const OURS: Range<u16> = 12_000..32_000;
+/// Where blocks of ports begin: below what systems hand out to outgoing connections (from 32768 on Linux, 49152 elsewhere), so that a port
+/// which a killed server leaves for a moment is not taken by any client's connection before the server is back.
+const BLOCKS: Range<u16> = 120..320;
 
-/// Those that were given to somebody in this process, who may not listen there yet: a server that leads its ensemble listens on one of its ports
-/// when it is elected, and goes on without an end where it cannot.
-static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// Ports of a block. Who listens on the first one has the others.
+const BLOCK: u16 = 100;
 
-/// Different ports on which nobody listened a moment ago, and which nobody else in this process was given. Another process may be faster than the
-/// one who asked.
-pub(crate) fn free(many: usize) -> io::Result<Vec<u16>> {
-    // All are held until the last is chosen, so that none is chosen twice.
-    let held: Vec<_> = (0..many).map(|_| listen()).collect::<io::Result<_>>()?;
-    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+/// Of this process, as long as it runs.
+static OURS: Mutex<Ours> = Mutex::new(Ours { claims: Vec::new(), rest: 0..0 });
+
+struct Ours {
+    claims: Vec<TcpListener>,
+    /// What is left of the last block.
+    rest: Range<u16>,
 }
 
-fn listen() -> io::Result<TcpListener> {
-    let ours = || {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(OURS))).ok()?;
-        give(listener.local_addr().ok()?.port()).then_some(listener)
-    };
-    let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    (0..100).find_map(|_| ours()).map_or_else(any, Ok)
-}
-
-/// Whether nobody was given that port before; once so many were given that hardly any are left, those of long ago do not count.
-fn give(port: u16) -> bool {
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if given.len() > OURS.len() / 2 {
-        given.clear();
+/// A port of 127.0.0.1 on which nobody listened a moment ago, from 12,000 to 31,999. Nobody else is given it by this function, neither in this
+/// process nor in another one, as long as this process runs: whoever listens there may be killed, and finds it free when it comes back.
+///
+/// Only once all 19,800 of them were given, the system chooses, which may give one again.
+///
+/// # Errors
+///
+/// When nothing can listen on this machine any more.
+///
+/// # Examples
+///
+/// ```
+/// let port = zk_local::free_port()?;
+/// let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn free_port() -> io::Result<u16> {
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        if let Some(port) = ours.rest.find(|&port| listen(port).is_ok()) {
+            return Ok(port);
+        }
+        let Some((first, claim)) = claim() else {
+            return Ok(listen(0)?.local_addr()?.port());
+        };
+        ours.claims.push(claim);
+        ours.rest = first + 1..first + BLOCK;
     }
-    given.insert(port)
+}
+
+/// The first port of a block that nobody has, held.
+fn claim() -> Option<(u16, TcpListener)> {
+    let many = BLOCKS.len();
+    // From anywhere on: who comes later need not pass all that are taken.
+    let mut blocks = BLOCKS.cycle().skip(rand::random_range(0..many)).take(many);
+    blocks.find_map(|block| Some((block * BLOCK, listen(block * BLOCK).ok()?)))
+}
+
+fn listen(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::thread;
 
     use super::*;
 
+    fn ports(many: usize) -> Vec<u16> {
+        (0..many).map(|_| free_port().unwrap()).collect()
+    }
+
     #[test]
     fn who_asks_at_the_same_time_is_given_other_ports() {
-        let ask = || thread::spawn(|| (0..100).flat_map(|_| free(9).unwrap()).collect::<Vec<_>>());
-        let asking = [(); 4].map(|()| ask());
+        let asking = [(); 4].map(|()| thread::spawn(|| ports(400)));
         let given: Vec<_> = asking.into_iter().flat_map(|it| it.join().unwrap()).collect();
         assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), given.len());
     }
 
     #[test]
-    fn free_ports_differ_and_can_be_listened_on() {
-        let ports = free(50).unwrap();
-        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 50);
-        let listen = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap();
-        let listeners: Vec<_> = ports.iter().map(listen).collect();
-        assert_eq!(listeners.len(), 50);
+    fn free_ports_can_be_listened_on_and_nobody_else_can_claim_them() {
+        for port in ports(50) {
+            listen(port).unwrap();
+            listen(port / BLOCK * BLOCK).expect_err("the first of the block is held by us");
+        }
     }
 }

@@ -1,14 +1,14 @@
 //! Nodes that form a cluster by exchanging JSON over TCP.
 
 use anyhow::{Context, ensure};
+use zk_local::free_port;
 
 use super::stage::{Stage, all_end_well, said_after};
-use crate::broker::free_port;
 use crate::player::Player;
 
 pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
     stage.say("nodes that form a cluster, without ZooKeeper")?;
-    let ports = free_ports()?;
+    let ports = [free_port()?, free_port()?, free_port()?];
     let cluster = format!("127.0.0.1:{}", ports[0]);
     let mut nodes = Vec::new();
     for (index, port) in ports.iter().enumerate() {
@@ -34,16 +34,6 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
     stage.say("  a node that speaks as the old program does joined as well")?;
     all_end_well(&mut nodes).await?;
     Ok("ours and old nodes join each other".to_owned())
-}
-
-/// Three ports that nobody has just now.
-fn free_ports() -> anyhow::Result<[u16; 3]> {
-    loop {
-        let [one, two, three] = [free_port()?, free_port()?, free_port()?];
-        if one != two && two != three && three != one {
-            return Ok([one, two, three]);
-        }
-    }
 }
 
 async fn old_node_joins(cluster: &str) -> anyhow::Result<String> {
