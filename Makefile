@@ -21,9 +21,9 @@ demo-legacy: ## the old Go systems, each with ours beside it: time servers, mast
 	@scripts/setup.sh compiler mosquitto
 	@$(call run,demo) legacy
 
-test: ## installs what is missing and runs every test, on real ZooKeeper servers, a real Mosquitto and a real browser too
+test: ## installs what is missing and runs every test, on real ZooKeeper servers, a real Mosquitto and a real browser too (JOBS=1: one program of them at a time, not two)
 	@scripts/setup.sh compiler zookeeper kazoo mosquitto mandoc chromium curl
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --workspace --all-features
+	scripts/test.sh
 
 unit: ## the tests that need no server and no network
 	@scripts/setup.sh compiler

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use zk_local::Server;
 
-use self::common::{Running, demo, later, program, run, stderr, stdout};
+use self::common::{Running, demo, later, only_tour, program, run, stderr, stdout};
 
 #[test]
 fn what_the_shell_has_exported_does_not_reach_a_test() {
@@ -226,6 +226,7 @@ async fn rights_for_us_alone_are_refused_where_old_programs_are_and_whoever_look
 
 #[tokio::test]
 async fn what_a_tour_tells_to_try_works_in_another_folder() {
+    let _alone = only_tour().await;
     let server = Server::start().await.unwrap();
     let files = Files::new();
     files.put("a login", "alice:hunter2\n");

@@ -8,17 +8,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, test_kill_process};
-use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use self::common::{PATIENCE, Running, Zk, demo, program, run, stderr, stdout};
-
-/// Tours take the same ports: one could come to the place where the server of another was killed.
-static ONE_TOUR: Mutex<()> = Mutex::const_new(());
+use self::common::{PATIENCE, Running, Zk, demo, only_tour, program, run, stderr, stdout};
 
 #[tokio::test]
 async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
-    let _alone = ONE_TOUR.lock().await;
+    let _alone = only_tour().await;
     let zk = Zk::start().await;
     let tour = demo(["tour", "--session-ms", "8000", "--zk", &zk.server.connect_string()]);
     let output = run(tour).await;
@@ -29,7 +25,7 @@ async fn the_tour_goes_as_promised_on_a_zookeeper_that_is_there() {
 
 #[tokio::test]
 async fn a_tour_goes_on_when_its_program_is_built_again() {
-    let _alone = ONE_TOUR.lock().await;
+    let _alone = only_tour().await;
     let zk = Zk::start().await;
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("demo");
@@ -67,7 +63,7 @@ async fn gateway() -> std::path::PathBuf {
 
 #[tokio::test]
 async fn a_tour_that_stays_up_ends_with_a_console_and_takes_it_along() {
-    let _alone = ONE_TOUR.lock().await;
+    let _alone = only_tour().await;
     gateway().await;
     let zk = Zk::start().await;
     // Somebody has the usual port: we, or who made it impossible for us.
@@ -108,7 +104,7 @@ async fn a_tour_that_stays_up_ends_with_a_console_and_takes_it_along() {
 
 #[tokio::test]
 async fn a_tour_without_a_gateway_beside_it_says_so_and_stays_up() {
-    let _alone = ONE_TOUR.lock().await;
+    let _alone = only_tour().await;
     let zk = Zk::start().await;
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("demo");
@@ -124,7 +120,7 @@ async fn a_tour_without_a_gateway_beside_it_says_so_and_stays_up() {
 
 #[tokio::test]
 async fn a_tour_whose_progress_nobody_reads_goes_on() {
-    let _alone = ONE_TOUR.lock().await;
+    let _alone = only_tour().await;
     let mut child = demo(["tour", "--session-ms", "8000"]).spawn().unwrap();
     drop(child.stderr.take());
     let mut lines =
@@ -145,7 +141,7 @@ async fn a_tour_whose_progress_nobody_reads_goes_on() {
 
 #[tokio::test]
 async fn a_tour_that_is_stopped_or_killed_leaves_no_process_behind() {
-    let _alone = ONE_TOUR.lock().await;
+    let _alone = only_tour().await;
     for signal in [Signal::INT, Signal::KILL] {
         let zk = Zk::start().await;
         let truth = zk.truth().await;

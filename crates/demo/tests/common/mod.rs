@@ -7,17 +7,20 @@ pub(crate) mod foreign;
 pub(crate) mod leading;
 
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cli::zookeeper::by_flags_alone;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpSocket;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use zk_local::{Proxy, Server};
 use zk_session::{Connect, Kind, Session, ZooKeeper};
@@ -129,10 +132,20 @@ pub(crate) fn nowhere() -> String {
     address
 }
 
-/// An address where nobody listens yet. Its port is none that systems hand out, neither to who listens on any nor to who connects.
+/// An address where nobody listens yet, and nobody else will.
 pub(crate) fn later() -> SocketAddr {
-    let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(12_000..32_000))).ok();
-    (0..100).find_map(listen).expect("a port is free").local_addr().unwrap()
+    (Ipv4Addr::LOCALHOST, zk_local::free_port().unwrap()).into()
+}
+
+/// Held by the test that has the only tour on this machine: all take the same ports, and one could come to the place where the server of another
+/// was killed.
+pub(crate) async fn only_tour() -> File {
+    let locked = || {
+        let file = File::create(concat!(env!("CARGO_TARGET_TMPDIR"), "/tour.lock")).unwrap();
+        flock(&file, FlockOperation::LockExclusive).unwrap();
+        file
+    };
+    spawn_blocking(locked).await.unwrap()
 }
 
 /// What has a program that is asked with these arguments wait as long as a busy machine may take, unless they say how long.
