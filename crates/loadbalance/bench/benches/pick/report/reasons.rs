@@ -40,8 +40,9 @@ const REASONS: &[Reason] = &[
         family: "",
         of: OWNED,
         to: peer::BALANCER,
-        why: "Two threads that pick of a few write the same lines: a guard of its own counts a reference and a request. The \
-              peer takes 100 ns and more on its own, in which its threads seldom meet.",
+        why: "A guard of its own counts a reference and a request, up and down: four locked instructions, of some 15 ns each on \
+              some processors and 3 on others (floor a is one). Two threads that pick of a few write the same lines besides. The peer \
+              takes 100 ns and more on its own, in which its threads seldom meet.",
         shown: None,
     },
     Reason {
@@ -73,13 +74,21 @@ const REASONS: &[Reason] = &[
         shown: Some((floor::D, peer::VOLO)),
     },
     Reason {
+        family: "weight-random",
+        of: FIXED,
+        to: floor::D,
+        why: "The floor draws and looks at nothing. Here a table as long as the list is looked at besides, and of 10,000 it is larger \
+              than the cache next to a processor.",
+        shown: None,
+    },
+    Reason {
         family: "least-connect",
         of: COUNTED,
         to: floor::F,
         why: "The floor's counters lie in the list. These stay with an instance when the list changes and are reached by a \
               pointer, and who failed is told from who did not; up to 32 instances all are looked at, and with weights a look \
-              at the table of WeightedRandom and another draw come before. In a trial the floor's two locked instructions \
-              were most of it; here a processor does them in less than a nanosecond each.",
+              at the table of WeightedRandom and another draw come before. Where the floor's two locked instructions \
+              take 15 ns each they are most of it, and less than a nanosecond elsewhere.",
         shown: None,
     },
     Reason {
@@ -110,7 +119,8 @@ const REASONS: &[Reason] = &[
         of: FIXED,
         to: floor::A,
         why: "Two threads wait for one turn, as those of the floor do, and never alike. A cycle of more than 65,536 picks is \
-              reckoned besides: two multiplications, a look at the guide and one at the ends.",
+              reckoned besides: two multiplications, a look at the guide and one at the ends, which are waited for where they are not in \
+              the caches.",
         shown: None,
     },
     Reason {
