@@ -53,7 +53,8 @@ impl Zk {
         Self::with(T).await
     }
 
-    async fn with(session: Duration) -> Self {
+    /// The same with this session timeout.
+    pub(crate) async fn with(session: Duration) -> Self {
         let server = Server::start().await.unwrap();
         let proxy = Proxy::start(server.address()).await.unwrap();
         Self { proxy, server, session }
