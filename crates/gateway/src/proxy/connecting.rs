@@ -1,10 +1,12 @@
 //! The way to an instance, and whose failure it is when there is none.
 
 use std::io;
+use std::net::SocketAddr;
 
 use proto::Address;
 use rustix::io::Errno;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
 
 use crate::socket::{has_source_for, is_for_want_of_room, tune};
 
@@ -24,25 +26,42 @@ pub(super) enum NoConnection {
 }
 
 /// Connects to the first of its addresses where that works.
-pub(super) async fn connect(address: &Address) -> Result<TcpStream, NoConnection> {
-    let found = lookup_host((address.host(), address.port())).await;
+pub(super) async fn connect(address: &Address, until: Instant) -> Result<TcpStream, NoConnection> {
+    let found = timeout_at(until, lookup_host((address.host(), address.port()))).await;
+    let found = found.map_err(|_| NoConnection::Late)?.map_err(|error| NoConnection::of(error, || false))?;
+    let stream = first(found.collect(), until, TcpStream::connect).await?;
+    tune(&stream);
+    Ok(stream)
+}
+
+/// The first of these addresses where that works. None takes the time of those behind it: each has its share of what is left.
+async fn first<T, C: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    until: Instant,
+    connect: impl Fn(SocketAddr) -> C,
+) -> Result<T, NoConnection> {
     let mut last = NoConnection::Failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    for socket in found.map_err(|error| NoConnection::of(error, || false))? {
-        match TcpStream::connect(socket).await {
-            Ok(stream) => {
-                tune(&stream);
-                return Ok(stream);
-            }
-            Err(error) => last = last.or_else(NoConnection::of(error, || has_source_for(socket))),
-        }
+    for (left, socket) in (1..=addresses.len() as u32).rev().zip(addresses) {
+        let now = Instant::now();
+        let share = until.saturating_duration_since(now) / left;
+        let failed = match timeout_at(now + share, connect(socket)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => NoConnection::of(error, || has_source_for(socket)),
+            Err(_) => NoConnection::Late,
+        };
+        last = last.or_else(failed);
     }
     Err(last)
 }
 
 impl NoConnection {
-    /// What is said of two addresses of one instance: what is wanting here, of either, is not its failure.
+    /// What is said of two addresses of one instance: what is wanting here, of either, is not its failure. Nor does it refuse what may
+    /// only take longer at one of them.
     fn or_else(self, next: Self) -> Self {
-        if matches!(self, Self::NoRoom(_) | Self::NoPort(_)) { self } else { next }
+        match (&self, &next) {
+            (Self::NoRoom(_) | Self::NoPort(_), _) | (Self::Late, Self::Failed(_)) => self,
+            _ => next,
+        }
     }
 
     /// What an error of the system says. It says the same when ports are used up and when there is no address here that leads to the
@@ -71,7 +90,7 @@ mod tests {
     async fn a_machine_that_is_gone_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let stream = connect(&address).await.unwrap();
+        let stream = connect(&address, Instant::now() + Duration::from_secs(60)).await.unwrap();
         assert!(sockopt::socket_keepalive(&stream).unwrap());
         assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), Duration::from_secs(60));
         assert!(sockopt::tcp_nodelay(&stream).unwrap());
@@ -97,6 +116,54 @@ mod tests {
         ] {
             assert_eq!((kind(errno, true), kind(errno, false)), (with_source, without), "{errno:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_silent_leaves_time_for_those_behind_it() {
+        use Behaves::{Answers, Refuses, Silent};
+
+        const LIMIT: u64 = 2_000;
+        // What its addresses do: which one it is, or why there is none, and after how many milliseconds.
+        let cases: [(&[Behaves], Result<usize, &str>, u64); 8] = [
+            (&[Answers], Ok(0), 0),
+            (&[Silent, Answers], Ok(1), LIMIT / 2),
+            (&[Silent, Silent, Silent, Answers], Ok(3), LIMIT * 3 / 4),
+            // Who refuses leaves what it did not take.
+            (&[Refuses, Silent, Answers], Ok(2), LIMIT / 2),
+            (&[Silent], Err("late"), LIMIT),
+            (&[Silent, Silent, Silent], Err("late"), LIMIT),
+            (&[Silent, Refuses], Err("late"), LIMIT / 2),
+            (&[Refuses, Refuses], Err("failed"), 0),
+        ];
+        for (addresses, outcome, after) in cases {
+            let begun = Instant::now();
+            let at = |place: usize| SocketAddr::from(([127, 0, 0, 1], place as u16));
+            let place = |socket: SocketAddr| usize::from(socket.port());
+            let connect = async |socket: SocketAddr| match addresses[place(socket)] {
+                Answers => Ok(place(socket)),
+                Refuses => Err(Errno::CONNREFUSED.into()),
+                Silent => std::future::pending().await,
+            };
+            let until = begun + Duration::from_millis(LIMIT);
+            let connected = first((0..addresses.len()).map(at).collect(), until, connect).await;
+            let connected = connected.map_err(|none| match none {
+                NoConnection::Late => "late",
+                NoConnection::Failed(_) => "failed",
+                _ => "other",
+            });
+            assert_eq!(connected, outcome, "{addresses:?}");
+            // A timer goes by milliseconds.
+            let late = begun.elapsed().abs_diff(Duration::from_millis(after));
+            assert!(late <= Duration::from_millis(addresses.len() as u64), "{addresses:?}: {late:?}");
+        }
+    }
+
+    /// What an address does.
+    #[derive(Clone, Copy, Debug)]
+    enum Behaves {
+        Answers,
+        Refuses,
+        Silent,
     }
 
     #[test]

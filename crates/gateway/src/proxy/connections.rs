@@ -18,7 +18,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use proto::{Address, ServiceName};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::connecting::{NoConnection, connect};
@@ -182,7 +182,7 @@ impl Connection {
     ///
     /// When that is refused, takes too long, or there is no room here for one more.
     pub(super) async fn open(address: &Address, until: Instant) -> Result<Self, NoConnection> {
-        let stream = timeout_at(until, connect(address)).await.map_err(|_| NoConnection::Late)??;
+        let stream = connect(address, until).await?;
         let (sender, wire) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await
