@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use hyper::Response;
@@ -17,6 +18,7 @@ use super::answer::Answer;
 use super::body::{Arriving, Body};
 use super::connecting::NoConnection;
 use super::connections::Connection;
+use super::lookups::Lookups;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::retry::{Allowed, Failure, Next, Where, next};
@@ -28,6 +30,7 @@ use super::service::Chosen;
 pub(super) struct Exchange<'r> {
     pub(super) routes: &'r Routes,
     pub(super) route: &'r Route,
+    pub(super) lookups: &'r Arc<Lookups>,
     pub(super) begun: Instant,
     pub(super) outgoing: Outgoing,
 }
@@ -231,7 +234,7 @@ impl Exchange<'_> {
         let left = self.until().saturating_duration_since(Instant::now());
         let until = Instant::now() + limit.min(left);
         let error = loop {
-            match Connection::open(address, until).await {
+            match Connection::open(address, self.lookups, until).await {
                 Ok(connection) => return Ok(connection),
                 // What nobody uses is kept for nobody who finds no room.
                 // The task of a connection may have to run before its file is closed.
@@ -250,7 +253,12 @@ impl Exchange<'_> {
                 Err((Failure::NoPort, Problem::no_room()))
             }
             // It had less time than it may take.
-            NoConnection::Late if left < limit && !a_try.is_first => Err(self.late(a_try)),
+            NoConnection::Late | NoConnection::LookedUpLate if left < limit && !a_try.is_first => {
+                Err(self.late(a_try))
+            }
+            NoConnection::LookedUpLate => {
+                Err((Failure::LookedUpLate, Problem::unreachable(&self.route.service.name)))
+            }
             NoConnection::Late | NoConnection::Failed(_) => Err(unreachable()),
         }
     }
