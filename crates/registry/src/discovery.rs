@@ -8,7 +8,7 @@ use zk_session::{Directory, Entries, Options, Sessions};
 
 use crate::{Changes, Error, Layout};
 
-/// A whole list of instances, in the order of their ids.
+/// A whole list of instances, in the order of their ids. One that [`Roles`](crate::Roles) made of it may have the master behind the others.
 pub type Instances = Entries<Instance>;
 
 /// The instances of a service at one moment (`entries`), how far that can be trusted (`source`), and the nodes that

@@ -5,6 +5,7 @@ use hyper::http::response::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode, Version};
 use tokio::sync::watch;
+use tracing::debug;
 
 use super::body::{Arriving, Body, Ending};
 use super::connections::Connection;
@@ -37,9 +38,9 @@ impl Answer {
             Ok(true) => connection.kept_for = kept_for(&parts.headers),
             Ok(false) => connection.is_last_use(),
             Err(Unclear) => {
-                let problem = Problem::unclear(chosen.id());
+                debug!(instance = %chosen.id(), "the length of an answer is unclear");
                 chosen.failed();
-                return Err(problem);
+                return Err(Problem::unclear(&route.service.name));
             }
         }
         clean(&mut parts);
@@ -69,9 +70,9 @@ impl Answer {
         let instance = parts.extensions.remove::<OnUpgrade>();
         let (Some(client), Some(instance), true) = (upgrade, instance, agreed) else {
             // Nobody asked for that.
-            let problem = Problem::broken(chosen.id());
+            debug!(instance = %chosen.id(), "an answer upgrades what was not asked to be");
             chosen.failed();
-            return Err(problem);
+            return Err(Problem::broken(&route.service.name));
         };
         chosen.answered();
         connection.leave_to_task();

@@ -1,11 +1,16 @@
 //! The way to an instance, and whose failure it is when there is none.
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use proto::Address;
 use rustix::io::Errno;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
+use super::lookups::Lookups;
 use crate::socket::{has_source_for, is_for_want_of_room, tune};
 
 /// Why there is no connection.
@@ -15,6 +20,9 @@ pub(super) enum NoConnection {
     Failed(#[source] io::Error),
     #[error("the instance was not reached in time")]
     Late,
+    /// That is nothing that the instance could help.
+    #[error("the name of its host was not looked up in time")]
+    LookedUpLate,
     /// No instance could be reached now, so that says nothing of this one.
     #[error("there is no room for one more connection")]
     NoRoom(#[source] io::Error),
@@ -24,25 +32,61 @@ pub(super) enum NoConnection {
 }
 
 /// Connects to the first of its addresses where that works.
-pub(super) async fn connect(address: &Address) -> Result<TcpStream, NoConnection> {
-    let found = lookup_host((address.host(), address.port())).await;
-    let mut last = NoConnection::Failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    for socket in found.map_err(|error| NoConnection::of(error, || false))? {
-        match TcpStream::connect(socket).await {
-            Ok(stream) => {
-                tune(&stream);
-                return Ok(stream);
-            }
-            Err(error) => last = last.or_else(NoConnection::of(error, || has_source_for(socket))),
+pub(super) async fn connect(
+    address: &Address,
+    lookups: &Arc<Lookups>,
+    until: Instant,
+) -> Result<TcpStream, NoConnection> {
+    let begun = Instant::now();
+    let addresses = match address.ip() {
+        Some(ip) => vec![SocketAddr::new(ip, address.port())],
+        None => {
+            let found = timeout_at(until, lookups.look_up(address.host(), address.port())).await;
+            let found = found.map_err(|_| NoConnection::LookedUpLate)?;
+            found.map_err(|error| NoConnection::of(error, || false))?
         }
+    };
+    let looked_up = Instant::now();
+    let connected = first(addresses, until, TcpStream::connect).await;
+    let (took, left) = (looked_up - begun, until.saturating_duration_since(looked_up));
+    let stream = connected.map_err(|none| none.after_lookup(took, left))?;
+    tune(&stream);
+    Ok(stream)
+}
+
+/// The first of these addresses where that works. None takes the time of those behind it: each has its share of what is left.
+async fn first<T, C: Future<Output = io::Result<T>>>(
+    addresses: Vec<SocketAddr>,
+    until: Instant,
+    connect: impl Fn(SocketAddr) -> C,
+) -> Result<T, NoConnection> {
+    let mut last = NoConnection::Failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for (left, socket) in (1..=addresses.len() as u32).rev().zip(addresses) {
+        let now = Instant::now();
+        let share = until.saturating_duration_since(now) / left;
+        let failed = match timeout_at(now + share, connect(socket)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => NoConnection::of(error, || has_source_for(socket)),
+            Err(_) => NoConnection::Late,
+        };
+        last = last.or_else(failed);
     }
     Err(last)
 }
 
 impl NoConnection {
-    /// What is said of two addresses of one instance: what is wanting here, of either, is not its failure.
+    /// What is said of two addresses of one instance: what is wanting here, of either, is not its failure. Nor does it refuse what may
+    /// only take longer at one of them.
     fn or_else(self, next: Self) -> Self {
-        if matches!(self, Self::NoRoom(_) | Self::NoPort(_)) { self } else { next }
+        match (&self, &next) {
+            (Self::NoRoom(_) | Self::NoPort(_), _) | (Self::Late, Self::Failed(_)) => self,
+            _ => next,
+        }
+    }
+
+    /// Whoever is late because most of the time went by before it was known where it is cannot help that.
+    fn after_lookup(self, took: Duration, left: Duration) -> Self {
+        if matches!(self, Self::Late) && took > left { Self::LookedUpLate } else { self }
     }
 
     /// What an error of the system says. It says the same when ports are used up and when there is no address here that leads to the
@@ -60,18 +104,53 @@ impl NoConnection {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::future::pending;
 
+    use futures::FutureExt;
     use rustix::net::sockopt;
     use tokio::net::TcpListener;
 
     use super::*;
 
+    /// What looks up names and never answers.
+    fn silent() -> Arc<Lookups> {
+        Arc::new(Lookups::by(|_| pending().boxed()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_waited_for_no_longer_than_the_connection_and_an_address_of_numbers_never() {
+        let (lookups, begun) = (silent(), Instant::now());
+        let until = begun + Duration::from_secs(2);
+        for _ in 0..100 {
+            let late = connect(&"silent.example:80".parse().unwrap(), &lookups, until).await;
+            assert!(matches!(late, Err(NoConnection::LookedUpLate)), "{late:?}");
+        }
+        assert_eq!(begun.elapsed().as_secs(), 2);
+        for listener in [TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("[::1]:0").await] {
+            // There may be no IPv6 here.
+            let Ok(listener) = listener else { continue };
+            let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+            tokio::time::resume();
+            connect(&address, &lookups, Instant::now() + Duration::from_secs(60)).await.unwrap();
+            tokio::time::pause();
+        }
+    }
+
+    #[test]
+    fn who_had_less_time_than_the_search_for_its_address_took_is_not_late_by_its_own_fault() {
+        let (short, long) = (Duration::from_millis(900), Duration::from_millis(1_100));
+        assert!(matches!(NoConnection::Late.after_lookup(short, long), NoConnection::Late));
+        assert!(matches!(NoConnection::Late.after_lookup(long, short), NoConnection::LookedUpLate));
+        let refused = NoConnection::of(Errno::CONNREFUSED.into(), || true).after_lookup(long, short);
+        assert!(matches!(refused, NoConnection::Failed(_)));
+    }
+
     #[tokio::test]
     async fn a_machine_that_is_gone_is_noticed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string().parse().unwrap();
-        let stream = connect(&address).await.unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let stream = connect(&address, &silent(), until).await.unwrap();
         assert!(sockopt::socket_keepalive(&stream).unwrap());
         assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), Duration::from_secs(60));
         assert!(sockopt::tcp_nodelay(&stream).unwrap());
@@ -83,7 +162,7 @@ mod tests {
             NoConnection::NoRoom(_) => "no room",
             NoConnection::NoPort(_) => "no port",
             NoConnection::Failed(_) => "failed",
-            NoConnection::Late => "late",
+            NoConnection::Late | NoConnection::LookedUpLate => "late",
         };
         for (errno, with_source, without) in [
             (Errno::MFILE, "no room", "no room"),
@@ -97,6 +176,54 @@ mod tests {
         ] {
             assert_eq!((kind(errno, true), kind(errno, false)), (with_source, without), "{errno:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_silent_leaves_time_for_those_behind_it() {
+        use Behaves::{Answers, Refuses, Silent};
+
+        const LIMIT: u64 = 2_000;
+        // What its addresses do: which one it is, or why there is none, and after how many milliseconds.
+        let cases: [(&[Behaves], Result<usize, &str>, u64); 8] = [
+            (&[Answers], Ok(0), 0),
+            (&[Silent, Answers], Ok(1), LIMIT / 2),
+            (&[Silent, Silent, Silent, Answers], Ok(3), LIMIT * 3 / 4),
+            // Who refuses leaves what it did not take.
+            (&[Refuses, Silent, Answers], Ok(2), LIMIT / 2),
+            (&[Silent], Err("late"), LIMIT),
+            (&[Silent, Silent, Silent], Err("late"), LIMIT),
+            (&[Silent, Refuses], Err("late"), LIMIT / 2),
+            (&[Refuses, Refuses], Err("failed"), 0),
+        ];
+        for (addresses, outcome, after) in cases {
+            let begun = Instant::now();
+            let at = |place: usize| SocketAddr::from(([127, 0, 0, 1], place as u16));
+            let place = |socket: SocketAddr| usize::from(socket.port());
+            let connect = async |socket: SocketAddr| match addresses[place(socket)] {
+                Answers => Ok(place(socket)),
+                Refuses => Err(Errno::CONNREFUSED.into()),
+                Silent => pending().await,
+            };
+            let until = begun + Duration::from_millis(LIMIT);
+            let connected = first((0..addresses.len()).map(at).collect(), until, connect).await;
+            let connected = connected.map_err(|none| match none {
+                NoConnection::Late => "late",
+                NoConnection::Failed(_) => "failed",
+                _ => "other",
+            });
+            assert_eq!(connected, outcome, "{addresses:?}");
+            // A timer goes by milliseconds.
+            let late = begun.elapsed().abs_diff(Duration::from_millis(after));
+            assert!(late <= Duration::from_millis(addresses.len() as u64), "{addresses:?}: {late:?}");
+        }
+    }
+
+    /// What an address does.
+    #[derive(Clone, Copy, Debug)]
+    enum Behaves {
+        Answers,
+        Refuses,
+        Silent,
     }
 
     #[test]

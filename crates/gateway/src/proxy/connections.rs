@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use proto::{Address, ServiceName};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::connecting::{NoConnection, connect};
+use super::lookups::Lookups;
 use super::sending::Sending;
 use crate::deadline::Deadline;
 
@@ -181,8 +182,12 @@ impl Connection {
     /// # Errors
     ///
     /// When that is refused, takes too long, or there is no room here for one more.
-    pub(super) async fn open(address: &Address, until: Instant) -> Result<Self, NoConnection> {
-        let stream = timeout_at(until, connect(address)).await.map_err(|_| NoConnection::Late)??;
+    pub(super) async fn open(
+        address: &Address,
+        lookups: &Arc<Lookups>,
+        until: Instant,
+    ) -> Result<Self, NoConnection> {
+        let stream = connect(address, lookups, until).await?;
         let (sender, wire) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await

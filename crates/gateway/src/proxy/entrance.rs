@@ -19,6 +19,7 @@ use super::body::Body;
 use super::exchange::Exchange;
 use super::figures::{Figures, Outcome};
 use super::forwarded::client;
+use super::lookups::Lookups;
 use super::outgoing::Outgoing;
 use super::path::Path;
 use super::peer::Peer;
@@ -41,6 +42,7 @@ struct Shared {
     upstreams: Arc<dyn Upstreams>,
     routes: ArcSwap<Routes>,
     replacing: Mutex<()>,
+    lookups: Arc<Lookups>,
     /// Of requests that no rule is for.
     figures: Arc<Figures>,
     tunnels_over: watch::Sender<bool>,
@@ -68,11 +70,19 @@ impl Proxy {
     ///
     /// Outside a tokio runtime.
     pub fn new(upstreams: Arc<dyn Upstreams>, rules: Rules) -> Self {
+        Self::looking_up(Lookups::default(), upstreams, rules)
+    }
+
+    fn looking_up(lookups: Lookups, upstreams: Arc<dyn Upstreams>, rules: Rules) -> Self {
         let routes = ArcSwap::from_pointee(Routes::new(rules, None, &*upstreams));
-        let tunnels_over = watch::Sender::new(false);
-        let shared =
-            Shared { upstreams, routes, replacing: Mutex::default(), figures: Arc::default(), tunnels_over };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            upstreams,
+            routes,
+            replacing: Mutex::default(),
+            lookups: Arc::new(lookups),
+            figures: Arc::default(),
+            tunnels_over: watch::Sender::new(false),
+        });
         tokio::spawn(sweep(Arc::downgrade(&shared)));
         Self { shared }
     }
@@ -168,7 +178,8 @@ impl Proxy {
             Ok(()) => {
                 let bounds = Bounds { waited: limits.request, most: limits.body };
                 let outgoing = Outgoing::new(parts, (body, bounds), peer, trusted, target);
-                let exchange = Exchange { routes: &routes, route, begun, outgoing };
+                let lookups = &self.shared.lookups;
+                let exchange = Exchange { routes: &routes, route, lookups, begun, outgoing };
                 exchange.run(&key, &self.shared.tunnels_over).await
             }
             Err(problem) => Err(problem),
@@ -207,5 +218,71 @@ fn target(route: &Route, path: &Path<'_>, uri: &Uri) -> Uri {
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").field("rules", &self.shared.routes.load().rules.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::pending;
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
+    use futures::FutureExt;
+    use http_body_util::Empty;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use loadbalance::{Instance, Instances, NodeData};
+
+    use super::*;
+
+    struct Listed(watch::Sender<Option<Instances>>);
+
+    impl Upstreams for Listed {
+        fn instances(&self, _: &ServiceName) -> watch::Receiver<Option<Instances>> {
+            self.0.subscribe()
+        }
+
+        fn master(&self, _: &ServiceName) -> watch::Receiver<Option<Arc<Instance>>> {
+            watch::Sender::default().subscribe()
+        }
+    }
+
+    /// What a client of this proxy is answered.
+    async fn ask(proxy: &Proxy) -> u16 {
+        let (client, server) = tokio::io::duplex(4096);
+        let proxy = proxy.clone();
+        tokio::spawn(async move {
+            let peer = Peer::from(SocketAddr::from(([127, 0, 0, 1], 1)));
+            let service = service_fn(async |request| Ok::<_, Infallible>(proxy.handle(request, &peer).await));
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service).await
+        });
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("/").header("host", "test").body(Empty::<Bytes>::new()).unwrap();
+        sender.send_request(request).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_instance_is_blamed_for_a_name_that_is_not_looked_up_in_time() {
+        let instance = |name: &str| {
+            let data = NodeData::at(format!("{name}.example:80").parse().unwrap());
+            Arc::new(Instance { id: name.parse().unwrap(), data })
+        };
+        let list = ["a", "b", "c", "d"].map(instance).into_iter().collect();
+        let lists = Arc::new(Listed(watch::Sender::new(Some(list))));
+        let rules = "[[rule]]\npath = \"/\"\nservice = \"s\"\n[ejection]\nfailures = 1";
+        let silent = Lookups::by(|_| pending().boxed());
+        let proxy = Proxy::looking_up(silent, lists, Rules::read(rules).unwrap());
+        let begun = Instant::now();
+        for _ in 0..3 {
+            assert_eq!(ask(&proxy).await, 502);
+        }
+        // Each was waited for as long as a connection, and then another one was tried.
+        assert_eq!(begun.elapsed().as_secs(), 3 * 3 * 2);
+        let served = proxy.served();
+        assert_eq!((served[0].ejected, served[0].figures.retries()), (0, 6));
+        assert_eq!(served[0].figures.ended(Outcome::Unreachable), 3);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use hyper::Response;
@@ -17,6 +18,7 @@ use super::answer::Answer;
 use super::body::{Arriving, Body};
 use super::connecting::NoConnection;
 use super::connections::Connection;
+use super::lookups::Lookups;
 use super::outgoing::Outgoing;
 use super::problem::Problem;
 use super::retry::{Allowed, Failure, Next, Where, next};
@@ -28,6 +30,7 @@ use super::service::Chosen;
 pub(super) struct Exchange<'r> {
     pub(super) routes: &'r Routes,
     pub(super) route: &'r Route,
+    pub(super) lookups: &'r Arc<Lookups>,
     pub(super) begun: Instant,
     pub(super) outgoing: Outgoing,
 }
@@ -158,7 +161,7 @@ impl Exchange<'_> {
             }
             let later = self.until();
             if later <= Instant::now() {
-                let (failure, problem) = self.late(&chosen, a_try);
+                let (failure, problem) = self.late(a_try);
                 return Err(Failed { chosen, failure, problem });
             }
             // An upload may go on for as long as it moves. What it would tell others of the instance is not waited for that long.
@@ -198,7 +201,7 @@ impl Exchange<'_> {
         // What is no HTTP was said by an instance that is there.
         let used = used && !error.is_parse();
         let waited = progress.is_some_and(|progress| progress.is_client_late()) && !error.is_parse();
-        let problem = Problem::broken(chosen.id());
+        let problem = Problem::broken(&self.route.service.name);
         Err(Failed { chosen, failure: Failure::Broken { sent, used, waited }, problem })
     }
 
@@ -219,7 +222,7 @@ impl Exchange<'_> {
 
     async fn connection(&self, chosen: &Chosen, a_try: Try) -> Result<Connection, (Failure, Problem)> {
         let id = chosen.id();
-        let unreachable = || (Failure::Unreachable, Problem::unreachable(id));
+        let unreachable = || (Failure::Unreachable, Problem::unreachable(&self.route.service.name));
         let address = chosen.address().ok_or_else(unreachable)?;
         let connections = &self.route.service.connections;
         if !a_try.anew
@@ -231,7 +234,7 @@ impl Exchange<'_> {
         let left = self.until().saturating_duration_since(Instant::now());
         let until = Instant::now() + limit.min(left);
         let error = loop {
-            match Connection::open(address, until).await {
+            match Connection::open(address, self.lookups, until).await {
                 Ok(connection) => return Ok(connection),
                 // What nobody uses is kept for nobody who finds no room.
                 // The task of a connection may have to run before its file is closed.
@@ -250,7 +253,12 @@ impl Exchange<'_> {
                 Err((Failure::NoPort, Problem::no_room()))
             }
             // It had less time than it may take.
-            NoConnection::Late if left < limit && !a_try.is_first => Err(self.late(chosen, a_try)),
+            NoConnection::Late | NoConnection::LookedUpLate if left < limit && !a_try.is_first => {
+                Err(self.late(a_try))
+            }
+            NoConnection::LookedUpLate => {
+                Err((Failure::LookedUpLate, Problem::unreachable(&self.route.service.name)))
+            }
             NoConnection::Late | NoConnection::Failed(_) => Err(unreachable()),
         }
     }
@@ -263,11 +271,11 @@ impl Exchange<'_> {
     }
 
     /// Whose fault it is that the time is over.
-    fn late(&self, chosen: &Chosen, a_try: Try) -> (Failure, Problem) {
+    fn late(&self, a_try: Try) -> (Failure, Problem) {
         let upload = self.outgoing.upload.as_ref();
         if upload.is_some_and(|upload| upload.progress().is_client_late()) {
             return (Failure::Client, Problem::slow_client());
         }
-        (Failure::Late { had_all_time: a_try.is_first }, Problem::late(chosen.id()))
+        (Failure::Late { had_all_time: a_try.is_first }, Problem::late(&self.route.service.name))
     }
 }

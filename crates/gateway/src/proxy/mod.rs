@@ -14,6 +14,7 @@ mod figures;
 mod forwarded;
 mod headers;
 mod length;
+mod lookups;
 mod outgoing;
 pub mod path;
 mod peer;

@@ -1,8 +1,10 @@
 //! Answers that are made here: problem details (RFC 9457), for programs and for people who look at them.
+//!
+//! They name the service, which paths tell anyway, and never an instance: an id is the address within, unless it was chosen. The log has it.
 
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode};
-use proto::{InstanceId, ServiceName};
+use proto::ServiceName;
 
 use super::body::Body;
 use super::figures::Outcome;
@@ -60,12 +62,9 @@ impl Problem {
         Self { header: Some(SOON), ..Self::new(Outcome::Nobody, StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
-    pub(super) fn unreachable(id: &InstanceId) -> Self {
-        Self::new(
-            Outcome::Unreachable,
-            StatusCode::BAD_GATEWAY,
-            format!("the instance {id} cannot be reached"),
-        )
+    pub(super) fn unreachable(service: &ServiceName) -> Self {
+        let detail = format!("an instance of {service} cannot be reached");
+        Self::new(Outcome::Unreachable, StatusCode::BAD_GATEWAY, detail)
     }
 
     /// There are no files, ports or memory for one more connection, which may pass.
@@ -75,18 +74,18 @@ impl Problem {
     }
 
     /// Nobody can tell where the answer ends.
-    pub(super) fn unclear(id: &InstanceId) -> Self {
-        let detail = format!("the length of the answer of the instance {id} is unclear");
+    pub(super) fn unclear(service: &ServiceName) -> Self {
+        let detail = format!("the length of the answer of an instance of {service} is unclear");
         Self::new(Outcome::Broken, StatusCode::BAD_GATEWAY, detail)
     }
 
-    pub(super) fn broken(id: &InstanceId) -> Self {
-        let detail = format!("the instance {id} broke off before it answered");
+    pub(super) fn broken(service: &ServiceName) -> Self {
+        let detail = format!("an instance of {service} broke off before it answered");
         Self::new(Outcome::Broken, StatusCode::BAD_GATEWAY, detail)
     }
 
-    pub(super) fn late(id: &InstanceId) -> Self {
-        let detail = format!("the instance {id} did not answer in time");
+    pub(super) fn late(service: &ServiceName) -> Self {
+        let detail = format!("an instance of {service} did not answer in time");
         Self::new(Outcome::Late, StatusCode::GATEWAY_TIMEOUT, detail)
     }
 

@@ -9,6 +9,8 @@ pub(super) enum Failure {
     NoRoom,
     /// There was no port for one more connection to this address.
     NoPort,
+    /// It was not found out in time where its host is.
+    LookedUpLate,
     /// The connection ended, or what came is no HTTP.
     Broken {
         /// Whether the instance may have seen a part of the request.
@@ -62,7 +64,7 @@ pub(super) fn next(failure: Failure, allowed: Allowed) -> Next {
     let next = |try_again, blames_instance| Next { try_again, blames_instance, costs: false };
     match failure {
         Failure::Unreachable => next(elsewhere(true), true),
-        Failure::NoPort => next(elsewhere(true), false),
+        Failure::NoPort | Failure::LookedUpLate => next(elsewhere(true), false),
         // No try of another instance: this one did nothing wrong, and a new connection will tell.
         Failure::Broken { sent, used: true, .. } => {
             let again = is_whole && (!sent || is_idempotent);
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn only_what_was_not_sent_or_may_be_done_twice_is_sent_again() {
-        use Failure::{Broken, Client, Late, NoPort, NoRoom, Unreachable};
+        use Failure::{Broken, Client, Late, LookedUpLate, NoPort, NoRoom, Unreachable};
 
         let (here, elsewhere) = (Some(Where::Here), Some(Where::Elsewhere));
         let fresh = |sent| Broken { sent, used: false, waited: false };
@@ -115,6 +117,9 @@ mod tests {
             (NoPort, false, true, true, elsewhere, false),
             (NoPort, true, true, false, None, false),
             (NoPort, true, false, true, None, false),
+            (LookedUpLate, false, true, true, elsewhere, false),
+            (LookedUpLate, true, true, false, None, false),
+            (LookedUpLate, true, false, true, None, false),
             (Client, true, true, true, None, false),
         ];
         for (failure, is_idempotent, is_whole, another_try, try_again, blames_instance) in cases {

@@ -39,11 +39,14 @@ struct Known {
     lists: watch::Receiver<Option<Instances>>,
     /// Whether the last list was seen, and no other one will come.
     over: bool,
-    /// How many of the list requests can go to.
-    listed: usize,
+    /// Those of the list that was looked at last that requests can go to. Lists are in no order that could be searched.
+    listed: HashSet<InstanceId>,
     avoided: Arc<HashSet<InstanceId>>,
     /// When others are to be avoided, if nothing happens before.
     due: Option<Instant>,
+    /// How often it was put together who is avoided.
+    #[cfg(test)]
+    rebuilt: u32,
 }
 
 static NOBODY: LazyLock<Arc<HashSet<InstanceId>>> = LazyLock::new(Arc::default);
@@ -51,18 +54,21 @@ static NOBODY: LazyLock<Arc<HashSet<InstanceId>>> = LazyLock::new(Arc::default);
 impl Ejection {
     pub(super) fn new(
         service: ServiceName,
-        lists: watch::Receiver<Option<Instances>>,
+        mut lists: watch::Receiver<Option<Instances>>,
         settings: Settings,
     ) -> Self {
-        let listed = reachable(lists.borrow().as_ref()).count();
+        // Nobody has looked at this one, either.
+        lists.mark_changed();
         let known = Known {
             settings,
             ward: Ward::default(),
             lists,
             over: false,
-            listed,
+            listed: HashSet::new(),
             avoided: NOBODY.clone(),
             due: None,
+            #[cfg(test)]
+            rebuilt: 0,
         };
         Self { service, troubled: AtomicBool::new(false), known: Mutex::new(known) }
     }
@@ -117,26 +123,28 @@ impl Ejection {
         }
         let now = Instant::now();
         let mut known = self.lock();
-        if known.ward.succeeded(id, is_probe, now) == Change::Returned {
+        let change = known.ward.succeeded(id, is_probe, now);
+        if change == Change::Returned {
             info!(service = %self.service, instance = %id, "instance is back");
         }
-        known.catch_up();
-        self.refresh(&mut known, now);
+        let is_other_list = known.catch_up();
+        self.settle(&mut known, is_other_list, change, now);
     }
 
     fn failed(&self, id: &InstanceId, is_probe: bool) {
         let now = Instant::now();
         let mut known = self.lock();
-        known.catch_up();
-        if !known.has(id) {
-            // Who left the list gets no requests anyway, and takes nobody's place among those who are out.
-            return self.refresh(&mut known, now);
+        let is_other_list = known.catch_up();
+        let mut change = Change::Nothing;
+        // Who left the list gets no requests anyway, and takes nobody's place among those who are out.
+        if known.has(id) {
+            let Known { ward, settings, listed, .. } = &mut *known;
+            change = ward.failed(id, is_probe, now, listed.len(), settings);
         }
-        let Known { ward, settings, listed, .. } = &mut *known;
-        if let Change::Ejected(time) = ward.failed(id, is_probe, now, *listed, settings) {
+        if let Change::Ejected(time) = change {
             warn!(service = %self.service, instance = %id, ?time, "instance gets no requests for a while: it failed too often");
         }
-        self.refresh(&mut known, now);
+        self.settle(&mut known, is_other_list, change, now);
     }
 
     fn undecided(&self, id: &InstanceId) {
@@ -146,12 +154,24 @@ impl Ejection {
         self.refresh(&mut known, now);
     }
 
+    /// Puts together anew who is avoided if that can be others now: most answers change nothing, and each is told here while anybody is out.
+    fn settle(&self, known: &mut Known, is_other_list: bool, change: Change, now: Instant) {
+        if is_other_list || change != Change::Nothing {
+            return self.refresh(known, now);
+        }
+        self.troubled.store(!known.ward.is_empty(), Relaxed);
+    }
+
     fn refresh(&self, known: &mut Known, now: Instant) {
         let (avoided, due) = known.ward.avoided(now);
         if *known.avoided != avoided {
             known.avoided = Arc::new(avoided);
         }
         known.due = due;
+        #[cfg(test)]
+        {
+            known.rebuilt += 1;
+        }
         self.troubled.store(!known.ward.is_empty(), Relaxed);
     }
 
@@ -171,17 +191,16 @@ impl Known {
         self.over = is_over;
         let Self { ward, lists, listed, settings, .. } = self;
         let list = lists.borrow_and_update();
-        *listed = reachable(list.as_ref()).count();
+        *listed = reachable(list.as_ref()).map(|instance| instance.id.clone()).collect();
         if !ward.is_empty() {
-            let ids: HashSet<_> = reachable(list.as_ref()).map(|it| &it.id).collect();
-            ward.listed(*listed, |id| ids.contains(id), settings);
+            ward.listed(listed.len(), |id| listed.contains(id), settings);
         }
         true
     }
 
     /// Whether requests can go to this instance by the list that was looked at last. Who failed before is in it: others are forgotten.
     fn has(&self, id: &InstanceId) -> bool {
-        self.ward.knows(id) || reachable(self.lists.borrow().as_ref()).any(|instance| instance.id == *id)
+        self.ward.knows(id) || self.listed.contains(id)
     }
 }
 
@@ -318,6 +337,50 @@ mod tests {
         assert_eq!(avoided(&ejection), ["a", "b"]);
         lists.send_replace(list(&["a", "b", "c", "behind-a-broker-1"]));
         assert_eq!(avoided(&ejection).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_many_are_out_an_answer_that_changes_nothing_makes_no_new_set_of_them() {
+        let names: Vec<_> = (0..200).map(|number| format!("i{number}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let (lists, ejection) = of(&names);
+        for name in &names[..100] {
+            fail(&ejection, name);
+            fail(&ejection, name);
+        }
+        let before = ejection.avoided();
+        let rebuilt = || ejection.lock().rebuilt;
+        let count = rebuilt();
+        assert_eq!(before.len(), 100);
+        for _ in 0..10 {
+            for name in &names[100..] {
+                ejection.admit(&id(name)).unwrap().succeeded();
+            }
+            // One failure is no more than that, and a good answer after it makes it none.
+            fail(&ejection, names[150]);
+            ejection.admit(&id(names[150])).unwrap().succeeded();
+        }
+        assert!(Arc::ptr_eq(&before, &ejection.avoided()));
+        assert_eq!(rebuilt(), count);
+
+        // What does change it is seen at once.
+        lists.send_replace(list(&names[1..]));
+        ejection.admit(&id(names[150])).unwrap().succeeded();
+        assert_eq!((ejection.avoided().len(), rebuilt()), (99, count + 1));
+        advance(Duration::from_secs(1)).await;
+        assert!(ejection.avoided().is_empty());
+        ejection.admit(&id(names[1])).unwrap().succeeded();
+        assert_eq!(ejection.out(), 98);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_may_be_in_any_order() {
+        let (_lists, ejection) = of(&["normal0000000002", "normal0000000001", "zone", "master"]);
+        for name in ["master", "normal0000000001"] {
+            fail(&ejection, name);
+            fail(&ejection, name);
+        }
+        assert_eq!(avoided(&ejection), ["master", "normal0000000001"]);
     }
 
     #[tokio::test(start_paused = true)]
