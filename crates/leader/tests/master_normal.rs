@@ -8,6 +8,7 @@ use common::{LIMIT, T, id, leads, lost, time, until};
 use leader::{
     Candidacy, Credentials, Election, Error, Layout, Lost, NodeData, OwnNode, Root, Source, Status,
 };
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use zk_session::fake::{FakeClient, FakeZk};
 use zk_session::{Keeper, SessionId};
@@ -218,6 +219,33 @@ async fn nodes_that_others_delete_are_restored() {
         }
     };
     timeout(LIMIT, both).await.expect("both are registered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_leads_for_a_node_that_is_known_to_be_gone_before_a_notification_comes() {
+    let zk = FakeZk::default();
+    let (_one, first, _) = joined(&zk, 50001).await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    zk.hold_watches(true);
+    zk.remove(MASTER);
+    let ended = timeout(T / 5, before.lost()).await.expect("the next renewal finds it");
+    assert_eq!(ended, Lost::NodeDeleted);
+    zk.reset_requests();
+    let status = first.status();
+    let leading = || matches!(&*status.borrow(), Status::Leading(_));
+    // Whoever began again and again would do so without time going on: not by the clock at first.
+    for _ in 0..10_000 {
+        assert!(!leading(), "{:?}", zk.requests());
+        yield_now().await;
+    }
+    for _ in 0..100 {
+        sleep(T / 100).await;
+        assert!(!leading(), "{:?}", zk.requests());
+    }
+    assert!(zk.requests().multis <= 1, "{:?}", zk.requests());
+    zk.hold_watches(false);
+    assert!(leads(&first).await.term() > before.term());
 }
 
 /// Waits until the session has one node, and all together this many; and that it stays so.
