@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Process, data, eventually, held, until};
+use common::{Process, Told, data, eventually, held, until};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
@@ -100,6 +100,50 @@ async fn what_others_write_again_and_again_is_not_fought_without_pause() {
     another.abort();
     one.withdraw().await;
     assert_eq!(zk.get(PATH), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_a_node_is_heard_while_what_others_wrote_is_left_there() {
+    for name in [Name::Own("one".to_owned()), Name::Contended("one".to_owned())] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let presence = process.hold(name, "v1");
+        held(&presence).await;
+        for _ in 0..3 {
+            zk.put(PATH, "another's");
+            eventually("it is ours again", || data(&zk, PATH) == "v1").await;
+        }
+        zk.put(PATH, "another's");
+        sleep(Duration::from_millis(50)).await;
+        zk.put(PATH, "and again");
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(data(&zk, PATH), "and again", "the pause goes on");
+        let gone = Instant::now();
+        let missing = Told::missing(&presence);
+        yield_now().await;
+        zk.remove(PATH);
+        let session = process.client.session();
+        eventually("it is restored", || zk.owner(PATH) == session).await;
+        assert!(gone.elapsed() <= Duration::from_millis(5), "took {:?}", gone.elapsed());
+        assert!(missing.ever());
+        assert_eq!(data(&zk, PATH), "v1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_often_others_write_it_is_written_over_in_the_end() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    zk.reset_requests();
+    // Each time it looks again, and begins no pause anew.
+    for count in 0..10_000 {
+        zk.put(PATH, count.to_string());
+        sleep(Duration::from_millis(1)).await;
+    }
+    let sets = zk.requests().sets;
+    assert!((10..=50).contains(&sets), "{sets}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
 use crate::claim::{Before, Claim, claim};
@@ -140,10 +140,13 @@ impl Keeping {
         // A watch that nobody waits for any more is taken back by a request of its own, unless it has fired or another one on the
         // same node is set: kept until then.
         let mut _watched = None;
+        // Until when what others wrote is left there, if it is still there at the next look.
+        let mut rewrite_at: Option<Instant> = None;
         while let Some(data) = self.wants.look() {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = self.is_crowded(link).await?;
             let (there, mut changed) = self.look(link, crowded).await?;
+            let left_until = rewrite_at.take();
             let before = Before {
                 contended: matches!(self.place.name, Name::Contended(_)),
                 replaced_ownerless: self.replaced_ownerless.is_some_and(|at| at.elapsed() < OWNERLESS_PAUSE),
@@ -176,17 +179,18 @@ impl Keeping {
                     self.settled = Some(data);
                 }
                 (Claim::Adopt, Some((path, node))) => {
+                    // Somebody else writes into our node. One who does it again and again gets no answer at once; meanwhile we
+                    // hear what else happens to it.
                     if self.settled.as_ref() == Some(&data) {
-                        // Somebody else writes into our node. One who does it again and again gets no answer at once.
-                        tokio::select! {
-                            () = sleep(self.rewrites.next_delay()) => {}
-                            _ = self.wants.changed() => continue,
-                        }
+                        let at = left_until.unwrap_or_else(|| Instant::now() + self.rewrites.next_delay());
+                        rewrite_at = (Instant::now() < at).then_some(at);
                     }
-                    match link.set(&path, &data, Some(node.stat.version)).await {
-                        // Somebody was faster: look again.
-                        Ok(_) | Err(Error::NoNode | Error::BadVersion) => continue,
-                        Err(error) => return Err(error),
+                    if rewrite_at.is_none() {
+                        match link.set(&path, &data, Some(node.stat.version)).await {
+                            // Somebody was faster: look again.
+                            Ok(_) | Err(Error::NoNode | Error::BadVersion) => continue,
+                            Err(error) => return Err(error),
+                        }
                     }
                 }
                 (Claim::Replace(version), Some((path, node))) => {
@@ -219,6 +223,7 @@ impl Keeping {
                     self.standing.missing();
                 },
                 () = self.wants.changed() => {}
+                () = sleep_until(rewrite_at.unwrap_or_else(Instant::now)), if rewrite_at.is_some() => {}
             }
             _watched = Some(changed);
         }
