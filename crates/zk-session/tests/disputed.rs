@@ -131,6 +131,67 @@ async fn what_happens_to_a_node_is_heard_while_what_others_wrote_is_left_there()
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_update_that_is_never_seen_in_the_node_is_not_written_without_pause() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let one = process.own("v1");
+    held(&one).await;
+    // Before we can look.
+    let another = tokio::spawn({
+        let zk = zk.clone();
+        async move {
+            loop {
+                zk.until(|zk| data(zk, PATH) == "v2").await;
+                zk.put(PATH, "another's");
+            }
+        }
+    });
+    zk.reset_requests();
+    one.update(b"v2".to_vec()).unwrap();
+    for _ in 0..10_000 {
+        yield_now().await;
+    }
+    assert!((1..=10).contains(&zk.requests().sets), "{:?}", zk.requests());
+    sleep(Duration::from_secs(10)).await;
+    assert!((10..=50).contains(&zk.requests().sets), "{:?}", zk.requests());
+    one.update(b"v3".to_vec()).unwrap();
+    let updated = Instant::now();
+    eventually("another update does not wait", || data(&zk, PATH) == "v3").await;
+    assert!(updated.elapsed() <= Duration::from_millis(10), "took {:?}", updated.elapsed());
+    another.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_a_node_is_heard_while_an_update_is_refused() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let presence = process.own("v1");
+    held(&presence).await;
+    zk.refuse(PATH, true);
+    zk.reset_requests();
+    presence.update(b"v2".to_vec()).unwrap();
+    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    until(&mut presence.status(), "the refusal is told", told).await;
+    sleep(Duration::from_secs(10)).await;
+    assert!((2..=50).contains(&zk.requests().sets), "{:?}", zk.requests());
+    for part in 0..20 {
+        sleep(Duration::from_millis(part * 37)).await;
+        let gone = Instant::now();
+        zk.remove(PATH);
+        zk.refuse(PATH, false);
+        let session = process.client.session();
+        eventually("it is restored", || zk.owner(PATH) == session).await;
+        assert!(gone.elapsed() <= Duration::from_millis(5), "took {:?}", gone.elapsed());
+        zk.refuse(PATH, true);
+        presence.update(part.to_string().into_bytes()).unwrap();
+        until(&mut presence.status(), "the refusal is told", told).await;
+    }
+    zk.refuse(PATH, false);
+    held(&presence).await;
+    assert_eq!(data(&zk, PATH), "19");
+}
+
+#[tokio::test(start_paused = true)]
 async fn however_often_others_write_it_is_written_over_in_the_end() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);

@@ -49,7 +49,7 @@ pub(crate) struct Keeping {
     last: Option<(Arc<str>, Link)>,
     /// The answer to the making of a sequential node was lost, or may be: one could be there that we do not know.
     unsure: bool,
-    /// What was wanted when the node was last seen to hold it.
+    /// What was wanted when the node was last seen to hold it, or when that was last written into it or refused.
     settled: Option<Arc<[u8]>>,
     /// How long to wait before what others wrote is written over.
     rewrites: Backoff,
@@ -187,10 +187,18 @@ impl Keeping {
                     }
                     if rewrite_at.is_none() {
                         match link.set(&path, &data, Some(node.stat.version)).await {
+                            // Whatever is found there next was written since, or cannot be read.
+                            Ok(_) => self.settled = Some(data),
+                            // It is there and ours still, so what happens to it is heard until the next try.
+                            Err(error @ Error::Rejected { .. }) => {
+                                self.standing.pending(Some(&error));
+                                self.settled = Some(data);
+                            }
                             // Somebody was faster: look again.
-                            Ok(_) | Err(Error::NoNode | Error::BadVersion) => continue,
+                            Err(Error::NoNode | Error::BadVersion) => {}
                             Err(error) => return Err(error),
                         }
+                        continue;
                     }
                 }
                 (Claim::Replace(version), Some((path, node))) => {
