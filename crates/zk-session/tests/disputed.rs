@@ -8,9 +8,12 @@ use common::{Process, Told, data, eventually, held, until};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use zk_session::fake::FakeZk;
-use zk_session::{Error, Name, Status};
+use zk_session::{Error, Name, State, Status};
 
 const PATH: &str = "/services/a/one";
+
+/// The session timeout that a fake grants unless told otherwise.
+const T: Duration = Duration::from_secs(4);
 
 #[tokio::test(start_paused = true)]
 async fn of_two_processes_with_one_id_the_newer_wins_and_the_older_stops() {
@@ -25,6 +28,50 @@ async fn of_two_processes_with_one_id_the_newer_wins_and_the_older_stops() {
     assert_eq!(data(&zk, PATH), "newer");
     first.withdraw().await;
     assert_eq!(data(&zk, PATH), "newer", "withdrawing what was replaced takes nothing away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_away_is_told_of_a_newer_process_once_that_is_known_to_live() {
+    let zk = FakeZk::default();
+    let (older, newer) = (Process::start(&zk), Process::start(&zk));
+    let first = older.own("older");
+    let session = held(&first).await.session();
+    older.client.set_reachable(false);
+    zk.expire(session);
+    let second = newer.own("newer");
+    let there = held(&second).await.czxid;
+    older.client.set_reachable(true);
+    let connected = |now: &State| matches!(now, State::Connected { .. });
+    until(&mut older.sessions().state(), "connected", connected).await;
+    let back = Instant::now();
+    until(&mut first.status(), "the older is told", |now| matches!(now, Status::Replaced)).await;
+    let took = back.elapsed();
+    assert!((T..=2 * T + Duration::from_millis(100)).contains(&took), "took {took:?}");
+    assert_eq!(zk.get(PATH).map(|node| node.stat.czxid), there, "nobody touched it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_process_that_is_back_with_an_older_state_of_the_servers_is_no_newer_one() {
+    let zk = FakeZk::default();
+    let old = Process::start(&zk);
+    let before = old.own("old");
+    let session = held(&before).await.session();
+    let earlier = zk.snapshot();
+    old.client.set_reachable(false);
+    zk.expire(session);
+    let new = Process::start(&zk);
+    let presence = new.own("new");
+    let lost = held(&presence).await.session();
+    let missing = Told::missing(&presence);
+    zk.restore(&earlier);
+    let another = |now: &State| matches!(now, State::Connected { id, .. } if *id != lost);
+    until(&mut new.sessions().state(), "in another session", another).await;
+    assert_eq!(zk.owner(PATH), Some(session));
+    sleep(3 * T).await;
+    assert_eq!(held(&presence).await.session(), new.client.session().expect("it has one"));
+    assert_eq!(zk.owner(PATH), new.client.session());
+    assert_eq!(data(&zk, PATH), "new");
+    assert!(!missing.ever(), "nobody deleted it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::claim::{Before, Claim, claim};
 use crate::enlisted::Enlisted;
@@ -140,15 +140,19 @@ impl Keeping {
         // A watch that nobody waits for any more is taken back by a request of its own, unless it has fired or another one on the
         // same node is set: kept until then.
         let mut _watched = None;
-        // Until when what others wrote is left there, if it is still there at the next look.
-        let mut rewrite_at: Option<Instant> = None;
+        // When to look again though nothing happened.
+        let mut again_at: Option<Instant> = None;
+        // By then a session that nobody keeps is over: it has its whole timeout once more when servers are put back to an older
+        // state, and up to two ticks, which no timeout is less than.
+        let old_from = Instant::now() + 2 * link.timeout();
         while let Some(data) = self.wants.look() {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = self.is_crowded(link).await?;
             let (there, mut changed) = self.look(link, crowded).await?;
-            let left_until = rewrite_at.take();
+            let left_until = again_at.take();
             let before = Before {
                 contended: matches!(self.place.name, Name::Contended(_)),
+                young: !self.was_held_in(link.id()) && Instant::now() < old_from,
                 replaced_ownerless: self.replaced_ownerless.is_some_and(|at| at.elapsed() < OWNERLESS_PAUSE),
                 ..self.before
             };
@@ -183,9 +187,9 @@ impl Keeping {
                     // hear what else happens to it.
                     if self.settled.as_ref() == Some(&data) {
                         let at = left_until.unwrap_or_else(|| Instant::now() + self.rewrites.next_delay());
-                        rewrite_at = (Instant::now() < at).then_some(at);
+                        again_at = (Instant::now() < at).then_some(at);
                     }
-                    if rewrite_at.is_none() {
+                    if again_at.is_none() {
                         match link.set(&path, &data, Some(node.stat.version)).await {
                             // Whatever is found there next was written since, or cannot be read.
                             Ok(_) => self.settled = Some(data),
@@ -214,6 +218,15 @@ impl Keeping {
                     );
                     return Ok(End::Replaced);
                 }
+                (Claim::Doubt, Some((path, node))) => {
+                    self.standing.pending(None);
+                    info!(
+                        path,
+                        owner = node.stat.owner.map(tracing::field::display),
+                        "somebody else has our place since we were away: it is seen whether their session lives"
+                    );
+                    again_at = Some(old_from);
+                }
                 (Claim::Blocked, Some((path, _))) => {
                     return Err(Error::Rejected {
                         what: format!("a node without owner keeps coming back at {path}"),
@@ -227,11 +240,12 @@ impl Keeping {
                 }
             }
             tokio::select! {
-                what = &mut changed => if what == Some(What::Deleted) {
+                // What nobody knew to be ours in this session was none that somebody deleted.
+                what = &mut changed => if what == Some(What::Deleted) && self.was_held_in(link.id()) {
                     self.standing.missing();
                 },
                 () = self.wants.changed() => {}
-                () = sleep_until(rewrite_at.unwrap_or_else(Instant::now)), if rewrite_at.is_some() => {}
+                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {}
             }
             _watched = Some(changed);
         }
