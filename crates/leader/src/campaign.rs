@@ -71,8 +71,12 @@ impl Campaign {
                 }
                 zk_session::Status::Held(held) => {
                     if let Some(renewal) = self.wait_in_line(&held, &mut presence).await {
+                        let node = Node::of(&held);
                         let lost = self.lead(held, renewal, &mut presence).await;
                         self.step_down(lost);
+                        if lost == Lost::NodeDeleted {
+                            until_known(&node, &mut presence).await;
+                        }
                     }
                 }
                 zk_session::Status::Pending { problem } => {
@@ -108,14 +112,6 @@ impl Campaign {
         held: &Held,
         presence: &mut watch::Receiver<zk_session::Status>,
     ) -> Option<Renewal> {
-        let still = |status: &zk_session::Status| match status {
-            zk_session::Status::Held(now) => now.link.is_same(&held.link) && Node::of(now) == Node::of(held),
-            _ => false,
-        };
-        let gone = async {
-            // An error means that nobody keeps the node.
-            let _ = presence.wait_for(|status| !still(status)).await;
-        };
         let first = async {
             loop {
                 match self.stand_in_line(held).await {
@@ -129,7 +125,7 @@ impl Campaign {
         };
         tokio::select! {
             biased;
-            () = gone => None,
+            () = gone(held, presence) => None,
             renewal = first => Some(renewal),
         }
     }
@@ -323,6 +319,26 @@ impl Node {
         let term =
             held.czxid.expect("unknown only where nodes of names of their own are made many at a time");
         Self { path: held.path.clone(), session: held.session(), term: Term(term) }
+    }
+}
+
+/// Waits until this is not held any more, or not on this connection.
+async fn gone(held: &Held, presence: &mut watch::Receiver<zk_session::Status>) {
+    let still = |status: &zk_session::Status| match status {
+        zk_session::Status::Held(now) => now.link.is_same(&held.link) && Node::of(now) == Node::of(held),
+        _ => false,
+    };
+    // An error means that nobody keeps the node.
+    let _ = presence.wait_for(|status| !still(status)).await;
+}
+
+/// A node was found to be gone. Waits until whoever keeps it knows that as well: nobody stands with it before.
+async fn until_known(node: &Node, presence: &mut watch::Receiver<zk_session::Status>) {
+    let now = presence.borrow().clone();
+    if let zk_session::Status::Held(held) = now
+        && Node::of(&held) == *node
+    {
+        gone(&held, presence).await;
     }
 }
 

@@ -8,6 +8,7 @@ use common::{LIMIT, T, id, leads, lost, time, until};
 use leader::{
     Candidacy, Credentials, Election, Error, Layout, Lost, NodeData, OwnNode, Root, Source, Status,
 };
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use zk_session::fake::{FakeClient, FakeZk};
 use zk_session::{Keeper, SessionId};
@@ -218,6 +219,62 @@ async fn nodes_that_others_delete_are_restored() {
         }
     };
     timeout(LIMIT, both).await.expect("both are registered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_leads_for_a_node_that_is_known_to_be_gone_before_a_notification_comes() {
+    let zk = FakeZk::default();
+    let (_one, first, _) = joined(&zk, 50001).await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    zk.hold_watches(true);
+    zk.remove(MASTER);
+    let ended = timeout(T / 5, before.lost()).await.expect("the next renewal finds it");
+    assert_eq!(ended, Lost::NodeDeleted);
+    zk.reset_requests();
+    let status = first.status();
+    let leading = || matches!(&*status.borrow(), Status::Leading(_));
+    // Whoever began again and again would do so without time going on: not by the clock at first.
+    for _ in 0..10_000 {
+        assert!(!leading(), "{:?}", zk.requests());
+        yield_now().await;
+    }
+    for _ in 0..100 {
+        sleep(T / 100).await;
+        assert!(!leading(), "{:?}", zk.requests());
+    }
+    assert!(zk.requests().multis <= 1, "{:?}", zk.requests());
+    zk.hold_watches(false);
+    assert!(leads(&first).await.term() > before.term());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_master_that_is_deleted_while_others_write_into_it_is_never_there_twice() {
+    let zk = FakeZk::default();
+    let (_one, first, _) = joined(&zk, 50001).await;
+    let (_two, second, _) = joined(&zk, 50002).await;
+    let before = leads(&first).await;
+    sleep(T).await;
+    let is_ours = |zk: &FakeZk| zk.get(MASTER).is_some_and(|node| node.data != b"x");
+    // It is written again later each time.
+    for _ in 0..3 {
+        zk.put(MASTER, "x");
+        timeout(LIMIT, zk.until(is_ours)).await.expect("written again");
+    }
+    zk.put(MASTER, "x");
+    sleep(T / 50).await;
+    assert!(before.holds() && !is_ours(&zk), "it is not written again yet");
+    zk.remove(MASTER);
+    timeout(Duration::from_millis(1), before.lost()).await.expect("lost at once");
+    let holds = |candidacy: &Candidacy| match &*candidacy.status().borrow() {
+        Status::Leading(leadership) => leadership.holds(),
+        _ => false,
+    };
+    for _ in 0..1_000 {
+        assert!(!(holds(&first) && holds(&second)), "two lead");
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(holds(&first) || holds(&second), "somebody leads");
 }
 
 /// Waits until the session has one node, and all together this many; and that it stays so.

@@ -28,6 +28,8 @@ pub(crate) enum Claim {
     Yield,
     /// Others may have it as well: wait until it goes.
     Wait,
+    /// Another process took our place while we were away; or our dead predecessor's node is back, which goes with its session.
+    Doubt,
     /// A node that no session owns keeps coming back.
     Blocked,
 }
@@ -37,6 +39,8 @@ pub(crate) enum Claim {
 pub(crate) struct Before {
     /// Our node has been there in this life.
     pub(crate) held: bool,
+    /// That was in another session than this one, which is so young that a session which nobody keeps may be there still.
+    pub(crate) young: bool,
     /// A node without owner has been replaced a moment ago.
     pub(crate) replaced_ownerless: bool,
     /// The path belongs to whoever comes first.
@@ -45,13 +49,15 @@ pub(crate) struct Before {
 
 /// A node of ours can be there already: the reply to an earlier create may have been lost, or an earlier session of
 /// this process lingers; that one will vanish under us, so it is replaced. A stranger's is our dead predecessor's or a
-/// live twin's, and the newest wins, unless we held the path: then we are the older one.
+/// live twin's, and the newest wins, unless we held the path: then we are the older one. What is there after an outage can also
+/// be older than we are, where the servers were put back to an older state: a dead predecessor's goes with its session.
 pub(crate) fn claim(there: Option<&Node>, ours: &OurSessions, before: Before) -> Claim {
     let Some(node) = there else { return Claim::Create };
     match node.stat.owner {
         Some(owner) if owner == ours.current => Claim::Adopt,
         Some(owner) if ours.earlier.contains(&owner) => Claim::Replace(node.stat.version),
         _ if before.contended => Claim::Wait,
+        Some(_) if before.held && before.young => Claim::Doubt,
         Some(_) if before.held => Claim::Yield,
         Some(_) => Claim::Replace(node.stat.version),
         None if before.replaced_ownerless => Claim::Blocked,
@@ -107,6 +113,7 @@ mod tests {
     #[test]
     fn who_owns_the_node_decides() {
         let held = Before { held: true, ..Before::default() };
+        let young = Before { young: true, ..held };
         let replaced = Before { replaced_ownerless: true, ..Before::default() };
         let contended = Before { contended: true, ..Before::default() };
         for (there, before, expected) in [
@@ -121,6 +128,11 @@ mod tests {
             (Some(Some(EARLIER)), contended, Claim::Replace(3)),
             (Some(Some(STRANGER)), Before::default(), Claim::Replace(3)),
             (Some(Some(STRANGER)), held, Claim::Yield),
+            (None, young, Claim::Create),
+            (Some(Some(NOW)), young, Claim::Adopt),
+            (Some(Some(EARLIER)), young, Claim::Replace(3)),
+            (Some(Some(STRANGER)), young, Claim::Doubt),
+            (Some(Some(STRANGER)), Before { young: true, ..Before::default() }, Claim::Replace(3)),
             (Some(Some(STRANGER)), contended, Claim::Wait),
             (Some(None), Before::default(), Claim::Replace(3)),
             (Some(None), held, Claim::Replace(3)),

@@ -94,7 +94,8 @@ pub enum Status {
         /// Whose it is; `None` when no session owns it, which stays until somebody deletes it, or when we may not see whose it is.
         by: Option<SessionId>,
     },
-    /// Another process with the same identity has taken the path after us. We do not fight; this is for good.
+    /// Another process with the same identity has taken the path after us. We do not fight; this is for good. If our session
+    /// ended meanwhile, this is told once it is known that the other one's lives: two session timeouts after we are back.
     Replaced,
     /// Withdrawn, or the keeper was closed. This is for good.
     Gone,

@@ -153,6 +153,28 @@ async fn one_whose_place_a_newer_process_took_is_replaced_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_process_that_is_back_with_an_older_state_of_the_servers_replaces_none() {
+    let zk = FakeZk::default();
+    let old = Process::start(&zk);
+    let before = hold_all(&old, N, b"old");
+    let session = all_held(&before).await;
+    let earlier = zk.snapshot();
+    old.client.set_reachable(false);
+    zk.expire(session);
+    let new = Process::start(&zk);
+    let all = hold_all(&new, N, b"new");
+    let lost = all_held(&all).await;
+    zk.restore(&earlier);
+    another_session(&new, lost).await;
+    sleep(Duration::from_secs(12)).await;
+    assert_ne!(all_held(&all).await, lost);
+    for number in 0..N {
+        assert_eq!(data(&zk, number).as_deref(), Some("new"), "{number}");
+        assert_eq!(zk.owner(&path(number)), new.client.session(), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_cannot_be_made_harms_only_itself() {
     let zk = FakeZk::default();
     zk.put("/services/a/n500/child", "");

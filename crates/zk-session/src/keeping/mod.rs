@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
 
 use crate::claim::{Before, Claim, claim};
 use crate::enlisted::Enlisted;
@@ -49,7 +49,7 @@ pub(crate) struct Keeping {
     last: Option<(Arc<str>, Link)>,
     /// The answer to the making of a sequential node was lost, or may be: one could be there that we do not know.
     unsure: bool,
-    /// What was wanted when the node was last seen to hold it.
+    /// What was wanted when the node was last seen to hold it, or when that was last written into it or refused.
     settled: Option<Arc<[u8]>>,
     /// How long to wait before what others wrote is written over.
     rewrites: Backoff,
@@ -140,12 +140,19 @@ impl Keeping {
         // A watch that nobody waits for any more is taken back by a request of its own, unless it has fired or another one on the
         // same node is set: kept until then.
         let mut _watched = None;
+        // When to look again though nothing happened.
+        let mut again_at: Option<Instant> = None;
+        // By then a session that nobody keeps is over: it has its whole timeout once more when servers are put back to an older
+        // state, and up to two ticks, which no timeout is less than.
+        let old_from = Instant::now() + 2 * link.timeout();
         while let Some(data) = self.wants.look() {
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = self.is_crowded(link).await?;
             let (there, mut changed) = self.look(link, crowded).await?;
+            let left_until = again_at.take();
             let before = Before {
                 contended: matches!(self.place.name, Name::Contended(_)),
+                young: !self.was_held_in(link.id()) && Instant::now() < old_from,
                 replaced_ownerless: self.replaced_ownerless.is_some_and(|at| at.elapsed() < OWNERLESS_PAUSE),
                 ..self.before
             };
@@ -176,17 +183,26 @@ impl Keeping {
                     self.settled = Some(data);
                 }
                 (Claim::Adopt, Some((path, node))) => {
+                    // Somebody else writes into our node. One who does it again and again gets no answer at once; meanwhile we
+                    // hear what else happens to it.
                     if self.settled.as_ref() == Some(&data) {
-                        // Somebody else writes into our node. One who does it again and again gets no answer at once.
-                        tokio::select! {
-                            () = sleep(self.rewrites.next_delay()) => {}
-                            _ = self.wants.changed() => continue,
-                        }
+                        let at = left_until.unwrap_or_else(|| Instant::now() + self.rewrites.next_delay());
+                        again_at = (Instant::now() < at).then_some(at);
                     }
-                    match link.set(&path, &data, Some(node.stat.version)).await {
-                        // Somebody was faster: look again.
-                        Ok(_) | Err(Error::NoNode | Error::BadVersion) => continue,
-                        Err(error) => return Err(error),
+                    if again_at.is_none() {
+                        match link.set(&path, &data, Some(node.stat.version)).await {
+                            // Whatever is found there next was written since, or cannot be read.
+                            Ok(_) => self.settled = Some(data),
+                            // It is there and ours still, so what happens to it is heard until the next try.
+                            Err(error @ Error::Rejected { .. }) => {
+                                self.standing.pending(Some(&error));
+                                self.settled = Some(data);
+                            }
+                            // Somebody was faster: look again.
+                            Err(Error::NoNode | Error::BadVersion) => {}
+                            Err(error) => return Err(error),
+                        }
+                        continue;
                     }
                 }
                 (Claim::Replace(version), Some((path, node))) => {
@@ -202,6 +218,15 @@ impl Keeping {
                     );
                     return Ok(End::Replaced);
                 }
+                (Claim::Doubt, Some((path, node))) => {
+                    self.standing.pending(None);
+                    info!(
+                        path,
+                        owner = node.stat.owner.map(tracing::field::display),
+                        "somebody else has our place since we were away: it is seen whether their session lives"
+                    );
+                    again_at = Some(old_from);
+                }
                 (Claim::Blocked, Some((path, _))) => {
                     return Err(Error::Rejected {
                         what: format!("a node without owner keeps coming back at {path}"),
@@ -215,10 +240,12 @@ impl Keeping {
                 }
             }
             tokio::select! {
-                what = &mut changed => if what == Some(What::Deleted) {
+                // What nobody knew to be ours in this session was none that somebody deleted.
+                what = &mut changed => if what == Some(What::Deleted) && self.was_held_in(link.id()) {
                     self.standing.missing();
                 },
                 () = self.wants.changed() => {}
+                () = sleep_until(again_at.unwrap_or_else(Instant::now)), if again_at.is_some() => {}
             }
             _watched = Some(changed);
         }
