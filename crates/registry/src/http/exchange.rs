@@ -19,7 +19,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::gateways::{Gateway, Shared};
+use super::address::Gateway;
+use super::gateways::Shared;
 use super::problem::Problem;
 
 /// How long a connection may take to be there; the next gateway may be quicker.
