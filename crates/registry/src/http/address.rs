@@ -1,5 +1,6 @@
 //! Where one gateway is, by its address.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use hyper::Uri;
@@ -21,11 +22,24 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn parse(address: &str) -> Result<Self, Error> {
+    /// Reads several, with commas between them.
+    pub(super) fn parse_all(addresses: &str) -> Result<Vec<Self>, Error> {
+        let mut from = 0;
+        let parse = |address: &str| {
+            let part = from..from + address.len();
+            from = part.end + 1;
+            Self::parse(address, || shown(addresses, part.clone()))
+        };
+        addresses.split(',').map(parse).collect()
+    }
+
+    /// Reads one, which is told as `shown` where it is refused.
+    fn parse(address: &str, shown: impl Fn() -> String) -> Result<Self, Error> {
         let address = address.trim();
         let refuse = |why: &str| {
             Error::invalid(format_args!(
-                "{address:?} cannot be the address of a gateway: {why}; accepted: http://HOST:PORT, https://HOST:PORT, either with a path"
+                "{:?} cannot be the address of a gateway: {why}; accepted: http://HOST:PORT, https://HOST:PORT, either with a path",
+                shown()
             ))
         };
         let uri: Uri = address.parse().map_err(|error| refuse(&format!("{error}")))?;
@@ -62,6 +76,19 @@ impl Gateway {
     }
 }
 
+/// A part of some addresses as it may be told: what stands before the last `@` may be a password, and a comma is no end of that.
+fn shown(addresses: &str, part: Range<usize>) -> String {
+    match addresses.rfind('@') {
+        Some(at) if at >= part.end => "…".to_owned(),
+        Some(at) if at >= part.start => format!("…{}", &addresses[at..part.end]),
+        _ => addresses[part].trim().to_owned(),
+    }
+}
+
+pub(super) fn without_users(addresses: &str) -> String {
+    shown(addresses, 0..addresses.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +101,7 @@ mod tests {
             ("https://[::1]:8480/registry/", "https://[::1]:8480/registry", "::1", 8480, "/registry"),
             ("HTTPS://h", "https://h", "h", 443, ""),
         ] {
-            let gateway = Gateway::parse(address).unwrap();
+            let gateway = Gateway::parse(address, || address.to_owned()).unwrap();
             let got = (&*gateway.name, gateway.host.as_str(), gateway.port, gateway.prefix.as_str());
             assert_eq!(got, (name, host, port, prefix), "{address}");
         }

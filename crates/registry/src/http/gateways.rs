@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::header::HeaderValue;
 use proto::{InstanceId, NodeData, ServiceName};
 
-use super::address::Gateway;
+use super::address::{Gateway, without_users};
 #[cfg(feature = "http-tls")]
 use super::tls::Tls;
 use super::{Discovery, Registration, exchange, registration};
@@ -197,7 +197,7 @@ impl Builder {
     ///
     /// [`Error::Invalid`] says which value is unusable and what is accepted.
     pub fn build(self) -> Result<Gateways, Error> {
-        let gateways = self.addresses.split(',').map(Gateway::parse).collect::<Result<Vec<_>, _>>()?;
+        let gateways = Gateway::parse_all(&self.addresses)?;
         for (what, time) in [("silence", self.silence), ("time for an answer", self.answer)] {
             if time.is_zero() || time > LONGEST {
                 return Err(Error::invalid(format_args!(
@@ -245,7 +245,7 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Builder");
-        shown.field("addresses", &self.addresses).field("token", &self.token.is_some());
+        shown.field("addresses", &without_users(&self.addresses)).field("token", &self.token.is_some());
         shown
             .field("silence", &self.silence)
             .field("answer", &self.answer)
@@ -325,6 +325,29 @@ mod tests {
             let shown = format!("{builder:?}");
             let text = refusal(builder);
             assert!(text.contains(expected), "{shown}: {text}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_told_that_an_address_is_unusable_is_told_no_password() {
+        for (addresses, told) in [
+            ("http://u:hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("http://a:1,http://u:hunter2@h:1,http://b:1", "\"…@h:1\" cannot be the address"),
+            ("http://u:hunter2@a:1,http://u:hunter2@h:1", "\"…\" cannot be the address"),
+            // Wherever it ends by the rules of addresses.
+            ("http://u:hun,hunter2@h:1", "\"…\" cannot be the address"),
+            ("http://u:hun@hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("http://u:/hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("http://u:?hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("u:hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            // What comes behind it is told.
+            ("http://h:1/@me,ftp://b:1", "\"ftp://b:1\" cannot be the address"),
+        ] {
+            let builder = Gateways::builder(addresses);
+            let shown = format!("{builder:?}");
+            let text = refusal(builder);
+            assert!(text.starts_with(told), "{text}");
+            assert!(!format!("{text} {shown}").contains("hun"), "{text} {shown}");
         }
     }
 
