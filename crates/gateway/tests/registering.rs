@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use common::{Gateway, TIME, body, data, ids, register, registered, stored};
+use common::{Gateway, LIMIT, TIME, body, data, ids, register, registered, stored};
 use serde_json::json;
 use tokio::time::Instant;
 use zk_session::fake::FakeZk;
@@ -115,7 +115,7 @@ async fn without_zookeeper_it_is_accepted_and_done_later() {
     assert_eq!((answer.header("location"), begin.elapsed()), (b, Duration::from_secs(2)));
     assert_eq!(answer.is(202).await["state"], "registering");
     assert_eq!(gateway.get(b).await.is(200).await["ours"], true);
-    assert_eq!(gateway.call("POST", &format!("{b}/renew"), "").await.is(200).await["state"], "registering");
+    assert_eq!(gateway.call("POST", &format!("{b}/renew"), "").await.is(202).await["state"], "registering");
     // What it will be is said at once, and listed once ZooKeeper has it.
     let patched = gateway.call("PATCH", b, "{\"weight\":5}").await.is(202).await;
     assert_eq!((&patched["weight"], &patched["state"]), (&json!(5), &json!("registering")));
@@ -134,6 +134,12 @@ async fn without_zookeeper_it_is_accepted_and_done_later() {
 
     zk.start();
     registered(&zk, &["b"]).await;
+    let renewed = async {
+        while gateway.call("POST", &format!("{b}/renew"), "").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, renewed).await.unwrap();
     assert_eq!(stored(&zk, "b").weight, 5);
     let service = gateway.becomes("/v1/services/time", |service| ids(service) == ["b"]).await;
     assert_eq!(service["instances"][0]["weight"], 5);

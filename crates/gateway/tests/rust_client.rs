@@ -344,6 +344,69 @@ async fn without_zookeeper_it_is_said_and_made_up_for() {
     assert_eq!(found[0].data, here.data());
 }
 
+/// Two gateways, and somebody who speaks with both. That they are without ZooKeeper they say after 2 s.
+async fn on_two(zk: &FakeZk) -> (Served, Served, Gateways) {
+    let (one, two) = (Served::start(zk).await, Served::start(zk).await);
+    let both = Gateways::builder(&format!("{},{}", one.url(), two.url()));
+    let both = both.answer_within(Duration::from_secs(4)).ttl(Duration::from_secs(9));
+    (one, two, both.build().unwrap())
+}
+
+/// So many that each gateway gets some.
+fn announce_some(gateways: &Gateways) -> Vec<Registration> {
+    let announce =
+        |port| gateways.announce_as(&time(), format!("i-{port}").parse().unwrap(), data(port)).unwrap();
+    (1..=16).map(announce).collect()
+}
+
+async fn are_registered(all: &[Registration]) {
+    for here in all {
+        timeout(LIMIT, here.registered()).await.expect("it is registered in time").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_comes_to_a_gateway_without_zookeeper_is_registered_by_another_one() {
+    let zk = FakeZk::default();
+    let (one, two, gateways) = on_two(&zk).await;
+    one.client.set_reachable(false);
+    let all = announce_some(&gateways);
+    are_registered(&all).await;
+    assert_eq!((one.leases().0, two.leases().0), (0, 16), "nothing is left where it may come back");
+}
+
+#[tokio::test]
+async fn who_is_at_a_gateway_that_loses_zookeeper_is_registered_by_another_one() {
+    let zk = FakeZk::with_timeout(Duration::from_secs(2));
+    let (one, two, gateways) = on_two(&zk).await;
+    let all = announce_some(&gateways);
+    are_registered(&all).await;
+    let (at_one, _) = one.leases();
+    assert!(0 < at_one && at_one < 16, "{at_one}");
+    one.client.set_reachable(false);
+    let all_went = async {
+        while two.leases().0 < 16 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LIMIT, all_went).await.expect("none stays");
+    are_registered(&all).await;
+    until(&zk, |zk| zk.children("/headkeeper/time/instances").len() == 16).await;
+
+    // Neither is in the other's way when it is back.
+    one.client.set_reachable(true);
+    let has_nothing = async {
+        while one.leases() != (0, 0) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LIMIT, has_nothing).await.expect("nothing of them is left there");
+    assert_eq!(zk.children("/headkeeper/time/instances").len(), 16);
+    for here in &all {
+        assert!(matches!(*here.status().borrow(), Status::Registered { .. }), "{:?}", here.status());
+    }
+}
+
 /// Waits until it is told that there is no such service.
 async fn is_nowhere(discovery: &Discovery) {
     let is_it = |problem: &Option<Problem>| matches!(problem, Some(Problem::Refused { status: 404, .. }));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Extension;
-use axum::http::{Request, Version};
+use axum::http::{Request, StatusCode, Version};
 use axum::routing::get;
 use gateway::serve::{Limits, Peer, Serve, serve};
 use http_body_util::BodyExt;
@@ -134,6 +134,26 @@ async fn http_2_is_spoken_without_tls() {
     assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(body.starts_with(b"127.0.0.1:"));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_have_a_body_says_no_length() {
+    let router = Router::new()
+        .route("/none", get(async || StatusCode::NO_CONTENT))
+        .route("/known", get(async || StatusCode::NOT_MODIFIED))
+        .route("/empty", get(async || StatusCode::OK));
+    let serving = Serving::serving(router, Default::default(), Limits::default()).await;
+    for http2 in [false, true] {
+        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http::<Body>();
+        for (path, status, length) in [("none", 204, None), ("known", 304, None), ("empty", 200, Some("0"))] {
+            let uri = format!("http://{}/{path}", serving.address);
+            let request = Request::get(uri).body(Body::empty()).unwrap();
+            let response = timeout(LIMIT, client.request(request)).await.unwrap().unwrap();
+            assert_eq!((response.status().as_u16(), response.version() == Version::HTTP_2), (status, http2));
+            let told = response.headers().get("content-length").map(|length| length.to_str().unwrap());
+            assert_eq!(told, length, "{path}, HTTP/2: {http2}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ fn that_begins(connection: Connection, begins: &str) -> Connection {
 
 const PUT: &str = "PUT /v1/services/time/instances/h%3A1 HTTP/1.1";
 const RENEW: &str = "POST /v1/services/time/instances/h%3A1/renew?lease=";
+const LOOK: &str = "GET /v1/services/time/instances/h%3A1 HTTP/1.1";
 const DELETE: &str = "DELETE /v1/services/time/instances/h%3A1?lease=";
 
 #[tokio::test]
@@ -220,6 +221,93 @@ async fn what_a_gateway_could_not_do_yet_it_may_do_once_another_was_asked() {
     // The first has ZooKeeper again.
     conflicts(next(second, &format!("{RENEW}two ")).await, "replaced").await;
     registers(next(second, PUT).await, "three").await;
+    is_registered(&here).await;
+}
+
+/// One that has promised to register it as soon as it can.
+const PROMISED: &str = "{\"lease\":\"one\",\"state\":\"registering\"}";
+
+/// Two gateways, of which the first has promised to register it.
+async fn is_promised_by_one_of(patience: Duration) -> (Registration, Script, Script) {
+    let (a, b) = (Script::start().await, Script::start().await);
+    let both = Gateways::builder(&format!("{},{}", a.address(), b.address()));
+    let here = announce_by(both.ttl(TTL).answer_within(patience));
+    let (is_a, put) = tokio::select! {
+        put = next(&a, PUT) => (true, put),
+        put = next(&b, PUT) => (false, put),
+    };
+    says(put, "202 Accepted", PROMISED).await;
+    let (first, second) = if is_a { (a, b) } else { (b, a) };
+    (here, first, second)
+}
+
+/// What the other gateway is asked while the first does not come to it, and how long it is waited for.
+async fn another_is_asked(first: &Script, second: &Script) -> (Connection, Duration) {
+    let begin = Instant::now();
+    let renew = format!("{RENEW}one ");
+    let asked = next(second, LOOK);
+    tokio::pin!(asked);
+    loop {
+        tokio::select! {
+            renewal = next(first, &renew) => says(renewal, "202 Accepted", PROMISED).await,
+            asked = &mut asked => return (asked, begin.elapsed()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_without_zookeeper_is_left_for_one_that_has_it_and_keeps_nothing_of_it() {
+    let patience = Duration::from_secs(2);
+    let (here, first, second) = is_promised_by_one_of(patience).await;
+    // That one would be no better: nothing changes.
+    for answer in ["200 OK", "503 Service Unavailable", "404 Not Found"] {
+        let (asked, after) = another_is_asked(&first, &second).await;
+        assert!(after >= patience / 2, "it may have it again in a moment: {after:?}");
+        says(asked, answer, "{\"source\":\"stale\"}").await;
+    }
+    let (asked, _) = another_is_asked(&first, &second).await;
+    let nobody = "{\"type\":\"urn:headkeeper:problem:unknown-instance\"}";
+    says(asked, "404 Not Found", nobody).await;
+    // It is given back before.
+    says(next(&first, &format!("{DELETE}one ")).await, "202 Accepted", "").await;
+    registers(next(&second, PUT).await, "two").await;
+    is_registered(&here).await;
+    // The first had it on its way to ZooKeeper.
+    conflicts(next(&second, &format!("{RENEW}two ")).await, "replaced").await;
+    registers(next(&second, PUT).await, "three").await;
+    is_registered(&here).await;
+    assert!(first.is_left_alone(TTL / 5).await, "it is registered elsewhere");
+}
+
+#[tokio::test]
+async fn what_somebody_took_at_a_gateway_that_is_left_is_let_alone() {
+    for (kind, is_ours) in [("another-lease", false), ("replaced", false), ("not-ours", true)] {
+        let (here, first, second) = is_promised_by_one_of(Duration::from_secs(2)).await;
+        let (asked, _) = another_is_asked(&first, &second).await;
+        says(asked, "200 OK", "{\"source\":\"live\"}").await;
+        conflicts(next(&first, &format!("{DELETE}one ")).await, kind).await;
+        if is_ours {
+            // The list of a gateway without ZooKeeper may have what was ours.
+            registers(next(&second, PUT).await, "two").await;
+            is_registered(&here).await;
+        } else {
+            is_replaced(&here).await;
+            assert!(second.is_left_alone(TTL / 2).await, "{kind}: the newer one keeps its place");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_only_gateway_is_kept_also_without_zookeeper() {
+    let script = Script::start().await;
+    let patience = Duration::from_secs(2);
+    let here = announce_by(script.builder().ttl(TTL).answer_within(patience));
+    says(next(&script, PUT).await, "202 Accepted", PROMISED).await;
+    let begin = Instant::now();
+    while begin.elapsed() < 2 * patience {
+        says(next(&script, &format!("{RENEW}one ")).await, "202 Accepted", PROMISED).await;
+    }
+    registers(next(&script, &format!("{RENEW}one ")).await, "one").await;
     is_registered(&here).await;
 }
 

@@ -1,7 +1,6 @@
 //! For Prometheus: what to scrape, and what to scrape here.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -141,13 +140,34 @@ fn group(service: &ServiceName, instance: &Instance, master: Option<&str>) -> Op
 fn metadata_labels(metadata: &Metadata) -> BTreeMap<String, &str> {
     let (exact, others): (Vec<_>, Vec<_>) = metadata.iter().partition(|(key, _)| as_label(key) == *key);
     let mut labels: BTreeMap<_, _> = exact.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let mut numbers = Numbers::default();
     for (key, value) in others {
-        let plain = as_label(key);
-        let numbered = (2_usize..).map(|number| format!("{plain}_{number}"));
-        let free = iter::once(plain.clone()).chain(numbered).find(|name| !labels.contains_key(name));
-        labels.extend(free.map(|name| (name, value)));
+        let name = numbers.free(as_label(key), |name| labels.contains_key(name));
+        labels.insert(name, value);
     }
     labels
+}
+
+/// Which number the next one of several with the same name is to try.
+#[derive(Default)]
+struct Numbers {
+    next: HashMap<String, usize>,
+}
+
+impl Numbers {
+    /// A name that is not taken: the plain one, else the first with a number behind it. Whatever was taken has to stay so: it is not looked
+    /// at again, for somebody may have thousands of keys.
+    fn free(&mut self, plain: String, is_taken: impl Fn(&str) -> bool) -> String {
+        let name = |number: usize| if number == 1 { plain.clone() } else { format!("{plain}_{number}") };
+        let first = self.next.get(&plain).copied().unwrap_or(1);
+        let (mut number, mut free) = (first, name(first));
+        while is_taken(&free) {
+            number += 1;
+            free = name(number);
+        }
+        self.next.insert(plain, number + 1);
+        free
+    }
 }
 
 /// What of a key may stand in the name of a label.
@@ -177,6 +197,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Pro
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -201,5 +223,41 @@ mod tests {
             ("rack", "e"),
         ];
         assert_eq!(labels, expected.map(|(name, value)| (name.to_owned(), value)).into());
+    }
+
+    /// Thousands of keys that are the same as names of labels.
+    fn odd() -> impl Iterator<Item = String> {
+        const SIGNS: &[u8] = b"!#$%&'()*+,-./:;<=>?@[]^";
+
+        let sign = |place: usize| char::from(SIGNS[place % SIGNS.len()]);
+        (0..10_000).map(move |it| [it, it / SIGNS.len(), it / SIGNS.len().pow(2)].map(sign).iter().collect())
+    }
+
+    #[test]
+    fn as_many_entries_as_there_may_be_have_a_label_each() {
+        let metadata: Metadata = odd().map(|key| (key, "")).chain([("____7".to_owned(), "")]).collect();
+        assert_eq!(metadata.len(), 10_001);
+        let labels = metadata_labels(&metadata);
+        assert_eq!(labels.len(), 10_001);
+        assert!(labels.contains_key("___") && labels.contains_key("____10001"));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_tried_once() {
+        let tries = Cell::new(0);
+        let mut taken: BTreeSet<_> = (2..=500).map(|number| format!("a_{number}")).collect();
+        let mut numbers = Numbers::default();
+        for plain in ["a", "b"] {
+            for _ in 0..1_000 {
+                let is_taken = |name: &str| {
+                    tries.set(tries.get() + 1);
+                    taken.contains(name)
+                };
+                let name = numbers.free(plain.to_owned(), is_taken);
+                assert!(taken.insert(name));
+            }
+        }
+        assert_eq!(tries.get(), 499 + 2_000);
+        assert!(taken.contains("a_1499") && taken.contains("b_1000"));
     }
 }

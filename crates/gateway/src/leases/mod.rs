@@ -103,7 +103,7 @@ impl Leases {
             before => {
                 // It was replaced, or is over and was not swept away yet.
                 if let Some(before) = before {
-                    self.shared.leave(before.held);
+                    self.shared.leave(&mut state, before.held);
                 }
                 let most = self.shared.most;
                 let place = self.shared.places.clone().try_acquire_owned();
@@ -193,9 +193,11 @@ impl Leases {
         token: Option<&str>,
         patience: Duration,
     ) -> Result<bool, Refused> {
-        let lease = self.shared.lock().table.take(&(service.clone(), id.clone()), token, Instant::now())?;
-        let judged = judge(&lease);
-        let gone = self.shared.leave(lease.held);
+        let (judged, gone) = {
+            let mut state = self.shared.lock();
+            let lease = state.table.take(&(service.clone(), id.clone()), token, Instant::now())?;
+            (judge(&lease), self.shared.leave(&mut state, lease.held))
+        };
         judged?;
         info!(%service, %id, "withdrawn");
         match timeout(patience, gone).await {
@@ -212,13 +214,13 @@ impl Leases {
     ///
     /// Dropped, it is closed all the same, and what it holds is taken away in the background.
     pub async fn close(&self, patience: Duration) -> usize {
-        let all = {
+        {
+            // All at once: nobody gets anything more in any case.
             let mut state = self.shared.lock();
             state.closed = true;
-            state.table.drain()
-        };
-        for lease in all {
-            self.shared.leave(lease.held);
+            for lease in state.table.drain() {
+                self.shared.leave(&mut state, lease.held);
+            }
         }
         self.shared.leaving.all_gone(patience).await
     }
@@ -265,7 +267,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn leave(&self, held: Held) -> oneshot::Receiver<Gone> {
+    /// Takes an instance away whose lease was taken out of this table. Whoever gets at the table next, and finds no lease of it, finds nothing
+    /// either that is wanted by one.
+    fn leave(&self, _locked: &mut State, held: Held) -> oneshot::Receiver<Gone> {
         self.leaving.leave(held.registration, held.place)
     }
 }
@@ -361,5 +365,71 @@ mod tests {
         let mut status = granted.standing().status.clone();
         status.wait_for(|status| matches!(status, Status::Registered { .. })).await.unwrap();
         assert_eq!(leases.len(), 1);
+    }
+
+    /// Leases of a gateway that has no ZooKeeper yet, and instances for them.
+    fn without_zookeeper() -> (Keeper, Leases, ServiceName, Vec<InstanceId>) {
+        let zk = FakeZk::default();
+        zk.stop();
+        let keeper = Keeper::start(zk.client());
+        let leases = Leases::start(Registry::new(keeper.sessions(), Native::default()));
+        let ids = (0..200).map(|number| InstanceId::parse(&format!("i-{number:03}")).unwrap()).collect();
+        (keeper, leases, ServiceName::parse("time").unwrap(), ids)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_over_is_registered_anew_as_soon_as_there_is_no_lease_of_it() {
+        let (_keeper, leases, service, ids) = without_zookeeper();
+        let ttl = Duration::from_millis(1);
+        let mut before = Vec::new();
+        for _ in 0..20 {
+            let mut granted = Vec::new();
+            // The last ones first, for they left last.
+            for id in ids.iter().rev() {
+                let registered = leases.register(&service, id, data(), ttl);
+                granted.push(registered.map_err(|refused| format!("{id}: {refused}")).unwrap());
+            }
+            let (mut state, now) = (leases.shared.lock(), Instant::now());
+            for (id, granted) in ids.iter().rev().zip(&granted) {
+                let key = (service.clone(), id.clone());
+                state.table.begin(&key, &granted.standing().token, now).unwrap();
+            }
+            drop(state);
+            // Those of the leases before have nothing to begin any more.
+            before.clear();
+            before.append(&mut granted);
+            leases.shared.changed.notify_one();
+            // Without a pause, and on a thread of its own.
+            while !leases.is_empty() {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_withdrawn_is_registered_anew_as_soon_as_there_is_no_lease_of_it() {
+        let (_keeper, leases, service, ids) = without_zookeeper();
+        for _ in 0..50 {
+            for id in &ids {
+                leases.register(&service, id, data(), TTL).unwrap();
+            }
+            let withdrawn = {
+                let (leases, service, ids) = (leases.clone(), service.clone(), ids.clone());
+                tokio::spawn(async move {
+                    for id in &ids {
+                        leases.withdraw(&service, id, None, PATIENCE).await.unwrap();
+                    }
+                })
+            };
+            for id in &ids {
+                // Without a pause, and on a thread of its own.
+                while leases.look(&service, id).is_some() {
+                    std::hint::spin_loop();
+                }
+                let registered = leases.register(&service, id, data(), TTL);
+                registered.map_err(|refused| format!("{id}: {refused}")).unwrap();
+            }
+            withdrawn.await.unwrap();
+        }
     }
 }

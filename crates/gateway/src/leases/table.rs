@@ -126,10 +126,11 @@ impl<T> Table<T> {
         Some(lease)
     }
 
-    /// Ends those that were not renewed in time.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<(Key, Lease<T>)> {
+    /// Ends those that were not renewed in time, those first that were over first, and no more than so many.
+    pub(super) fn expire(&mut self, now: Instant, most: usize) -> Vec<(Key, Lease<T>)> {
         let mut over = Vec::new();
-        while let Some((ends, key)) = self.ends.first()
+        while over.len() < most
+            && let Some((ends, key)) = self.ends.first()
             && *ends <= now
         {
             let key = key.clone();
@@ -187,11 +188,11 @@ mod tests {
         assert_eq!(table.next_end(), Some(at(start, 10)));
         assert!(table.renew(&key("a"), None, at(start, 9)).is_ok());
         assert_eq!(table.next_end(), Some(at(start, 19)));
-        assert!(table.expire(at(start, 18)).is_empty());
+        assert!(table.expire(at(start, 18), usize::MAX).is_empty());
         // Over is over, whether or not anybody has looked.
         assert!(matches!(table.renew(&key("a"), None, at(start, 19)), Err(Missing::Unknown)));
         assert!(matches!(table.take(&key("a"), None, at(start, 19)), Err(Missing::Unknown)));
-        assert_eq!(ids(&table.expire(at(start, 20))), ["a", "b"]);
+        assert_eq!(ids(&table.expire(at(start, 20), usize::MAX)), ["a", "b"]);
         assert_eq!((table.len(), table.next_end()), (0, None));
     }
 
@@ -202,7 +203,10 @@ mod tests {
         table.grant(key("a"), lease("2", TTL, Some(at(start, 15)), 2));
         assert_eq!(table.renew(&key("a"), Some("1"), at(start, 6)).unwrap_err(), Missing::Another);
         assert_eq!(table.take(&key("a"), Some("1"), at(start, 6)).unwrap_err(), Missing::Another);
-        assert!(table.expire(at(start, 14)).is_empty(), "the end of the first is none of the second");
+        assert!(
+            table.expire(at(start, 14), usize::MAX).is_empty(),
+            "the end of the first is none of the second"
+        );
         assert_eq!(table.take(&key("a"), Some("2"), at(start, 14)).unwrap().held, 2);
         assert_eq!(table.find(&key("a"), None, start).unwrap_err(), Missing::Unknown);
         assert_eq!(table.next_end(), None);
@@ -214,10 +218,10 @@ mod tests {
         table.grant(key("a"), lease("1", TTL, None, ()));
         assert_eq!(table.next_end(), None);
         assert_eq!(table.renew(&key("a"), None, at(start, 50)).unwrap().ends, None);
-        assert!(table.expire(at(start, 100)).is_empty());
+        assert!(table.expire(at(start, 100), usize::MAX).is_empty());
         assert_eq!(table.begin(&key("a"), "2", at(start, 100)).unwrap_err(), Missing::Another);
         assert_eq!(table.begin(&key("a"), "1", at(start, 100)).unwrap().ends, Some(at(start, 110)));
-        assert_eq!(ids(&table.expire(at(start, 110))), ["a"]);
+        assert_eq!(ids(&table.expire(at(start, 110), usize::MAX)), ["a"]);
         assert_eq!(table.begin(&key("a"), "1", at(start, 110)).unwrap_err(), Missing::Unknown);
     }
 
@@ -261,7 +265,7 @@ mod tests {
                         }
                     }
                     _ => {
-                        let mut over: Vec<_> = table.expire(now).into_iter().map(|(key, _)| key).collect();
+                        let mut over: Vec<_> = table.expire(now, usize::MAX).into_iter().map(|(key, _)| key).collect();
                         over.sort();
                         let mut expected: Vec<_> =
                             model.iter().filter(|(_, (ends, _))| is_over(ends, now)).map(|(key, _)| key.clone()).collect();

@@ -6,7 +6,8 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::{Request, Response};
+use hyper::header::CONTENT_LENGTH;
+use hyper::{Request, Response, StatusCode};
 
 use super::Peer;
 use crate::App;
@@ -50,7 +51,13 @@ impl Serve for Router {
         request.extensions_mut().insert(peer);
         // A router is always ready, and never fails.
         match tower::Service::call(&mut self.clone(), request).await {
-            Ok(response) => response,
+            Ok(mut response) => {
+                // axum says there how long a body is that may not be; for HTTP/1 alone hyper leaves that out (RFC 9110, 8.6).
+                if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+                    response.headers_mut().remove(CONTENT_LENGTH);
+                }
+                response
+            }
             Err(never) => match never {},
         }
     }

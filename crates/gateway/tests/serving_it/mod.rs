@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use zk_session::Keeper;
-use zk_session::fake::FakeZk;
+use zk_session::fake::{FakeClient, FakeZk};
 
 use crate::certificates::Authority;
 
@@ -40,6 +40,8 @@ pub(crate) struct Served {
     app: Arc<App>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<usize>,
+    /// Its way to ZooKeeper.
+    pub(crate) client: FakeClient,
     keeper: Keeper,
 }
 
@@ -61,23 +63,30 @@ impl Served {
     }
 
     async fn serve(zk: &FakeZk, guard: Guard, tls: Option<Tls>) -> Self {
-        let keeper = Keeper::start(zk.client());
+        let client = zk.client();
+        let keeper = Keeper::start(client.clone());
         let registry = Registry::new(keeper.sessions(), Native::default());
         let election = Election::new(keeper.sessions(), Root::default());
         let fleet = Fleet::start(registry, Some(election), [], fleet::Options::default());
-        Self::serve_fleet(keeper, fleet, guard, tls).await
+        Self::serve_fleet((client, keeper), fleet, guard, tls).await
     }
 
     /// One of the flat layout, whose service has this name.
     pub(crate) async fn flat(zk: &FakeZk, name: &str) -> Self {
-        let keeper = Keeper::start(zk.client());
+        let client = zk.client();
+        let keeper = Keeper::start(client.clone());
         let registry = Registry::new(keeper.sessions(), Flat::default());
         let name = ServiceName::parse(name).unwrap();
         let fleet = Fleet::start(registry, None, [name], fleet::Options::default());
-        Self::serve_fleet(keeper, fleet, Guard::default(), None).await
+        Self::serve_fleet((client, keeper), fleet, Guard::default(), None).await
     }
 
-    async fn serve_fleet(keeper: Keeper, fleet: Fleet, guard: Guard, tls: Option<Tls>) -> Self {
+    async fn serve_fleet(
+        (client, keeper): (FakeClient, Keeper),
+        fleet: Fleet,
+        guard: Guard,
+        tls: Option<Tls>,
+    ) -> Self {
         let app = App::new(fleet);
         let router = api::router(app.clone(), guard);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,11 +95,17 @@ impl Served {
         let task = tokio::spawn(serve(listener, tls, router, Limits::default(), async {
             let _ = stopped.await;
         }));
-        Self { address, app, stop, task, keeper }
+        Self { address, app, stop, task, client, keeper }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How many instances it registers, and how many leave it.
+    pub(crate) fn leases(&self) -> (usize, usize) {
+        let leases = self.app.leases();
+        (leases.len(), leases.leaving())
     }
 
     /// Until when it keeps an instance of `time`, in milliseconds of the clock of people.

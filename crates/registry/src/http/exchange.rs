@@ -19,14 +19,15 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::gateways::{Gateway, Shared};
+use super::address::Gateway;
+use super::gateways::Shared;
 use super::problem::Problem;
 
 /// How long a connection may take to be there; the next gateway may be quicker.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// The most bytes of an answer that is read as a whole.
-const MAX_ANSWER: usize = 64 * 1024;
+/// The most bytes of an answer that is read as a whole: an instance has 64 KiB at most, and something is told beside it.
+const MAX_ANSWER: usize = 128 * 1024;
 
 /// A request that was not sent yet.
 pub(super) struct Request<'a> {

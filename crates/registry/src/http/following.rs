@@ -23,7 +23,7 @@ use crate::wall::unix_millis;
 use crate::{Source, View};
 
 /// The kind of problem that says so of the service; any program may say 404, and a gateway that has its one service by another name does, too.
-const UNKNOWN_SERVICE: &str = "urn:headkeeper:problem:unknown-service";
+pub(super) const UNKNOWN_SERVICE: &str = "urn:headkeeper:problem:unknown-service";
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 

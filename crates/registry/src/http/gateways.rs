@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Uri;
 use hyper::header::HeaderValue;
 use proto::{InstanceId, NodeData, ServiceName};
 
+use super::address::{Gateway, without_users};
 #[cfg(feature = "http-tls")]
 use super::tls::Tls;
 use super::{Discovery, Registration, exchange, registration};
@@ -60,19 +60,6 @@ pub(super) struct Shared {
     pub(super) ttl: Duration,
     #[cfg(feature = "http-tls")]
     pub(super) tls: Option<tokio_rustls::TlsConnector>,
-}
-
-/// Where one gateway is.
-#[derive(Clone, Debug)]
-pub(super) struct Gateway {
-    /// As people read it.
-    pub(super) name: Arc<str>,
-    pub(super) secure: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) authority: HeaderValue,
-    /// What stands before the paths of the interface.
-    pub(super) prefix: String,
 }
 
 impl Gateways {
@@ -210,7 +197,7 @@ impl Builder {
     ///
     /// [`Error::Invalid`] says which value is unusable and what is accepted.
     pub fn build(self) -> Result<Gateways, Error> {
-        let gateways = self.addresses.split(',').map(Gateway::parse).collect::<Result<Vec<_>, _>>()?;
+        let gateways = Gateway::parse_all(&self.addresses)?;
         for (what, time) in [("silence", self.silence), ("time for an answer", self.answer)] {
             if time.is_zero() || time > LONGEST {
                 return Err(Error::invalid(format_args!(
@@ -258,7 +245,7 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Builder");
-        shown.field("addresses", &self.addresses).field("token", &self.token.is_some());
+        shown.field("addresses", &without_users(&self.addresses)).field("token", &self.token.is_some());
         shown
             .field("silence", &self.silence)
             .field("answer", &self.answer)
@@ -280,48 +267,6 @@ impl Shared {
     /// A request to one of the gateways; the path is one of the interface.
     pub(super) fn request(&self, which: usize, method: hyper::Method, path: &str) -> exchange::Request<'_> {
         exchange::Request::new(self, &self.gateways[which], method, path)
-    }
-}
-
-impl Gateway {
-    fn parse(address: &str) -> Result<Self, Error> {
-        let address = address.trim();
-        let refuse = |why: &str| {
-            Error::invalid(format_args!(
-                "{address:?} cannot be the address of a gateway: {why}; accepted: http://HOST:PORT, https://HOST:PORT, either with a path"
-            ))
-        };
-        let uri: Uri = address.parse().map_err(|error| refuse(&format!("{error}")))?;
-        let secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(refuse("it begins with neither http:// nor https://")),
-        };
-        let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(refuse("a user does not belong there"));
-        }
-        if uri.query().is_some() || address.contains('#') {
-            return Err(refuse("nothing may follow its path"));
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
-            return Err(refuse("it names no host"));
-        }
-        let has_odd_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
-        if has_odd_port || authority.port_u16() == Some(0) {
-            return Err(refuse("a port is 1 to 65535"));
-        }
-        let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self {
-            name: format!("{}://{authority}{prefix}", if secure { "https" } else { "http" }).into(),
-            secure,
-            host: host.to_owned(),
-            port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
-            authority: HeaderValue::from_str(authority.as_str())
-                .map_err(|_| refuse("its host is unusable"))?,
-            prefix,
-        })
     }
 }
 
@@ -348,18 +293,9 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_with_what_is_left_out() {
-        for (address, name, host, port, prefix) in [
-            ("http://localhost:8480", "http://localhost:8480", "localhost", 8480, ""),
-            (" http://10.0.0.5/ ", "http://10.0.0.5", "10.0.0.5", 80, ""),
-            ("https://[::1]:8480/registry/", "https://[::1]:8480/registry", "::1", 8480, "/registry"),
-            ("HTTPS://h", "https://h", "h", 443, ""),
-        ] {
-            let gateway = Gateway::parse(address).unwrap();
-            let got = (&*gateway.name, gateway.host.as_str(), gateway.port, gateway.prefix.as_str());
-            assert_eq!(got, (name, host, port, prefix), "{address}");
-        }
-        assert_eq!(Gateways::builder("http://a:1, http://b:2").build().unwrap().shared.gateways.len(), 2);
+    fn several_have_commas_between_them() {
+        let gateways = Gateways::builder("http://a:1, http://b:2").build().unwrap();
+        assert_eq!(gateways.shared.gateways.len(), 2);
     }
 
     #[test]
@@ -389,6 +325,29 @@ mod tests {
             let shown = format!("{builder:?}");
             let text = refusal(builder);
             assert!(text.contains(expected), "{shown}: {text}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_told_that_an_address_is_unusable_is_told_no_password() {
+        for (addresses, told) in [
+            ("http://u:hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("http://a:1,http://u:hunter2@h:1,http://b:1", "\"…@h:1\" cannot be the address"),
+            ("http://u:hunter2@a:1,http://u:hunter2@h:1", "\"…\" cannot be the address"),
+            // Wherever it ends by the rules of addresses.
+            ("http://u:hun,hunter2@h:1", "\"…\" cannot be the address"),
+            ("http://u:hun@hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("http://u:/hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("http://u:?hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            ("u:hunter2@h:1", "\"…@h:1\" cannot be the address"),
+            // What comes behind it is told.
+            ("http://h:1/@me,ftp://b:1", "\"ftp://b:1\" cannot be the address"),
+        ] {
+            let builder = Gateways::builder(addresses);
+            let shown = format!("{builder:?}");
+            let text = refusal(builder);
+            assert!(text.starts_with(told), "{text}");
+            assert!(!format!("{text} {shown}").contains("hun"), "{text} {shown}");
         }
     }
 

@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod address;
 mod discovery;
 mod document;
 mod doubt;

@@ -16,7 +16,10 @@ use crate::Error;
 ///
 /// It is not renewed where the process is stopped or the gateways are away: its time to live ([`Builder::ttl`](super::Builder::ttl)) later
 /// the gateway takes it away, and so does a gateway that is stopped. It is registered again at the next renewal, a third of that time later
-/// at most. Dropping it withdraws the instance in the background.
+/// at most. A gateway that has lost ZooKeeper, and could not register it for as long as an answer may take
+/// ([`Builder::answer_within`](super::Builder::answer_within)), is left for another one that has it.
+///
+/// Dropping it withdraws the instance in the background.
 #[derive(Debug)]
 pub struct Registration {
     id: InstanceId,

@@ -1,5 +1,7 @@
 //! The task that keeps an instance registered with a gateway.
 
+mod elsewhere;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +49,7 @@ pub(super) async fn keep(
     let path = path::of_instance(&service, &id);
     let turn = Turn::begin(shared.gateways.len());
     let doubt = Doubt::none(shared.ttl);
-    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, doubt };
+    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, doubt, waits_since: None };
     info!(%service, %id, "registering over HTTP");
     let end = keeping.while_wanted(&mut wanted, &status).await;
     if end == End::Unwanted {
@@ -65,6 +67,8 @@ struct Keeping<'a> {
     turn: Turn,
     lease: Option<Lease>,
     doubt: Doubt,
+    /// Since when its gateway has not registered it; or when it was last asked whether another one could.
+    waits_since: Option<Instant>,
 }
 
 /// What a gateway keeps for us.
@@ -146,6 +150,9 @@ impl Keeping<'_> {
                     self.turn.served();
                     if is_registered {
                         self.doubt.settle(asked);
+                        self.waits_since = None;
+                    } else {
+                        self.waits_since.get_or_insert(asked);
                     }
                     tell(status, now);
                     tokio::select! {
@@ -159,6 +166,7 @@ impl Keeping<'_> {
                 Err(Trouble::Taken) => return End::Replaced,
                 Err(Trouble::Other(problem)) => {
                     let pause = self.turn.after(&problem, false);
+                    self.waits_since = None;
                     self.log(&problem, last_problem.replace(problem.kind()) == Some(problem.kind()));
                     tell(status, Status::Registering { problem: Some(problem) });
                     tokio::select! {
@@ -200,8 +208,12 @@ impl Keeping<'_> {
         self.lease.as_ref().filter(|lease| lease.gateway == self.turn.gateway() && lease.data == *data)
     }
 
-    /// Renews what is kept as it should be; registers it otherwise.
+    /// Renews what is kept as it should be; registers it otherwise. What a gateway could not register for long it is to keep no more, if
+    /// another one can.
     async fn step(&mut self, data: NodeData) -> Result<Status, Trouble> {
+        if self.waits_too_long() && self.look_elsewhere().await? {
+            return Err(Trouble::Unknown);
+        }
         let which = self.turn.gateway();
         let asked = Instant::now();
         let kept = self.kept(&data);

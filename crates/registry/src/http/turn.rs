@@ -17,6 +17,8 @@ const REFUSED_MOST: Duration = Duration::from_secs(5);
 pub(super) struct Turn {
     next: usize,
     count: usize,
+    /// How far behind that one the one is that was last asked besides.
+    looked: usize,
     lost: Backoff,
     refused: Backoff,
 }
@@ -24,11 +26,23 @@ pub(super) struct Turn {
 impl Turn {
     /// Begins anywhere, so that clients spread over the gateways.
     pub(super) fn begin(count: usize) -> Self {
-        Self { next: rand::random_range(0..count), count, lost: Backoff::default(), refused: refused() }
+        let next = rand::random_range(0..count);
+        Self { next, count, looked: 0, lost: Backoff::default(), refused: refused() }
     }
 
     pub(super) fn gateway(&self) -> usize {
         self.next
+    }
+
+    /// A gateway whose turn it is not: each of them, one after the other. None if there is no other.
+    pub(super) fn other(&mut self) -> Option<usize> {
+        self.looked = self.looked.checked_rem(self.count - 1)? + 1;
+        Some((self.next + self.looked) % self.count)
+    }
+
+    /// Now it is this one's turn.
+    pub(super) fn turn_to(&mut self, gateway: usize) {
+        self.next = gateway;
     }
 
     /// A gateway did what it was asked, and is not asked again at once: whatever fails next is the first of its kind.
@@ -61,6 +75,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn the_others_are_looked_at_one_after_the_other() {
+        let mut turn = Turn::begin(3);
+        for gateway in [2, 0] {
+            turn.turn_to(gateway);
+            assert_eq!(turn.gateway(), gateway);
+            let others: Vec<_> =
+                (0..4).map(|_| turn.other().map(|other| (other + 3 - gateway) % 3)).collect();
+            assert_eq!(others, [Some(1), Some(2), Some(1), Some(2)]);
+        }
+        assert_eq!(Turn::begin(1).other(), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn gateways_are_asked_in_turn_and_less_often_where_they_refuse() {

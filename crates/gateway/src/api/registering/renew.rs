@@ -9,15 +9,15 @@ use axum::response::Response;
 
 use super::{lease, refusal};
 use crate::Problem;
-use crate::api::documents::LeaseDocument;
+use crate::api::documents::{LeaseDocument, LeaseState};
 use crate::api::parameters::{InstanceOf, Parameters};
 use crate::api::{App, body, json};
 use crate::problem::Details;
 
 /// Renew an instance
 ///
-/// It stays registered for its whole time again, with all that was said of it: there is nothing to say, and a body is refused. 404 means:
-/// register it again.
+/// It stays registered for its whole time again, with all that was said of it: there is nothing to say, and a body is refused. While it is
+/// not known to be in ZooKeeper the answer is 202. 404 means: register it again.
 #[utoipa::path(
     post,
     path = "/v1/services/{service}/instances/{id}/renew",
@@ -28,7 +28,8 @@ use crate::problem::Details;
         ("lease" = Option<String>, Query, description = "the lease: then what another program registered since is not renewed"),
     ),
     responses(
-        (status = 200, description = "it is renewed", body = LeaseDocument),
+        (status = 200, description = "it is renewed, and in ZooKeeper", body = LeaseDocument),
+        (status = 202, description = "it is renewed, and will be registered as soon as ZooKeeper is there", body = LeaseDocument),
         (status = 400, description = "not understood, or there is a body", body = Details, content_type = "application/problem+json"),
         (status = 404, description = "it is not registered here, or was not renewed in time", body = Details, content_type = "application/problem+json"),
         (status = 408, description = "that there is no body did not become clear in time", body = Details, content_type = "application/problem+json"),
@@ -53,5 +54,10 @@ pub(crate) async fn renew(
         _ if app.is_closing() => Problem::closing(),
         refused => refusal(&refused),
     })?;
-    Ok(json(StatusCode::OK, &lease(&service, &id, &standing)))
+    let document = lease(&service, &id, &standing);
+    let code = match document.state {
+        LeaseState::Registered => StatusCode::OK,
+        LeaseState::Registering | LeaseState::Replaced => StatusCode::ACCEPTED,
+    };
+    Ok(json(code, &document))
 }
