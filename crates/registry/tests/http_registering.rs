@@ -255,19 +255,36 @@ async fn another_is_asked(first: &Script, second: &Script) -> (Connection, Durat
     }
 }
 
+/// How a gateway that has ZooKeeper says that nobody has the id.
+const NOBODY: &str = "{\"type\":\"urn:headkeeper:problem:unknown-instance\"}";
+
+/// The first gateway is without ZooKeeper, and the other one knows that there is no such instance.
+async fn is_without_zookeeper(first: &Script, second: &Script) {
+    let (asked, _) = another_is_asked(first, second).await;
+    says(asked, "404 Not Found", NOBODY).await;
+    says(next(first, LOOK).await, "200 OK", "{\"source\":\"stale\"}").await;
+}
+
 #[tokio::test]
 async fn a_gateway_without_zookeeper_is_left_for_one_that_has_it_and_keeps_nothing_of_it() {
     let patience = Duration::from_secs(2);
     let (here, first, second) = is_promised_by_one_of(patience).await;
-    // That one would be no better: nothing changes.
-    for answer in ["200 OK", "503 Service Unavailable", "404 Not Found"] {
+    // That one would be no better, or has somebody: nothing changes.
+    for (answer, source) in [
+        ("200 OK", "stale"),
+        ("200 OK", "live"),
+        ("503 Service Unavailable", "stale"),
+        ("404 Not Found", "stale"),
+    ] {
         let (asked, after) = another_is_asked(&first, &second).await;
         assert!(after >= patience / 2, "it may have it again in a moment: {after:?}");
-        says(asked, answer, "{\"source\":\"stale\"}").await;
+        says(asked, answer, &format!("{{\"source\":\"{source}\"}}")).await;
     }
+    // Nor where the first has ZooKeeper, which refuses what it is asked.
     let (asked, _) = another_is_asked(&first, &second).await;
-    let nobody = "{\"type\":\"urn:headkeeper:problem:unknown-instance\"}";
-    says(asked, "404 Not Found", nobody).await;
+    says(asked, "404 Not Found", NOBODY).await;
+    says(next(&first, LOOK).await, "200 OK", "{\"source\":\"live\"}").await;
+    is_without_zookeeper(&first, &second).await;
     // It is given back before.
     says(next(&first, &format!("{DELETE}one ")).await, "202 Accepted", "").await;
     registers(next(&second, PUT).await, "two").await;
@@ -283,8 +300,7 @@ async fn a_gateway_without_zookeeper_is_left_for_one_that_has_it_and_keeps_nothi
 async fn what_somebody_took_at_a_gateway_that_is_left_is_let_alone() {
     for (kind, is_ours) in [("another-lease", false), ("replaced", false), ("not-ours", true)] {
         let (here, first, second) = is_promised_by_one_of(Duration::from_secs(2)).await;
-        let (asked, _) = another_is_asked(&first, &second).await;
-        says(asked, "200 OK", "{\"source\":\"live\"}").await;
+        is_without_zookeeper(&first, &second).await;
         conflicts(next(&first, &format!("{DELETE}one ")).await, kind).await;
         if is_ours {
             // The list of a gateway without ZooKeeper may have what was ours.

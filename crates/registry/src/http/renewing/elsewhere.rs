@@ -35,15 +35,21 @@ impl Keeping<'_> {
         self.waits_since.is_some_and(|since| since.elapsed() >= self.shared.answer)
     }
 
-    /// Turns to another gateway if that has ZooKeeper, and gives back here what may be done yet. Gives whether it did.
+    /// Turns to another gateway if that has ZooKeeper, ours has not, and nobody has the instance; gives back here what may be done yet. Gives
+    /// whether it did.
     ///
-    /// Where no other one has it this one is kept: the instance may be in ZooKeeper still, and would go and come for nothing.
+    /// Whoever is listed under this id is left alone. It is ourselves, so the instance would go and come for nothing; or a newer process,
+    /// from which a registering elsewhere would take it.
     pub(super) async fn look_elsewhere(&mut self) -> Result<bool, Trouble> {
         self.waits_since = Some(Instant::now());
-        let Some(other) = self.turn.other() else { return Ok(false) };
-        // It goes on to be renewed in time.
-        let most = PARTING.min(self.shared.ttl / 3);
-        if !timeout(most, self.has_zookeeper(other)).await.unwrap_or(false) {
+        let (Some(other), Some(lease)) = (self.turn.other(), &self.lease) else { return Ok(false) };
+        // It goes on to be renewed in time, whatever is answered to both.
+        let most = PARTING.min(self.shared.ttl / 4);
+        if !timeout(most, self.has_nobody(other)).await.unwrap_or(false) {
+            return Ok(false);
+        }
+        // One that waits for ZooKeeper may take its time to say so.
+        if timeout(most, self.has_zookeeper(lease.gateway)).await.unwrap_or(false) {
             return Ok(false);
         }
         self.give_back().await?;
@@ -53,13 +59,17 @@ impl Keeping<'_> {
         Ok(true)
     }
 
-    /// Whether what a gateway tells of the instance is so now, as ZooKeeper alone lets it know.
+    /// Whether a gateway knows of ZooKeeper as it is now that there is no such instance.
+    async fn has_nobody(&self, which: usize) -> bool {
+        let Ok(answer) = self.ask(which, Method::GET, "", None, None).await else { return false };
+        answer.status == StatusCode::NOT_FOUND
+            && matches!(answer.refusal().await.kind.as_deref(), Some(UNKNOWN_SERVICE | UNKNOWN_INSTANCE))
+    }
+
+    /// Whether what a gateway tells of the instance is so now. One that has ZooKeeper and does not register it has another reason, which others
+    /// have, too.
     async fn has_zookeeper(&self, which: usize) -> bool {
         let Ok(answer) = self.ask(which, Method::GET, "", None, None).await else { return false };
-        if answer.status == StatusCode::NOT_FOUND {
-            let kind = answer.refusal().await.kind;
-            return matches!(kind.as_deref(), Some(UNKNOWN_SERVICE | UNKNOWN_INSTANCE));
-        }
         if !answer.status.is_success() {
             return false;
         }
