@@ -7,7 +7,18 @@ cd "$(dirname "$0")/.."
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 folder=$(mktemp -d)
 export folder
-trap 'rm -rf "$folder"' EXIT
+trap ended EXIT
+
+# Also when it is ended early: then what runs is named, with what it has said last.
+ended() {
+    local said
+    for said in "$folder"/*.running; do
+        [[ -e $said ]] || break
+        printf '\n     Ended while it ran: %s\n' "$(head -n 1 "$said")" >&2
+        sed 1d "$said" | tail -n 20 >&2
+    done
+    rm -rf "$folder"
+}
 
 cargo test --workspace --all-features --no-run --message-format=json-render-diagnostics >"$folder/compiled"
 # Its package's folder, in which each is run as `cargo test` does, and the program.
@@ -18,15 +29,17 @@ total=$(wc -l <"$folder/programs")
 run() { # NUMBER, FOLDER and PROGRAM, with tabs between
     local number package program code=0
     IFS=$'\t' read -r number package program <<<"$1"
-    (cd "$package" && "$program") >"$folder/$number" 2>&1 </dev/null || code=$?
+    echo "${program##*/} of ${package##*/}" >"$folder/$number.running"
+    (cd "$package" && "$program") >>"$folder/$number.running" 2>&1 </dev/null || code=$?
+    mv "$folder/$number.running" "$folder/$number"
     # One short line, which is not torn by that of another.
     echo "$code $number ${program##*/} of ${package##*/}"
 }
 export -f run
 
-ended=0 failed=()
+through=0 failed=()
 while read -r code number name; do
-    printf '\n     Ran %d of %d: %s\n' $((++ended)) "$total" "$name"
+    printf '\n     Ran %d of %d: ' $((++through)) "$total"
     cat "$folder/$number"
     ((code == 0)) || failed+=("$name")
 done < <(
@@ -35,7 +48,7 @@ done < <(
         xargs -d '\n' -P "${JOBS:-2}" -n 1 bash -c 'run "$1"' run
 )
 # Each was run, or something went wrong that none of them could tell.
-((ended == total)) || failed+=("$((total - ended)) that were not run")
+((through == total)) || failed+=("$((total - through)) that were not run")
 
 cargo test --workspace --all-features --doc || failed+=("the documentation's examples")
 if ((${#failed[@]})); then

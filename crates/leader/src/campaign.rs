@@ -162,6 +162,11 @@ impl Campaign {
             if let Some(lost) = self.end_of(node, &now) {
                 return lost;
             }
+            // A fenced write has found the node gone, before whoever keeps it.
+            if matches!(&*self.status.borrow(), Status::Leading(it) if it.reason() == Some(Lost::NodeDeleted))
+            {
+                return Lost::NodeDeleted;
+            }
             let here = matches!(now, zk_session::Status::Held(_));
             if let zk_session::Status::Held(held) = now
                 && !held.link.is_same(&link)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{LIMIT, Process, T, in_line, leads, line, lost};
-use leader::{Error, Leadership, Lost, Op};
+use leader::{Error, Leadership, Lost, Op, Status};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use zk_session::fake::FakeZk;
@@ -202,4 +202,25 @@ async fn a_fenced_write_whose_answer_is_lost_says_that_it_may_have_happened() {
     assert!(matches!(lost, Err(Error::Interrupted)), "{lost:?}");
     assert_eq!(stored(&zk), "new");
     assert!(leadership.holds());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_leads_again_for_a_node_that_a_fenced_write_has_found_gone() {
+    let zk = FakeZk::default();
+    zk.put("/resource", "old");
+    let (_one, first) = in_line(&zk, "a").await;
+    let before = leads(&first).await;
+    zk.hold_watches(true);
+    zk.remove(before.path());
+    let refused = before.commit(&[set("/resource", "new")]).await;
+    assert!(matches!(refused, Err(Error::Lost(Lost::NodeDeleted))), "{refused:?}");
+    assert_eq!(stored(&zk), "old");
+    let status = first.status();
+    for _ in 0..100 {
+        sleep(T / 100).await;
+        let leads_again = matches!(&*status.borrow(), Status::Leading(it) if it.holds());
+        assert!(!leads_again, "nobody was told yet that the node is there again");
+    }
+    zk.hold_watches(false);
+    assert!(leads(&first).await.term() > before.term());
 }

@@ -138,8 +138,8 @@ pub(crate) fn later() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, zk_local::free_port().unwrap()).into()
 }
 
-/// Held by the test that has the only tour on this machine: all take the same ports, and one could come to the place where the server of another
-/// was killed.
+/// Held by the test that has the only tour of this target folder: all take the same ports, and one could come to the place where the server of
+/// another was killed.
 pub(crate) async fn only_tour() -> File {
     let locked = || {
         let file = File::create(concat!(env!("CARGO_TARGET_TMPDIR"), "/tour.lock")).unwrap();

@@ -367,6 +367,8 @@ mod tests {
         assert_eq!(leases.len(), 1);
     }
 
+    const LIMIT: Duration = Duration::from_secs(60);
+
     /// Leases of a gateway that has no ZooKeeper yet, and instances for them.
     fn without_zookeeper() -> (Keeper, Leases, ServiceName, Vec<InstanceId>) {
         let zk = FakeZk::default();
@@ -400,7 +402,9 @@ mod tests {
             before.append(&mut granted);
             leases.shared.changed.notify_one();
             // Without a pause, and on a thread of its own.
+            let begun = Instant::now();
             while !leases.is_empty() {
+                assert!(begun.elapsed() < LIMIT, "all are over");
                 std::hint::spin_loop();
             }
         }
@@ -423,7 +427,9 @@ mod tests {
             };
             for id in &ids {
                 // Without a pause, and on a thread of its own.
+                let begun = Instant::now();
                 while leases.look(&service, id).is_some() {
+                    assert!(begun.elapsed() < LIMIT, "{id} is withdrawn");
                     std::hint::spin_loop();
                 }
                 let registered = leases.register(&service, id, data(), TTL);

@@ -43,7 +43,7 @@ pub(super) async fn connect(
         None => {
             let found = timeout_at(until, lookups.look_up(address.host(), address.port())).await;
             let found = found.map_err(|_| NoConnection::LookedUpLate)?;
-            found.map_err(|error| NoConnection::of(error, || false))?
+            found.map_err(NoConnection::of_lookup)?
         }
     };
     let looked_up = Instant::now();
@@ -89,6 +89,14 @@ impl NoConnection {
         if matches!(self, Self::Late) && took > left { Self::LookedUpLate } else { self }
     }
 
+    /// What an error of a lookup says: whether there was time for it, or there is no such instance.
+    fn of_lookup(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::LookedUpLate,
+            _ => Self::of(error, || false),
+        }
+    }
+
     /// What an error of the system says. It says the same when ports are used up and when there is no address here that leads to the
     /// other one, as for IPv6 in many containers. The latter does not pass, so there the instance is one that cannot be reached.
     fn of(error: io::Error, has_source: impl FnOnce() -> bool) -> Self {
@@ -107,8 +115,10 @@ mod tests {
     use std::future::pending;
 
     use futures::FutureExt;
+    use futures::future::join_all;
     use rustix::net::sockopt;
     use tokio::net::TcpListener;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -133,6 +143,25 @@ mod tests {
             tokio::time::resume();
             connect(&address, &lookups, Instant::now() + Duration::from_secs(60)).await.unwrap();
             tokio::time::pause();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_server_that_does_not_answer_says_nothing_of_an_instance_and_one_that_knows_no_such_name_does()
+     {
+        for (takes, blames) in [(10, true), (1_000, false), (10_000, false)] {
+            let fails = move |_| {
+                let error = io::Error::other("failed to lookup address information");
+                sleep(Duration::from_millis(takes)).map(|()| Err(error)).boxed()
+            };
+            let (lookups, address) = (Arc::new(Lookups::by(fails)), "a.example:80".parse().unwrap());
+            // As those do who come when others have waited for most of it.
+            let until = Instant::now() + Duration::from_secs(60);
+            for failed in join_all([(); 8].map(|()| connect(&address, &lookups, until))).await {
+                let failed = failed.unwrap_err();
+                assert_eq!(matches!(failed, NoConnection::Failed(_)), blames, "{takes} ms: {failed:?}");
+                assert_eq!(matches!(failed, NoConnection::LookedUpLate), !blames, "{takes} ms: {failed:?}");
+            }
         }
     }
 

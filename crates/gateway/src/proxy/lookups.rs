@@ -8,14 +8,20 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::lookup_host;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 /// How many names are looked up at once. The pool has 512 threads, unless it is told otherwise.
 const MOST: usize = 32;
+
+/// An error that took longer is told as one of time: name servers that answer have said by then that there is no such name, and the system
+/// waits for one that does not for a second at least.
+const SAID_BY: Duration = Duration::from_millis(500);
 
 /// The lookups that are under way. What they find is not kept.
 pub(super) struct Lookups {
@@ -48,7 +54,7 @@ impl Lookups {
     ///
     /// # Errors
     ///
-    /// What the system says, to all who waited for it.
+    /// What the system says, to all who waited for it; [`io::ErrorKind::TimedOut`] where no name server answered it.
     ///
     /// # Cancel safety
     ///
@@ -87,7 +93,12 @@ impl Lookups {
         if self.is_given_up(name, told) {
             return;
         }
+        let begun = Instant::now();
         let found = (self.resolve)(name.clone()).await;
+        let found = found.map_err(|error| match begun.elapsed() < SAID_BY {
+            true => error,
+            false => io::Error::new(io::ErrorKind::TimedOut, error),
+        });
         told.send_replace(Some(found.map_err(Arc::new)));
         self.lock().remove(name);
     }
@@ -128,8 +139,6 @@ impl fmt::Debug for Lookups {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::future::join_all;
     use rustix::io::Errno;
     use tokio::time::{sleep, timeout};

@@ -220,11 +220,14 @@ impl Keeping {
                 }
                 (Claim::Doubt, Some((path, node))) => {
                     self.standing.pending(None);
-                    info!(
-                        path,
-                        owner = node.stat.owner.map(tracing::field::display),
-                        "somebody else has our place since we were away: it is seen whether their session lives"
-                    );
+                    // Said once, however often it is looked at meanwhile.
+                    if left_until.is_none() {
+                        info!(
+                            path,
+                            owner = node.stat.owner.map(tracing::field::display),
+                            "somebody else has our place since we were away: it is seen whether their session lives"
+                        );
+                    }
                     again_at = Some(old_from);
                 }
                 (Claim::Blocked, Some((path, _))) => {

@@ -14,7 +14,7 @@ use crate::bench::scenarios::lists::is_live;
 use crate::bench::stage::{Ours, Stage, instances, registered};
 
 /// The session timeout. A server that was restarted gives all of it again.
-const KEPT: Duration = Duration::from_secs(10);
+const KEPT: Duration = Duration::from_secs(20);
 
 /// Three processes, as far as ZooKeeper can tell.
 pub(super) struct Cast {
