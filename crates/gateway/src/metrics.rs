@@ -1,8 +1,9 @@
 //! What is counted, and what Prometheus reads of it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::MatchedPath;
@@ -31,6 +32,14 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<Kind, Counter>,
     took: Family<Path, Histogram, fn() -> Histogram>,
+    /// What of these two is for one kind, to be found at once.
+    counts: RwLock<HashMap<Kind, Counts>>,
+}
+
+/// What is counted of one kind of requests.
+struct Counts {
+    requests: Counter,
+    took: Histogram,
 }
 
 impl Metrics {
@@ -42,7 +51,7 @@ impl Metrics {
         let help = "How long it took until an answer began, of those that do not wait for news";
         registry.register_with_unit("http_request_duration", help, Unit::Seconds, took.clone());
         registry.register_collector(Box::new(Now { fleet, leases }));
-        Self { registry: Mutex::new(registry), requests, took }
+        Self { registry: Mutex::new(registry), requests, took, counts: RwLock::default() }
     }
 
     /// Asks this one as well, whenever Prometheus asks.
@@ -54,10 +63,21 @@ impl Metrics {
     pub(crate) fn answered(&self, arrived: Arrived, status: StatusCode) {
         let Arrived { begun, method, path, waits } = arrived;
         let kind = Kind { method, path, status };
-        self.requests.get_or_create(&kind).inc();
-        if !waits {
-            self.took.get_or_create(&kind.path).observe(begun.elapsed().as_secs_f64());
+        let count = |Counts { requests, took }: &Counts| {
+            requests.inc();
+            if !waits {
+                took.observe(begun.elapsed().as_secs_f64());
+            }
+        };
+        let known = self.counts.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = known.get(&kind) {
+            return count(counts);
         }
+        drop(known);
+        let requests = self.requests.get_or_create_owned(&kind);
+        let took = self.took.get_or_create_owned(&kind.path);
+        let mut all = self.counts.write().unwrap_or_else(PoisonError::into_inner);
+        count(all.entry(kind).or_insert(Counts { requests, took }));
     }
 
     /// All of it, as text in the format of OpenMetrics.

@@ -279,6 +279,8 @@ async fn the_last_known_list_stays_and_says_since_when_it_is_old() {
     let gateway = Gateway::start(&zk);
     let live = gateway.get("/v1/services/time").await.is(200).await;
     gateway.get("/v1/services").await.is(200).await;
+    let pick = gateway.get("/v1/services/time/pick").await.is(200).await;
+    assert_eq!(pick["source"], "live");
 
     zk.stop();
     let stale = gateway.becomes("/v1/services/time", |service| service["source"] == "stale").await;
@@ -380,6 +382,26 @@ async fn picks_go_by_their_algorithm_and_explain_themselves() {
     let detail = gateway.becomes("/v1/services/time/pick", |answer| answer["status"] == 503).await;
     assert_eq!(detail["detail"], "everybody is drained, with a weight of 0: 1 in all");
     gateway.get("/v1/services/time/pick?explain=true").await.problem(503, "nobody").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pick_tells_what_its_instance_says_now() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    let pick = "/v1/services/time/pick?algorithm=random";
+    let first = gateway.get(pick).await.is(200).await;
+    assert_eq!(gateway.get(pick).await.is(200).await, first);
+    let mut explained = gateway.get(&format!("{pick}&explain=true")).await.is(200).await;
+    explained.as_object_mut().unwrap().remove("explanation");
+    assert_eq!(explained, first, "but for the reasons it is the same answer");
+    let other = gateway.get("/v1/services/time/pick?algorithm=round-robin").await.is(200).await;
+    assert_eq!((&other["algorithm"], &other["picked"]), (&json!("round-robin"), &first["picked"]));
+
+    zk.put(&format!("{TIME}/a"), proto::encode(&data(2).with_weight(7)).unwrap());
+    let changed = gateway.becomes(pick, |answer| answer["picked"]["weight"] == 7).await;
+    assert_eq!(changed["picked"]["server_port"], 2);
+    assert_eq!(gateway.get(pick).await.is(200).await, changed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -105,7 +105,10 @@ impl FromStr for Name {
             let name = name.as_str();
             ["-", "_", ""].iter().any(|between| text.eq_ignore_ascii_case(&name.replace('-', between)))
         };
-        Self::ALL.into_iter().find(is).ok_or_else(|| UnknownName { shown: text.chars().take(80).collect() })
+        let all = Self::ALL.into_iter();
+        // As most write it, before it is compared with every way to write one.
+        let found = all.clone().find(|name| name.as_str() == text).or_else(|| all.clone().find(is));
+        found.ok_or_else(|| UnknownName { shown: text.chars().take(80).collect() })
     }
 }
 

@@ -177,8 +177,14 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A response with this document.
 pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
-    let mut response = Response::new(Body::from(written(document)));
+    let mut response = whole(written(document));
     *response.status_mut() = status;
+    response
+}
+
+/// A response with a document that is written already.
+pub(crate) fn whole(document: impl Into<Body>) -> Response {
+    let mut response = Response::new(document.into());
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
@@ -192,6 +198,6 @@ pub(crate) fn json_or_known(asked: &HeaderMap, document: &impl Serialize) -> Res
 fn written(document: &impl Serialize) -> Vec<u8> {
     // Room at once for what one instance takes.
     let mut written = Vec::with_capacity(512);
-    serde_json::to_writer(&mut written, document).expect("text and numbers can always be written to memory");
+    documents::write(document, &mut written);
     written
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -44,7 +45,8 @@ pub(super) struct About;
         (status = 400, description = "not understood", body = Details, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn openapi(State(_): State<Arc<App>>, query: Parameters) -> Result<Response, Problem> {
+pub(super) async fn openapi(State(_): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let query = Parameters::of(&uri);
     query.done::<__path_openapi>()?;
     static WRITTEN: OnceLock<Bytes> = OnceLock::new();
     let written = WRITTEN.get_or_init(|| {

@@ -1,14 +1,18 @@
 //! What stands in the path and in the query of a request.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, Path};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use form_urlencoded::parse;
 use jiff::SignedDuration;
 use proto::{InstanceId, ServiceName};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::ParameterIn;
 
@@ -21,7 +25,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Service {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Ok(Self(named(&in_path(parts, state).await?, "service")?))
+        let service: Part<_> = in_path(parts, state).await?;
+        Ok(Self(service.named("service")?))
     }
 }
 
@@ -32,55 +37,68 @@ impl<S: Send + Sync> FromRequestParts<S> for InstanceOf {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = in_path(parts, state).await?;
-        Ok(Self(named(&path, "service")?, named(&path, "id")?))
+        let (service, id): (Part<_>, Part<_>) = in_path(parts, state).await?;
+        Ok(Self(service.named("service")?, id.named("id")?))
     }
 }
 
-async fn in_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, Problem> {
-    let path = RawPathParams::from_request_parts(parts, state).await;
-    path.map_err(|refusal| Problem::bad_request(format_args!("the path is not UTF-8: {refusal}")))
+async fn in_path<S: Send + Sync, T: DeserializeOwned + Send>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<T, Problem> {
+    let path = Path::from_request_parts(parts, state).await;
+    path.map(|Path(path)| path).map_err(|refusal| Problem::bad_request(refusal.body_text()))
 }
 
-/// A name, after it was decoded: what it then contains is refused as it would be anywhere else.
-fn named<T: FromStr<Err: fmt::Display>>(path: &RawPathParams, part: &str) -> Result<T, Problem> {
-    let text = path.iter().find_map(|(name, text)| (name == part).then_some(text)).unwrap_or_default();
-    text.parse().map_err(|refusal| Problem::bad_request(format_args!("{part}: {refusal}")))
+/// What a part of a path is read as, after it was decoded: what it then contains is refused as it would be anywhere else.
+struct Part<T: FromStr>(Result<T, T::Err>);
+
+impl<'de, T: FromStr> Deserialize<'de> for Part<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // Nothing is copied, for that is done for every pick.
+        <&str>::deserialize(from).map(|text| Self(text.parse()))
+    }
+}
+
+impl<T: FromStr<Err: fmt::Display>> Part<T> {
+    fn named(self, part: &str) -> Result<T, Problem> {
+        self.0.map_err(|refusal| Problem::bad_request(format_args!("{part}: {refusal}")))
+    }
 }
 
 /// The parameters of a query, each of which is taken once.
-pub(crate) struct Parameters {
-    left: Vec<(String, String)>,
+pub(crate) struct Parameters<'q> {
+    left: Vec<Pair<'q>>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Parameters {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self { left: pairs(parts.uri.query().unwrap_or_default()) })
-    }
-}
+/// A name, and its value.
+type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
 
 /// The names and values of a query, decoded. Whatever stands there can be read in some way.
-fn pairs(query: &str) -> Vec<(String, String)> {
-    if query.contains(['%', '+']) {
-        return parse(query.as_bytes()).into_owned().collect();
+fn pairs(query: &str) -> Vec<Pair<'_>> {
+    if query.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return parse(query.as_bytes()).collect();
     }
     // Nothing is to be decoded, as in most, and that is done for every pick.
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let named = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    named.map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-impl Parameters {
+impl<'q> Parameters<'q> {
+    /// Those of a request for this.
+    pub(crate) fn of(uri: &'q Uri) -> Self {
+        Self { left: uri.query().map(pairs).unwrap_or_default() }
+    }
+
     /// All values of a parameter that may come several times.
-    pub(crate) fn all(&mut self, name: &str) -> Vec<String> {
+    pub(crate) fn all(&mut self, name: &str) -> Vec<Cow<'q, str>> {
         self.left.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()
     }
 
     /// The value of a parameter that may come once.
-    pub(crate) fn one(&mut self, name: &str) -> Result<Option<String>, Problem> {
-        let is_it = |(key, _): &(String, String)| key == name;
+    pub(crate) fn one(&mut self, name: &str) -> Result<Option<Cow<'q, str>>, Problem> {
+        let is_it = |(key, _): &Pair<'_>| key == name;
         let Some(place) = self.left.iter().position(is_it) else { return Ok(None) };
         let (_, one) = self.left.remove(place);
         match self.left.iter().filter(|pair| is_it(pair)).count() {
@@ -93,7 +111,7 @@ impl Parameters {
 
     /// The value of a parameter of this type.
     pub(crate) fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, Problem> {
-        let parse = |text: String| {
+        let parse = |text: Cow<'_, str>| {
             text.parse().map_err(|refusal| Problem::bad_request(format_args!("{name}: {refusal}")))
         };
         self.one(name)?.map(parse).transpose()
@@ -151,7 +169,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_not_encoded_is_read_as_what_is(query in "[a-c=&%+4é]{0,12}") {
-            prop_assert_eq!(pairs(&query), parse(query.as_bytes()).into_owned().collect::<Vec<_>>());
+            prop_assert_eq!(pairs(&query), parse(query.as_bytes()).collect::<Vec<_>>());
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use loadbalance::{Key, KeyKind, Name, PickError, Request};
 use proto::ServiceName;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::documents::{ExplainedDocument, InstanceDocument, PickDocument};
 use super::parameters::{Parameters, Service};
 use super::services::nowhere;
-use super::{App, json};
+use super::{App, json, whole};
 use crate::Problem;
 use crate::fleet::{Existence, Followed, Published};
 use crate::problem::Details;
@@ -41,8 +41,9 @@ use crate::problem::Details;
 pub(super) async fn pick(
     State(app): State<Arc<App>>,
     Service(service): Service,
-    mut query: Parameters,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    let mut query = Parameters::of(&uri);
     let algorithm: Name = query.parsed("algorithm")?.unwrap_or(Name::RoundRobin);
     let key = query.one("key")?;
     let explain = query.switch("explain")?;
@@ -50,11 +51,6 @@ pub(super) async fn pick(
     let request = request(algorithm, key.as_deref())?;
     let (followed, now) = app.can_pick(&service).await?;
     let balancer = followed.balancer(algorithm);
-    let document = |picked, explanation| {
-        let (service, algorithm) = (service.as_str(), algorithm.as_str());
-        let source = now.view.source.into();
-        json(StatusCode::OK, &PickDocument { service, algorithm, source, picked, explanation })
-    };
     if !explain {
         let mut picked = balancer.pick(&request);
         if matches!(picked, Err(PickError::NotReady)) {
@@ -64,7 +60,7 @@ pub(super) async fn pick(
         }
         followed.count_pick(algorithm, picked.is_ok());
         return match picked {
-            Ok(picked) => Ok(document(InstanceDocument::of(&picked), None)),
+            Ok(picked) => Ok(whole(now.picked(algorithm, picked.candidate().instance()))),
             Err(error) => Err(app.nobody(&service, &error).await),
         };
     }
@@ -75,8 +71,9 @@ pub(super) async fn pick(
     let chosen = |id| candidates.iter().find(|candidate| candidate.id() == id);
     match (explanation.chosen.as_ref().and_then(chosen), &explanation.error) {
         (Some(candidate), _) => {
-            let explained = explanation.instances.iter().map(ExplainedDocument::of).collect();
-            Ok(document(InstanceDocument::of(candidate.instance()), Some(explained)))
+            let reasons = explanation.instances.iter().map(ExplainedDocument::of).collect();
+            let picked = InstanceDocument::of(candidate.instance());
+            Ok(json(StatusCode::OK, &PickDocument::new(&now, algorithm, picked).explained(reasons)))
         }
         (None, Some(error)) => Err(app.nobody(&service, error).await),
         // It was chosen from a list that came in between.

@@ -1,11 +1,12 @@
 //! For Prometheus: what to scrape, and what to scrape here.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 use proto::{Instance, Metadata, ServiceName};
@@ -41,10 +42,11 @@ const OPEN_METRICS: HeaderValue =
         (status = 503, description = "a list is missing", body = Details, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn targets(State(app): State<Arc<App>>, mut query: Parameters) -> Result<Response, Problem> {
+pub(super) async fn targets(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let mut query = Parameters::of(&uri);
     let asked = query.all("service");
     query.done::<__path_targets>()?;
-    let parse = |name: &String| {
+    let parse = |name: &Cow<'_, str>| {
         ServiceName::parse(name).map_err(|refusal| Problem::bad_request(format_args!("service: {refusal}")))
     };
     let mut services = asked.iter().map(parse).collect::<Result<BTreeSet<_>, _>>()?;

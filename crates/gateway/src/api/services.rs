@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use proto::ServiceName;
 use tokio::time::timeout;
@@ -40,9 +40,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 )]
 pub(super) async fn services(
     State(app): State<Arc<App>>,
-    query: Parameters,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let query = Parameters::of(&uri);
     query.done::<__path_services>()?;
     let (source, stale_since, counts) = match app.fleet.counts().await {
         Some(Answer { value, stale_since: None }) => (Trust::Live, None, value),
@@ -87,9 +88,10 @@ pub(super) async fn services(
 pub(super) async fn service(
     State(app): State<Arc<App>>,
     Service(service): Service,
-    mut query: Parameters,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let mut query = Parameters::of(&uri);
     let wait = query.duration("wait", LONGEST_WAIT)?;
     let revision = query.one("revision")?;
     query.done::<__path_service>()?;
@@ -144,9 +146,10 @@ fn state(now: &Published, headers: &HeaderMap) -> Response {
 pub(super) async fn master(
     State(app): State<Arc<App>>,
     Service(service): Service,
-    query: Parameters,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let query = Parameters::of(&uri);
     query.done::<__path_master>()?;
     if !app.fleet.has_elections() {
         return Err(Problem::no_elections());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -58,9 +58,10 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(super) async fn watch(
     State(app): State<Arc<App>>,
     Service(service): Service,
-    query: Parameters,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let query = Parameters::of(&uri);
     query.done::<__path_watch>()?;
     if app.is_closing() {
         return Err(Problem::closing());

@@ -164,7 +164,8 @@ impl Followed {
     }
 }
 
-fn place(algorithm: Name) -> usize {
+/// Where in an array for all algorithms the one of this is.
+pub(super) fn place(algorithm: Name) -> usize {
     Name::ALL.iter().position(|name| *name == algorithm).expect("all algorithms are among all")
 }
 

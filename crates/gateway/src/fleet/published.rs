@@ -1,15 +1,18 @@
 //! One state of a service, written down once for everybody who reads it.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use leader::Master;
-use proto::ServiceName;
+use loadbalance::Name;
+use proto::{Instance, InstanceId, ServiceName};
 use registry::View;
 use zk_session::Source;
 
+use super::followed::place;
 use super::revision::Revision;
-use crate::api::documents::ServiceDocument;
+use crate::api::documents::{InstanceDocument, PickDocument, ServiceDocument, write};
 use crate::wall;
 
 /// One state of a service: its instances and its master, and how far both can be trusted.
@@ -29,6 +32,15 @@ pub struct Published {
     pub stale_since: Option<u64>,
     /// The state as an event of a stream, and where the document is in it.
     event: OnceLock<(Bytes, std::ops::Range<usize>)>,
+    /// What is answered to a pick, by algorithm and by who was picked.
+    picked: [RwLock<HashMap<InstanceId, Answer>>; Name::ALL.len()],
+}
+
+/// What is answered to a pick of this instance.
+#[derive(Debug)]
+struct Answer {
+    instance: Arc<Instance>,
+    document: Bytes,
 }
 
 /// Who leads a service, as far as is known.
@@ -69,7 +81,8 @@ impl Published {
             Source::Live => None,
             Source::Stale { since } => Some(wall::at(since)),
         };
-        Self { service, revision, view, leading, roles, stale_since, event: OnceLock::new() }
+        let (event, picked) = (OnceLock::new(), Default::default());
+        Self { service, revision, view, leading, roles, stale_since, event, picked }
     }
 
     /// Whether it says the same as what would be published now.
@@ -91,16 +104,68 @@ impl Published {
         self.written().0.clone()
     }
 
+    /// What is answered to a pick of this instance, as JSON. All who get it get the same bytes.
+    ///
+    /// There is nothing to give up: who can be picked is in the list, and the next state begins with none. That balancers come to
+    /// it a moment sooner or later than this does is why an instance is compared, and not its name alone.
+    pub(crate) fn picked(&self, algorithm: Name, instance: &Arc<Instance>) -> Bytes {
+        let answers = &self.picked[place(algorithm)];
+        let known = answers.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = known.get(&instance.id).filter(|known| Arc::ptr_eq(&known.instance, instance)) {
+            return answer.document.clone();
+        }
+        drop(known);
+        let mut document = Vec::new();
+        write(&PickDocument::new(self, algorithm, InstanceDocument::of(instance)), &mut document);
+        let document = Bytes::from(document);
+        let answer = Answer { instance: instance.clone(), document: document.clone() };
+        answers.write().unwrap_or_else(PoisonError::into_inner).insert(instance.id.clone(), answer);
+        document
+    }
+
     fn written(&self) -> &(Bytes, std::ops::Range<usize>) {
         self.event.get_or_init(|| {
             let mut event = format!("id: {}\ndata: ", self.revision).into_bytes();
             let start = event.len();
             // On one line: JSON escapes what would end one.
-            serde_json::to_writer(&mut event, &ServiceDocument::of(self))
-                .expect("text and numbers can always be written to memory");
+            write(&ServiceDocument::of(self), &mut event);
             let document = start..event.len();
             event.extend_from_slice(b"\n\n");
             (event.into(), document)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::NodeData;
+    use registry::List;
+
+    use super::super::revision::Revisions;
+    use super::*;
+
+    #[test]
+    fn what_is_answered_to_a_pick_is_written_once_and_is_of_just_that_instance() {
+        let id = InstanceId::parse("a").unwrap();
+        let instance = |port| {
+            let address = proto::Address::new("10.0.0.1", port).unwrap();
+            Arc::new(Instance { id: id.clone(), data: NodeData::at(address) })
+        };
+        let [before, after] = [1, 2].map(instance);
+        let entries = List::from([before.clone()]);
+        let view = View { entries, source: Source::Live, bad: List::from([]) };
+        let (service, revision) = (ServiceName::parse("time").unwrap(), Revisions::default().next());
+        let now = Published::new(service, revision, view, Leading::Never, false);
+
+        let answer = now.picked(Name::Random, &before);
+        assert_eq!(now.picked(Name::Random, &before).as_ptr(), answer.as_ptr(), "nothing is written again");
+        // As a balancer has it that knows of a change before this state is over.
+        let changed = now.picked(Name::Random, &after);
+        let port = |answer: &Bytes| {
+            serde_json::from_slice::<serde_json::Value>(answer).unwrap()["picked"]["server_port"].clone()
+        };
+        assert_eq!((port(&answer), port(&changed)), (1.into(), 2.into()));
+        assert_eq!(port(&now.picked(Name::Random, &before)), 1);
+        assert_ne!(now.picked(Name::RoundRobin, &before), now.picked(Name::Random, &before));
     }
 }

@@ -16,6 +16,11 @@ pub(crate) use self::lease::{ChangeDocument, LeaseDocument, LeaseState, Registra
 pub(crate) use self::pick::{ExplainedDocument, PickDocument};
 pub(crate) use self::service::{LeadingDocument, ServiceCount, ServiceDocument, ServicesDocument};
 
+/// Writes a document as JSON behind what is there.
+pub(crate) fn write(document: &impl Serialize, to: &mut Vec<u8>) {
+    serde_json::to_writer(to, document).expect("text and numbers can always be written to memory");
+}
+
 /// How far something can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

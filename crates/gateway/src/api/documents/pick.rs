@@ -1,26 +1,41 @@
 //! Picks.
 
+use loadbalance::Name;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::Trust;
 use super::instance::InstanceDocument;
+use crate::fleet::Published;
 
 /// Who was picked.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Pick)]
 pub(crate) struct PickDocument<'a> {
     /// What the service is called.
-    pub(crate) service: &'a str,
+    service: &'a str,
     /// What chose.
-    pub(crate) algorithm: &'a str,
+    algorithm: &'a str,
     /// How far the list can be trusted that it was chosen from.
-    pub(crate) source: Trust,
+    source: Trust,
     /// Who was chosen.
-    pub(crate) picked: InstanceDocument<'a>,
+    picked: InstanceDocument<'a>,
     /// Why, if that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) explanation: Option<Vec<ExplainedDocument<'a>>>,
+    explanation: Option<Vec<ExplainedDocument<'a>>>,
+}
+
+impl<'a> PickDocument<'a> {
+    /// This one was picked from this state of its service.
+    pub(crate) fn new(now: &'a Published, algorithm: Name, picked: InstanceDocument<'a>) -> Self {
+        let (service, source) = (now.service.as_str(), now.view.source.into());
+        Self { service, algorithm: algorithm.as_str(), source, picked, explanation: None }
+    }
+
+    /// For these reasons.
+    pub(crate) fn explained(self, explanation: Vec<ExplainedDocument<'a>>) -> Self {
+        Self { explanation: Some(explanation), ..self }
+    }
 }
 
 /// How one instance fared in a pick.

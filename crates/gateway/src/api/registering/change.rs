@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 
 use super::lease;
@@ -41,10 +41,11 @@ use crate::problem::Details;
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
-    mut query: Parameters,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let mut query = Parameters::of(&uri);
     let token = query.one("lease")?;
     query.done::<__path_change>()?;
     let body = body::json(&headers, body).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use proto::{InstanceId, ServiceName};
 
@@ -39,9 +39,10 @@ use crate::{Problem, wall};
 pub(crate) async fn instance(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
-    query: Parameters,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let query = Parameters::of(&uri);
     query.done::<__path_instance>()?;
     let ours = app.leases.look(&service, &id);
     let now = match app.known(&service).await {

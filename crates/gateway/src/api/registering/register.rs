@@ -50,11 +50,11 @@ use crate::problem::Details;
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
-    query: Parameters,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let query = Parameters::of(&uri);
     query.done::<__path_register>()?;
     app.callable(&service)?;
     let Wanted { data, ttl } = Wanted::read(&body::json(&headers, body).await?)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
 use super::{lease, refusal};
@@ -40,9 +40,10 @@ use crate::problem::Details;
 pub(crate) async fn renew(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
-    mut query: Parameters,
+    uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {
+    let mut query = Parameters::of(&uri);
     let token = query.one("lease")?;
     query.done::<__path_renew>()?;
     let nothing =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use crate::Problem;
@@ -36,8 +36,9 @@ use crate::problem::Details;
 pub(crate) async fn withdraw(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
-    mut query: Parameters,
+    uri: Uri,
 ) -> Result<Response, Problem> {
+    let mut query = Parameters::of(&uri);
     let token = query.one("lease")?;
     query.done::<__path_withdraw>()?;
     match app.leases.withdraw(&service, &id, token.as_deref(), app.fleet.patience()).await {
