@@ -147,29 +147,29 @@ impl Connection {
         match timeout(wait, answer).await {
             Ok(answer) => Ok(answer),
             Err(_) => {
-                let problem = problem(sessions);
-                let tip = if problem.is_empty() { String::new() } else { self.tip() };
+                let (problem, tip) = (problem(sessions), self.tip());
                 bail!("no answer from ZooKeeper at {} within {wait:?}{problem}{tip}", self.access.zk)
             }
         }
     }
 
-    /// The same for the first list of a service: what keeps it from there is told as well.
-    pub(crate) async fn bounded_list<T>(
+    /// The same for the first `word` on what is followed, the list of a service for one: what keeps it from there is told as well.
+    pub(crate) async fn bounded_first<T, E: std::error::Error>(
         &self,
         wait: Duration,
         sessions: &Sessions,
-        discovery: &Discovery,
-        list: impl Future<Output = T>,
+        word: &str,
+        problem: &watch::Receiver<Option<E>>,
+        first: impl Future<Output = T>,
     ) -> anyhow::Result<T> {
-        let late = match self.bounded(wait, sessions, list).await {
-            Ok(list) => return Ok(list),
+        let late = match self.bounded(wait, sessions, first).await {
+            Ok(first) => return Ok(first),
             Err(late) => late,
         };
-        match &*discovery.problem().borrow() {
+        match &*problem.borrow() {
             // It did answer.
             Some(problem) => {
-                bail!("no list from ZooKeeper at {} within {wait:?}: {}", self.access.zk, chain(problem))
+                bail!("no {word} from ZooKeeper at {} within {wait:?}: {}", self.access.zk, chain(problem))
             }
             None => Err(late),
         }

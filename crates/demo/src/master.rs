@@ -83,7 +83,9 @@ async fn show(
     named: &mut bool,
 ) -> anyhow::Result<ExitCode> {
     let mut views = observer.view();
-    let mut view = args.connection.bounded(args.wait, sessions, observer.ready()).await??;
+    let (word, problem) = ("word on who leads", observer.problem());
+    let first = args.connection.bounded_first(args.wait, sessions, word, &problem, observer.ready());
+    let mut view = first.await??;
     loop {
         print(args.line(&view, Timestamp::now()))?;
         *named = true;

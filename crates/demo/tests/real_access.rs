@@ -103,6 +103,34 @@ async fn nodes_of_one_who_is_known_by_a_digest_are_for_those_who_have_it() {
 }
 
 #[tokio::test]
+async fn a_service_that_nobody_may_look_into_hides_no_other() {
+    let server = Server::start().await.unwrap();
+    let zk = server.connect_string();
+    let files = Files::new();
+    let alice = files.put("alice", "alice:hunter2\n");
+    // First, so that everybody may see which services there are.
+    let open = registered(&zk, &["--service", "open"]).await;
+    let owned = ["--service", "closed", "--zk-digest-file", &alice, "--zk-acl", "creator"];
+    let closed = registered(&zk, &owned).await;
+
+    let output = run(demo(["nodes", "--zk", &zk, "--wait", "60s"])).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stdout(&output).contains("\nopen "), "{output:?}");
+    let refusal =
+        "closed cannot be listed: rejected by ZooKeeper: not authorized to list /headkeeper/closed/instances";
+    assert!(stderr(&output).contains(refusal), "{output:?}");
+    assert!(stderr(&output).contains("tip: --zk-digest-file"), "{output:?}");
+    let output = run(demo(["nodes", "--zk", &zk, "--wait", "60s", "--zk-digest-file", &alice])).await;
+    assert!(output.status.success() && stdout(&output).contains("\nclosed "), "{output:?}");
+
+    let output = run(demo(["master", "--zk", &zk, "--service", "closed", "--wait", "2s"])).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("error: no word on who leads from ZooKeeper at "), "{output:?}");
+    ends_well(closed).await;
+    ends_well(open).await;
+}
+
+#[tokio::test]
 async fn servers_that_let_in_only_who_logs_in_by_sasl_let_in_who_has_the_file() {
     let files = Files::new();
     let users = "Server {\n org.apache.zookeeper.server.auth.DigestLoginModule required\n user_alice=\"hunter2\";\n};\n";

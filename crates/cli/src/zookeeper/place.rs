@@ -55,6 +55,15 @@ impl Place {
         if self.hide_ownerless && self.layout != Layout::Flat {
             return Err(Usage("--hide-ownerless is accepted with --layout flat alone".to_owned()));
         }
+        if self.dir != Dir::default() && self.layout != Layout::Flat {
+            return Err(Usage(
+                "--dir is the directory of the flat layout: add --layout flat; other layouts have --root"
+                    .to_owned(),
+            ));
+        }
+        if self.root != Root::default() && self.layout == Layout::Flat {
+            return Err(Usage("--root: the flat layout has one directory, which --dir names".to_owned()));
+        }
         Ok(())
     }
 

@@ -175,7 +175,10 @@ impl Asking<'_> {
         let Somebody { balancer, service, connection, sessions, .. } = self.somebody;
         let first_list = connection.first_list(sessions, balancer, service);
         match self.args.wait {
-            Some(wait) => connection.bounded_list(wait, sessions, self.discovery, first_list).await?,
+            Some(wait) => {
+                let problem = self.discovery.problem();
+                connection.bounded_first(wait, sessions, "list", &problem, first_list).await?
+            }
             None => first_list.await,
         }
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cli::ending::{self, INTERRUPTED};
 use cli::flags::patience;
-use cli::output::{complain, print};
+use cli::output::{chain, complain, print};
 use cli::signals::Stop;
 use proto::{Instance, ServiceName};
 use registry::{BadNode, Discovery, InstanceChange, Registry, View, changes_between};
 use serde_json::{Value, json};
+use zk_session::Error;
 
 use crate::connection::Connection;
 use crate::output::{one_line, point_in_time, shown, trust};
@@ -54,7 +55,7 @@ Examples, with a ZooKeeper on 127.0.0.1:2181:
 
 \"live\" is what ZooKeeper says at this moment; \"stale\" is the last that was known.
 
-Exit codes: 0 listed, also when nothing is there; 1 no answer from ZooKeeper in time, or a refusal; 2 not understood (nothing was sent); 130 \
+Exit codes: 0 listed, also when nothing is there; 1 no answer from ZooKeeper in time, or a refusal (of services, all others are listed); 2 not understood (nothing was sent); 130 \
 stopped before the first answer.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -73,9 +74,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         shown = async {
             match &args.service {
                 None => services(&args, &registry).await,
-                Some(service) => instances(&args, &registry, service, &mut listed).await,
+                Some(service) => instances(&args, &registry, service, &mut listed).await.map(|()| true),
             }
-        } => shown.map(|()| ExitCode::SUCCESS),
+        } => shown.map(|all| if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         () = stop.requested() => Ok(ExitCode::from(INTERRUPTED)),
     };
     ending::close(keeper).await;
@@ -83,12 +84,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if listed { shown.map(|_| ExitCode::SUCCESS) } else { shown }
 }
 
-async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
+/// Lists the services. Gives whether all of them could be looked into: one that ZooKeeper refuses us keeps no other from being listed.
+async fn services(args: &Args, registry: &Registry) -> anyhow::Result<bool> {
     let names = args.bounded(registry, registry.services()).await??;
-    let mut rows = Vec::new();
+    let (mut rows, mut refusals) = (Vec::new(), Vec::new());
     for service in names {
         let discovery = registry.follow(&service);
-        let View { entries, bad, .. } = args.first(registry, &discovery).await?;
+        let mut problem = discovery.problem();
+        let View { entries, bad, .. } = tokio::select! {
+            first = args.first(registry, &discovery) => first?,
+            Ok(refusal) = problem.wait_for(|it| matches!(it, Some(Error::Rejected { .. }))) => {
+                refusals.push((service, refusal.as_ref().map(|it| chain(it)).unwrap_or_default()));
+                continue;
+            }
+        };
         let drained = entries.iter().filter(|instance| instance.data.weight == 0).count();
         if args.json {
             let (kind, instances) = ("service", entries.len());
@@ -103,17 +112,23 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<()> {
             bad.len().to_string(),
         ]);
     }
-    match (args.json, rows.is_empty()) {
-        (true, _) => Ok(()),
-        (false, true) => {
-            print(format!("no services at {}", args.connection.access.zk))?;
-            complain(
-                "  tip: demo server --service time registers one; --root and --layout say where else to look",
-            );
-            Ok(())
-        }
-        (false, false) => print(table(["SERVICE", "INSTANCES", "DRAINED", "BAD NODES"], &rows)),
+    if !args.json && !rows.is_empty() {
+        print(table(["SERVICE", "INSTANCES", "DRAINED", "BAD NODES"], &rows))?;
+    } else if !args.json && refusals.is_empty() {
+        print(format!("no services at {}", args.connection.access.zk))?;
+        complain(
+            "  tip: demo server --service time registers one; --root and --layout say where else to look",
+        );
     }
+    for (service, refusal) in &refusals {
+        complain(&format!("{service} cannot be listed: {refusal}"));
+    }
+    if !refusals.is_empty() {
+        complain(
+            "  tip: --zk-digest-file says who we are; whoever registers lets others read by --zk-reader",
+        );
+    }
+    Ok(refusals.is_empty())
 }
 
 async fn instances(
@@ -150,7 +165,8 @@ impl Args {
     async fn first(&self, registry: &Registry, discovery: &Discovery) -> anyhow::Result<View> {
         let mut views = discovery.view();
         let first = async { views.wait_for(Option::is_some).await.ok().and_then(|view| view.clone()) };
-        let view = self.connection.bounded_list(self.wait, registry.sessions(), discovery, first).await?;
+        let (sessions, problem) = (registry.sessions(), discovery.problem());
+        let view = self.connection.bounded_first(self.wait, sessions, "list", &problem, first).await?;
         Ok(view.ok_or(registry::Error::Closed)?)
     }
 

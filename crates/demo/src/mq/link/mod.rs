@@ -237,7 +237,10 @@ impl Task {
                 State::Away { .. } => None,
             };
             if told.as_ref() != Some(&why) {
-                complain(&format!("away from the broker at {}: {why}", self.broker));
+                // Not behind one that was there a moment ago.
+                let never = told.is_none() && lasted.is_none();
+                let tip = if never { "\n  tip: is it running there? --broker names another one" } else { "" };
+                complain(&format!("away from the broker at {}: {why}{tip}", self.broker));
                 told = Some(why.clone());
             }
             self.state.send_replace(State::Away { why: Some(why) });
