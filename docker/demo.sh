@@ -17,6 +17,21 @@ tidy() {
     engine_down
 }
 
+# Whether somebody answers on this port of this machine: then the engine cannot have it.
+taken() {
+    timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$1" 2>/dev/null
+}
+
+# As compose finds it: the environment, docker/.env, and what compose.yaml says. Empty is any port, and that is left to the engine.
+port=${GATEWAY_PORT-$({ echo GATEWAY_PORT=8480; cat docker/.env; } | sed --quiet 's/^GATEWAY_PORT=//p' | tail --lines 1)}
+# Compose would say so as well, but after minutes, and not what to do.
+if [[ $port =~ ^[1-9][0-9]*$ ]] && taken "$port"; then
+    echo "port $port of 127.0.0.1, where the console would be, is taken: another program answers there" >&2
+    echo "try: GATEWAY_PORT=$((port + 1)) make demo-docker" >&2
+    exit 1
+fi
+
+programs_there
 engine_up
 images_up
 echo "building, which takes some minutes the first time ..."

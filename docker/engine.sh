@@ -6,6 +6,8 @@ engine_data=$PWD/${CARGO_TARGET_DIR:-target}/docker
 # What the processes in its containers are grouped under.
 engine_group=headkeeper-engine
 engine_pid=
+# Whether this run made the folder: what was there before us is not ours to delete.
+engine_data_new=
 
 engine_answers() {
     command -v docker >/dev/null && timeout 20 docker version --format '{{.Server.Version}}' 2>/dev/null
@@ -33,11 +35,15 @@ own_engine_up() {
     scripts/setup.sh engine || return 1
     # Two would fight for the same bridge. Whoever comes second waits for the first.
     exec 8>/run/lock/headkeeper-engine
-    if ! flock --wait 1800 8; then
-        echo "another engine of ours runs on this machine, and did not end within half an hour" >&2
-        return 1
+    if ! flock --nonblock 8; then
+        echo "another engine of ours runs on this machine, of make demo-docker or make docker-test; waiting for its end, half an hour at most ..." >&2
+        if ! flock --wait 1800 8; then
+            echo "it did not end within half an hour; end it (Ctrl-C where it was started) and try again" >&2
+            return 1
+        fi
     fi
     machine_before
+    if [[ ! -e $engine_data ]]; then engine_data_new=1; fi
     mkdir -p "$engine_data"
     # A path to a socket may have no more than 107 characters, so it is not below the checkout.
     export DOCKER_HOST=unix://$work/socket
@@ -57,7 +63,8 @@ own_engine_up() {
     echo "engine: $version, our own until we end (process $engine_pid)"
 }
 
-# Ends our own engine and takes away what it changed on this machine. What it has built stays for the next run, unless told "and_images".
+# Ends our own engine and takes away what it changed on this machine. What it has built stays for the next run, unless told "and_images":
+# then the folder goes, if nobody had it before this run.
 engine_down() {
     [[ -n $engine_pid ]] || return 0
     # What it runs itself, containerd, ends with it.
@@ -76,7 +83,7 @@ engine_down() {
         umount "$mounted"
     done < <(findmnt --list --noheadings --output TARGET | grep --fixed-strings -e "$work/" -e "$engine_data/" | tac)
     machine_as_before
-    if [[ ${1:-} == and_images ]]; then rm -rf "$engine_data"; fi
+    if [[ ${1:-} == and_images && -n $engine_data_new ]]; then rm -rf "$engine_data"; fi
     exec 8>&-
 }
 

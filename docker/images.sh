@@ -3,6 +3,9 @@
 stand_in=headkeeper-stand-in
 # What this run brought to the engine.
 images_brought=()
+# Whether this run came to its images, and what builds had left in the engine before it did.
+images_begun=
+images_before=
 
 # Sees to it that an image is there: image VARIABLE USUAL MAKE. Where the variable names one, that one and no other will do.
 image() {
@@ -34,6 +37,8 @@ image() {
 
 # All that compose.yaml needs, the base first: the others are made of it.
 images_up() {
+    images_before=$(images_left)
+    images_begun=1
     image BASE_IMAGE debian:bookworm-slim make_base
     if programs_fit; then
         programs_taken
@@ -43,16 +48,23 @@ images_up() {
     image ZOOKEEPER_IMAGE zookeeper:3.9 make_zookeeper
 }
 
-# Whether there are programs of ours, in the folder PROGRAMS, that the base can run: those of this machine ask for a C library as new as its own.
-programs_fit() {
-    [[ -n ${PROGRAMS:-} ]] || return 1
-    local program here there
+# Ends where PROGRAMS names a folder without programs of ours. It takes no engine to see that.
+programs_there() {
+    [[ -n ${PROGRAMS:-} ]] || return 0
+    local program
     for program in demo gateway; do
-        if [[ ! -x $PROGRAMS/$program ]]; then
+        if [[ ! -f $PROGRAMS/$program || ! -x $PROGRAMS/$program ]]; then
             echo "PROGRAMS=$PROGRAMS has no program $program" >&2
+            echo "try: cargo build -p demo -p gateway, and PROGRAMS=target/debug; or leave PROGRAMS out, and they are compiled in a container" >&2
             exit 1
         fi
     done
+}
+
+# Whether there are programs of ours, in the folder PROGRAMS, that the base can run: those of this machine ask for a C library as new as its own.
+programs_fit() {
+    [[ -n ${PROGRAMS:-} ]] || return 1
+    local here there
     here=$(getconf GNU_LIBC_VERSION)
     if ! there=$(timeout 60 docker run --rm "$BASE_IMAGE" getconf GNU_LIBC_VERSION); then
         echo "$BASE_IMAGE cannot be run" >&2
@@ -105,10 +117,17 @@ make_zookeeper() {
     quietly 900 docker build --force-rm --tag "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --file docker/stand-ins/zookeeper.Dockerfile docker/stand-ins
 }
 
-# Removes what this run brought or made, and what our builds left on the way. The images of `make demo-docker` stay.
+# What builds of ours left on the way, of this run and of others: the next build need not do that again.
+images_left() {
+    docker images --quiet --filter dangling=true --filter label=headkeeper=build 2>/dev/null | sort --unique || true
+}
+
+# Removes what this run brought or made, and what its builds left on the way. The images of `make demo-docker` stay, and what its builds left.
 images_down() {
+    # A run that has not come to its images has none, and those with our names are of an earlier one.
+    [[ -n $images_begun ]] || return 0
     local images
-    mapfile -t images < <(docker images --quiet --filter dangling=true --filter label=headkeeper=build 2>/dev/null)
+    mapfile -t images < <(images_left | comm -13 <(echo "$images_before") -)
     images+=("headkeeper-demo:$TAG" "headkeeper-gateway:$TAG" "${images_brought[@]}")
     docker rmi --force "${images[@]}" >/dev/null 2>&1 || true
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images, starts the project, and looks from outside whether it does what it should: before and after a ZooKeeper server and a
-# time server are killed, and when they are back. Takes away all that it made. With --if-possible it is no failure that no engine can be had.
+# time server are killed, and when they are back. Takes away all that it made, and nothing that was there before. With --if-possible it is
+# no failure that no engine can be had.
 #
 # PROFILE=release builds as for use; PROGRAMS=target/debug takes the programs from there, where the images can run them, and compiles nothing;
 # KEEP_IMAGES=1 leaves the images for the next run.
@@ -13,7 +14,8 @@ checks=0
 
 tidy() {
     if [[ -n ${compose_kind:-} ]]; then project_down; fi
-    if [[ -z ${KEEP_IMAGES:-}$engine_pid ]]; then images_down; fi
+    # An engine's folder that is ours alone goes as a whole, below.
+    if [[ -z ${KEEP_IMAGES:-}$engine_data_new ]]; then images_down; fi
     engine_down "${KEEP_IMAGES:-and_images}"
     if (($1 != 0)); then echo "$checks passed, 1 failed"; fi
 }
@@ -138,6 +140,7 @@ story() {
     echo "$compose_kind: $((SECONDS - begin)) s"
 }
 
+programs_there
 if ! engine_up; then
     if [[ ${1:-} == --if-possible ]]; then
         echo "NOTHING WAS CHECKED: no engine for containers can be had here" >&2

@@ -68,6 +68,15 @@ features() {
     done
 }
 
+# What is documented of a library by itself, as somebody reads it who depends on that alone: a link to what another library has with a feature
+# more is none there.
+documented() {
+    local library
+    for library in $libraries; do
+        RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --locked --no-deps --lib --package "$library" || return 1
+    done
+}
+
 # A program of somebody else that wants so little of us gets no more.
 consumers() {
     local code=0
@@ -122,7 +131,7 @@ oldest() {
     rustup run "$msrv" cargo check --quiet --locked --workspace --all-features
 }
 
-steps=(manifests locks dependencies unused consumers features oldest)
+steps=(manifests locks dependencies unused consumers features documented oldest)
 [[ $# -gt 0 ]] || set -- "${steps[@]}"
 for name in "$@"; do
     if [[ " ${steps[*]} " != *" $name "* ]]; then

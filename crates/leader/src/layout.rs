@@ -23,7 +23,7 @@ pub enum Layout {
     ///
     /// There is no line: all normal instances hear of the end of a master at the same time, and whoever is first is the next
     /// one. Ours each let a random time of 100 ms at most pass before they try. An id is not stored. Everybody may write to
-    /// these nodes, as the old programs expect it, unless the [session](zk_session::Builder::acl) says otherwise.
+    /// these nodes, as the old programs expect it, unless the ACL of the session says otherwise.
     MasterNormal {
         /// The directory of all services; what the old programs call the prefix.
         root: Root,

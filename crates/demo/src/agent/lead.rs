@@ -253,7 +253,7 @@ impl Agent {
 
     fn obey(&mut self, command: Command) {
         if let Err(why) = self.try_to_obey(command) {
-            self.voice.error(format!("not done: {why}"));
+            self.voice.refuse(&why);
         }
     }
 

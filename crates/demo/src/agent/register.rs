@@ -164,7 +164,7 @@ impl Agent {
             (Command::Quit | Command::Tasks, Announced::Wanted { .. }) => Ok(()),
         };
         if let Err(why) = refused {
-            self.voice.error(format!("not done: {why}"));
+            self.voice.refuse(&why);
         }
     }
 

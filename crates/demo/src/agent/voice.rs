@@ -31,6 +31,11 @@ impl Voice {
         self.events.error(what);
     }
 
+    /// Answers a command that is not obeyed: each of them, for who sent it waits for that.
+    pub(super) fn refuse(&mut self, why: &str) {
+        self.events.say(&Event::Error { what: format!("not done: {why}") });
+    }
+
     /// Says how many tasks this process has that did not end.
     pub(super) fn tasks(&mut self) {
         let alive = Handle::current().metrics().num_alive_tasks();

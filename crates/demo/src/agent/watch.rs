@@ -55,7 +55,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
             command = commands.next() => match command {
                 Ok(Command::Quit) => break,
                 Ok(Command::Tasks) => voice.tasks(),
-                Ok(_) => voice.error("not done: an agent that watches is told nothing but to quit and to count its tasks"),
+                Ok(_) => voice.refuse("an agent that watches is told nothing but to quit and to count its tasks"),
                 Err(why) => voice.error(why),
             },
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use cli::ending;
 use cli::output::print;
 use leader::{Master, Observer, Term};
@@ -19,6 +19,9 @@ use super::cast::{self, Host};
 use super::console::Console;
 use crate::connection::{Connection, problem};
 use crate::player::{self, Player};
+
+/// For so long a ZooKeeper that is not ours may say nothing.
+const FOREIGN: Duration = Duration::from_secs(10);
 
 /// Everything that the tour started.
 pub(super) struct Stage {
@@ -117,6 +120,19 @@ impl Stage {
     /// Whether the first whole list is here.
     pub(super) fn has_a_list(&self) -> bool {
         self.view.borrow().is_some()
+    }
+
+    /// Waits for ZooKeeper: for our own as long as this, for another one only as long as a person looks at nothing.
+    pub(super) async fn first_answer(&mut self, own: Duration) -> anyhow::Result<()> {
+        let what = "ZooKeeper's first answer";
+        if self.server.is_some() {
+            return self.until(what, own, Self::has_a_list).await;
+        }
+        let answer = self.until(what, FOREIGN, Self::has_a_list).await;
+        answer.map_err(|late| {
+            let tip = self.connection.tip();
+            anyhow!("{late}{tip}; without --zk and ZK_CONNECT (unset ZK_CONNECT) the tour brings its own")
+        })
     }
 
     /// The ids that discovery offers now.

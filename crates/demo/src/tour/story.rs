@@ -31,7 +31,7 @@ const HAND_OVER: Duration = Duration::from_millis(500);
 const A_FEW: usize = 15;
 
 pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
-    stage.until("ZooKeeper's first answer", SOON, Stage::has_a_list).await?;
+    stage.first_answer(SOON).await?;
     let before = stage.listed();
     let timeout = stage.timeout()?;
     stage

@@ -62,7 +62,9 @@ pub(crate) enum Refused {
     #[error("it is not registered by this gateway, or was not renewed in time: register it again")]
     Unknown,
     /// Another program has registered the same id here since.
-    #[error("another program has registered the same id since, and has another lease")]
+    #[error(
+        "this is not the lease that it has: another program has registered the same id since, unless the lease is mistyped"
+    )]
     Another,
     /// Somebody else has registered the same id in ZooKeeper since.
     #[error("a newer process has registered the same id in ZooKeeper since")]
