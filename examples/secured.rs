@@ -25,7 +25,7 @@ fn servers() -> anyhow::Result<Builder> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let password = std::env::var("ZK_PASSWORD").context("set ZK_PASSWORD")?;
+    let password = std::env::var("ZK_PASSWORD").context("set ZK_PASSWORD, ZK_CA and ZK_CONNECT")?;
     let known = servers()?.digest("registry", &password).acl(Acl::Creator { readers: Some(Reader::Anyone) });
     let keeper = Keeper::start(known.build()?);
     let registry = Registry::new(keeper.sessions(), Native { root: Root::parse("/secured")? });

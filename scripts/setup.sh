@@ -94,12 +94,19 @@ apt=(apt-get --quiet=2 --option DPkg::Lock::Timeout=900)
 # Old lists are no reason to give up: the packages may be had all the same.
 "${apt[@]}" update >&2 || echo "the lists of packages could not be brought up to date" >&2
 
+# What dpkg says of each package is worth reading only when it fails.
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+
 # Debian starts a service as soon as it is installed, and a broker, an engine or whatever else comes with these is to listen only when a
 # test or a bench says so. 101 is the policy's "no"; a policy that is there already is somebody's own.
 policy=/usr/sbin/policy-rc.d
 if [[ " ${packages[*]} " =~ " mosquitto "|" nginx-light "|" docker.io " && ! -e $policy ]]; then
-    trap 'rm -f "$policy"' EXIT
+    trap 'rm -f "$said" "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
 fi
-"${apt[@]}" install --yes --no-install-recommends "${packages[@]}" </dev/null >&2
+if ! "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" </dev/null &>"$said"; then
+    cat "$said" >&2
+    exit 1
+fi
