@@ -104,7 +104,8 @@ mod tests {
         let later = |seconds| since + Duration::from_secs(seconds);
         let (calm, returned) =
             (State::Listening { since, returned: false }, State::Listening { since, returned: true });
-        let (away, again) = (State::Away { why: None }, State::Listening { since: later(9), returned: true });
+        let (away, again) =
+            (State::Away { why: None, refused: false }, State::Listening { since: later(9), returned: true });
         for (taken, now, expected) in [
             (Some((&calm, 0)), &calm, Blame::Instance),
             (Some((&returned, 3)), &returned, Blame::Instance),
