@@ -253,8 +253,14 @@ async fn the_newest_of_two_with_one_name_wins_and_the_other_says_so() {
     newer.ev("registered").await;
     let error = older.ev("error").await;
     assert!(error["what"].as_str().unwrap().contains("newer process"), "{error}");
+    older.tell(b"{\"cmd\":\"deregister\"}\n").await;
+    let error = older.ev("error").await;
+    assert!(error["what"].as_str().unwrap().contains("not done: "), "{error}");
     older.tell(b"{\"cmd\":\"quit\"}\n").await;
-    assert!(older.end().await.status.success());
+    let ended = older.end().await;
+    assert!(ended.status.success());
+    // The node is there, and is the newer one's.
+    assert_eq!(ended.names(), ["closed", "bye"]);
     let node = truth.session.get(&format!("{TIME}/a")).await.unwrap().unwrap();
     assert_eq!(decode(&node.data).unwrap().address.unwrap().port(), 81);
 }

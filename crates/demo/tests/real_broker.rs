@@ -8,12 +8,13 @@ mod common;
 mod mq;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::common::{PATIENCE, Running, demo, json, run, stderr, stdout, told};
 use self::mq::{LONG, Site, Somebody, counts, request};
@@ -80,6 +81,60 @@ async fn a_client_sticks_to_its_server_and_moves_on_when_that_is_killed_or_withd
     assert_eq!(summary["failed"], 0);
     assert_eq!(summary["answered"].as_object().unwrap().len(), 3);
     servers.clear();
+}
+
+#[tokio::test]
+async fn a_client_that_is_stopped_before_all_were_sent_says_so() {
+    let site = Site::start().await;
+    let server = site.server("a", &[]).await;
+    for more in [&[][..], &["--hello"]] {
+        let flags = [&["--requests", "100", "--interval", "60s", "--timeout", LONG], more].concat();
+        let mut client = site.client(&flags);
+        client.event(|line| line["answered"] == "a").await;
+        client.signal(Signal::INT);
+        let ended = client.end().await;
+        assert_eq!(ended.status.code(), Some(130), "{more:?}: {:?}", ended.lines);
+        assert_eq!(ended.last()["summary"]["requests"], 1);
+    }
+    counts(vec![server]).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_works_on_a_request_is_waited_for_when_it_is_drained_or_leaves() {
+    let site = Site::start().await;
+    // It makes the directories.
+    counts(vec![site.server("b", &[]).await]).await;
+    let truth = site.zk.truth().await;
+    let path = "/headkeeper/jobs/instances/slow";
+    let mut slow = Somebody::listening(&site.broker, "slow", "jobs").await;
+    for leaves in [false, true] {
+        let data = br#"{"server_unique_code":"slow"}"#;
+        truth.session.create(path, data, zk_session::Kind::Ephemeral).await.unwrap();
+        site.registered(&["slow"]).await;
+        let client = site.client(&["--requests", "1", "--timeout", LONG]);
+        let asked = slow.hears().await;
+        let other = site.server("b", &[]).await;
+        if leaves {
+            truth.session.delete(path, None).await.unwrap();
+        } else {
+            let drained = br#"{"server_unique_code":"slow","weight":0}"#;
+            truth.session.set(path, drained, None).await.unwrap();
+        }
+        // Long enough for the client to send it elsewhere if it would.
+        sleep(Duration::from_millis(300)).await;
+        let answer = json!({ "serveruniquecode": "slow", "id": asked["id"], "body": "late" });
+        slow.say(asked["reply_to"].as_str().unwrap(), answer.to_string()).await;
+        let ended = client.end().await;
+        assert!(ended.status.success(), "{:?}", ended.lines);
+        let line = &ended.events()[0];
+        assert_eq!((&line["answered"], &line["refused"]), (&"slow".into(), &json!([])), "{line}");
+        // Nobody else heard of it.
+        assert_eq!(counts(vec![other]).await, [json!({"answered": 0, "dropped": 0, "not_understood": 0})]);
+        assert!(slow.answers.try_recv().is_err(), "it was sent again");
+        if !leaves {
+            truth.session.delete(path, None).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -168,6 +223,22 @@ async fn a_hello_is_answered_by_one_instance_only() {
     assert!(codes.len() > 1, "the broker gives all to one: {codes:?}");
     counts(servers).await;
     assert!(somebody.answers.try_recv().is_err(), "somebody answered twice");
+}
+
+#[tokio::test]
+async fn a_drained_server_answers_no_hello() {
+    let site = Site::start().await;
+    let servers = vec![site.server("a", &["--weight", "0"]).await, site.server("b", &[]).await];
+    let mut somebody = Somebody::listening(&site.broker, "s", "jobs/replies/s").await;
+    for id in 0..10 {
+        let hello = json!({ "id": id.to_string(), "reply_to": "jobs/replies/s" });
+        somebody.say("jobs/hello", hello.to_string()).await;
+        assert_eq!(somebody.hears().await["serveruniquecode"], "b");
+    }
+    // Whoever knows its code is answered still.
+    somebody.say("jobs", request("a", "1", "jobs/replies/s")).await;
+    assert_eq!(somebody.hears().await["serveruniquecode"], "a");
+    counts(servers).await;
 }
 
 #[tokio::test]

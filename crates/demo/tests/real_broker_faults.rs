@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::broker::Mosquitto;
-use self::common::{Ended, PATIENCE, Running, Zk, demo, json, stdout};
+use self::common::{CALM, Ended, PATIENCE, Running, Zk, demo, json, run, stderr, stdout};
 use self::mq::{LONG, Site, Somebody, counts, process, request};
 
 #[tokio::test]
@@ -211,14 +211,26 @@ async fn a_password_is_in_no_output_also_when_the_broker_refuses_it() {
         while !said.contains("it refuses us") {
             said.push_str(&timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap().unwrap());
         }
-        if command == "mq-server" {
-            let pid = rustix::process::Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
-            rustix::process::kill_process(pid, Signal::TERM).unwrap();
-        }
         while let Some(line) = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap() {
             said.push_str(&line);
         }
-        said.push_str(&stdout(&timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap()));
+        // Both end by themselves.
+        let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        said.push_str(&stdout(&output));
         assert!(said.contains("MQTT_PASSWORD") && !said.contains("secret"), "{said}");
+        assert!(!said.contains("is it running there?"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_can_never_be_registered_ends_with_that_reason() {
+    let server = zk_local::Server::builder().max_session(Duration::from_millis(400)).start().await.unwrap();
+    let proxy = zk_local::Proxy::start(server.address()).await.unwrap();
+    let zk = Zk { proxy, server, session: CALM };
+    let site = Site { zk, broker: Mosquitto::start().await.unwrap() };
+    let output = run(site.program("mq-server", &["--layout", "master-normal", "--root", "/m"])).await;
+    assert_eq!(output.status.code(), Some(1));
+    let why = "it cannot be registered: a session timeout of 400ms";
+    assert!(stderr(&output).contains(why), "{}", stderr(&output));
 }

@@ -92,6 +92,30 @@ async fn a_master_that_is_killed_or_asked_to_go_is_succeeded_in_a_greater_term()
 }
 
 #[tokio::test]
+async fn a_candidate_whose_node_went_with_its_session_says_that_it_is_registered_no_more() {
+    let zk = Zk::start().await;
+    let layout = ["--layout", "master-normal", "--root", "/micro-service"];
+    for _ in 0..20 {
+        let mut agent = Running::agent(&zk, "lead", "a", &layout);
+        registered(&mut agent, MASTER).await;
+        zk.proxy.stall(Direction::ToClient);
+        agent.signal(Signal::TERM);
+        // Longer than the node may take to go, and shorter than that and the end of the session.
+        sleep(Duration::from_millis(1_300)).await;
+        zk.proxy.flow();
+        let ended = agent.end().await;
+        let told = ended.names().contains(&"deregistered".to_owned());
+        let clean = ended.last()["clean"] == true;
+        assert_eq!(told, clean, "{:?}", ended.lines);
+        // On a busy machine it may have been later.
+        if clean {
+            return;
+        }
+    }
+    panic!("it never ended in time");
+}
+
+#[tokio::test]
 async fn a_master_that_was_stopped_for_longer_than_its_session_does_not_go_on_and_is_normal_again() {
     let zk = Zk::short().await;
     let truth = zk.truth().await;

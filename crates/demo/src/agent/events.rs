@@ -129,8 +129,7 @@ impl Events {
     /// Says that something happened now.
     pub(crate) fn say(&mut self, event: &Event) {
         if self.missed > 0 {
-            let what = format!("{} events were lost: nobody read them in time", self.missed);
-            if !self.send(line(&Event::Error { what })) {
+            if !self.send(lost(self.missed)) {
                 self.missed += 1;
                 return;
             }
@@ -154,15 +153,18 @@ impl Events {
         if let Some(what) = self.errors.held_back() {
             self.say(&Event::Error { what });
         }
-        let Self { lines, waiting, written, .. } = self;
+        let Self { lines, waiting, written, missed, .. } = self;
         let last = async {
-            let bye = line(&Event::Bye { clean });
-            waiting.fetch_add(bye.len(), Ordering::Relaxed);
-            // An error means that nobody reads any more.
-            if lines.send(bye).await.is_ok() {
-                drop(lines);
-                let _ = written.await;
+            let lost = (missed > 0).then(|| lost(missed));
+            for word in lost.into_iter().chain([line(&Event::Bye { clean })]) {
+                waiting.fetch_add(word.len(), Ordering::Relaxed);
+                // An error means that nobody reads any more.
+                if lines.send(word).await.is_err() {
+                    return;
+                }
             }
+            drop(lines);
+            let _ = written.await;
         };
         let _ = timeout(LAST_WORDS, last).await;
     }
@@ -177,6 +179,11 @@ impl Events {
         room.send(line);
         true
     }
+}
+
+/// The line that tells a reader how many it missed.
+fn lost(missed: u64) -> String {
+    line(&Event::Error { what: format!("{missed} events were lost: nobody read them in time") })
 }
 
 fn line(event: &Event) -> String {
@@ -350,6 +357,29 @@ mod tests {
             told.map(|what| what.split_once(" events were lost").unwrap().0.parse::<u64>().unwrap()).sum();
         assert_eq!((told, told > 0), (said - got, true));
         assert_eq!(lines[lines.len() - 2]["pid"], 2);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_comes_back_for_the_end_is_told_what_it_missed_before_the_last_word() {
+        let reader = Reader::default();
+        reader.stall(true);
+        let mut events = Events::to(reader.clone()).unwrap();
+        let said = WAITING as u64 * 2;
+        for _ in 0..said {
+            events.say(&Event::Ready { pid: 1 });
+        }
+        let missed = events.missed;
+        let mut end = Box::pin(events.end(true));
+        // It waits for room by then.
+        assert!(futures::poll!(&mut end).is_pending());
+        reader.stall(false);
+        end.await;
+        let lines = reader.lines();
+        let got = lines.iter().filter(|line| line["pid"] == 1).count() as u64;
+        assert_eq!((missed, missed > 0), (said - got, true));
+        let what = format!("{missed} events were lost: nobody read them in time");
+        assert_eq!(lines[lines.len() - 2]["what"], what);
+        assert_eq!(lines[lines.len() - 1]["ev"], "bye");
     }
 
     #[tokio::test]

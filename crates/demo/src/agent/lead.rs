@@ -296,12 +296,18 @@ impl Agent {
     /// Steps down, leaves, closes the session, and says so.
     async fn end(mut self, keeper: Keeper) {
         self.leave("resigned", None);
-        if let Standing::Leaving { withdrawal, .. } = &mut self.standing
-            && withdrawal.done_soon().await
-        {
-            self.deregistered();
+        let mut gone = true;
+        if let Standing::Leaving { withdrawal, .. } = &mut self.standing {
+            gone = withdrawal.done_soon().await;
+            if gone {
+                self.deregistered();
+            }
         }
         let closed = ending::close(keeper).await;
+        if !gone && closed {
+            // The node went with its session.
+            self.deregistered();
+        }
         self.voice.end(closed, "the session, and the candidate's node with it, expires").await;
     }
 }

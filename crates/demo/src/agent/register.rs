@@ -136,6 +136,8 @@ impl Agent {
                 self.voice.error(format!("cannot register: {}", chain(&problem)));
             }
             News::Status(Status::Replaced) => {
+                // The node is there still, and not ours.
+                self.announced = Announced::Gone;
                 self.voice.error(registry::Error::Replaced.to_string());
             }
             News::Status(Status::Registering { problem: None } | Status::Withdrawn) => {}
@@ -159,7 +161,7 @@ impl Agent {
                 let changed = self.place.change(port, weight);
                 changed.and_then(|change| registration.update(change).map_err(|error| chain(&error)))
             }
-            (_, Announced::Leaving(_) | Announced::Gone) => Err("deregistered before".to_owned()),
+            (_, Announced::Leaving(_) | Announced::Gone) => Err("it is registered no more".to_owned()),
             // These are not ours to do.
             (Command::Quit | Command::Tasks, Announced::Wanted { .. }) => Ok(()),
         };

@@ -15,7 +15,7 @@ use cli::signals::Stop;
 use tokio::sync::mpsc;
 
 use self::book::News;
-use self::serving::{Shared, serve};
+use self::serving::{MANY, Shared, serve};
 use crate::output::one_line;
 
 /// So much may wait for whoever reads.
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let (news, mut told) = mpsc::channel(WAITING);
     let shared = Shared::new(news);
-    let serving = tokio::spawn(serve(listener, shared.clone()));
+    let serving = tokio::spawn(serve(listener, shared.clone(), MANY));
     loop {
         tokio::select! {
             biased;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::book::{Answer, Book, News, parse, refusal};
@@ -18,8 +18,9 @@ use crate::output::one_line;
 /// A longer line is no act.
 const LONGEST: usize = 4096;
 
-/// So many connections at once; a further one is closed. Those who stand for election are a handful.
-const MANY: usize = 1024;
+/// So many connections at once; for a further one that is closed which has been silent for longest. Those who stand for election are a
+/// handful.
+pub(super) const MANY: usize = 1024;
 
 /// Whoever does not take its answer in this time is hung up on.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,19 +47,48 @@ impl Shared {
     }
 }
 
-/// Accepts connections, for ever.
-pub(super) async fn serve(listener: TcpListener, shared: Shared) {
-    let mut open = JoinSet::new();
+/// A connection as the one who accepts sees it.
+struct Open {
+    /// When something was said on it last, or it was opened.
+    heard: watch::Receiver<Instant>,
+    /// Dropped, it tells the connection to leave.
+    stay: oneshot::Sender<()>,
+}
+
+/// Lets go of those that have been silent for longest until there are fewer than `many`.
+fn make_room(open: &mut Vec<Open>, many: usize) {
+    open.retain(|one| !one.stay.is_closed());
+    while open.len() >= many.max(1) {
+        let silent = open.iter().enumerate().min_by_key(|(_, one)| *one.heard.borrow());
+        let Some((at, _)) = silent else { return };
+        open.swap_remove(at);
+    }
+}
+
+/// Accepts connections, for ever; no more than so many at once.
+pub(super) async fn serve(listener: TcpListener, shared: Shared, many: usize) {
+    let mut connections = JoinSet::new();
+    let mut open = Vec::new();
     let mut failing = false;
     loop {
         tokio::select! {
-            Some(_) = open.join_next() => {}
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     failing = false;
-                    if open.len() < MANY {
-                        open.spawn(converse(stream, shared.clone()));
-                    }
+                    make_room(&mut open, many);
+                    let (tell, heard) = watch::channel(Instant::now());
+                    let (stay, leave) = oneshot::channel::<()>();
+                    open.push(Open { heard, stay });
+                    let conversation = converse(stream, shared.clone(), tell);
+                    connections.spawn(async {
+                        tokio::select! {
+                            // What was said is answered even when it has to leave.
+                            biased;
+                            _ = conversation => {}
+                            _ = leave => {}
+                        }
+                    });
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
@@ -72,13 +102,14 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared) {
 }
 
 /// Answers line by line until the other side has no more.
-async fn converse(stream: TcpStream, shared: Shared) -> io::Result<()> {
+async fn converse(stream: TcpStream, shared: Shared, heard: watch::Sender<Instant>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (input, mut output) = stream.into_split();
     let mut input = BufReader::new(input);
     // A leader that does not stop is told of once.
     let mut refused = None;
     while let Some(line) = next(&mut input).await? {
+        heard.send_replace(Instant::now());
         let (answer, last) = match line {
             Line::Whole(line) => (judge(&shared, &line, &mut refused), false),
             // What follows belongs to it.
@@ -142,11 +173,15 @@ mod tests {
     use super::*;
 
     async fn start() -> (SocketAddr, Shared, mpsc::Receiver<News>) {
+        start_for(MANY).await
+    }
+
+    async fn start_for(many: usize) -> (SocketAddr, Shared, mpsc::Receiver<News>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (news, told) = mpsc::channel(16);
         let shared = Shared::new(news);
-        tokio::spawn(serve(listener, shared.clone()));
+        tokio::spawn(serve(listener, shared.clone(), many));
         (at, shared, told)
     }
 
@@ -186,5 +221,36 @@ mod tests {
         assert!(answer.contains("longer than 4096 bytes"), "{answer}");
         let _idle = TcpStream::connect(at).await.unwrap();
         assert_eq!(ask(at, b"{\"who\":\"a\",\"token\":7,\"seq\":1}\n").await[0]["ok"], true);
+    }
+
+    /// Acts on a connection that stays: what is answered, or nothing when it was closed.
+    async fn act(stream: &mut BufReader<TcpStream>) -> String {
+        let mut answer = String::new();
+        let _ = stream.write_all(b"{\"who\":\"a\",\"token\":7,\"seq\":1}\n").await;
+        let _ = timeout(Duration::from_secs(20), stream.read_line(&mut answer)).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn those_who_say_nothing_keep_nobody_out() {
+        let (at, _shared, _told) = start_for(4).await;
+        let open = || async { BufReader::new(TcpStream::connect(at).await.unwrap()) };
+        // The oldest, and the only one that is not idle.
+        let mut busy = open().await;
+        assert_eq!(act(&mut busy).await, "{\"ok\":true,\"max\":7}\n");
+        let mut idle = Vec::new();
+        for _ in 0..3 {
+            idle.push(open().await);
+        }
+        for _ in 0..8 {
+            assert_eq!(act(&mut busy).await, "{\"ok\":true,\"max\":7}\n", "it was not idle");
+            let mut further = open().await;
+            assert_eq!(act(&mut further).await, "{\"ok\":true,\"max\":7}\n");
+            idle.push(further);
+        }
+        // The first of them were let go of.
+        let mut nothing = String::new();
+        timeout(Duration::from_secs(20), idle[0].read_line(&mut nothing)).await.unwrap().unwrap();
+        assert_eq!(nothing, "");
     }
 }

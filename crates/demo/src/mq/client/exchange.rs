@@ -176,10 +176,10 @@ impl Exchange {
         let (state, patience) = (self.state.borrow().clone(), self.patience);
         match (blame(course.taken.as_ref(), &state), state) {
             (Blame::Instance, _) => Why::Instance(format!("no answer within {patience:?}")),
-            (Blame::Broker, State::Away { why: Some(why) }) => {
+            (Blame::Broker, State::Away { why: Some(why), .. }) => {
                 Why::Broker(format!("the broker is away for more than {patience:?}: {why}"))
             }
-            (Blame::Broker, State::Away { why: None }) => {
+            (Blame::Broker, State::Away { why: None, .. }) => {
                 Why::Broker(format!("no connection to the broker within {patience:?}"))
             }
             // All instances of the service listen there.

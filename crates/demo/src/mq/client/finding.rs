@@ -7,13 +7,18 @@ use cli::output::complain;
 use loadbalance::{Balancer, Instances, PickError, Picked, Request};
 use proto::InstanceId;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::exchange::{Exchange, Why};
-use super::sticking::{Next, is_there, next};
+use super::sticking::{Next, is_listed, next};
 use crate::output::shown;
 
 /// So often is hello said for one request: whoever says it, and by whatever code, need not answer.
 pub(super) const HELLOS: u32 = 5;
+
+/// How long an instance that has left the list may take to answer what it was asked before: longer than a server of ours listens
+/// after that, and than it takes to say the last of it. Whoever is asked in its place earlier does what it does, too.
+pub(super) const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Where the code comes from.
 pub(super) enum Finding<'a> {
@@ -53,14 +58,13 @@ impl Finding<'_> {
         }
     }
 
-    /// Waits until the instance with this code is there no more, if that will ever be known.
+    /// Waits until the instance with this code is on the list no more, and will not answer what it was asked before, if that will
+    /// ever be known. One that is drained answers still.
     pub(super) async fn gone(&self, code: &str) {
-        if let Self::Discovery(Discovered { lists, .. }) = self
-            && lists.clone().wait_for(|listed| !is_there(code, listed.as_ref())).await.is_ok()
-        {
-            return;
+        match self {
+            Self::Discovery(Discovered { lists, .. }) => gone(code, lists.clone()).await,
+            Self::Hello(_) => std::future::pending().await,
         }
-        std::future::pending::<()>().await;
     }
 
     /// It did not answer: the next request goes elsewhere.
@@ -72,6 +76,22 @@ impl Finding<'_> {
                 }
             }
             Self::Hello(stuck_to) => *stuck_to = None,
+        }
+    }
+}
+
+/// See [`Finding::gone`].
+async fn gone(code: &str, mut lists: watch::Receiver<Option<Instances>>) {
+    loop {
+        if lists.wait_for(|listed| !is_listed(code, listed.as_ref())).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let back = lists.wait_for(|listed| is_listed(code, listed.as_ref()));
+        match timeout(LAST_ANSWERS, back).await {
+            // It was away from the broker, perhaps.
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => std::future::pending::<()>().await,
+            Err(_) => return,
         }
     }
 }
@@ -136,4 +156,41 @@ async fn greet(exchange: &mut Exchange, tried: &HashSet<String>, hellos: &mut u3
         0 => "nobody says hello".to_owned(),
         _ => "nobody else says hello".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proto::{Instance, NodeData};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn list(codes: &[(&str, u32)]) -> Option<Instances> {
+        let instance = |(code, weight): &(&str, u32)| {
+            let data = NodeData::behind_broker(*code).with_weight(*weight);
+            Arc::new(Instance { id: InstanceId::parse(code).unwrap(), data })
+        };
+        Some(codes.iter().map(instance).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_is_gone_when_it_has_left_the_list_for_as_long_as_its_last_answers_may_take() {
+        let (tell, lists) = watch::channel(list(&[("a", 1), ("b", 1)]));
+        let mut gone = Box::pin(gone("a", lists));
+        let long = Duration::from_secs(3600);
+        assert!(timeout(long, &mut gone).await.is_err(), "it is there");
+        tell.send_replace(list(&[("a", 0), ("b", 1)]));
+        assert!(timeout(long, &mut gone).await.is_err(), "it is drained, and answers");
+        tell.send_replace(list(&[("b", 1)]));
+        assert!(timeout(LAST_ANSWERS / 2, &mut gone).await.is_err(), "it says its last");
+        tell.send_replace(list(&[("a", 1), ("b", 1)]));
+        assert!(timeout(long, &mut gone).await.is_err(), "it is back");
+        let left = Instant::now();
+        tell.send_replace(list(&[("b", 1)]));
+        gone.await;
+        let after = left.elapsed();
+        assert!(after >= LAST_ANSWERS && after < LAST_ANSWERS * 2, "{after:?}");
+    }
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use cli::ending::{self, Usage};
+use cli::ending::{self, INTERRUPTED, Usage};
 use cli::flags::{duration, number, patience};
 use cli::output::{complain, print};
 use cli::signals::Stop;
@@ -80,7 +80,8 @@ It picks a server once, by the algorithm, and sends to its code until that is go
 it picks another one, for the same request and those that follow. A request fails when nobody is left, or when the broker is away \
 for too long. At the end it tells who answered how many.
 
-Exit codes: 0 all requests were answered; 1 one failed; 2 not understood (nothing was sent); 130 stopped before all were sent.";
+Exit codes: 0 all requests were answered; 1 one failed; 2 not understood (nothing was sent); 130 stopped before all \
+were sent, or before the first.";
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.log.start("warn");
@@ -153,7 +154,16 @@ impl Args {
         } else {
             summary.text(&self.service, by, ignored)
         })?;
-        Ok(if summary.all_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(ExitCode::from(code(self.requests, summary)))
+    }
+}
+
+/// What the program ends with, when so many requests were wanted, or with 0 whatever comes until it is stopped.
+fn code(wanted: u64, summary: &Summary) -> u8 {
+    match () {
+        () if !summary.all_answered() => 1,
+        () if summary.requests() < wanted.max(1) => INTERRUPTED,
+        () => 0,
     }
 }
 
@@ -211,6 +221,8 @@ async fn send(number: u64, exchange: &mut Exchange, finding: &mut Finding<'_>) -
         };
         let body = format!("request {number}");
         let said = tokio::select! {
+            // What was done is not to be done again.
+            biased;
             said = exchange.ask(&code, &body) => said,
             () = finding.gone(&code) => Err(Why::Instance("gone".to_owned())),
         };

@@ -76,6 +76,10 @@ impl Summary {
         self.failed == 0
     }
 
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// `by`: what found the instances.
     pub(super) fn text(&self, service: &ServiceName, by: &str, ignored: Ignored) -> String {
         let Self { requests, failed, retries, answered } = self;

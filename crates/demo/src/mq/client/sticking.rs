@@ -27,12 +27,17 @@ pub(super) fn next(stuck_to: Option<&str>, listed: Option<&Instances>, tried: &H
 }
 
 /// Whether the instance with this code is on the list and takes requests. Without a list nothing speaks against it.
-pub(super) fn is_there(code: &str, listed: Option<&Instances>) -> bool {
-    let is_it = |instance: &proto::Instance| {
-        instance.data.weight > 0
-            && instance.data.unique_code.as_deref().is_some_and(|its| proto::accepts(its, code))
-    };
-    listed.is_none_or(|listed| listed.iter().any(|instance| is_it(instance)))
+fn is_there(code: &str, listed: Option<&Instances>) -> bool {
+    listed.is_none_or(|listed| listed.iter().any(|it| it.data.weight > 0 && has_code(it, code)))
+}
+
+/// Whether the instance with this code is on the list, drained or not. Without a list nothing speaks against it.
+pub(super) fn is_listed(code: &str, listed: Option<&Instances>) -> bool {
+    listed.is_none_or(|listed| listed.iter().any(|it| has_code(it, code)))
+}
+
+fn has_code(instance: &proto::Instance, code: &str) -> bool {
+    instance.data.unique_code.as_deref().is_some_and(|its| proto::accepts(its, code))
 }
 
 /// Whose fault it is that no answer came in time.
@@ -104,7 +109,8 @@ mod tests {
         let later = |seconds| since + Duration::from_secs(seconds);
         let (calm, returned) =
             (State::Listening { since, returned: false }, State::Listening { since, returned: true });
-        let (away, again) = (State::Away { why: None }, State::Listening { since: later(9), returned: true });
+        let (away, again) =
+            (State::Away { why: None, refused: false }, State::Listening { since: later(9), returned: true });
         for (taken, now, expected) in [
             (Some((&calm, 0)), &calm, Blame::Instance),
             (Some((&returned, 3)), &returned, Blame::Instance),

@@ -46,6 +46,7 @@ impl Receiving<'_> {
         loop {
             let event = match timeout(silence, events.poll()).await {
                 Ok(Ok(event)) => event,
+                Ok(Err(error)) if is_refusal(&error) => return Ended::Refused(reason(&error)),
                 Ok(Err(error)) => return Ended::Lost(reason(&error)),
                 Err(_) => return Ended::Lost("it says nothing any more".to_owned()),
             };
@@ -149,6 +150,12 @@ fn filter(path: &String) -> Filter {
     Filter { retain_forward_rule: RetainForwardRule::Never, ..Filter::new(path, QoS::AtLeastOnce) }
 }
 
+/// Whether the broker knows who we are, or wants to, and does not let us in.
+fn is_refusal(error: &ConnectionError) -> bool {
+    use ConnectReturnCode::{BadUserNamePassword, NotAuthorized};
+    matches!(error, ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized))
+}
+
 /// What ended a connection, on one line.
 fn reason(error: &ConnectionError) -> String {
     match error {
@@ -156,9 +163,9 @@ fn reason(error: &ConnectionError) -> String {
             brief(&error.to_string())
         }
         ConnectionError::Timeout(_) => "no answer".to_owned(),
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => "it refuses us: MQTT_USERNAME and MQTT_PASSWORD are not what it wants".to_owned(),
+        refusal if is_refusal(refusal) => {
+            "it refuses us: MQTT_USERNAME and MQTT_PASSWORD are not what it wants".to_owned()
+        }
         ConnectionError::ConnectionRefused(code) => format!("it refuses us: {code:?}"),
         ConnectionError::MqttState(StateError::ConnectionAborted) => "it hung up".to_owned(),
         ConnectionError::NotConnAck(_) => "what listens there is no broker of MQTT 5".to_owned(),

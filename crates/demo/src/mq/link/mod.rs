@@ -44,7 +44,11 @@ const SETTLING: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// They do not, for this reason; `None` before anything was tried.
-    Away { why: Option<String> },
+    Away {
+        why: Option<String>,
+        /// Whether it does not let us in, as we are.
+        refused: bool,
+    },
     /// The broker has acknowledged all subscriptions on this connection.
     Listening {
         since: Instant,
@@ -109,7 +113,7 @@ impl Link {
     /// Begins to connect; returns at once. Says on stderr when the broker cannot be reached, and when it can again.
     pub(crate) fn start(broker: &Broker, login: Option<Login>, filters: Vec<String>) -> Self {
         let (orders, ordered) = mpsc::channel(WAITING);
-        let (tell_state, state) = watch::channel(State::Away { why: None });
+        let (tell_state, state) = watch::channel(State::Away { why: None, refused: false });
         let (tell_message, came) = mpsc::channel(WAITING);
         let overrun = Arc::new(AtomicU64::new(0));
         let task = Task {
@@ -140,6 +144,21 @@ impl Link {
     pub(crate) async fn listening(&mut self) {
         if self.state.wait_for(State::is_listening).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until messages reach us, or the broker does not let us in: the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub(crate) async fn let_in(&mut self) -> Result<(), String> {
+        let known =
+            |state: &State| matches!(state, State::Listening { .. } | State::Away { refused: true, .. });
+        match self.state.wait_for(known).await.as_deref() {
+            Ok(State::Away { why, .. }) => Err(why.clone().unwrap_or_default()),
+            Ok(State::Listening { .. }) => Ok(()),
+            Err(_) => std::future::pending().await,
         }
     }
 
@@ -215,6 +234,8 @@ impl Sender {
 enum Ended {
     Asked,
     Lost(String),
+    /// The broker does not let us in.
+    Refused(String),
 }
 
 struct Task {
@@ -231,19 +252,23 @@ impl Task {
     async fn run(mut self) {
         let (mut tries, mut told) = (0, None);
         loop {
-            let Ended::Lost(why) = self.connection(&mut told).await else { return };
+            let (why, refused) = match self.connection(&mut told).await {
+                Ended::Asked => return,
+                Ended::Lost(why) => (why, false),
+                Ended::Refused(why) => (why, true),
+            };
             let lasted = match *self.state.borrow() {
                 State::Listening { since, .. } => Some(since.elapsed()),
                 State::Away { .. } => None,
             };
             if told.as_ref() != Some(&why) {
-                // Not behind one that was there a moment ago.
-                let never = told.is_none() && lasted.is_none();
+                // Not behind one that was there a moment ago, or that says something.
+                let never = told.is_none() && lasted.is_none() && !refused;
                 let tip = if never { "\n  tip: is it running there? --broker names another one" } else { "" };
                 complain(&format!("away from the broker at {}: {why}{tip}", self.broker));
                 told = Some(why.clone());
             }
-            self.state.send_replace(State::Away { why: Some(why) });
+            self.state.send_replace(State::Away { why: Some(why), refused });
             // One that is ended again and again as soon as it listens is not a calm one.
             tries = if lasted.is_some_and(|lasted| lasted > SETTLING) { 0 } else { tries + 1 };
             sleep(pause(tries, rand::random())).await;
@@ -330,7 +355,7 @@ mod tests {
             let state = State::Listening { since, returned };
             assert_eq!(state.is_settling(since + Duration::from_secs(after)), settling, "{returned} {after}");
         }
-        assert!(!State::Away { why: None }.is_settling(since));
+        assert!(!State::Away { why: None, refused: false }.is_settling(since));
     }
 
     /// A link whose broker takes nothing, and its queue of orders and of messages.

@@ -7,6 +7,7 @@ mod presence;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use cli::ending::{self, Usage};
 use cli::flags::number;
@@ -49,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long, alias = "code", value_name = "CODE", value_parser = code)]
     unique_code: Option<String>,
 
-    /// Its share of the clients; 0 registers it and has it never picked
+    /// Its share of the clients; 0 registers it, has it never picked, and lets others answer each hello
     #[arg(long, value_name = "N", default_value_t = NodeData::DEFAULT_WEIGHT, allow_negative_numbers = true, value_parser = number::<u32>(0..=u64::from(u32::MAX)))]
     weight: u32,
 
@@ -71,7 +72,7 @@ const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181 and a Mosq
 
 Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries, on reply_to and with the same id; the body of its answer is its code, the time and the body of the request. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens, deregisters when it is away from the broker for more than 5 s, and registers again when it is back. SIGTERM and Ctrl-C: it deregisters, and answers what came.
 
-Exit codes: 0 stopped; 1 failed, as when the broker refuses it; 2 not understood (nothing was sent)."#;
+Exit codes: 0 stopped; 1 failed, as when the broker refuses it at its start or it can never be registered; 2 not understood (nothing was sent)."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.log.start("info");
@@ -85,14 +86,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.check(&id, &data)?;
 
     let mut stop = Stop::listen()?;
-    let filters = vec![topics.requests(), topics.shared_hello()];
+    // Whoever says hello wants somebody to send to, and one that is drained is to be sent nothing new.
+    let hello = (args.weight > 0).then(|| topics.shared_hello());
+    let filters = [topics.requests()].into_iter().chain(hello).collect();
     let mut link = Link::start(&args.broker.broker, Login::from_environment(), filters);
     let mut server = Server::new(&args, &topics, &code, link.sender());
     // Registered before it hears anything, it would be picked in vain.
     let stopped = tokio::select! {
         () = stop.requested() => true,
-        () = link.listening() => false,
+        // Nobody would ever hear of it, so whoever supervises it has to.
+        let_in = link.let_in() => match let_in {
+            Ok(()) => false,
+            Err(why) => bail!("the broker at {} does not let it in: {why}", args.broker.broker),
+        },
     };
+    let mut refused = None;
     if !stopped {
         server.say(&Event::Listening { code: &code });
         let keeper = args.connection.keep()?;
@@ -102,6 +110,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 () = stop.requested() => break,
                 message = link.next() => server.receive(&message),
                 happened = presence.happens() => match happened? {
+                    // Nobody will ever find it.
+                    Happened::News(News::Told(Told::Refused(why))) if args.connection.registers_by_election() => {
+                        refused = Some(why);
+                        break;
+                    }
                     Happened::News(news) => server.news(news, &mut presence),
                     Happened::Leaves(led) => {
                         complain(&format!("away from the broker for {DEAF:?}: not registered until it is back"));
@@ -137,7 +150,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         complain(&format!("{overrun} messages came faster than they could be looked at, and are lost"));
     }
     server.say(&Event::Stopped);
-    Ok(ExitCode::SUCCESS)
+    match refused {
+        Some(why) => bail!("it cannot be registered: {why}"),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// What it has to do with messages, and what it did.
