@@ -42,7 +42,7 @@ book: ## docs/ as a book in target/book/docs, read with any browser; builds mdBo
 	@scripts/setup.sh compiler
 	scripts/book.sh
 
-man: ## manual pages and completions of demo, gateway and chaos, as they are installed, into target/share; cp -r target/share ~/.local installs them
+man: ## manual pages and completions of demo, gateway and chaos, as they are installed, into target/share; docs/output.md tells how they are installed
 	@scripts/setup.sh compiler
 	@cargo build -p demo -p gateway -p chaos
 	scripts/man.sh

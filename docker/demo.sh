@@ -27,7 +27,12 @@ port=${GATEWAY_PORT-$({ echo GATEWAY_PORT=8480; cat docker/.env; } | sed --quiet
 # Compose would say so as well, but after minutes, and not what to do.
 if [[ $port =~ ^[1-9][0-9]*$ ]] && taken "$port"; then
     echo "port $port of 127.0.0.1, where the console would be, is taken: another program answers there" >&2
-    echo "try: GATEWAY_PORT=$((port + 1)) make demo-docker" >&2
+    # Under another port as well, this would be the same project: it would take over what runs, and take it down in the end.
+    if [[ -n $(timeout 20 docker ps --quiet --filter "label=com.docker.compose.project=$project" 2>/dev/null) ]]; then
+        echo "it may be what runs of this project already: end that first (docker compose -f docker/compose.yaml down)" >&2
+    else
+        echo "try: GATEWAY_PORT=$((port % 65535 + 1)) make demo-docker" >&2
+    fi
     exit 1
 fi
 

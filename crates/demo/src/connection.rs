@@ -147,7 +147,9 @@ impl Connection {
         match timeout(wait, answer).await {
             Ok(answer) => Ok(answer),
             Err(_) => {
-                let (problem, tip) = (problem(sessions), self.tip());
+                // Connected, it does run there, and is slow or hangs.
+                let connected = matches!(*sessions.state().borrow(), State::Connected { .. });
+                let (problem, tip) = (problem(sessions), if connected { String::new() } else { self.tip() });
                 bail!("no answer from ZooKeeper at {} within {wait:?}{problem}{tip}", self.access.zk)
             }
         }

@@ -12,11 +12,16 @@ use cli::signals::Stop;
 use proto::{Instance, ServiceName};
 use registry::{BadNode, Discovery, InstanceChange, Registry, View, changes_between};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use zk_session::Error;
 
 use crate::connection::Connection;
 use crate::output::{one_line, point_in_time, shown, trust};
 use crate::table::{line, table};
+
+/// For so long ZooKeeper has to refuse something until that is told.
+const STANDS: Duration = Duration::from_secs(1);
 
 /// See [`crate::Command::Nodes`].
 #[derive(ClapArgs, Debug)]
@@ -84,17 +89,28 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if listed { shown.map(|_| ExitCode::SUCCESS) } else { shown }
 }
 
+/// Why a service cannot be listed, once ZooKeeper keeps to that: a server that is too busy says no for a moment.
+async fn refusal(mut problem: watch::Receiver<Option<Error>>) -> String {
+    let is_refused = |it: &Option<Error>| matches!(it, Some(Error::Rejected { .. } | Error::Oversize { .. }));
+    while problem.wait_for(is_refused).await.is_ok() {
+        if timeout(STANDS, problem.wait_for(|it| !is_refused(it))).await.is_err() {
+            let told = problem.borrow().clone();
+            return told.map(|error| chain(&error)).unwrap_or_default();
+        }
+    }
+    std::future::pending().await
+}
+
 /// Lists the services. Gives whether all of them could be looked into: one that ZooKeeper refuses us keeps no other from being listed.
 async fn services(args: &Args, registry: &Registry) -> anyhow::Result<bool> {
     let names = args.bounded(registry, registry.services()).await??;
     let (mut rows, mut refusals) = (Vec::new(), Vec::new());
     for service in names {
         let discovery = registry.follow(&service);
-        let mut problem = discovery.problem();
         let View { entries, bad, .. } = tokio::select! {
             first = args.first(registry, &discovery) => first?,
-            Ok(refusal) = problem.wait_for(|it| matches!(it, Some(Error::Rejected { .. }))) => {
-                refusals.push((service, refusal.as_ref().map(|it| chain(it)).unwrap_or_default()));
+            refusal = refusal(discovery.problem()) => {
+                refusals.push((service, refusal));
                 continue;
             }
         };
@@ -123,7 +139,7 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<bool> {
     for (service, refusal) in &refusals {
         complain(&format!("{service} cannot be listed: {refusal}"));
     }
-    if !refusals.is_empty() {
+    if refusals.iter().any(|(_, refusal)| refusal.contains("not authorized")) {
         complain(
             "  tip: --zk-digest-file says who we are; whoever registers lets others read by --zk-reader",
         );

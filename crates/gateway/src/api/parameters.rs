@@ -47,7 +47,8 @@ async fn in_path<S: Send + Sync, T: DeserializeOwned + Send>(
     state: &S,
 ) -> Result<T, Problem> {
     let path = Path::from_request_parts(parts, state).await;
-    path.map(|Path(path)| path).map_err(|refusal| Problem::bad_request(refusal.body_text()))
+    path.map(|Path(path)| path)
+        .map_err(|refusal| Problem::bad_request(format_args!("the path is not UTF-8: {refusal}")))
 }
 
 /// What a part of a path is read as, after it was decoded: what it then contains is refused as it would be anywhere else.

@@ -15,6 +15,9 @@ use super::revision::Revision;
 use crate::api::documents::{InstanceDocument, PickDocument, ServiceDocument, write};
 use crate::wall;
 
+/// A longer answer to a pick is written each time: to keep it would take more memory than time is worth.
+const KEPT: usize = 4096;
+
 /// One state of a service: its instances and its master, and how far both can be trusted.
 #[derive(Debug)]
 pub struct Published {
@@ -104,9 +107,9 @@ impl Published {
         self.written().0.clone()
     }
 
-    /// What is answered to a pick of this instance, as JSON. All who get it get the same bytes.
+    /// What is answered to a pick of this instance, as JSON, written once unless it is long.
     ///
-    /// There is nothing to give up: who can be picked is in the list, and the next state begins with none. That balancers come to
+    /// No more are kept than the list has instances, for each algorithm; the next state begins with none. That balancers come to
     /// it a moment sooner or later than this does is why an instance is compared, and not its name alone.
     pub(crate) fn picked(&self, algorithm: Name, instance: &Arc<Instance>) -> Bytes {
         let answers = &self.picked[place(algorithm)];
@@ -118,6 +121,9 @@ impl Published {
         let mut document = Vec::new();
         write(&PickDocument::new(self, algorithm, InstanceDocument::of(instance)), &mut document);
         let document = Bytes::from(document);
+        if document.len() > KEPT {
+            return document;
+        }
         let answer = Answer { instance: instance.clone(), document: document.clone() };
         answers.write().unwrap_or_else(PoisonError::into_inner).insert(instance.id.clone(), answer);
         document

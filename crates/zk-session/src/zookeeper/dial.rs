@@ -8,17 +8,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rand::seq::SliceRandom;
 use spawns_core::{Spawn, Task};
-use tokio::net::lookup_host;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use zookeeper_client as zk;
 
 use super::pace::{Pace, apart};
 use crate::options::{Acl, Builder, Reader};
 use crate::servers::Servers;
 use crate::{Error, SessionId};
-
-/// For so long a name may be looked up once more, to tell what was wrong with it.
-const LOOKED_UP: Duration = Duration::from_secs(1);
 
 /// How to reach the servers, everything checked.
 pub(super) struct Dialer {
@@ -109,7 +105,7 @@ impl Dialer {
     ) -> Result<Dialed, NotDialed> {
         let mut each: Vec<_> = self.each.iter().collect();
         each.shuffle(&mut rand::rng());
-        let mut last = None;
+        let mut unreachable = NotDialed::Failed(self.unreachable(None));
         let mut unheard = false;
         for (tried, server) in each.into_iter().enumerate() {
             let from = Instant::now() + apart(hurry, tried, rand::random());
@@ -119,21 +115,12 @@ impl Dialer {
             match self.dial_one(server, session.clone(), granted).await {
                 Err(NotDialed::Failed(error @ Error::Unreachable { .. })) => {
                     unheard |= begin.elapsed() >= silence(self.assumed(granted));
-                    last = Some((server, error));
+                    unreachable = if unheard { NotDialed::Unheard(error) } else { NotDialed::Failed(error) };
                 }
                 outcome => return outcome,
             }
         }
-        let error = match last {
-            // Looked into once all were tried: none of them has to wait for it.
-            Some((server, Error::Unreachable { source: None, .. })) => {
-                let host = server.split('/').next().unwrap_or(server);
-                self.unreachable(Some(no_connection(host, self.secure).await))
-            }
-            Some((_, error)) => error,
-            None => self.unreachable(None),
-        };
-        Err(if unheard { NotDialed::Unheard(error) } else { NotDialed::Failed(error) })
+        Err(unreachable)
     }
 
     async fn dial_one(
@@ -163,8 +150,8 @@ impl Dialer {
         }
     }
 
-    pub(super) fn unreachable(&self, why: Option<String>) -> Error {
-        let source = why.map(|why| Arc::from(Box::from(why)));
+    pub(super) fn unreachable(&self, error: Option<zk::Error>) -> Error {
+        let source = error.map(|error| Arc::from(Box::from(error.to_string())));
         Error::Unreachable { servers: self.servers.clone(), source }
     }
 
@@ -175,8 +162,7 @@ impl Dialer {
             Zk::AuthFailed => {
                 Error::Rejected { what: format!("the servers {} do not accept our login", self.servers) }
             }
-            Zk::NoHosts => self.unreachable(None),
-            Zk::Timeout | Zk::ConnectionLoss => self.unreachable(Some(error.to_string())),
+            Zk::NoHosts | Zk::Timeout | Zk::ConnectionLoss => self.unreachable(Some(error)),
             // Nothing else comes from a server: the client could not use what it was given, a key for example.
             other => Error::Invalid(format!("cannot connect to {}: {other}", self.servers)),
         })
@@ -202,17 +188,6 @@ impl Dialed {
 /// that is busy is no dead server.
 fn silence(timeout: Duration) -> Duration {
     (timeout / 5).max(Duration::from_millis(200)).min(timeout * 2 / 5)
-}
-
-/// Why there is no connection to a server, which the client keeps to itself: a name that nobody knows is another mistake than a server that
-/// is not there.
-async fn no_connection(host: &str, secure: bool) -> String {
-    match timeout(LOOKED_UP, lookup_host(host)).await {
-        Ok(Err(error)) => format!("the name in {host} is not known here: {error}"),
-        Ok(Ok(_)) if secure => format!("{host} takes no connection, or none with TLS as we speak it"),
-        Ok(Ok(_)) => format!("{host} takes no connection"),
-        Err(_) => format!("the name in {host} could not be looked up within {} s", LOOKED_UP.as_secs()),
-    }
 }
 
 fn acl(acl: &Acl) -> Arc<[zk::Acl]> {
@@ -288,24 +263,6 @@ mod tests {
         let table = [(10_000, 2_000), (2_000, 400), (1_000, 200), (500, 200), (400, 160), (100, 40)];
         for (timeout, expected) in table {
             assert_eq!(silence(Duration::from_millis(timeout)), Duration::from_millis(expected), "{timeout}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_name_that_nobody_knows_is_told_from_a_server_that_is_not_there() {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let refusing = socket.local_addr().unwrap().to_string();
-        for (server, why) in [
-            (&*refusing, format!("{refusing} takes no connection")),
-            ("zk.invalid/below", "the name in zk.invalid:2181 is not known here: ".to_owned()),
-        ] {
-            let dialer = Dialer::new(&Servers::parse(server).unwrap(), Builder::new(server)).unwrap();
-            let Err(NotDialed::Failed(error)) = dialer.dial(None, None, true).await else {
-                panic!("{server} is not there");
-            };
-            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap();
-            assert!(source.starts_with(&why), "{source}");
         }
     }
 
