@@ -23,13 +23,17 @@ use crate::tower::{Balance, Blame, CompleteOnBody};
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long a connection is kept without a request: for less than servers keep it, or a request goes out while the server closes. Those of hyper, and so
+/// the server for axum here, do so after 30 s.
+const IDLE: Duration = Duration::from_secs(20);
+
 /// A client of HTTP/1.1: a service of tower from requests to answers.
 ///
 /// The address of a request need have no more than a path: who answers is picked. A host that it names all the same is told to the
 /// instance in the header `host`, and decides nothing.
 pub type Client<B, C = HttpConnector> = Balance<ToInstance<B, C>, Request<B>, CompleteOnBody>;
 
-/// A client without TLS for those whom `balancer` picks, each with connections of its own, that are kept for the next request.
+/// A client without TLS for those whom `balancer` picks, each with connections of its own, that are kept for the next request for 20 s.
 ///
 /// A request for `https://` is refused ([`Unfit`]) and not sent in the clear; [`client_with`] is for TLS.
 /// How long an answer may take is for the caller to say: `tower::timeout` around this counts a late answer as a failure of the
@@ -151,7 +155,7 @@ where
 {
     fn new(there: Place, connector: C) -> Self {
         let mut client = legacy::Client::builder(TokioExecutor::new());
-        Self { client: client.pool_timer(TokioTimer::new()).build(connector), there }
+        Self { client: client.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new()).build(connector), there }
     }
 }
 

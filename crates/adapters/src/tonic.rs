@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::iter::successors;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use ::tonic::body::Body;
 use ::tonic::transport;
 use ::tonic::transport::Endpoint;
 use ::tonic::{Code, ConnectError, Status};
-use http::{Request, Response};
-use loadbalance::{Balancer, Instance, Key, PickError};
+use http::{HeaderMap, Request, Response};
+use loadbalance::{Balancer, Instance, InstanceId, Key, PickError};
+use tokio::time::{Instant, sleep_until};
 use tower::{BoxError, Service};
 
 use crate::authority::authority;
@@ -27,6 +28,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// be reached, or answers `UNAVAILABLE`, counts as failed for the balancer and stays: tonic's `balance_channel` waits for any that is ready, and
 /// picks by nothing else. A connection whose instance may not be picked any more, or is elsewhere, is closed when its RPCs are
 /// over. An RPC counts as in flight until its trailers, or until its stream is dropped.
+///
+/// A deadline (`grpc-timeout`, by `tonic::Request::set_timeout`) bounds the waiting for somebody to ask, the connecting, and the head of the answer:
+/// then the RPC is over with `DEADLINE_EXCEEDED`, in flight no more, and counts as failed for the instance that was asked. The body of the answer, a stream's messages
+/// for example, is not bounded here: servers heed the deadline, which they are told, or drop the stream when it is enough.
 ///
 /// Nothing is tried again: an RPC to an instance that crashed, and is in the list still, fails with `UNAVAILABLE`.
 /// Put a [`Tried`](crate::tower::Tried) among the extensions of a request, and a second one with a clone of it goes to somebody
@@ -57,7 +62,7 @@ pub struct Channel(Balance<transport::Channel, Request<Body>, CompleteOnBody>);
 impl Channel {
     /// A channel to those whom `balancer` picks, without TLS.
     ///
-    /// An RPC may take as long as it likes, and nothing tells of an instance that vanished without a word while one runs: set a time-out for each
+    /// An RPC that has no deadline may take as long as it likes, and nothing tells of an instance that vanished without a word while one runs: set a time-out for each
     /// (`grpc-timeout`, by `tonic::Request::set_timeout`), or [`with_endpoints`](Self::with_endpoints) with `timeout`, and for
     /// streams `http2_keep_alive_interval`. That is not on by default, for servers may close connections on which it is too frequent (those of
     /// gRPC's Go library below 5 minutes, unless told otherwise).
@@ -165,12 +170,61 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let answer = self.0.call(request);
-        Box::pin(async move { answer.await.map_err(status) })
+        // None: as long as it takes.
+        let deadline = deadline(request.headers()).and_then(|limit| Instant::now().checked_add(limit));
+        let Some(deadline) = deadline else {
+            let answer = self.0.call(request);
+            return Box::pin(async move { answer.await.map_err(status) });
+        };
+        let asked = Arc::new(OnceLock::new());
+        let whom = asked.clone();
+        let answer = self.0.ask(request, move |id| {
+            // Set once, here.
+            let _ = whom.set(id.clone());
+        });
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                // First: tonic's own timer, which starts with the connection, has it that the RPC was cancelled.
+                () = sleep_until(deadline) => Err(late(asked.get())),
+                answer = answer => answer.map_err(status),
+            }
+        })
     }
 }
 
-/// What became of an RPC of a [`Channel`] that failed here: who was to answer, and whether anything was sent. `None` for what an instance answered.
+/// How long an RPC may take, by the rules of gRPC. What is malformed is left to tonic, which passes over it.
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// What became of an RPC whose deadline has passed.
+fn late(asked: Option<&InstanceId>) -> Status {
+    match asked {
+        None => Status::deadline_exceeded("there was no instance to ask until the deadline of the RPC"),
+        Some(id) => {
+            let source = Status::deadline_exceeded("the deadline of the RPC has passed").into();
+            status(Error::Failed { id: id.clone(), unsent: false, source })
+        }
+    }
+}
+
+/// What became of an RPC of a [`Channel`] that failed here: who was to answer, and whether anything was sent. `None` for what an instance answered,
+/// and where the deadline passed before there was one to ask: nothing was sent then.
 ///
 /// # Examples
 ///
@@ -244,4 +298,34 @@ fn failed(error: &Arc<Error>, source: &(dyn std::error::Error + 'static)) -> Sta
     let message = format!("{error}: {}{}", status.message(), cause.unwrap_or_default());
     let details = status.details().to_vec().into();
     Status::with_details_and_metadata(status.code(), message, details, status.metadata().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_read_as_grpc_has_it() {
+        for (text, expected) in [
+            ("1H", Some(Duration::from_secs(3_600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("4m", Some(Duration::from_millis(4))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("6n", Some(Duration::from_nanos(6))),
+            ("0S", Some(Duration::ZERO)),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3_600))),
+            ("100000000n", None),
+            ("", None),
+            ("S", None),
+            ("1", None),
+            ("1s", None),
+            ("+1S", None),
+            ("1 S", None),
+        ] {
+            let headers = HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), text.parse().unwrap())]);
+            assert_eq!(deadline(&headers), expected, "{text:?}");
+        }
+        assert_eq!(deadline(&HeaderMap::new()), None);
+    }
 }

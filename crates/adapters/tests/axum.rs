@@ -17,7 +17,7 @@ use axum::routing::get;
 use common::{LIMIT, until, within};
 use futures::FutureExt;
 use proto::{InstanceId, NodeData, ServiceName};
-use registry::{Discovery, Error, Flat, Instances, Layout, Native, Registry, Status};
+use registry::{Discovery, Error, Flat, Instances, Layout, Native, Registration, Registry, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot, watch};
@@ -354,24 +354,48 @@ async fn how_it_stands_is_told() {
     assert!(matches!(*status.borrow(), Status::Withdrawn));
 }
 
-#[tokio::test]
-async fn one_that_is_replaced_is_told_at_once_and_may_end() {
-    let mut stage = Stage::new(Native::default()).await;
+/// One that a newer process has taken the place of, and who ends the newer one.
+async fn replaced(stage: &mut Stage) -> (oneshot::Sender<()>, JoinHandle<Result<Ended, Error>>, Newer) {
     let (told, mut status) = watch::channel(Status::Registering { problem: None });
     let (stop, serving) = stage.serve(stage.server(5).told(told));
     stage.weights(&[5]).await;
-    let newer = Keeper::start(stage.zk.client());
-    let registry = Registry::new(newer.sessions(), Native::default());
+    let keeper = Keeper::start(stage.zk.client());
+    let registry = Registry::new(keeper.sessions(), Native::default());
     let here = NodeData::at(stage.address.to_string().parse().unwrap()).with_weight(7);
     let registration = registry.announce(&time(), here).unwrap();
     let is_replaced = |now: &Status| matches!(now, Status::Replaced);
     within("it is told", status.wait_for(is_replaced)).await.unwrap();
     assert_eq!(stage.ask("/who").await.unwrap(), "127.0.0.1");
-    // It never stepped back from a list in which it is not: nobody is waited for, and no time passes. A clock that is paused goes on by
-    // itself when everybody waits, but not while a thread is at work.
+    (stop, serving, Newer { registration, _keeper: keeper })
+}
+
+struct Newer {
+    registration: Registration,
+    _keeper: Keeper,
+}
+
+#[tokio::test]
+async fn one_that_is_replaced_is_told_at_once_and_serves_until_clients_have_heard() {
+    let mut stage = Stage::new(Native::default()).await;
+    let start = Instant::now();
+    let (stop, serving, newer) = replaced(&mut stage).await;
+    // The newer one may be elsewhere: whoever has not read that yet asks here.
+    drop(stop);
+    assert_eq!(ended_once_heard(serving).await.unwrap(), 0);
+    assert!(start.elapsed() >= HEARD, "{:?}", start.elapsed());
+    stage.weights(&[7]).await;
+    newer.registration.withdraw().await;
+}
+
+#[tokio::test]
+async fn one_that_was_replaced_long_ago_has_nobody_to_wait_for() {
+    let mut stage = Stage::new(Native::default()).await;
+    let (stop, serving, newer) = replaced(&mut stage).await;
+    // A clock that is paused goes on by itself when everybody waits, but not while a thread is at work.
     tokio::time::pause();
     let (held, released) = std::sync::mpsc::channel::<()>();
     tokio::task::spawn_blocking(move || released.recv_timeout(LIMIT).is_ok());
+    advance(HEARD).await;
     let start = Instant::now();
     drop(stop);
     assert_eq!(ended(serving).await.unwrap(), 0);
@@ -379,5 +403,5 @@ async fn one_that_is_replaced_is_told_at_once_and_may_end() {
     drop(held);
     tokio::time::resume();
     stage.weights(&[7]).await;
-    registration.withdraw().await;
+    newer.registration.withdraw().await;
 }

@@ -7,6 +7,7 @@ mod common;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use adapters::hyper::client;
 use adapters::tower::Error;
@@ -18,6 +19,7 @@ use loadbalance::{Balancer, Instance, NodeData, RoundRobin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio::time::advance;
 use tower::ServiceExt;
 
 /// Answers each request with its name and the head that it got; the end of the answer to `/slow` waits until it is let go.
@@ -102,6 +104,20 @@ async fn requests_are_shared_out_over_connections_that_are_kept() {
         }
     }
     assert_eq!((a.accepted.load(SeqCst), b.accepted.load(SeqCst)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_idle_for_20_s_is_not_used_again() {
+    let a = server("a").await;
+    let client = client(Balancer::fixed([instance("a", a.address)], RoundRobin::default()));
+    for (idle, accepted) in [(0, 1), (19, 1), (25, 2)] {
+        // Goes on by what is said here alone: a clock that stays paused runs ahead while everybody waits for a socket.
+        tokio::time::pause();
+        advance(Duration::from_secs(idle)).await;
+        tokio::time::resume();
+        text(within("an answer", client.clone().oneshot(get("/"))).await.unwrap()).await;
+        assert_eq!(a.accepted.load(SeqCst), accepted, "after {idle} s");
+    }
 }
 
 #[tokio::test]

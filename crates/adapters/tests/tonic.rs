@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,22 +13,27 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adapters::tonic::Channel;
+use adapters::tonic::{Channel, error_of};
 use adapters::tower::{AnsweredBy, Tried};
 use common::{LIMIT, instance, list, nowhere, standing, taken, until, within};
 use futures::StreamExt;
+use http::Uri;
+use hyper_util::rt::TokioIo;
 use loadbalance::{Balancer, Hash, InstanceId, Key, LeastConnections, RoundRobin};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Endpoint;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::HealthReporter;
+use tower::service_fn;
 
 struct Server {
     address: SocketAddr,
@@ -233,6 +239,52 @@ async fn with_nobody_an_rpc_is_unavailable_or_waits() {
         lists.send_replace(list([instance("a", a.address)]));
     });
     assert_eq!(answer.unwrap(), "a");
+}
+
+/// With a deadline of a second.
+fn in_a_second() -> Request<HealthCheckRequest> {
+    let mut request = Request::new(HealthCheckRequest::default());
+    request.set_timeout(Duration::from_secs(1));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_rpc_waits_for_somebody_no_longer_than_its_deadline() {
+    let (_lists, receiver) = watch::channel(list([]));
+    let channel = Channel::new(Balancer::follow(receiver, RoundRobin::default())).wait(LIMIT / 2);
+    let start = Instant::now();
+    let status = ask(&channel, in_a_second()).await.unwrap_err();
+    assert_eq!((status.code(), start.elapsed().as_secs()), (Code::DeadlineExceeded, 1), "{status:?}");
+    assert!(error_of(&status).is_none(), "nobody was to answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_rpc_waits_for_a_connection_no_longer_than_its_deadline() {
+    let balancer = Balancer::fixed([instance("a", "a:1")], RoundRobin::default());
+    let channel = Channel::with_connections(balancer.clone(), |_| {
+        let never = service_fn(|_: Uri| pending::<io::Result<TokioIo<TcpStream>>>());
+        Ok(Endpoint::from_static("http://a:1").connect_with_connector_lazy(never))
+    });
+    let start = Instant::now();
+    let status = ask(&channel, in_a_second()).await.unwrap_err();
+    assert_eq!((status.code(), start.elapsed().as_secs()), (Code::DeadlineExceeded, 1), "{status:?}");
+    // It is told who took so long, and counted.
+    assert!(status.message().starts_with("instance a did not answer: "), "{status:?}");
+    let error = error_of(&status).unwrap();
+    assert_eq!((error.instance().unwrap().as_str(), error.is_unsent()), ("a", false));
+    assert_eq!(standing(&balancer, "a"), (0, 1));
+}
+
+#[tokio::test]
+async fn an_rpc_waits_for_the_head_of_the_answer_no_longer_than_its_deadline() {
+    // Takes connections, and says nothing.
+    let (socket, address) = taken();
+    let _listener = socket.listen(16).unwrap();
+    let balancer = Balancer::fixed([instance("a", address)], RoundRobin::default());
+    let status = ask(&Channel::new(balancer.clone()), in_a_second()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    assert!(status.message().starts_with("instance a did not answer: "), "{status:?}");
+    assert_eq!(standing(&balancer, "a"), (0, 1));
 }
 
 #[tokio::test]

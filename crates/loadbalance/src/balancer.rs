@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::following::follow;
 use crate::shared::Shared;
+use crate::snapshot;
 use crate::{Algorithm, Candidates, Explanation, Filter, Handle, PickError, Picked, Pool, Request};
 
 /// A whole list of instances, each there once.
@@ -95,7 +96,7 @@ impl Balancer {
     /// # Errors
     ///
     /// As [`pick`](Self::pick): at once when the request is what keeps it from being served, because it has no key or everybody was
-    /// tried, else once the time is over.
+    /// tried, or because no list will come any more; else once the time is over.
     ///
     /// # Panics
     ///
@@ -113,8 +114,9 @@ impl Balancer {
         let somebody = async {
             loop {
                 lists.borrow_and_update();
+                let may_come = !self.shared.is_closed();
                 match self.pick(request) {
-                    Err(error) if error.may_pass() && lists.changed().await.is_ok() => {}
+                    Err(error) if error.may_pass() && may_come && lists.changed().await.is_ok() => {}
                     picked => return picked,
                 }
             }
@@ -145,7 +147,8 @@ impl Balancer {
     ///
     /// # Errors
     ///
-    /// [`PickError::Closed`] when no list ever came and none will.
+    /// Why nobody can be picked, when that is not as wished and no list will come any more, because whoever was to bring it is gone:
+    /// [`PickError::Closed`] when none ever came, else as [`pick`](Self::pick). While somebody can be picked this waits all the same.
     ///
     /// # Cancel safety
     ///
@@ -157,11 +160,33 @@ impl Balancer {
         let mut lists = self.shared.news.subscribe();
         loop {
             lists.borrow_and_update();
-            let (readiness, candidates) = (self.shared.readiness(), self.candidates());
-            match readiness {
-                Ok(()) if wished(&candidates) => return Ok(candidates),
-                Err(error @ PickError::Closed) => return Err(error),
-                _ => {}
+            let may_come = !self.shared.is_closed();
+            let now = self.shared.current.load_full();
+            if now.list == snapshot::List::Here && wished(&now.candidates) {
+                return Ok(now.candidates.clone());
+            }
+            if !may_come && now.candidates.is_empty() {
+                return Err(now.refusal(&Request::default()));
+            }
+            drop(now);
+            // The sender lives as long as this balancer does.
+            let _ = lists.changed().await;
+        }
+    }
+
+    /// Waits until those who may be picked are others than these, which [`candidates`](Self::candidates) gave, and gives them. It ends for no
+    /// other reason: where no list will come any more, one may be given by hand.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub async fn other_than(&self, seen: &Candidates) -> Candidates {
+        let mut lists = self.shared.news.subscribe();
+        loop {
+            lists.borrow_and_update();
+            let now = self.candidates();
+            if !Arc::ptr_eq(seen, &now) {
+                return now;
             }
             // The sender lives as long as this balancer does.
             let _ = lists.changed().await;
@@ -178,7 +203,7 @@ impl Balancer {
     /// same id the first counts. Prepares for the list before it returns, which for 100,000 instances takes 0.1 s and more: in a task,
     /// `spawn_blocking` is the place for it.
     pub fn replace(&self, instances: impl IntoIterator<Item = Instance>) {
-        self.shared.replace(instances.into_iter().map(Arc::new).collect());
+        self.shared.replace_by_hand(instances.into_iter().map(Arc::new).collect());
     }
 
     /// Those who may be picked now.

@@ -31,7 +31,7 @@ struct Following {
     shared: Weak<Shared>,
     lists: Option<watch::Receiver<Option<Instances>>>,
     master: Option<watch::Receiver<Option<InstanceId>>>,
-    /// Whether lists were to come from here, and not by hand.
+    /// Whether lists are still to come from here, and not by hand.
     brings_lists: bool,
 }
 
@@ -65,6 +65,8 @@ impl Following {
                 News::List => self.newest(),
                 News::NoMoreLists => {
                     self.lists = None;
+                    // Once: a list by hand may come afterwards, and another one be waited for.
+                    self.brings_lists = false;
                     shared.close();
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! What all clones of a balancer share.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) news: watch::Sender<()>,
     pool: Pool,
     making: Mutex<Making>,
+    /// Whether the lists were followed, and no more will come.
+    closed: AtomicBool,
     pub(crate) following: OnceLock<AbortHandle>,
 }
 
@@ -42,6 +44,7 @@ impl Shared {
             news: watch::Sender::default(),
             pool,
             making: Mutex::default(),
+            closed: AtomicBool::new(false),
             following: OnceLock::new(),
         }
     }
@@ -63,6 +66,11 @@ impl Shared {
         self.current.load().list != List::None
     }
 
+    /// Whether nobody will bring a list any more. To be asked before the snapshot is looked at: a list by hand may come between.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
     pub(crate) fn readiness(&self) -> Result<(), PickError> {
         match self.current.load().list {
             List::None => Err(PickError::NotReady),
@@ -76,6 +84,12 @@ impl Shared {
         let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         making.instances = Some(instances);
         self.make(&mut making);
+    }
+
+    /// The same with a list that is given by hand: another one may be.
+    pub(crate) fn replace_by_hand(&self, instances: Instances) {
+        self.closed.store(false, Release);
+        self.replace(instances);
     }
 
     /// Prepares for the same list once more: there is another master.
@@ -109,6 +123,9 @@ impl Shared {
             let next = Snapshot::new(now.algorithm.clone(), now.filter.clone(), List::Never, [].into());
             self.publish(next);
         }
+        // Behind the snapshot: whoever sees this finds why there is nobody.
+        self.closed.store(true, Release);
+        self.news.send_replace(());
     }
 }
 

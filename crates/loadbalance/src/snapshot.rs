@@ -135,7 +135,7 @@ impl Snapshot {
         least_busy(self.candidates.iter().filter(new)).map(|it| (it, By::Load)).ok_or(nobody)
     }
 
-    fn refusal(&self, request: &Request<'_>) -> PickError {
+    pub(crate) fn refusal(&self, request: &Request<'_>) -> PickError {
         let algorithm = || self.algorithm.name().to_owned();
         let has = request.key().map(|key| key.kind());
         let (listed, candidates) = (self.listed.len(), self.candidates.len());

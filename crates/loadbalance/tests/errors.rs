@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::{instance, listed};
 use loadbalance::{
-    Algorithm, Balancer, Candidates, Filter, Hash, Instances, KeyKind, PickError, Picker, Random, Request,
-    RoundRobin,
+    Algorithm, Balancer, Candidates, Filter, Hash, Instances, KeyKind, PickError, Picker, Pool, Random,
+    Request, RoundRobin,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -188,6 +188,61 @@ async fn a_pick_that_waits_ends_when_the_channel_closes() {
     tokio::task::yield_now().await;
     drop(lists);
     assert_eq!(waiting.await.unwrap().unwrap_err(), PickError::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_once_nobody_is_there_and_no_list_will_come() {
+    for (weights, expected) in [(vec![], PickError::Empty), (vec![0, 0], PickError::Drained { listed: 2 })] {
+        let (lists, receiver) = watch::channel(list(&weights));
+        let balancer = Balancer::follow(receiver, Random);
+        let somebody = |candidates: &Candidates| !candidates.is_empty();
+        let (picking, waiting) = (balancer.clone(), balancer.clone());
+        let picking =
+            tokio::spawn(async move { picking.pick_within(Duration::MAX, &Request::default()).await });
+        let waiting = tokio::spawn(async move { waiting.wait_for(somebody).await });
+        tokio::task::yield_now().await;
+        assert!(!picking.is_finished() && !waiting.is_finished(), "there may be a list");
+        drop(lists);
+        // Whoever waits already, and whoever comes then.
+        assert_eq!(timeout(LONG, picking).await.unwrap().unwrap().unwrap_err(), expected);
+        assert_eq!(timeout(LONG, waiting).await.unwrap().unwrap().unwrap_err(), expected);
+        let anybody = Request::default();
+        let picked = timeout(LONG, balancer.pick_within(Duration::MAX, &anybody)).await;
+        assert_eq!(picked.unwrap().unwrap_err(), expected);
+        assert_eq!(balancer.wait_for(somebody).await.unwrap_err(), expected);
+        assert_eq!(balancer.wait_for(|candidates| candidates.is_empty()).await.unwrap().len(), 0);
+
+        // Where lists are given by hand there may be another one.
+        balancer.replace([]);
+        let waits = timeout(LONG, balancer.pick_within(Duration::MAX, &anybody));
+        assert!(waits.await.is_err());
+        balancer.replace(listed(&[1]));
+        assert_eq!(balancer.wait_for(somebody).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_by_hand_are_waited_for_also_when_masters_end_after_the_lists() {
+    let (lists, receiver) = watch::channel(list(&[]));
+    let (masters, master) = watch::channel(None);
+    let balancer = Balancer::builder(Random).pool(Pool::Normal(master)).follow(receiver);
+    drop(lists);
+    assert_eq!(
+        timeout(LONG, balancer.wait_for(|all| !all.is_empty())).await.unwrap().unwrap_err(),
+        PickError::Empty
+    );
+    balancer.replace([]);
+    masters.send_replace(Some(instance("master", 1).id));
+    drop(masters);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = balancer.clone();
+    let waiting = tokio::spawn(async move { waiting.wait_for(|all| !all.is_empty()).await.map(|_| ()) });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    balancer.replace(listed(&[1]));
+    assert_eq!(timeout(LONG, waiting).await.unwrap().unwrap(), Ok(()));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ pub(super) type Announce = Box<dyn FnMut() -> Result<Registration, Error> + Send
 pub(super) struct Listed {
     announce: Announce,
     standing: Standing,
-    /// When it stepped back, if it was in the list before.
+    /// When it stepped back or was replaced, if it was in the list before.
     back_since: Option<Instant>,
     /// Who is told how the registration stands.
     told: Option<watch::Sender<Status>>,
@@ -54,6 +54,10 @@ impl Listed {
         }
         let now = status.borrow_and_update().clone();
         if matches!(now, Status::Replaced) {
+            // The newer one may be elsewhere: clients that have not read that ask here. Of one that was drained nobody asks anything.
+            if matches!(self.standing, Standing::In(_)) {
+                self.back_since = Some(Instant::now());
+            }
             self.standing = Standing::Replaced;
         }
         self.tell(now);
@@ -117,7 +121,7 @@ impl Listed {
     }
 
     /// Steps back, and waits until clients have had so long to hear of it. Without having been in the list, or longer ago, there is
-    /// nobody to wait for.
+    /// nobody to wait for. Where a newer process took its place they hear from then on.
     pub(super) async fn be_heard(&mut self, time: Duration) {
         // While ZooKeeper is away, a withdrawal takes longer than clients are waited for.
         let _ = timeout(time, self.step_back()).await;

@@ -150,10 +150,11 @@ impl Server {
     /// Serves until `stop` is ready, and then leaves: its weight is 0 first, then it waits until clients have heard, then it is withdrawn and accepts no
     /// more connections, and finishes what runs. Handlers can extract the client's address by `ConnectInfo<SocketAddr>`.
     ///
-    /// A client has 30 s to begin, and 30 s for the head of each request of HTTP/1.1. How many connections there are is not bounded, nor how
-    /// long one is kept without a request: a server that strangers reach has something in front of it that does.
+    /// A client has 30 s to begin, and 30 s for the head of each request of HTTP/1.1, which count from the answer before it: a connection without
+    /// a request is closed then. Over HTTP/2 it is kept for as long as the client likes, and how many connections there are is not bounded: a server that strangers reach has something in front of it that does.
     ///
-    /// That ZooKeeper is away ends nothing, and neither does a newer process that has taken its place in the list: [`told`](Self::told).
+    /// That ZooKeeper is away ends nothing, and neither does a newer process that has taken its place in the list: [`told`](Self::told). Clients have their time to
+    /// [hear](Self::heard) of that one, too, from when it was there.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use loadbalance::{Balancer, Instance, Key, PickError, Picked, Request};
+use loadbalance::{Balancer, Instance, InstanceId, Key, PickError, Picked, Request};
 use tokio::time::{Instant, timeout_at};
 use tower::load::completion::{CompleteOnResponse, TrackCompletion};
 use tower::{BoxError, Service, ServiceExt};
@@ -179,10 +179,29 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
+        self.ask(request, |_| ())
+    }
+}
+
+impl<S, R, C> Balance<S, R, C>
+where
+    S: Service<R> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: Send + 'static,
+    C: TrackCompletion<Picked, S::Response> + Send + 'static,
+{
+    /// Asks somebody, and tells before that whom.
+    pub(crate) fn ask(
+        &self,
+        request: R,
+        whom: impl FnOnce(&InstanceId) + Send + 'static,
+    ) -> Pin<Box<dyn Future<Output = Result<C::Output, Error>> + Send>> {
         let Self { endpoints, choice, wait, blame, completion } = self.clone();
         Box::pin(async move {
             let (service, asked, request) = choice.somebody(&endpoints, wait, request).await?;
             let id = asked.id().clone();
+            whom(&id);
             // A request that runs keeps nothing but what it needs.
             drop((endpoints, choice));
             let source = match service.oneshot(request).await {

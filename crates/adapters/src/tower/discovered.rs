@@ -21,7 +21,7 @@ use super::endpoints::{Make, is_same_place};
 /// The instances of a followed service as changes, with a service for each: tower's
 /// [`Discover`](tower::discover::Discover), for `tower::balance` and whatever else takes that.
 ///
-/// One whose weight is 0 is left out. One that is elsewhere now, under the same id, is inserted again; another weight is no change,
+/// One whose weight is 0 is left out. One that is elsewhere now, under the same id, is removed and inserted again; another weight is no change,
 /// for tower knows none, and other metadata are none unless [`renew_by_metadata`](Self::renew_by_metadata) says so. Changes come from whole lists: whoever is slow misses what was there in between, and ends with what is there.
 ///
 /// tower's balancer forgets a service that fails to become ready, for as long as the instance stays in the list:
@@ -81,7 +81,7 @@ impl<S> Discovered<S> {
         }
     }
 
-    /// Inserts an instance again also when its metadata change, for those who read them when they make a service.
+    /// Removes an instance and inserts it again also when its metadata change, for those who read them when they make a service.
     #[must_use]
     pub fn renew_by_metadata(self) -> Self {
         Self { by_metadata: true, ..self }
@@ -104,6 +104,8 @@ impl<S> Discovered<S> {
     /// Makes a service for an instance that is new, or elsewhere. Gives whether it has one.
     fn place(&mut self, instance: &Instance, had: bool) -> bool {
         let id = instance.id.clone();
+        // Where it was before, it is not any more: tower's balancer would ask there until the new service is ready.
+        self.changes.extend(had.then(|| Change::Remove(id.clone())));
         match (self.make)(instance) {
             Ok(service) => {
                 self.changes.push_back(Change::Insert(id, service));
@@ -111,8 +113,6 @@ impl<S> Discovered<S> {
             }
             Err(error) => {
                 warn!(error = &*error as &dyn Error, %id, "cannot make a service for an instance");
-                // Where it was before, it is not any more.
-                self.changes.extend(had.then_some(Change::Remove(id)));
                 false
             }
         }

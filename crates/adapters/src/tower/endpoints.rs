@@ -130,12 +130,12 @@ pub(super) fn is_same_place(one: &Instance, other: &Instance, by_metadata: bool)
 }
 
 async fn sweep<S: Clone + Send + 'static>(endpoints: Weak<Endpoints<S>>, balancer: Balancer) {
-    let mut seen: Option<Candidates> = None;
+    let mut now = balancer.candidates();
     loop {
-        let is_news = |now: &Candidates| seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, now));
-        let Ok(now) = balancer.wait_for(is_news).await else { return };
         let Some(endpoints) = endpoints.upgrade() else { return };
         endpoints.keep(&now);
-        seen = Some(now);
+        drop(endpoints);
+        // Also where no list will come any more: one may be given by hand.
+        now = balancer.other_than(&now).await;
     }
 }

@@ -1,7 +1,8 @@
 //! Changes, for tower's own balancer.
 
-use std::future::poll_fn;
-use std::task::Poll;
+use std::convert::Infallible;
+use std::future::{Ready, poll_fn, ready};
+use std::task::{Context, Poll};
 
 use adapters::tower::Discovered;
 use futures::{FutureExt, StreamExt};
@@ -33,7 +34,6 @@ async fn changes_are_discovered_from_one_list_to_the_next() {
                 Change::Remove(id) => format!("-{id}"),
             });
         }
-        changes.sort();
         changes.join(", ")
     };
     let weighing = |weight| {
@@ -46,7 +46,7 @@ async fn changes_are_discovered_from_one_list_to_the_next() {
         told(Some(vec![instance("a", "a:1"), instance("b", "b:1"), instance("bad", "c:1")])),
         "+a a:1, +b b:1"
     );
-    assert_eq!(told(Some(vec![weighing(5), instance("b", "b:2")])), "+b b:2");
+    assert_eq!(told(Some(vec![weighing(5), instance("b", "b:2")])), "-b, +b b:2");
     assert_eq!(told(Some(vec![weighing(0), instance("c", "c:1")])), "+c c:1, -a, -b");
     assert_eq!(told(Some(vec![weighing(1), instance("bad", "c:1")])), "+a a:1, -c");
     assert_eq!(told(Some(vec![instance("a", "a:9")])), "-a");
@@ -54,6 +54,38 @@ async fn changes_are_discovered_from_one_list_to_the_next() {
     drop(lists);
     assert!(within("the end", discovered.next()).await.is_none());
     assert!(within("the end, once more", discovered.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn towers_own_balancer_does_not_ask_where_an_instance_is_no_longer() {
+    let (lists, receiver) = watch::channel(list([instance("a", "a:1")]));
+    let discovered = Discovered::new(receiver, |instance| {
+        // Who is at port 2 cannot be reached.
+        Ok(Constant::new(Reached(instance.data.address.as_ref().unwrap().port() == 1), 1))
+    });
+    let mut balance = p2c::Balance::new(discovered);
+    within("an answer", balance.ready().await.unwrap().call(())).await.unwrap();
+    balance.ready().await.unwrap();
+    lists.send_replace(list([instance("a", "a:2")]));
+    let is_ready = poll_fn(|cx| Poll::Ready(balance.poll_ready(cx).is_ready()));
+    assert!(!is_ready.await, "nobody is there");
+}
+
+/// Is ready if this is true, or never.
+struct Reached(bool);
+
+impl Service<()> for Reached {
+    type Response = ();
+    type Error = Infallible;
+    type Future = Ready<Result<(), Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        if self.0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        ready(Ok(()))
+    }
 }
 
 #[tokio::test]

@@ -88,6 +88,29 @@ async fn one_that_left_while_it_was_picked_is_not_kept() {
 }
 
 #[tokio::test]
+async fn lists_by_hand_are_kept_up_with_after_those_of_a_channel_have_ended() {
+    for first in [None, list([])] {
+        let (lists, receiver) = watch::channel(first);
+        let balancer = Balancer::follow(receiver, RoundRobin::default());
+        let balance = Balance::new(balancer.clone(), named);
+        drop(lists);
+        let nobody = within("the end", balancer.wait_for(|all| !all.is_empty())).await;
+        assert!(nobody.is_err(), "no list comes any more");
+        // Whoever looks after the endpoints hears of it, too.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        for name in ["a", "b"] {
+            balancer.replace([instance(name, "a:1")]);
+            assert_eq!(balance.clone().oneshot(String::new()).await.unwrap(), name);
+            until("the other one is forgotten", || balance.endpoints() == 1).await;
+        }
+        balancer.replace([]);
+        until("so is this one", || balance.endpoints() == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn the_service_ends_with_its_last_clone() {
     let balancer = Balancer::fixed([instance("a", "a:1")], RoundRobin::default());
     let made = Made::default();

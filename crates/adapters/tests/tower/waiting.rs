@@ -124,3 +124,15 @@ async fn with_nobody_to_ask_a_request_fails_at_once_or_waits() {
     });
     assert_eq!(answer.unwrap(), "a");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_once_no_list_will_come() {
+    let (lists, receiver) = watch::channel(list([]));
+    let balancer = Balancer::follow(receiver, RoundRobin::default());
+    let mut patient = Balance::new(balancer, named).wait(Duration::MAX);
+    let (error, ()) = tokio::join!(ask(&mut patient, ""), async {
+        tokio::task::yield_now().await;
+        drop(lists);
+    });
+    assert!(matches!(error, Err(Error::Nobody(PickError::Empty))), "{error:?}");
+}
