@@ -161,14 +161,14 @@ async fn an_ensemble_acknowledges_nothing_before_the_disk_has_it() {
 
 #[tokio::test]
 async fn the_memory_of_a_follower_is_told() {
-    let report = at("memory", "4000").await;
+    let report = at("memory", "10000").await;
     let each = "for each instance after its first list, above one that follows nothing";
     for who in ["`follow`", "bare client"] {
         let figure = |what: &str| measured(&report, "figures", &format!("{who}: {what}"));
-        // An instance is its name, its value and where they are; 750 bytes with 10,000 of them. With 4,000 the pages that one process happens to
-        // have and another one has not are 100 bytes of that, in either direction.
+        // An instance is its name, its value and where they are: 750 bytes. Of fewer than these, the pages by which two processes differ anyhow
+        // are 100 bytes and more for each.
         let each = figure(each);
-        assert!((20.0..2_000.0).contains(&each), "{who}: {each}");
+        assert!((100.0..2_000.0).contains(&each), "{who}: {each}");
         let (first, churned) = ("resident after its first list", "resident after all were replaced");
         assert!(figure("the most up to its first list") >= figure(first), "{who}");
         let most = figure("the most up to the end");
