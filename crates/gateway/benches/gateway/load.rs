@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::latencies::Latencies;
 use crate::peers::{OTHERS, Peer};
+
+/// Writes what [`Latencies`] reads.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/gateway/latencies.lua");
 
 /// A kind of requests.
 pub(crate) struct Load {
@@ -19,8 +23,10 @@ pub(crate) struct Load {
 pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) median: f64,
-    /// Milliseconds that one of a hundred takes longer.
+    /// Milliseconds that one of a hundred requests takes longer.
     pub(crate) p99: f64,
+    /// The same of time, as wrk tells it: a request that takes long counts for all that could have been asked meanwhile.
+    pub(crate) p99_of_time: f64,
     /// Microseconds of the peer's processor time for each request.
     pub(crate) processor: f64,
 }
@@ -36,7 +42,7 @@ impl Load {
     pub(crate) fn run(&self, peer: &Peer, time: Duration) -> anyhow::Result<Measured> {
         let before = peer.processor_time()?;
         let output = Command::new("taskset")
-            .args(["-c", OTHERS, "wrk", "-t1", "--latency"])
+            .args(["-c", OTHERS, "wrk", "-t1", "--latency", "-s", SCRIPT])
             .arg(format!("-c{}", self.connections))
             .arg(format!("-d{}s", time.as_secs()))
             .arg(format!("http://{}{}", peer.address, self.path))
@@ -53,10 +59,12 @@ impl Load {
         };
         let requests = text.lines().find(|line| line.contains(" requests in ")).unwrap_or_default();
         let requests: f64 = requests.split_whitespace().next().unwrap_or_default().parse()?;
+        let latencies = Latencies::read(&text, self.connections.into())?;
         Ok(Measured {
             per_second: word("Requests/sec:")?.parse()?,
-            median: milliseconds(word("50%")?)?,
-            p99: milliseconds(word("99%")?)?,
+            median: latencies.percentile(0.5)?,
+            p99: latencies.percentile(0.99)?,
+            p99_of_time: milliseconds(word("99%")?)?,
             processor: processor.as_secs_f64() * 1e6 / requests,
         })
     }

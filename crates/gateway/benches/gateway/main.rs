@@ -5,6 +5,7 @@
 //! All are measured in turn, round by round, so that whatever else the machine does meets all of them. Nothing here passes or fails.
 
 mod figures;
+mod latencies;
 mod load;
 mod page;
 mod peers;
