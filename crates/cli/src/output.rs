@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::lines::Lines;
+use crate::signals::Stop;
 
 /// How long a stalled reader may hold up the end.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -38,6 +39,38 @@ pub fn print(line: impl Display) -> anyhow::Result<()> {
 /// them are written.
 pub fn say(line: impl Display) {
     lines().say(format!("{line}\n"));
+}
+
+/// Prints a line of results, and waits until it is written: for what is to lose none, and has to end while its reader stalls.
+///
+/// # Errors
+///
+/// As [`print`].
+///
+/// # Cancel safety
+///
+/// May be dropped at any time, and the line is printed all the same once the reader goes on.
+pub async fn tell(line: impl Display) -> anyhow::Result<()> {
+    outcome(lines().tell(format!("{line}\n")).await)
+}
+
+/// Tells the last line, to a reader who stalls until somebody asks to stop. Where that is `stopped` already it is told for as long as a
+/// stalled reader may hold up the end.
+///
+/// # Errors
+///
+/// As [`print`].
+pub async fn conclude(line: impl Display, stop: &mut Stop, stopped: bool) -> anyhow::Result<()> {
+    let enough = async {
+        match stopped {
+            true => sleep(LAST_WORDS).await,
+            false => stop.requested().await,
+        }
+    };
+    tokio::select! {
+        told = tell(line) => told,
+        () = enough => Ok(()),
+    }
 }
 
 /// Waits until what was said is written, no longer than a stalled reader may hold up the end.

@@ -12,6 +12,7 @@ use std::io::{ErrorKind, PipeWriter, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,7 +21,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::common::{PATIENCE, Running, Zk, ask, demo, json, nowhere};
 use self::mq::{Site, Somebody, request};
@@ -67,6 +68,20 @@ impl Read {
             };
             assert_eq!(full.kind(), ErrorKind::WouldBlock);
         }
+    }
+
+    /// Waits until a thread of it waits for room in the pipe; for a while, where the system does not tell.
+    async fn waits(&self) {
+        let threads = format!("/proc/{}/task", self.child.id().unwrap());
+        let waits = async {
+            while !std::fs::read_dir(&threads).unwrap().any(|thread| {
+                let wchan = thread.unwrap().path().join("wchan");
+                std::fs::read_to_string(wchan).is_ok_and(|place| place.contains("pipe_write"))
+            }) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(Duration::from_secs(20), waits).await;
     }
 
     /// Asks it to end, and waits until it has.
@@ -161,4 +176,52 @@ async fn a_node_lets_others_in_and_ends_while_nobody_reads_what_it_says() {
         assert!(joiner.end().await.status.success());
     }
     assert!(master.stop().await.success());
+}
+
+#[tokio::test]
+async fn who_watches_for_a_reader_that_stalls_ends_when_it_is_asked_to() {
+    let zk = Zk::start().await;
+    let program = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned());
+        Read::start(demo(arguments.chain(zk.flags())))
+    };
+    let mut nodes = program(&["nodes", "--service", "time", "--watch", "--wait", "60s"]);
+    nodes.says("no instance of time").await;
+    nodes.stall();
+    let mut master = program(&["master", "--service", "time", "--watch", "--wait", "60s"]);
+    let named = master.says("").await;
+    assert!(named.contains("nobody leads time"), "{named}");
+    master.stall();
+    let (server, _) = Running::server(&zk, &[]).await;
+    let mut client = program(&["client", "--requests", "0", "--interval", "1ms", "--json"]);
+    client.says("request").await;
+    client.stall();
+    for mut watcher in [nodes, master, client] {
+        watcher.waits().await;
+        assert!(watcher.stop().await.success());
+    }
+    drop(server);
+
+    let site = Site::start().await;
+    let _server = site.server("a", &[]).await;
+    let mut client = Read::start(site.program("mq-client", &["--requests", "0", "--interval", "1ms"]));
+    client.says("request").await;
+    client.stall();
+    client.waits().await;
+    assert!(client.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_client_loses_no_line_because_its_reader_stalls() {
+    let zk = Zk::start().await;
+    let (_server, _) = Running::server(&zk, &[]).await;
+    let flags = ["client", "--requests", "20", "--interval", "0s", "--json", "--timeout", "60s"];
+    let mut client = Read::start(demo(flags.map(str::to_owned).into_iter().chain(zk.flags())));
+    client.stall();
+    client.waits().await;
+    for number in 1..=20 {
+        assert_eq!(json(&client.says("request").await)["request"], number);
+    }
+    client.says("summary").await;
+    assert!(timeout(PATIENCE, client.child.wait()).await.unwrap().unwrap().success());
 }
