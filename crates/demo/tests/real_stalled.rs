@@ -23,7 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-use self::common::{PATIENCE, Running, Zk, ask, demo, json, nowhere};
+use self::common::{PATIENCE, Running, Zk, ask, demo, json, nowhere, only_tour};
 use self::mq::{Site, Somebody, request};
 
 /// A program that writes into a pipe whose reader can stall.
@@ -224,4 +224,16 @@ async fn a_client_loses_no_line_because_its_reader_stalls() {
     }
     client.says("summary").await;
     assert!(timeout(PATIENCE, client.child.wait()).await.unwrap().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_story_that_is_told_to_a_reader_who_stalls_ends_when_it_is_asked_to() {
+    let _alone = only_tour().await;
+    for story in ["legacy", "tour"] {
+        let mut teller = Read::start(demo([story]));
+        teller.says("").await;
+        teller.stall();
+        teller.waits().await;
+        assert_eq!(teller.stop().await.code(), Some(130), "{story}");
+    }
 }
