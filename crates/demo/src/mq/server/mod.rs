@@ -11,7 +11,7 @@ use anyhow::bail;
 use clap::Args as ClapArgs;
 use cli::ending::{self, Usage};
 use cli::flags::number;
-use cli::output::{complain, print};
+use cli::output::{complain, say};
 use cli::signals::Stop;
 use jiff::Timestamp;
 use leader::Lost;
@@ -253,8 +253,7 @@ impl<'a> Server<'a> {
 
     /// For whoever watches. A server goes on when nobody does.
     fn say(&self, event: &Event<'_>) {
-        let _ =
-            if self.args.json { print(one_line(self.json(event))) } else { print(shown(&self.text(event))) };
+        say(if self.args.json { one_line(self.json(event)) } else { shown(&self.text(event)) });
     }
 
     fn text(&self, event: &Event<'_>) -> String {
