@@ -44,11 +44,7 @@ const SETTLING: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// They do not, for this reason; `None` before anything was tried.
-    Away {
-        why: Option<String>,
-        /// Whether it does not let us in, as we are.
-        refused: bool,
-    },
+    Away { why: Option<String>, refused: Option<Refused> },
     /// The broker has acknowledged all subscriptions on this connection.
     Listening {
         since: Instant,
@@ -66,6 +62,15 @@ impl State {
     pub(crate) fn is_settling(&self, now: Instant) -> bool {
         matches!(self, Self::Listening { since, returned: true } if now.duration_since(*since) < SETTLING)
     }
+}
+
+/// What the broker does not let us do, as we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Come in.
+    Login,
+    /// Hear what is to be heard.
+    Subscription,
 }
 
 /// A message that came.
@@ -113,7 +118,7 @@ impl Link {
     /// Begins to connect; returns at once. Says on stderr when the broker cannot be reached, and when it can again.
     pub(crate) fn start(broker: &Broker, login: Option<Login>, filters: Vec<String>) -> Self {
         let (orders, ordered) = mpsc::channel(WAITING);
-        let (tell_state, state) = watch::channel(State::Away { why: None, refused: false });
+        let (tell_state, state) = watch::channel(State::Away { why: None, refused: None });
         let (tell_message, came) = mpsc::channel(WAITING);
         let overrun = Arc::new(AtomicU64::new(0));
         let task = Task {
@@ -154,7 +159,7 @@ impl Link {
     /// May be dropped at any time.
     pub(crate) async fn let_in(&mut self) -> Result<(), String> {
         let known =
-            |state: &State| matches!(state, State::Listening { .. } | State::Away { refused: true, .. });
+            |state: &State| matches!(state, State::Listening { .. } | State::Away { refused: Some(_), .. });
         match self.state.wait_for(known).await.as_deref() {
             Ok(State::Away { why, .. }) => Err(why.clone().unwrap_or_default()),
             Ok(State::Listening { .. }) => Ok(()),
@@ -234,8 +239,8 @@ impl Sender {
 enum Ended {
     Asked,
     Lost(String),
-    /// The broker does not let us in.
-    Refused(String),
+    /// The broker does not let us do this.
+    Refused(Refused, String),
 }
 
 struct Task {
@@ -254,8 +259,8 @@ impl Task {
         loop {
             let (why, refused) = match self.connection(&mut told).await {
                 Ended::Asked => return,
-                Ended::Lost(why) => (why, false),
-                Ended::Refused(why) => (why, true),
+                Ended::Lost(why) => (why, None),
+                Ended::Refused(what, why) => (why, Some(what)),
             };
             let lasted = match *self.state.borrow() {
                 State::Listening { since, .. } => Some(since.elapsed()),
@@ -263,7 +268,7 @@ impl Task {
             };
             if told.as_ref() != Some(&why) {
                 // Not behind one that was there a moment ago, or that says something.
-                let never = told.is_none() && lasted.is_none() && !refused;
+                let never = told.is_none() && lasted.is_none() && refused.is_none();
                 let tip = if never { "\n  tip: is it running there? --broker names another one" } else { "" };
                 complain(&format!("away from the broker at {}: {why}{tip}", self.broker));
                 told = Some(why.clone());
@@ -355,7 +360,7 @@ mod tests {
             let state = State::Listening { since, returned };
             assert_eq!(state.is_settling(since + Duration::from_secs(after)), settling, "{returned} {after}");
         }
-        assert!(!State::Away { why: None, refused: false }.is_settling(since));
+        assert!(!State::Away { why: None, refused: None }.is_settling(since));
     }
 
     /// A link whose broker takes nothing, and its queue of orders and of messages.

@@ -7,7 +7,7 @@ mod presence;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args as ClapArgs;
 use cli::ending::{self, Usage};
 use cli::flags::number;
@@ -72,7 +72,7 @@ const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181 and a Mosq
 
 Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries, on reply_to and with the same id; the body of its answer is its code, the time and the body of the request. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens, deregisters when it is away from the broker for more than 5 s, and registers again when it is back. SIGTERM and Ctrl-C: it deregisters, and answers what came.
 
-Exit codes: 0 stopped; 1 failed, as when the broker refuses it at its start or it can never be registered; 2 not understood (nothing was sent)."#;
+Exit codes: 0 stopped; 1 failed, as when the broker refuses it at its start, or does not let it subscribe, or it can never be registered; 2 not understood (nothing was sent)."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.log.start("info");
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Err(why) => bail!("the broker at {} does not let it in: {why}", args.broker.broker),
         },
     };
-    let mut refused = None;
+    let mut failed = None;
     if !stopped {
         server.say(&Event::Listening { code: &code });
         let keeper = args.connection.keep()?;
@@ -112,7 +112,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 happened = presence.happens() => match happened? {
                     // Nobody will ever find it.
                     Happened::News(News::Told(Told::Refused(why))) if args.connection.registers_by_election() => {
-                        refused = Some(why);
+                        failed = Some(anyhow!("it cannot be registered: {why}"));
+                        break;
+                    }
+                    // Nor will it ever hear anything.
+                    Happened::Forbidden(why) => {
+                        failed = Some(anyhow!("the broker at {} lets it hear no more: {why}", args.broker.broker));
                         break;
                     }
                     Happened::News(news) => server.news(news, &mut presence),
@@ -150,10 +155,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         complain(&format!("{overrun} messages came faster than they could be looked at, and are lost"));
     }
     server.say(&Event::Stopped);
-    match refused {
-        Some(why) => bail!("it cannot be registered: {why}"),
-        None => Ok(ExitCode::SUCCESS),
-    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// What it has to do with messages, and what it did.
