@@ -34,7 +34,7 @@ pub(super) struct Untaken {
 /// What a connection needs for what comes.
 pub(super) struct Receiving<'a> {
     pub(super) client: &'a AsyncClient,
-    pub(super) filters: &'a [String],
+    pub(super) filters: &'a watch::Receiver<Vec<String>>,
     pub(super) untaken: &'a Mutex<Untaken>,
     pub(super) came: &'a mpsc::Sender<Message>,
     pub(super) overrun: &'a AtomicU64,
@@ -42,7 +42,7 @@ pub(super) struct Receiving<'a> {
 
 impl Receiving<'_> {
     pub(super) async fn run(&self, mut events: EventLoop, mut listens: impl FnMut()) -> Ended {
-        let mut silence = SILENCE;
+        let (mut silence, mut subscribed) = (SILENCE, Vec::new());
         loop {
             let event = match timeout(silence, events.poll()).await {
                 Ok(Ok(event)) => event,
@@ -59,13 +59,13 @@ impl Receiving<'_> {
                         Some(longest) => silence = longest,
                         None => return Ended::Lost("it wants no pings, which this program needs".to_owned()),
                     }
-                    let filters = self.filters.iter().map(filter);
-                    if self.client.try_subscribe_many(filters).is_err() {
+                    subscribed = self.filters.borrow().clone();
+                    if self.client.try_subscribe_many(subscribed.iter().map(filter)).is_err() {
                         return Ended::Lost("the subscriptions cannot be sent".to_owned());
                     }
                 }
                 Event::Incoming(Packet::SubAck(acknowledged)) => {
-                    match refused(self.filters, &acknowledged.return_codes) {
+                    match refused(&subscribed, &acknowledged.return_codes) {
                         None => listens(),
                         Some(ended) => return ended,
                     }

@@ -97,6 +97,7 @@ pub(crate) enum Published {
 #[derive(Debug)]
 pub(crate) struct Link {
     sender: Sender,
+    filters: watch::Sender<Vec<String>>,
     state: watch::Receiver<State>,
     came: mpsc::Receiver<Message>,
     overrun: Arc<AtomicU64>,
@@ -118,19 +119,20 @@ impl Link {
     /// Begins to connect; returns at once. Says on stderr when the broker cannot be reached, and when it can again.
     pub(crate) fn start(broker: &Broker, login: Option<Login>, filters: Vec<String>) -> Self {
         let (orders, ordered) = mpsc::channel(WAITING);
+        let (filters, subscribed) = watch::channel(filters);
         let (tell_state, state) = watch::channel(State::Away { why: None, refused: None });
         let (tell_message, came) = mpsc::channel(WAITING);
         let overrun = Arc::new(AtomicU64::new(0));
         let task = Task {
             broker: broker.clone(),
             login,
-            filters,
+            filters: subscribed,
             ordered,
             state: tell_state,
             came: tell_message,
             overrun: overrun.clone(),
         };
-        Self { sender: Sender(orders), state, came, overrun, task: tokio::spawn(task.run()) }
+        Self { sender: Sender(orders), filters, state, came, overrun, task: tokio::spawn(task.run()) }
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<State> {
@@ -165,6 +167,12 @@ impl Link {
             Ok(State::Listening { .. }) => Ok(()),
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Wants no more of these messages, neither on this connection nor on later ones. Some may come still.
+    pub(crate) fn forget(&self, filter: &str) {
+        self.filters.send_modify(|filters| filters.retain(|it| it != filter));
+        self.sender.unsubscribe(filter.to_owned());
     }
 
     /// The next message.
@@ -246,7 +254,7 @@ enum Ended {
 struct Task {
     broker: Broker,
     login: Option<Login>,
-    filters: Vec<String>,
+    filters: watch::Receiver<Vec<String>>,
     ordered: mpsc::Receiver<Order>,
     state: watch::Sender<State>,
     came: mpsc::Sender<Message>,
@@ -368,8 +376,9 @@ mod tests {
         let (orders, ordered) = mpsc::channel(room);
         let (_, state) = watch::channel(State::Listening { since: Instant::now(), returned: false });
         let (tell_message, came) = mpsc::channel(2 * WAITING);
+        let (filters, _) = watch::channel(Vec::new());
         let task = tokio::spawn(std::future::pending());
-        let link = Link { sender: Sender(orders), state, came, overrun: Arc::default(), task };
+        let link = Link { sender: Sender(orders), filters, state, came, overrun: Arc::default(), task };
         (link, ordered, tell_message)
     }
 

@@ -120,7 +120,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                         failed = Some(anyhow!("the broker at {} lets it hear no more: {why}", args.broker.broker));
                         break;
                     }
-                    Happened::News(news) => server.news(news, &mut presence),
+                    Happened::News(news) => server.news(news, &mut presence, &link),
                     Happened::Leaves(led) => {
                         complain(&format!("away from the broker for {DEAF:?}: not registered until it is back"));
                         led.iter().for_each(|(_, why)| server.lost(*why));
@@ -131,7 +131,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
 
         // First of all nobody finds it any more.
-        server.sender.unsubscribe(topics.shared_hello());
+        link.forget(&topics.shared_hello());
         let (may_be_found, was_told) = (presence.may_be_found(), presence.is_told());
         let (led, leaving) = presence.leave();
         led.iter().for_each(|(_, why)| server.lost(*why));
@@ -164,6 +164,8 @@ struct Server<'a> {
     topics: &'a Topics,
     code: &'a str,
     sender: Sender,
+    /// A newer server has its code: whoever says hello is to come to that one.
+    is_replaced: bool,
     answered: u64,
     dropped: u64,
     complaints: Complaints,
@@ -183,7 +185,8 @@ enum Event<'a> {
 
 impl<'a> Server<'a> {
     fn new(args: &'a Args, topics: &'a Topics, code: &'a str, sender: Sender) -> Self {
-        Self { args, topics, code, sender, answered: 0, dropped: 0, complaints: Complaints::default() }
+        let complaints = Complaints::default();
+        Self { args, topics, code, sender, is_replaced: false, answered: 0, dropped: 0, complaints }
     }
 
     fn receive(&mut self, message: &Message) {
@@ -196,6 +199,8 @@ impl<'a> Server<'a> {
                     self.say(&Event::Answered { id: &id });
                 }
             }
+            // Some come still before the broker has heard that they are not wanted. Whoever said them asks again.
+            Heard::Greeted(_) if self.is_replaced => self.dropped += 1,
             Heard::Greeted(reply) => {
                 if let Some(id) = self.send(reply) {
                     self.say(&Event::Greeted { id: &id });
@@ -229,13 +234,17 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn news(&self, news: News, presence: &mut Presence<'_>) {
+    fn news(&mut self, news: News, presence: &mut Presence<'_>, link: &Link) {
         match news {
             News::Told(Told::Registered(node)) => {
                 self.say(&Event::Registered { path: node.path.clone(), session: node.session });
             }
             News::Replaced => {
-                warn!("a newer server has taken our code; this one answers, too, but is not registered");
+                self.is_replaced = true;
+                link.forget(&self.topics.shared_hello());
+                warn!(
+                    "a newer server has taken our code; this one answers, too, but no hello, and is not registered"
+                );
                 if let Some((_, why)) = presence.resign() {
                     self.lost(why);
                 }
