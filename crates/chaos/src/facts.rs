@@ -58,7 +58,16 @@ pub(crate) struct Living<'a> {
     pub(crate) sessions: Vec<(Nanos, SessionState, SessionId)>,
     pub(crate) views: Vec<View<'a>>,
     pub(crate) uses: Vec<(Nanos, usize, u64)>,
+    pub(crate) connections: Vec<Connections>,
     pub(crate) beliefs: Vec<Belief>,
+}
+
+/// Connections that a process made at some time after `since`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connections {
+    pub(crate) since: Nanos,
+    pub(crate) at: Nanos,
+    pub(crate) many: u64,
 }
 
 /// That a process held itself to be the leader.
@@ -194,6 +203,7 @@ impl<'a> Facts<'a> {
                     sessions: Vec::new(),
                     views: Vec::new(),
                     uses: Vec::new(),
+                    connections: Vec::new(),
                     beliefs: Vec::new(),
                 };
                 self.lives.insert(*life, living);
@@ -246,7 +256,16 @@ impl<'a> Facts<'a> {
             What::Stuck { missing } => self.end_episode(at, Some(missing)),
             What::Wrote { zxid, session, change } => self.write(at, *zxid, SessionId(*session), change),
             What::Setting(_) | What::Done => {}
-            What::Garbled { .. } | What::Hammered { .. } => self.rest.push(entry),
+            What::Connected { who, connections, since } => {
+                let lives = Life { who: *who, life: 0 }..=Life { who: *who, life: u32::MAX };
+                // What the life before may have made counts for neither.
+                if let Some((_, living)) = self.lives.range_mut(lives).next_back()
+                    && living.span.from <= *since
+                {
+                    living.connections.push(Connections { since: *since, at, many: *connections });
+                }
+            }
+            What::Garbled { .. } => self.rest.push(entry),
         }
     }
 

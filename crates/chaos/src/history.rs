@@ -99,8 +99,8 @@ pub(crate) enum What {
         descriptors: usize,
         rss_kib: u64,
     },
-    /// A process made more connections within a second than it may.
-    Hammered { who: Who, connections: u64 },
+    /// A process made so many connections after that time.
+    Connected { who: Who, connections: u64, since: Nanos },
     /// What ZooKeeper's servers wrote to their log, at the time that they say.
     Wrote { zxid: i64, session: i64, change: Change },
     /// The end of the run.

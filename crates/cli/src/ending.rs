@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use zk_session::Keeper;
 
-use crate::output::{NobodyReads, complain};
+use crate::output::{NobodyReads, complain, last_words};
 
 /// What a program ends with whose command line was not understood. Nothing was sent.
 pub const NOT_UNDERSTOOD: u8 = 2;
@@ -31,14 +31,18 @@ const LEFTOVERS: Duration = Duration::from_millis(50);
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// Runs what a program does on a runtime of its own.
+/// Runs what a program does on a runtime of its own, and sees to it that what it [said](crate::output::say) is written.
 ///
 /// # Errors
 ///
 /// Those of `body`, and that there can be no runtime.
 pub fn run(body: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = Runtime::new().context("cannot start")?;
-    let outcome = runtime.block_on(body);
+    let outcome = runtime.block_on(async {
+        let outcome = body.await;
+        last_words().await;
+        outcome
+    });
     runtime.shutdown_timeout(LEFTOVERS);
     outcome
 }

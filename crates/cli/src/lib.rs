@@ -24,6 +24,7 @@
 
 pub mod ending;
 pub mod flags;
+mod lines;
 pub mod listening;
 pub mod log;
 pub mod output;

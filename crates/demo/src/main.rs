@@ -11,6 +11,7 @@ mod connection;
 mod hostile;
 mod ledger;
 mod legacy;
+mod many;
 mod master;
 mod mq;
 mod node;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cli::ending::{self, INTERRUPTED};
 use cli::flags::patience;
-use cli::output::{chain, complain, print};
+use cli::output::{chain, complain, tell};
 use cli::signals::Stop;
 use jiff::Timestamp;
 use leader::{Error, Master, Observer, View};
@@ -87,7 +87,7 @@ async fn show(
     let first = args.connection.bounded_first(args.wait, sessions, word, &problem, observer.ready());
     let mut view = first.await??;
     loop {
-        print(args.line(&view, Timestamp::now()))?;
+        tell(args.line(&view, Timestamp::now())).await?;
         *named = true;
         if !args.watch {
             if view.master.is_none() && !args.json {

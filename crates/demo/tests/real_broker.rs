@@ -242,6 +242,55 @@ async fn a_drained_server_answers_no_hello() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_replaced_answers_no_hello_also_after_the_broker_was_away() {
+    let mut site = Site::start().await;
+    let (mut old, mut errors) = Running::start_heard(site.program("mq-server", &["--unique-code", "a"]));
+    old.event(|event| event["kind"] == "registered").await;
+    let mut newer = site.server("a", &[]).await;
+    let replaced = async {
+        while !errors.next_line().await.unwrap().unwrap().contains("a newer server has taken our code") {}
+    };
+    timeout(PATIENCE, replaced).await.unwrap();
+    // The broker has heard from each of them, and each is asked once it listens.
+    for round in ["1", "2"] {
+        if round == "2" {
+            site.broker.start_again().await.unwrap();
+        }
+        let somebody = Somebody::listening(&site.broker, "s", "jobs/replies/s").await;
+        for server in [&mut old, &mut newer] {
+            let id = format!("{round} {}", server.pid().as_raw_nonzero());
+            let answered = server.event(|event| event["kind"] == "answered" && event["id"] == *id);
+            let asked = async {
+                loop {
+                    somebody.say("jobs", request("a", &id, "jobs/replies/s")).await;
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::select! {
+                _ = answered => {}
+                () = asked => {}
+            }
+        }
+        for id in 0..10 {
+            let hello = json!({ "id": format!("hello {round} {id}"), "reply_to": "jobs/replies/s" });
+            somebody.say("jobs/hello", hello.to_string()).await;
+            let greeted = |event: &Value| event["kind"] == "greeted";
+            tokio::select! {
+                _ = newer.event(greeted) => {}
+                greeted = old.event(greeted) => panic!("{greeted}"),
+            }
+        }
+    }
+    for server in [&old, &newer] {
+        server.signal(Signal::TERM);
+    }
+    let (said, ended) = (old.said.clone(), old.end().await);
+    assert!(ended.status.success() && newer.end().await.status.success());
+    let greeted = |line: &&String| json(line)["kind"] == "greeted";
+    assert_eq!(said.iter().chain(&ended.lines).find(greeted), None);
+}
+
+#[tokio::test]
 async fn a_client_without_zookeeper_says_hello_and_again_when_its_server_is_gone() {
     let site = Site::start().await;
     let servers = site.servers().await;

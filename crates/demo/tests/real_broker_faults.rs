@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::broker::Mosquitto;
 use self::common::{CALM, Ended, PATIENCE, Running, Zk, demo, json, run, stderr, stdout};
-use self::mq::{LONG, Site, Somebody, counts, process, request};
+use self::mq::{LONG, Permissions, Site, Somebody, counts, process, request};
 
 #[tokio::test]
 async fn after_a_restart_of_the_broker_servers_listen_again_and_are_found() {
@@ -233,4 +234,81 @@ async fn a_server_that_can_never_be_registered_ends_with_that_reason() {
     assert_eq!(output.status.code(), Some(1));
     let why = "it cannot be registered: a session timeout of 400ms";
     assert!(stderr(&output).contains(why), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_server_that_may_not_hear_what_it_has_to_ends_and_says_what_that_is() {
+    let (zk, permissions) = (Zk::start().await, Permissions::new());
+    let broker = Mosquitto::start_with(&permissions.lines()).await.unwrap();
+    let mut site = Site { zk, broker };
+    for filter in ["jobs", "$share/headkeeper/jobs/hello"] {
+        permissions.forbid(Some(filter));
+        site.broker.start_again().await.unwrap();
+        let output = run(site.program("mq-server", &[])).await;
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let why = format!("does not let it in: it does not let us subscribe to {filter}: ");
+        assert!(said.contains(&why) && said.contains("MQTT_USERNAME"), "{said}");
+        assert!(!said.contains("is it running there?"), "{said}");
+        site.registered(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_may_hear_no_more_deregisters_and_ends() {
+    let (zk, permissions) = (Zk::start().await, Permissions::new());
+    let broker = Mosquitto::start_with(&permissions.lines()).await.unwrap();
+    let mut site = Site { zk, broker };
+    let (mut server, mut errors) = Running::start_heard(site.program("mq-server", &["--unique-code", "a"]));
+    server.event(|event| event["kind"] == "registered").await;
+    permissions.forbid(Some("jobs"));
+    site.broker.start_again().await.unwrap();
+    // The session is a long one: what is gone was withdrawn.
+    site.registered(&[]).await;
+    let ended = server.end().await;
+    let kinds: Vec<_> = ended.events().iter().map(|event| event["kind"].clone()).collect();
+    assert_eq!((ended.status.code(), &kinds[..]), (Some(1), &[json!("deregistered"), json!("summary")][..]));
+    let mut said = String::new();
+    while let Some(line) = timeout(PATIENCE, errors.next_line()).await.unwrap().unwrap() {
+        said = line;
+    }
+    assert!(said.contains("it does not let us subscribe to jobs: "), "{said}");
+}
+
+/// A packet of MQTT that is no longer than 127 bytes, but for its first one.
+async fn packet(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await.unwrap();
+    let mut rest = vec![0; head[1].into()];
+    stream.read_exact(&mut rest).await.unwrap();
+    rest
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_refused_for_another_reason_is_asked_for_again() {
+    // A Mosquitto gives no other reason than that one is not allowed to, so this broker is played.
+    let (zk, listener) = (Zk::start().await, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let url = format!("mqtt://{}", listener.local_addr().unwrap());
+    let mut program =
+        demo(["mq-server", "--service", "jobs", "--json", "--unique-code", "a", "--broker", &url]);
+    program.args(zk.flags());
+    let mut server = Running::start(program);
+    let answers = async |code: u8| {
+        let (mut stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        packet(&mut stream).await;
+        stream.write_all(&[0x20, 3, 0, 0, 0]).await.unwrap();
+        let subscribe = packet(&mut stream).await;
+        stream.write_all(&[0x90, 5, subscribe[0], subscribe[1], 0, 1, code]).await.unwrap();
+        stream
+    };
+    // Not specified, as when it cannot ask whoever knows; a quota that is used up; and then none.
+    for code in [0x80, 0x97] {
+        // By whom it is hung up is seen.
+        let mut stream = answers(code).await;
+        timeout(PATIENCE, stream.read(&mut [0])).await.unwrap().unwrap();
+    }
+    let _stream = answers(1).await;
+    server.event(|event| event["kind"] == "registered").await;
+    server.signal(Signal::TERM);
+    assert!(server.end().await.status.success());
 }

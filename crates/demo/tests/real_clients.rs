@@ -80,7 +80,7 @@ async fn a_client_waits_for_the_first_list_and_says_so() {
     zk.cut_off(false);
     let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
     assert!(output.status.success());
-    assert!(stdout(&output).contains("1 requests to time, 0 failed"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("1 request to time, 0 failed"), "{}", stdout(&output));
 }
 
 #[tokio::test]

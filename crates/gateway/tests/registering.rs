@@ -75,6 +75,9 @@ async fn weights_are_changed_and_drained_and_come_back() {
         ("{\"weight\":1,\"drain\":true}", "accepted: one of weight and drain"),
         ("{\"wieght\":1}", "accepted: {\"weight\": N}"),
         ("{\"weight\":-1}", "accepted: {\"weight\": N}"),
+        ("{\"weight\":\"5\"}", "weight: invalid type: string \"5\", expected u32"),
+        ("{\"weight\":4294967296}", "weight: invalid value: integer `4294967296`, expected u32"),
+        ("{\"drain\":1}", "drain: invalid type: integer `1`, expected a boolean"),
         ("[", "accepted: {\"weight\": N}"),
     ] {
         let told = gateway.call("PATCH", A, change).await.problem(400, "bad-request").await;

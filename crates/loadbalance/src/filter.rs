@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proto::Instance;
 
-/// Says which instances may be picked. Asked once for each list, never for a pick.
+/// Says which instances may be picked. Asked once for each list, in a task if that is small, and never for a pick: it waits for nothing.
 ///
 /// # Examples
 ///

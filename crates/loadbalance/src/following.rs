@@ -1,12 +1,16 @@
 //! Keeps a balancer up to date with its channels.
 
+use std::any::Any;
 use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
+use std::thread;
 
 use proto::InstanceId;
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
-use tracing::error;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::yield_now;
+use tracing::{error, warn};
 
 use crate::balancer::Instances;
 use crate::shared::Shared;
@@ -17,8 +21,8 @@ pub(crate) fn follow(
     lists: Option<watch::Receiver<Option<Instances>>>,
     master: Option<watch::Receiver<Option<InstanceId>>>,
 ) {
-    let brings_lists = lists.is_some();
-    let mut following = Following { shared: Arc::downgrade(shared), lists, master, brings_lists };
+    let bringing = lists.is_some().then(|| Arc::new(Bringing(Arc::downgrade(shared))));
+    let mut following = Following { shared: Arc::downgrade(shared), lists, master, bringing };
     if let Some(instances) = following.newest() {
         shared.replace(instances);
     }
@@ -31,16 +35,17 @@ struct Following {
     shared: Weak<Shared>,
     lists: Option<watch::Receiver<Option<Instances>>>,
     master: Option<watch::Receiver<Option<InstanceId>>>,
-    /// Whether lists are still to come from here, and not by hand.
-    brings_lists: bool,
+    /// There while lists are still to come from here, and not by hand.
+    bringing: Option<Arc<Bringing>>,
 }
 
-impl Drop for Following {
+/// Held by who brings lists, and with each list by who prepares for it.
+struct Bringing(Weak<Shared>);
+
+impl Drop for Bringing {
     /// However it ends, by its channels, with its runtime or by being aborted: nobody is to wait for a list that will not come.
     fn drop(&mut self) {
-        if self.brings_lists
-            && let Some(shared) = self.shared.upgrade()
-        {
+        if let Some(shared) = self.0.upgrade() {
             shared.close();
         }
     }
@@ -66,8 +71,7 @@ impl Following {
                 News::NoMoreLists => {
                     self.lists = None;
                     // Once: a list by hand may come afterwards, and another one be waited for.
-                    self.brings_lists = false;
-                    shared.close();
+                    self.bringing = None;
                     continue;
                 }
                 News::NoMoreMasters => {
@@ -76,16 +80,9 @@ impl Following {
                 }
                 News::Master => None,
             };
-            let made = spawn_blocking(move || match instances {
-                Some(instances) => shared.replace(instances),
-                None => shared.refresh(),
-            });
-            if let Err(error) = made.await {
+            if let Err(panic) = prepare(shared, instances, self.bringing.clone()).await {
                 // The next list is tried again.
-                error!(
-                    error = &error as &dyn Error,
-                    "cannot prepare for a list: picks go on with the one before"
-                );
+                error!(error = said(&*panic), "cannot prepare for a list: picks go on with the one before");
             }
         }
     }
@@ -102,4 +99,51 @@ async fn change<T>(channel: &mut Option<watch::Receiver<T>>) -> bool {
         Some(channel) => channel.changed().await.is_ok(),
         None => std::future::pending().await,
     }
+}
+
+/// Prepares for a list, or once more for the one that is there. Ends with the panic of an algorithm, if there is one.
+///
+/// Never by `spawn_blocking`: the application may keep all of those threads for itself, or wait on the last of them for this very list.
+async fn prepare(
+    shared: Arc<Shared>,
+    instances: Option<Instances>,
+    bringing: Option<Arc<Bringing>>,
+) -> thread::Result<()> {
+    let takes_long = shared.takes_long(instances.as_ref());
+    let work = move || {
+        let _until_made = bringing;
+        let make = || match instances {
+            Some(instances) => shared.replace(instances),
+            None => shared.refresh(),
+        };
+        // What a panic leaves behind is the list before.
+        catch_unwind(AssertUnwindSafe(make))
+    };
+    if takes_long {
+        let (made, making) = oneshot::channel();
+        let (runtime, there) = (Handle::current(), work.clone());
+        let beside = move || {
+            // An algorithm may spawn, as it may in a task.
+            let _inside = runtime.enter();
+            // The follower may be gone.
+            let _ = made.send(there());
+        };
+        match thread::Builder::new().name("loadbalance".into()).spawn(beside) {
+            Ok(_) => return making.await.unwrap_or_else(|gone| Err(Box::new(gone))),
+            Err(error) => warn!(
+                error = &error as &dyn Error,
+                "no thread to prepare for a list: it is done in a task, which holds up others"
+            ),
+        }
+    }
+    let made = work();
+    // Lists that come without a pause are not to keep others from their turn.
+    yield_now().await;
+    made
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic")
 }

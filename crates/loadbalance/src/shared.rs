@@ -13,6 +13,10 @@ use crate::gone::{Gone, each_once};
 use crate::snapshot::{List, Listed, Snapshot, standings};
 use crate::{Algorithm, Filter, PickError, Pool};
 
+/// The most instances that are prepared for in a task, which should hold its thread for no longer than a millisecond. The slowest
+/// algorithm, a hash, takes 25 µs for each of 100 (`docs/bench/pick.md`, a new list): 0.8 ms for so many.
+const FEW: usize = 32;
+
 pub(crate) struct Shared {
     pub(crate) current: ArcSwap<Snapshot>,
     /// Grows with each snapshot, once that is the current one.
@@ -77,6 +81,17 @@ impl Shared {
             List::Never => Err(PickError::Closed),
             List::Here => Ok(()),
         }
+    }
+
+    /// Whether preparing for a list, or once more for the one that is there, may take longer than a task should.
+    pub(crate) fn takes_long(&self, instances: Option<&Instances>) -> bool {
+        // Somebody else prepares, who knows for how long; or an algorithm has panicked, and nothing is known of that one.
+        let Ok(making) = self.making.try_lock() else { return true };
+        let list = instances.or(making.instances.as_ref()).map_or(0, Instances::len);
+        // The list before is gone through, too, and those before that are freed.
+        let before = self.current.load().listed.len();
+        let retired = making.retired.iter().map(|old| old.listed.len()).max();
+        list.max(before).max(retired.unwrap_or(0)) > FEW
     }
 
     /// Prepares for a list and makes it the current one.

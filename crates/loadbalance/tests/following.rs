@@ -201,3 +201,36 @@ async fn a_held_pick_does_not_keep_the_following_alive() {
     timeout(Duration::from_secs(30), lists.closed()).await.expect("nobody follows any more");
     assert_eq!(held.candidate().in_flight(), 1);
 }
+
+/// With each list comes the next one, with one more.
+struct Grows(watch::Sender<Option<Instances>>);
+
+impl Algorithm for Grows {
+    fn name(&self) -> &str {
+        "grows"
+    }
+
+    fn picker(&self, candidates: Candidates) -> Arc<dyn Picker> {
+        if candidates.len() < 30 {
+            self.0.send(list(candidates.len() + 1)).unwrap();
+        }
+        RoundRobin::default().picker(candidates)
+    }
+}
+
+#[tokio::test]
+async fn lists_without_a_pause_leave_others_their_turn() {
+    let (lists, receiver) = watch::channel(None);
+    let balancer = Balancer::follow(receiver, Grows(lists.clone()));
+    lists.send(list(1)).unwrap();
+    let mut seen = 0;
+    let turns = async {
+        while seen < 30 {
+            tokio::task::yield_now().await;
+            let now = balancer.candidates().len();
+            assert!(now <= seen + 2, "{now} after {seen}");
+            seen = now;
+        }
+    };
+    timeout(Duration::from_secs(30), turns).await.expect("all lists are taken");
+}

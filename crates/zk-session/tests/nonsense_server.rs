@@ -15,6 +15,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use zk_session::{Connect, Error, Keeper, Kind, Op, Session, ZooKeeper};
 
+/// What each connection costs, as the library promises: three at once, and then one in so long.
+const EACH: Duration = Duration::from_millis(150);
+
 /// What a server sends for the request with a number; it hangs up when that is nothing.
 type Answer = fn(i32) -> Option<Vec<u8>>;
 
@@ -228,8 +231,6 @@ async fn refusals_that_servers_seldom_give_are_answers() {
 #[tokio::test]
 async fn three_servers_that_hang_up_see_ten_tries_a_second_together() {
     const TRIES: u32 = 20;
-    // What each costs, as the library promises.
-    const EACH: Duration = Duration::from_millis(150);
     // Who has a session to save is in a hurry, and is bound by the same limit.
     for in_danger in [false, true] {
         let (told, mut tries) = tokio::sync::mpsc::unbounded_channel();
@@ -268,4 +269,27 @@ async fn three_servers_that_hang_up_see_ten_tries_a_second_together() {
         // Three at once, and then one after the other; one more begins by itself when a connection ends.
         assert!(took >= (TRIES - 4) * EACH, "in danger: {in_danger}, {TRIES} tries in {took:?}");
     }
+}
+
+#[tokio::test]
+async fn a_close_that_a_server_answers_by_hanging_up_is_tried_ten_times_a_second() {
+    let (told, mut tries) = tokio::sync::mpsc::unbounded_channel();
+    let fake = serving(move |stream| {
+        let told = told.clone();
+        async move {
+            told.send(()).ok()?;
+            session(stream, 10_000, |_| None).await
+        }
+    })
+    .await;
+    let zookeeper = options(fake.address).session_timeout(Duration::from_secs(10)).build().unwrap();
+    let begin = Instant::now();
+    connected(&zookeeper).await;
+    soon(zookeeper.close()).await;
+    let took = begin.elapsed();
+    let tried = std::iter::from_fn(|| tries.try_recv().ok()).count();
+    // One more begins by itself when a connection ends.
+    let most = 4 + took.as_millis() / EACH.as_millis();
+    assert!(tried as u128 <= most, "{tried} tries in {took:?}, not {most}");
+    assert!(tried > 4, "{tried}");
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use loadbalance::{Balancer, RoundRobin};
-use proto::ServiceName;
+use proto::{NodeData, ServiceName};
 use registry::{Native, Registry};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -164,5 +164,32 @@ async fn a_server_that_a_deploy_ends_fails_no_request_and_the_other_one_leads() 
     assert!(told.elapsed() >= HEARD, "it served on for as long as it says");
     second.says("leading in term");
     second.ends_by("-TERM");
+    keeper.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_replaced_serves_on_until_clients_have_heard_of_that() {
+    let zookeeper = Server::builder().tick(Duration::from_millis(100)).start().await.expect("a ZooKeeper");
+    let servers = zookeeper.connect_string();
+    let mut first = Program::start(env!("CARGO_BIN_EXE_server"), &["127.0.0.1:0"], &servers);
+    let keeper = Keeper::start(ZooKeeper::builder(&servers).build().expect("servers"));
+    let registry = Registry::new(keeper.sessions(), Native::default());
+    let hello = ServiceName::parse("hello").expect("a name");
+    let discovery = registry.follow(&hello);
+    let balancer = Balancer::follow(discovery.instances(), RoundRobin::default());
+    let there = timeout(LIMIT, balancer.wait_for(|all| all.len() == 1)).await.expect("it is there");
+    let id = there.expect("it follows")[0].id().clone();
+
+    // Under the id of the first one, and elsewhere.
+    let elsewhere = NodeData::at("127.0.0.1:1".parse().expect("an address"));
+    let newer = registry.announce_as(&hello, id, elsewhere).expect("announced");
+    timeout(LIMIT, newer.registered()).await.expect("in time").expect("registered");
+    first.logs("a newer process");
+
+    let told = Instant::now();
+    first.gets("-TERM");
+    assert!(first.child.wait().expect("waited for").success());
+    assert!(told.elapsed() >= HEARD, "it served on for as long as it says: {:?}", told.elapsed());
+    newer.withdraw().await;
     keeper.close().await;
 }

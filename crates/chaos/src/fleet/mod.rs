@@ -1,8 +1,9 @@
 //! The processes that take part.
 
+mod counting;
 mod process;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,19 +11,18 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::{Mutex, MutexGuard, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use zk_local::{Ensemble, Traffic};
 
 pub(crate) use process::Process;
 
-use crate::history::{Command, What};
+use self::counting::Counting;
+use crate::history::{Command, Entry};
 use crate::recorder::{Now, Recorder};
 use crate::who::{Role, Who};
 
 /// How often the connections of everybody are counted.
 const COUNTING: Duration = Duration::from_millis(50);
-const SECOND: Duration = Duration::from_secs(1);
-const CONNECTIONS_PER_SECOND: u64 = 10;
 
 /// What every process is started with.
 #[derive(Debug)]
@@ -95,25 +95,18 @@ impl Fleet {
         join_all(ends).await;
     }
 
-    /// Watches over the connections that everybody makes, for ever.
+    /// Takes down the connections that everybody makes, for ever.
     pub(crate) async fn count_connections(&self) {
-        let mut counts: BTreeMap<Who, VecDeque<(Instant, u64)>> = BTreeMap::new();
+        let mut counting: BTreeMap<Who, Counting> = BTreeMap::new();
         let mut ticks = interval(COUNTING);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let now = ticks.tick().await;
+            // It says when it was due, which is not when it comes.
+            ticks.tick().await;
             for (who, ways) in &self.traffic {
-                let accepted: u64 = ways.iter().map(|way| way.borrow().accepted).sum();
-                let counts = counts.entry(*who).or_default();
-                counts.push_back((now, accepted));
-                // A late tick makes a second longer; then it is not compared with what was before.
-                while counts.front().is_some_and(|(at, _)| now - *at > SECOND) {
-                    counts.pop_front();
-                }
-                let connections = accepted - counts.front().map_or(accepted, |(_, before)| *before);
-                if connections > CONNECTIONS_PER_SECOND {
-                    self.recorder.note(What::Hammered { who: *who, connections });
-                    counts.clear();
+                let accepted = || ways.iter().map(|way| way.borrow().accepted).sum();
+                if let Some(Entry { at, what }) = counting.entry(*who).or_default().look(*who, accepted) {
+                    self.recorder.note_at(at, what);
                 }
             }
         }

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use super::Bench;
-use crate::history::{Nanos, What, nanos};
+use super::{Bench, millis};
+use crate::facts::Connections;
+use crate::history::{Nanos, nanos};
+
+const SECOND: Duration = Duration::from_secs(1);
+const CONNECTIONS_PER_SECOND: u64 = 10;
+/// How much later than another a connection may be seen on a busy machine, for each time that is given besides what is promised.
+const LATE: Duration = Duration::from_millis(200);
 
 /// Shorter lives show how memory is first filled, not whether it grows.
 const LONG_LIFE: Duration = Duration::from_secs(20 * 60);
@@ -15,14 +21,13 @@ const MORE_DESCRIPTORS: usize = 3;
 const MORE_TASKS: usize = 2;
 
 pub(super) fn judge(bench: &mut Bench<'_>) {
-    for entry in &bench.facts.rest {
-        if let What::Hammered { who, connections } = &entry.what {
-            let what = format!("{who} made {connections} connections within a second");
-            bench.found("P18", entry.at, what);
-        }
-    }
     for (life, living) in &bench.facts.lives {
         let who = life.who;
+        let late = nanos(LATE.mul_f64(bench.slack - 1.0));
+        if let Some((at, connections, took)) = hammering(&living.connections, late) {
+            let what = format!("{who} made {connections} connections within {}", millis(took));
+            bench.found("P18", at, what);
+        }
         if let Some((at, first, last)) = descriptors(&living.uses)
             && last > first + MORE_DESCRIPTORS
         {
@@ -43,6 +48,21 @@ pub(super) fn judge(bench: &mut Bench<'_>) {
             bench.found("P28", at, format!("{who} had {first} tasks at first and {last} at last"));
         }
     }
+}
+
+/// The first of too many connections: when the last of them was seen, how many they were, and within how long.
+///
+/// Of what was dialed in some time, the first can be seen `late` and the last at once.
+fn hammering(seen: &[Connections], late: Nanos) -> Option<(Nanos, u64, Nanos)> {
+    seen.iter().enumerate().find_map(|(first, Connections { since, .. })| {
+        let mut connections = 0;
+        seen[first..].iter().find_map(|Connections { at, many, .. }| {
+            connections += many;
+            let took = at - since;
+            let seconds = (took + late).div_ceil(nanos(SECOND));
+            (connections > CONNECTIONS_PER_SECOND * seconds).then_some((*at, connections, took))
+        })
+    })
 }
 
 /// How many descriptors there were at most in the first quarter of the measures, and at least in the last quarter: what comes and goes with
@@ -72,6 +92,9 @@ pub(crate) fn memory(uses: &[(Nanos, usize, u64)]) -> Option<(Nanos, u64, u64)> 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Range;
+
     use crate::judge::story::Story;
 
     #[test]
@@ -99,8 +122,59 @@ mod tests {
         assert_eq!(begin(60 * 1000, 15).promises(), [""; 0]);
     }
 
+    /// What is seen of one who connects at these times, in ms, when everything is looked at every 50 ms but in some time, after which it
+    /// is all there at once.
+    fn connecting(times: impl IntoIterator<Item = u64>, late: Range<u64>) -> Story {
+        let mut story = Story::default();
+        story.starts(0, "w01");
+        let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+        for time in times {
+            let at = if late.contains(&time) { late.end } else { time };
+            *seen.entry(at.next_multiple_of(50)).or_default() += 1;
+        }
+        for (at, many) in seen {
+            story.connects(at.saturating_sub(50), at, "w01", many);
+        }
+        story
+    }
+
     #[test]
-    fn too_many_connections_are_found() {
-        assert_eq!(Story::default().hammered(1000, "w01", 12).promises(), ["P18"]);
+    fn eleven_connections_within_a_second_are_found_and_ten_are_not() {
+        let within = |many: u64, ms: u64| connecting((0..many).map(|nth| 100 + nth * ms / (many - 1)), 0..0);
+        assert_eq!(within(10, 100).promises(), [""; 0]);
+        assert_eq!(within(11, 850).promises(), ["P18"]);
+        // Nobody knows when in those 50 ms it was.
+        assert_eq!(within(11, 1000).promises(), [""; 0]);
+        assert_eq!(within(32, 2_850).promises(), ["P18"]);
+    }
+
+    #[test]
+    fn what_was_late_is_not_found_and_hammering_is() {
+        // What `zk-session` does at most: three, one by the client itself, and one after the other.
+        let most = |until: u64| [100; 3].into_iter().chain((100..until).step_by(150));
+        assert_eq!(connecting(most(9_000), 0..0).promises(), [""; 0]);
+        assert_eq!(connecting(most(9_000), 1_000..1_600).promises(), ["P18"]);
+        for begin in (0..2_000).step_by(50) {
+            let late = begin..begin + 600;
+            assert_eq!(connecting(most(9_000), late.clone()).promises_with(4.0), [""; 0], "{late:?}");
+        }
+        // Three servers, and the shortest pause of a keeper that is in a hurry, for as long as it is.
+        let round_after_round = (100..1_900).step_by(150).flat_map(|round| [round; 3]);
+        assert_eq!(connecting(round_after_round, 0..0).promises_with(4.0), ["P18"]);
+        // The client's own ones, where nobody counts them.
+        let fourteen_a_second = (0..40).map(|nth| 100 + nth * 1_000 / 14);
+        assert_eq!(connecting(fourteen_a_second, 0..0).promises_with(4.0), ["P18"]);
+        assert_eq!(connecting([100; 11], 0..0).promises_with(4.0), ["P18"]);
+    }
+
+    #[test]
+    fn each_life_may_connect_as_often() {
+        let mut story = Story::default();
+        story.starts(0, "w01").connects(500, 900, "w01", 7);
+        // Nobody knows whose these are.
+        story.starts_again(930, "w01").connects(900, 950, "w01", 9).connects(950, 1_000, "w01", 7);
+        assert_eq!(story.promises(), [""; 0]);
+        story.connects(1_500, 1_550, "w01", 4);
+        assert_eq!(story.promises(), ["P18"]);
     }
 }

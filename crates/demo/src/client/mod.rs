@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cli::ending::{self, INTERRUPTED};
 use cli::flags::{duration, number, patience};
-use cli::output::{complain, print};
+use cli::output::{complain, conclude, tell};
 use cli::signals::Stop;
 use loadbalance::{Balancer, Explanation, Filter, PickError, Request};
 use proto::ServiceName;
@@ -101,19 +101,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let asking = Asking { args: &args, request, discovery: &discovery, somebody };
     let asked = tokio::select! {
-        asked = asking.run(&mut summary) => asked,
-        () = stop.requested() => Ok(()),
+        asked = asking.run(&mut summary) => Some(asked),
+        () = stop.requested() => None,
     };
     // It takes a turn, which nobody misses any more.
     let now = balancer.explain(&request);
     drop(discovery);
     ending::close(keeper).await;
-    asked?;
-    print(if args.json {
-        one_line(summary.json(algorithm, &now))
-    } else {
-        summary.text(&args.service, algorithm, &now)
-    })?;
+    let stopped = asked.is_none();
+    asked.transpose()?;
+    let last = match args.json {
+        true => one_line(summary.json(algorithm, &now)),
+        false => summary.text(&args.service, algorithm, &now),
+    };
+    conclude(last, &mut stop, stopped).await?;
     Ok(ExitCode::from(code(args.requests, &summary)))
 }
 
@@ -165,7 +166,7 @@ impl Asking<'_> {
             number += 1;
             let outcome = outcome::send(number, first, balancer, self.request, args.timeout).await;
             summary.count(&outcome);
-            print(if args.json { one_line(outcome.json(self.is_live())) } else { outcome.text() })?;
+            tell(if args.json { one_line(outcome.json(self.is_live())) } else { outcome.text() }).await?;
         }
         Ok(())
     }

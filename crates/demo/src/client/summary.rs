@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::outcome::Outcome;
+use crate::many::many;
 use crate::table::table;
 
 /// What became of all requests up to now.
@@ -59,9 +60,8 @@ impl Summary {
     pub(super) fn text(&self, service: &ServiceName, algorithm: Name, now: &Explanation) -> String {
         let Self { requests, retries, failed, answered } = self;
         let nobody = if answered.is_empty() { "; answered by nobody" } else { "" };
-        let told = format!(
-            "{requests} requests to {service}, {failed} failed, {retries} retries; by {algorithm}{nobody}"
-        );
+        let (sent, again) = (many(*requests, "request", "requests"), many(*retries, "retry", "retries"));
+        let told = format!("{sent} to {service}, {failed} failed, {again}; by {algorithm}{nobody}");
         let percent =
             |part: Option<f64>| part.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", part * 100.0));
         let row = |Row { instance, weight, answered, share, expected }: Row| {
@@ -166,6 +166,16 @@ mod tests {
     fn expected(algorithm: Name, weights: &[(&str, u32)]) -> Vec<Option<f64>> {
         let rows = summary(&[]).rows(algorithm, &now(algorithm, weights));
         rows.into_iter().map(|row| row.expected).collect()
+    }
+
+    #[test]
+    fn one_request_is_no_requests() {
+        let told = summary(&[(&["b"], Some("a"))]).text(
+            &ServiceName::parse("time").unwrap(),
+            Name::Random,
+            &now(Name::Random, &[]),
+        );
+        assert!(told.starts_with("1 request to time, 0 failed, 1 retry; by random\n"), "{told}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use clap::Args as ClapArgs;
 use cli::flags::socket;
 use cli::listening::listen;
 use cli::log::Verbosity;
-use cli::output::print;
+use cli::output::say;
 use cli::signals::Stop;
 use tokio::sync::mpsc;
 
@@ -74,6 +74,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 impl Args {
     /// For whoever watches. A ledger goes on when nobody does.
     fn say(&self, news: &News) {
-        let _ = print(if self.json { one_line(news.json()) } else { news.text() });
+        say(if self.json { one_line(news.json()) } else { news.text() });
     }
 }

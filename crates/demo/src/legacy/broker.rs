@@ -16,11 +16,11 @@ struct Line {
 }
 
 pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
-    stage.say("services behind a message broker, each message for one of them by its unique code")?;
+    stage.say("services behind a message broker, each message for one of them by its unique code").await?;
     let broker = Mosquitto::start().await.context("there is no Mosquitto for the tour")?;
     let url = broker.url();
-    stage.say(&format!("  Mosquitto: started one at {url}"))?;
-    stage.command(&format!("mq-server --service jobs --broker {url} --unique-code {}", CODES[0]))?;
+    stage.say(&format!("  Mosquitto: started one at {url}")).await?;
+    stage.command(&format!("mq-server --service jobs --broker {url} --unique-code {}", CODES[0])).await?;
     let mut servers = Vec::new();
     for code in CODES {
         let flags = ["mq-server", "--service", "jobs", "--broker", &url, "--unique-code", code];
@@ -28,12 +28,10 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
         said_after(&mut server, "registered at ").await?;
         servers.push(server);
     }
-    stage.say(&format!(
-        "  {} instances are registered without an address: {}",
-        CODES.len(),
-        CODES.join(" ")
-    ))?;
-    stage.command(&format!("mq-client --service jobs --broker {url}"))?;
+    stage
+        .say(&format!("  {} instances are registered without an address: {}", CODES.len(), CODES.join(" ")))
+        .await?;
+    stage.command(&format!("mq-client --service jobs --broker {url}")).await?;
     let flags = [
         "mq-client",
         "--service",
@@ -55,11 +53,13 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
         let by = answerer(&mut client, None).await?;
         ensure!(by == first, "{first} answered, and then {by}, though {first} is there");
     }
-    stage.say(&format!("  {first} answers request after request; the others hear them, and drop them"))?;
+    stage
+        .say(&format!("  {first} answers request after request; the others hear them, and drop them"))
+        .await?;
     let index = CODES.iter().position(|code| *code == first).context("a stranger answered")?;
     servers[index].kill().await?;
     let next = answerer(&mut client, Some(&first)).await?;
-    stage.say(&format!("  killed it: {next} answers now"))?;
+    stage.say(&format!("  killed it: {next} answers now")).await?;
     servers.remove(index);
     ensure!(client.stop().await?.success(), "the client had something to complain of");
     let mut counts = Vec::new();
@@ -71,7 +71,7 @@ pub(super) async fn show(stage: &Stage) -> anyhow::Result<String> {
         );
         all_end_well(std::slice::from_mut(&mut server)).await?;
     }
-    stage.say(&format!("  at the end the two others say: {}", counts.join("; ")))?;
+    stage.say(&format!("  at the end the two others say: {}", counts.join("; "))).await?;
     Ok("everybody hears a message, and the one whom it is for answers".to_owned())
 }
 

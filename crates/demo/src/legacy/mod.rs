@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Args as ClapArgs;
 use cli::ending::INTERRUPTED;
 use cli::log::Verbosity;
-use cli::output::print;
+use cli::output::tell;
 use cli::signals::Stop;
 use cli::zookeeper::{Access, Security};
 
@@ -74,7 +74,7 @@ async fn set(args: &Args) -> anyhow::Result<Stage> {
     };
     let said = format!("ZooKeeper: started one at {}", connection.access.zk);
     let stage = Stage::set(connection, server);
-    stage.say(&said)?;
+    stage.say(&said).await?;
     Ok(stage)
 }
 
@@ -85,6 +85,6 @@ async fn show(stage: &Stage) -> anyhow::Result<()> {
         ["cluster join".to_owned(), "demo node".to_owned(), joining::show(stage).await?],
         ["message broker".to_owned(), "demo mq-server, mq-client".to_owned(), broker::show(stage).await?],
     ];
-    stage.say("all four, side by side:")?;
-    print(table(["SYSTEM", "HERE", "SHOWN"], &rows))
+    stage.say("all four, side by side:").await?;
+    tell(table(["SYSTEM", "HERE", "SHOWN"], &rows)).await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use cli::ending;
-use cli::output::print;
+use cli::output::tell;
 use cli::zookeeper::Layout;
 use jiff::Timestamp;
 use proto::Address;
@@ -35,13 +35,13 @@ impl Stage {
     }
 
     /// Tells the person at the terminal, with the time since the beginning.
-    pub(super) fn say(&self, text: &str) -> anyhow::Result<()> {
-        print(format!("{:5.1} s  {text}", self.begun.elapsed().as_secs_f64()))
+    pub(super) async fn say(&self, text: &str) -> anyhow::Result<()> {
+        tell(format!("{:5.1} s  {text}", self.begun.elapsed().as_secs_f64())).await
     }
 
     /// Shows the command that would do the same in a terminal.
-    pub(super) fn command(&self, text: &str) -> anyhow::Result<()> {
-        print(format!("         $ demo {text}"))
+    pub(super) async fn command(&self, text: &str) -> anyhow::Result<()> {
+        tell(format!("         $ demo {text}")).await
     }
 
     /// The same ZooKeeper, with services in another layout.

@@ -14,7 +14,7 @@ use cli::ending::{INTERRUPTED, Usage};
 use cli::flags::{number, patience};
 use cli::listening::listen;
 use cli::log::Verbosity;
-use cli::output::{complain, print};
+use cli::output::{complain, say};
 use cli::signals::Stop;
 use cluster::{Address, Answer, Limits, Member, Node, arrivals};
 
@@ -182,7 +182,10 @@ impl Args {
             () => "joined by this node",
         };
         if self.json {
-            members.iter().for_each(|node| say(one_line(member_as_json(node, how(node)))));
+            // As one, for there can be more members than lines may wait for a reader.
+            let lines: Vec<_> =
+                members.iter().map(|node| one_line(member_as_json(node, how(node)))).collect();
+            say(lines.join("\n"));
         } else {
             let row = |node: &Node| [node.id().to_string(), node.address().to_string(), how(node).to_owned()];
             let rows: Vec<_> = members.iter().map(row).collect();
@@ -190,14 +193,10 @@ impl Args {
         }
     }
 
+    /// For whoever watches. A node goes on when nobody does.
     fn say(&self, news: &News) {
         say(if self.json { one_line(news.json()) } else { news.text() });
     }
-}
-
-/// For whoever watches. A node goes on when nobody does.
-fn say(text: String) {
-    let _ = print(text);
 }
 
 fn ip(text: &str) -> Result<IpAddr, String> {

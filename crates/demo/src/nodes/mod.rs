@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cli::ending::{self, INTERRUPTED};
 use cli::flags::patience;
-use cli::output::{chain, complain, print};
+use cli::output::{chain, complain, print, tell};
 use cli::signals::Stop;
 use proto::{Instance, ServiceName};
 use registry::{BadNode, Discovery, InstanceChange, Registry, View, changes_between};
@@ -159,10 +159,11 @@ async fn instances(
     // What came since is told, and what was told already is no news.
     views.mark_changed();
     if args.json {
-        told.entries.iter().try_for_each(|it| print(one_line(as_json("instance", service, it, &told))))?;
-        told.bad.iter().try_for_each(|bad| print(one_line(bad_as_json(service, bad))))?;
+        let entries = told.entries.iter().map(|it| as_json("instance", service, it, &told));
+        let bad = told.bad.iter().map(|bad| bad_as_json(service, bad));
+        tell_all(entries.chain(bad).map(one_line)).await?;
     } else {
-        print(as_text(service, &told))?;
+        tell(as_text(service, &told)).await?;
         if told.entries.is_empty() && !args.watch {
             complain("  tip: demo nodes without --service lists all that there are; --watch waits for one");
         }
@@ -170,10 +171,16 @@ async fn instances(
     *listed = true;
     while args.watch && views.changed().await.is_ok() {
         let Some(view) = views.borrow_and_update().clone() else { continue };
-        news(service, &told, &view, args.json).iter().try_for_each(print)?;
+        tell_all(news(service, &told, &view, args.json)).await?;
         told = view;
     }
     Ok(())
+}
+
+/// Prints lines, at once for there may be many.
+async fn tell_all(lines: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+    let lines: Vec<_> = lines.into_iter().collect();
+    if lines.is_empty() { Ok(()) } else { tell(lines.join("\n")).await }
 }
 
 impl Args {

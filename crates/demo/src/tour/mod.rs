@@ -14,7 +14,7 @@ use clap::Args as ClapArgs;
 use cli::ending::INTERRUPTED;
 use cli::flags::number;
 use cli::log::Verbosity;
-use cli::output::complain;
+use cli::output::{complain, say};
 use cli::signals::Stop;
 use cli::zookeeper::{Access, Security, servers};
 use proto::ServiceName;
@@ -77,7 +77,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let interrupted = told.is_none();
     let staying = stage.is_staying();
     if interrupted {
-        stage.say("stopping everything")?;
+        // Nobody has to hear it.
+        say(stage.line("stopping everything"));
     }
     // Whatever happened: what was started is stopped.
     let left = stage.clear().await;
@@ -99,7 +100,7 @@ async fn set(args: &Args, theirs: Option<Connection>) -> anyhow::Result<Stage> {
             // Somebody else's: servers of theirs may be called time.
             let service = ServiceName::parse(&format!("time-tour-{}", std::process::id()))?;
             let stage = Stage::set(theirs, service, None)?;
-            stage.say(&format!("ZooKeeper: the one at {zk}, as ZK_CONNECT or --zk says"))?;
+            stage.say(&format!("ZooKeeper: the one at {zk}, as ZK_CONNECT or --zk says")).await?;
             Ok(stage)
         }
         None => {
@@ -116,7 +117,7 @@ async fn set(args: &Args, theirs: Option<Connection>) -> anyhow::Result<Stage> {
                 ServiceName::parse("time")?,
                 Some(server),
             )?;
-            stage.say(&format!("ZooKeeper: started one at {zk} (pid {pid})"))?;
+            stage.say(&format!("ZooKeeper: started one at {zk} (pid {pid})")).await?;
             Ok(stage)
         }
     }

@@ -60,11 +60,16 @@ pub(super) async fn are_shown(stage: &mut Stage) -> anyhow::Result<()> {
         );
         rows.push(row([*algorithm, key.unwrap_or_default()].join(" "), counts));
     }
-    stage.say(&format!(
-        "a client asks {REQUESTS} times by each of three algorithms; who answered, beside the weights:"
-    ))?;
+    stage
+        .say(&format!(
+            "a client asks {REQUESTS} times by each of three algorithms; who answered, beside the weights:"
+        ))
+        .await?;
     let [first, second, third] = of_each(stage, |host| host.address.to_string());
-    table(["", &first, &second, &third], &rows).lines().try_for_each(|line| stage.say(&format!("  {line}")))
+    for line in table(["", &first, &second, &third], &rows).lines() {
+        stage.say(&format!("  {line}")).await?;
+    }
+    Ok(())
 }
 
 /// Something of each server. All of them are there by now.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use cli::ending;
-use cli::output::print;
+use cli::output::tell;
 use leader::{Master, Observer, Term};
 use proto::ServiceName;
 use registry::{Discovery, View};
@@ -94,8 +94,12 @@ impl Stage {
     }
 
     /// Tells the person at the terminal, with the time since the beginning.
-    pub(super) fn say(&self, text: &str) -> anyhow::Result<()> {
-        print(format!("{:5.1} s  {text}", self.begun.elapsed().as_secs_f64()))
+    pub(super) async fn say(&self, text: &str) -> anyhow::Result<()> {
+        tell(self.line(text)).await
+    }
+
+    pub(super) fn line(&self, text: &str) -> String {
+        format!("{:5.1} s  {text}", self.begun.elapsed().as_secs_f64())
     }
 
     /// Whether the story is over and the stage stays up.

@@ -35,7 +35,8 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
     let before = stage.listed();
     let timeout = stage.timeout()?;
     stage
-        .say(&format!("who falls silent is taken off the list after {timeout:.1?} (the session timeout)"))?;
+        .say(&format!("who falls silent is taken off the list after {timeout:.1?} (the session timeout)"))
+        .await?;
     ensure!(
         before.is_empty(),
         "there are instances of {} already, which a tour would be mixed up with: {before:?}; end them, or begin again: each tour has a name of its own",
@@ -53,7 +54,7 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
     stage.say(&format!(
         "{} leads now, {took:.1?} after the kill (promised: {promised:.1?} at most), in term {}, which is greater",
         stage.hosts[second.host].address, second.term
-    ))?;
+    )).await?;
     ensure!(took <= promised + SLACK, "that took longer than promised");
     list_shrinks(stage, victim, killed, timeout).await?;
     it_returns(stage, victim).await?;
@@ -67,16 +68,20 @@ pub(super) async fn tell(stage: &mut Stage, keep: bool) -> anyhow::Result<()> {
 async fn servers_register(stage: &mut Stage) -> anyhow::Result<()> {
     for (port, weight) in PORTS.into_iter().zip(WEIGHTS) {
         let host = Host::start(&stage.connection, &stage.service, port, weight).await?;
-        stage.say(&format!("started a time server of weight {weight} on {}", introduced(&host, port)))?;
+        stage
+            .say(&format!("started a time server of weight {weight} on {}", introduced(&host, port)))
+            .await?;
         stage.hosts.push(host);
     }
     stage.until("three servers on the list", SOON, |stage| stage.listed().len() == PORTS.len()).await?;
-    stage.say(&format!("the list has three: {}", stage.listed().join(" ")))
+    stage.say(&format!("the list has three: {}", stage.listed().join(" "))).await
 }
 
 async fn client_finds_them(stage: &mut Stage) -> anyhow::Result<()> {
     stage.begin_client()?;
-    stage.say("started a client: it reads the list, and asks one after the other, ten times a second")?;
+    stage
+        .say("started a client: it reads the list, and asks one after the other, ten times a second")
+        .await?;
     stage
         .until("answers from all three", SOON, |stage| {
             let everybody = stage.hosts.iter().all(|host| has_answered(&stage.requests, host));
@@ -85,7 +90,9 @@ async fn client_finds_them(stage: &mut Stage) -> anyhow::Result<()> {
         .await?;
     for host in &stage.hosts {
         let answers = stage.requests.iter().filter(|request| is_by(request, host)).count();
-        stage.say(&format!("  {} answered {answers} of {} requests", host.address, stage.requests.len()))?;
+        stage
+            .say(&format!("  {} answered {answers} of {} requests", host.address, stage.requests.len()))
+            .await?;
     }
     Ok(())
 }
@@ -102,7 +109,7 @@ struct Reign {
 async fn one_leads(stage: &mut Stage) -> anyhow::Result<Reign> {
     let first = leader_after(stage, Term(0), SOON).await?;
     let address = &stage.hosts[first.host].address;
-    stage.say(&format!("one of them leads: {address}, in term {} (its fencing token)", first.term))?;
+    stage.say(&format!("one of them leads: {address}, in term {} (its fencing token)", first.term)).await?;
     Ok(first)
 }
 
@@ -127,7 +134,9 @@ async fn it_is_killed(stage: &mut Stage, victim: usize) -> anyhow::Result<Instan
     let killed = Instant::now();
     stage.hosts[victim].player.kill().await?;
     let address = stage.hosts[victim].address.to_string();
-    stage.say(&format!("killed {address}, which leads, with SIGKILL: it had no chance to say goodbye"))?;
+    stage
+        .say(&format!("killed {address}, which leads, with SIGKILL: it had no chance to say goodbye"))
+        .await?;
     stage
         .until("a request that meets the dead server", SOON, |stage| {
             stage.requests.iter().any(|request| request.refused.contains(&address))
@@ -137,7 +146,7 @@ async fn it_is_killed(stage: &mut Stage, victim: usize) -> anyhow::Result<Instan
     if let Some(Request { answered: Some(other), took, .. }) = met {
         stage.say(&format!(
             "  it is still on the list: a request met it, was refused, and was answered by {other} {took:.1?} later"
-        ))?;
+        )).await?;
     }
     Ok(killed)
 }
@@ -153,10 +162,12 @@ async fn list_shrinks(
     let gone = |stage: &Stage| !stage.listed().contains(&address);
     stage.until("the dead server to leave the list", promised + SLACK, gone).await?;
     let after = killed.elapsed();
-    stage.say(&format!(
-        "the list shrank {after:.1?} after the kill (promised: {promised:.1?} at most): {}",
-        stage.listed().join(" ")
-    ))?;
+    stage
+        .say(&format!(
+            "the list shrank {after:.1?} after the kill (promised: {promised:.1?} at most): {}",
+            stage.listed().join(" ")
+        ))
+        .await?;
     ensure!(after <= promised + SLACK, "that took longer than promised");
     ensure!(stage.listed().len() == PORTS.len() - 1, "others left the list as well");
 
@@ -168,7 +179,7 @@ async fn list_shrinks(
     stage.say(&format!(
         "{} requests meanwhile: {failed} failed, {retried} went to another server at once, the slowest took {slowest:.1?}",
         requests.len()
-    ))?;
+    )).await?;
     ensure!(failing <= timeout, "requests failed for {failing:?}, which is longer than the session timeout");
     Ok(())
 }
@@ -179,16 +190,16 @@ async fn it_returns(stage: &mut Stage, victim: usize) -> anyhow::Result<()> {
     let (port, weight) = (address.port(), *weight);
     stage.hosts[victim] = Host::start(&stage.connection, &stage.service, port, weight).await?;
     let address = stage.hosts[victim].address.to_string();
-    stage.say(&format!("started it again: {}", introduced(&stage.hosts[victim], port)))?;
+    stage.say(&format!("started it again: {}", introduced(&stage.hosts[victim], port))).await?;
     stage.until("it to be on the list again", SOON, |stage| stage.listed().contains(&address)).await?;
-    stage.say(&format!("the list grew {:.1?} later: {}", begin.elapsed(), stage.listed().join(" ")))?;
+    stage.say(&format!("the list grew {:.1?} later: {}", begin.elapsed(), stage.listed().join(" "))).await?;
     stage.requests.clear();
     stage
         .until("an answer of it", SOON, |stage| {
             has_answered(&stage.requests, &stage.hosts[victim]) && stage.requests.len() >= A_FEW
         })
         .await?;
-    stage.say("and the client asks it again")
+    stage.say("and the client asks it again").await
 }
 
 async fn it_hands_over(stage: &mut Stage, before: &Reign) -> anyhow::Result<()> {
@@ -199,7 +210,7 @@ async fn it_hands_over(stage: &mut Stage, before: &Reign) -> anyhow::Result<()> 
     stage.say(&format!(
         "asked {} by SIGTERM to go: {took:.1?} later {} leads, in term {} (promised: {HAND_OVER:.1?} at most)",
         stage.hosts[before.host].address, stage.hosts[next.host].address, next.term
-    ))?;
+    )).await?;
     ensure!(took <= HAND_OVER + SLACK, "that took longer than promised");
     let ended = stage.hosts[before.host].player.stop().await?;
     ensure!(ended.success(), "it did not end well: {ended}");
@@ -208,17 +219,19 @@ async fn it_hands_over(stage: &mut Stage, before: &Reign) -> anyhow::Result<()> 
 
 async fn all_leave(stage: &mut Stage) -> anyhow::Result<()> {
     let content = stage.end_client().await?;
-    stage.say("stopped the client")?;
+    stage.say("stopped the client").await?;
     ensure!(content, "the client saw a request fail");
     let begin = Instant::now();
     let ended = player::stop_all(stage.hosts.iter_mut().map(|host| &mut host.player)).await?;
     ensure!(ended.iter().all(std::process::ExitStatus::success), "a server did not end well: {ended:?}");
     let took = begin.elapsed();
     stage.until("an empty list", SOON, |stage| stage.listed().is_empty()).await?;
-    stage.say(&format!(
-        "stopped the other servers with SIGTERM: each left the list by itself, all gone after {took:.1?}"
-    ))?;
-    stage.say("all was as promised")
+    stage
+        .say(&format!(
+            "stopped the other servers with SIGTERM: each left the list by itself, all gone after {took:.1?}"
+        ))
+        .await?;
+    stage.say("all was as promised").await
 }
 
 /// What a shell takes for this one word.
@@ -232,9 +245,9 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
     let program = std::env::current_exe()?.display().to_string();
     let (program, zk) = (shell_word(&program), shell_word(&stage.connection.access.zk));
     let service = &stage.service;
-    stage.say("staying up until Ctrl-C; from another terminal:")?;
+    stage.say("staying up until Ctrl-C; from another terminal:").await?;
     for (_, variable, value) in stage.connection.access.security.given() {
-        stage.say(&format!("  export {variable}={}", shell_word(&value)))?;
+        stage.say(&format!("  export {variable}={}", shell_word(&value))).await?;
     }
     for command in [
         format!("export ZK_CONNECT={zk}"),
@@ -246,10 +259,10 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
         ),
         format!("{program} server --zk {zk} --service {service} --listen 127.0.0.1:0"),
     ] {
-        stage.say(&format!("  {command}"))?;
+        stage.say(&format!("  {command}")).await?;
     }
     let pids: Vec<_> = stage.hosts.iter().filter_map(|host| host.player.pid()).collect();
-    stage.say(&format!("the servers are the processes {pids:?}: kill one and see"))?;
+    stage.say(&format!("the servers are the processes {pids:?}: kill one and see")).await?;
     show_console(stage).await?;
     let (mut listed, mut master) = (stage.listed(), stage.master());
     loop {
@@ -258,7 +271,7 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
         stage.requests.clear();
         if stage.listed() != listed {
             listed = stage.listed();
-            stage.say(&format!("the list: {}", listed.join(" ")))?;
+            stage.say(&format!("the list: {}", listed.join(" "))).await?;
         }
         if stage.master() != master {
             master = stage.master();
@@ -266,7 +279,7 @@ async fn stay(stage: &mut Stage) -> anyhow::Result<()> {
                 || "nobody leads".to_owned(),
                 |master| format!("{} leads in term {}", shown(&master.id), master.term),
             );
-            stage.say(&who)?;
+            stage.say(&who).await?;
         }
     }
 }
@@ -276,17 +289,19 @@ async fn show_console(stage: &mut Stage) -> anyhow::Result<()> {
     let program = console::program()?;
     if !program.exists() {
         let missing = program.display();
-        return stage.say(&format!("no console: there is no {missing} (cargo build -p gateway makes it)"));
+        return stage
+            .say(&format!("no console: there is no {missing} (cargo build -p gateway makes it)"))
+            .await;
     }
     let (connection, service) = (stage.connection.clone(), stage.service.clone());
     match stage.meanwhile(Console::start(&program, &connection, &service)).await {
         Ok(console) => {
-            stage.say(&format!("all of it in a browser: {}", console.address))?;
+            stage.say(&format!("all of it in a browser: {}", console.address)).await?;
             stage.console = Some(console);
             Ok(())
         }
         // Everything else is up, and can be played with.
-        Err(error) => stage.say(&format!("no console: {error:#}")),
+        Err(error) => stage.say(&format!("no console: {error:#}")).await,
     }
 }
 

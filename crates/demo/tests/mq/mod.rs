@@ -9,6 +9,7 @@ use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -71,6 +72,47 @@ impl Site {
             }
         };
         timeout(PATIENCE, reached).await.unwrap();
+    }
+}
+
+/// Whom a Mosquitto lets subscribe to what, by its plugin for that: an ACL file of its own keeps messages from who may not read them, and
+/// acknowledges the subscription all the same.
+pub(crate) struct Permissions(TempDir);
+
+impl Permissions {
+    pub(crate) fn new() -> Self {
+        let permissions = Self(tempfile::tempdir().unwrap());
+        permissions.forbid(None);
+        permissions
+    }
+
+    /// Forbids everybody to subscribe to this filter, and nothing else, once the broker starts again.
+    pub(crate) fn forbid(&self, filter: Option<&str>) {
+        let forbids =
+            |filter| json!({ "acltype": "subscribeLiteral", "topic": filter, "priority": 1, "allow": false });
+        let acls: Vec<_> = filter.into_iter().map(forbids).collect();
+        let access = ["publishClientSend", "publishClientReceive", "subscribe", "unsubscribe"];
+        let all = json!({
+            "defaultACLAccess": access.map(|access| (access.to_owned(), Value::Bool(true))).into_iter().collect::<Value>(),
+            "roles": [{ "rolename": "all", "acls": acls }],
+            "groups": [{ "groupname": "all", "roles": [{ "rolename": "all" }] }],
+            "anonymousGroup": "all",
+            "clients": [],
+        });
+        std::fs::write(self.0.path().join("all.json"), all.to_string()).unwrap();
+    }
+
+    /// The configuration of a broker that heeds them.
+    pub(crate) fn lines(&self) -> String {
+        let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+        let mut files = folders.map(|folder| folder.join("mosquitto_dynamic_security.so"));
+        let plugin = files.find(|file| file.exists()).expect("Debian's Mosquitto has it");
+        let file = self.0.path().join("all.json");
+        format!(
+            "allow_anonymous true\nplugin {}\nplugin_opt_config_file {}\n",
+            plugin.display(),
+            file.display()
+        )
     }
 }
 

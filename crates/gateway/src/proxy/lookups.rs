@@ -1,7 +1,7 @@
 //! Where the names of hosts lead: each is looked up once at a time, and only so many at once.
 //!
 //! The system looks names up on a thread, and that cannot be broken off: where no name server answers it takes longer than a request waits. Were
-//! each request to begin one of its own, they would take all threads of the runtime's pool, on which balancers prepare for lists as well.
+//! each request to begin one of its own, they would take all threads of the runtime's pool, and other work of the program would wait for them.
 
 use std::collections::HashMap;
 use std::fmt;

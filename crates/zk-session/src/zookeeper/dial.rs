@@ -2,13 +2,13 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rand::seq::SliceRandom;
 use spawns_core::{Spawn, Task};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use zookeeper_client as zk;
 
 use super::pace::{Pace, apart};
@@ -92,7 +92,22 @@ impl Dialer {
 
     /// Notes that a connection was lost: the client dialed once more before it was stopped, and the server saw that.
     pub(super) fn lost(&self) {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now());
+        self.pace().dialed(Instant::now());
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a server may be dialed. It counts as dialed then.
+    async fn turn(&self) {
+        loop {
+            let turn = self.pace().dial(Instant::now());
+            match turn {
+                Ok(()) => return,
+                Err(due) => sleep_until(due).await,
+            }
+        }
     }
 
     /// Tries each server once, in any order, until one can be reached. In no hurry, others who were turned away at the
@@ -108,9 +123,8 @@ impl Dialer {
         let mut unreachable = NotDialed::Failed(self.unreachable(None));
         let mut unheard = false;
         for (tried, server) in each.into_iter().enumerate() {
-            let from = Instant::now() + apart(hurry, tried, rand::random());
-            let due = self.pace.lock().unwrap_or_else(PoisonError::into_inner).next(from);
-            sleep_until(due).await;
+            sleep(apart(hurry, tried, rand::random())).await;
+            self.turn().await;
             let begin = Instant::now();
             match self.dial_one(server, session.clone(), granted).await {
                 Err(NotDialed::Failed(error @ Error::Unreachable { .. })) => {

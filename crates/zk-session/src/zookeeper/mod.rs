@@ -184,6 +184,7 @@ impl ZooKeeper {
                 return;
             }
             open.end();
+            self.dialer.lost();
         }
         loop {
             match self.dialer.dial(Some(session.clone()), known.granted, true).await {
@@ -191,6 +192,7 @@ impl ZooKeeper {
                     if self.open(dialed).close().await {
                         return;
                     }
+                    self.dialer.lost();
                 }
                 Err(NotDialed::Unheard(_) | NotDialed::Failed(Error::Unreachable { .. })) => {}
                 Err(_) => return,

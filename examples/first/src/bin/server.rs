@@ -49,9 +49,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // In order: clients are told, and whoever has not heard yet is served; then the next one leads, and the session ends. All of it is
-    // bounded, for ZooKeeper may be away. Who was replaced by a newer process gets no requests to wait for.
-    let heard = if here.drain().is_ok() { HEARD } else { Duration::ZERO };
-    let _ = timeout(heard, work).await;
+    // bounded, for ZooKeeper may be away. Where a newer process has our place there is nothing to drain, and clients have to hear of that.
+    let _ = here.drain();
+    let _ = timeout(HEARD, work).await;
     let leave = async { (candidacy.resign().await, here.withdraw().await) };
     let _ = timeout(Duration::from_secs(1), leave).await;
     keeper.close().await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cli::ending::{self, INTERRUPTED, Usage};
 use cli::flags::{duration, number, patience};
-use cli::output::{complain, print};
+use cli::output::{complain, conclude, tell};
 use cli::signals::Stop;
 use cli::zookeeper::Layout;
 use loadbalance::{Balancer, Filter};
@@ -104,12 +104,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let asking = Asking { args: &args, discovery: None };
         let mut exchange = start();
         let asked = tokio::select! {
-            asked = asking.run(&mut exchange, Finding::Hello(None), &mut summary) => asked,
-            () = stop.requested() => Ok(()),
+            asked = asking.run(&mut exchange, Finding::Hello(None), &mut summary) => Some(asked),
+            () = stop.requested() => None,
         };
         let ignored = exchange.close().await;
-        asked?;
-        return args.conclude(&summary, "hello", ignored);
+        let stopped = asked.is_none();
+        asked.transpose()?;
+        conclude(args.last(&summary, "hello", ignored), &mut stop, stopped).await?;
+        return Ok(ExitCode::from(code(args.requests, &summary)));
     }
 
     let request = args.choice.request()?;
@@ -138,23 +140,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 explanation.lines().for_each(|line| complain(&shown(line)));
             }
             asking.run(&mut exchange, finding, &mut summary).await
-        } => asked,
-        () = stop.requested() => Ok(()),
+        } => Some(asked),
+        () = stop.requested() => None,
     };
     drop(discovery);
     let (ignored, _) = tokio::join!(exchange.close(), ending::close(keeper));
-    asked?;
-    args.conclude(&summary, algorithm.as_str(), ignored)
+    let stopped = asked.is_none();
+    asked.transpose()?;
+    conclude(args.last(&summary, algorithm.as_str(), ignored), &mut stop, stopped).await?;
+    Ok(ExitCode::from(code(args.requests, &summary)))
 }
 
 impl Args {
-    fn conclude(&self, summary: &Summary, by: &str, ignored: answers::Ignored) -> anyhow::Result<ExitCode> {
-        print(if self.json {
-            one_line(summary.json(by, ignored))
-        } else {
-            summary.text(&self.service, by, ignored)
-        })?;
-        Ok(ExitCode::from(code(self.requests, summary)))
+    /// The last line.
+    fn last(&self, summary: &Summary, by: &str, ignored: answers::Ignored) -> String {
+        match self.json {
+            true => one_line(summary.json(by, ignored)),
+            false => summary.text(&self.service, by, ignored),
+        }
     }
 }
 
@@ -198,7 +201,8 @@ impl Asking<'_> {
             number += 1;
             let outcome = send(number, exchange, &mut finding).await;
             summary.count(&outcome);
-            print(if args.json { one_line(outcome.json(self.source())) } else { outcome.text() })?;
+            let line = if args.json { one_line(outcome.json(self.source())) } else { outcome.text() };
+            exchange.meanwhile(tell(line)).await?;
         }
         Ok(())
     }

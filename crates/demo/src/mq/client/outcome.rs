@@ -7,6 +7,7 @@ use proto::ServiceName;
 use serde_json::{Value, json};
 
 use super::answers::Ignored;
+use crate::many::many;
 use crate::output::shown;
 use crate::table::table;
 
@@ -84,8 +85,8 @@ impl Summary {
     pub(super) fn text(&self, service: &ServiceName, by: &str, ignored: Ignored) -> String {
         let Self { requests, failed, retries, answered } = self;
         let nobody = if answered.is_empty() { "; answered by nobody" } else { "" };
-        let mut told =
-            format!("{requests} requests to {service}, {failed} failed, {retries} retries; by {by}{nobody}");
+        let (sent, again) = (many(*requests, "request", "requests"), many(*retries, "retry", "retries"));
+        let mut told = format!("{sent} to {service}, {failed} failed, {again}; by {by}{nobody}");
         if ignored != Ignored::default() {
             let Ignored { late, doubled, foreign } = ignored;
             told.push_str(&format!("\nanswers ignored: {late} late, {doubled} doubled, {foreign} foreign"));
@@ -165,6 +166,10 @@ mod tests {
             json!({"kind": "summary", "summary": {"by": "random", "requests": 3, "failed": 1, "retries": 3, "answered": {"a": 1, "b": 1},
                 "ignored": {"late": 1, "doubled": 2, "foreign": 3}}})
         );
+        let mut one = Summary::default();
+        one.count(&outcome(&["b"], Ok("a")));
+        let told = one.text(&service, "hello", Ignored::default());
+        assert!(told.starts_with("1 request to jobs, 0 failed, 1 retry; by hello\n"), "{told}");
         let told = Summary::default().text(&service, "hello", Ignored::default());
         assert_eq!(told, "0 requests to jobs, 0 failed, 0 retries; by hello; answered by nobody");
     }

@@ -110,7 +110,7 @@ mod tests {
         let (calm, returned) =
             (State::Listening { since, returned: false }, State::Listening { since, returned: true });
         let (away, again) =
-            (State::Away { why: None, refused: false }, State::Listening { since: later(9), returned: true });
+            (State::Away { why: None, refused: None }, State::Listening { since: later(9), returned: true });
         for (taken, now, expected) in [
             (Some((&calm, 0)), &calm, Blame::Instance),
             (Some((&returned, 3)), &returned, Blame::Instance),

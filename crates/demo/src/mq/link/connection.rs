@@ -14,7 +14,7 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, StateError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::{Ended, Message, Order, Published, State};
+use super::{Ended, Message, Order, Published, Refused, State};
 use crate::output::brief;
 
 /// After so long without anything, not even the answer to a ping, nothing will come any more; where the broker wants fewer pings,
@@ -34,7 +34,7 @@ pub(super) struct Untaken {
 /// What a connection needs for what comes.
 pub(super) struct Receiving<'a> {
     pub(super) client: &'a AsyncClient,
-    pub(super) filters: &'a [String],
+    pub(super) filters: &'a watch::Receiver<Vec<String>>,
     pub(super) untaken: &'a Mutex<Untaken>,
     pub(super) came: &'a mpsc::Sender<Message>,
     pub(super) overrun: &'a AtomicU64,
@@ -42,11 +42,13 @@ pub(super) struct Receiving<'a> {
 
 impl Receiving<'_> {
     pub(super) async fn run(&self, mut events: EventLoop, mut listens: impl FnMut()) -> Ended {
-        let mut silence = SILENCE;
+        let (mut silence, mut subscribed) = (SILENCE, Vec::new());
         loop {
             let event = match timeout(silence, events.poll()).await {
                 Ok(Ok(event)) => event,
-                Ok(Err(error)) if is_refusal(&error) => return Ended::Refused(reason(&error)),
+                Ok(Err(error)) if is_refusal(&error) => {
+                    return Ended::Refused(Refused::Login, reason(&error));
+                }
                 Ok(Err(error)) => return Ended::Lost(reason(&error)),
                 Err(_) => return Ended::Lost("it says nothing any more".to_owned()),
             };
@@ -57,18 +59,16 @@ impl Receiving<'_> {
                         Some(longest) => silence = longest,
                         None => return Ended::Lost("it wants no pings, which this program needs".to_owned()),
                     }
-                    let filters = self.filters.iter().map(filter);
-                    if self.client.try_subscribe_many(filters).is_err() {
+                    subscribed = self.filters.borrow().clone();
+                    if self.client.try_subscribe_many(subscribed.iter().map(filter)).is_err() {
                         return Ended::Lost("the subscriptions cannot be sent".to_owned());
                     }
                 }
                 Event::Incoming(Packet::SubAck(acknowledged)) => {
-                    let refused =
-                        |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
-                    if let Some(code) = acknowledged.return_codes.iter().find(refused) {
-                        return Ended::Lost(format!("it refuses a subscription: {code:?}"));
+                    match refused(&subscribed, &acknowledged.return_codes) {
+                        None => listens(),
+                        Some(ended) => return ended,
                     }
-                    listens();
                 }
                 Event::Incoming(Packet::Publish(publish)) => {
                     let topic = String::from_utf8_lossy(&publish.topic).into_owned();
@@ -150,6 +150,21 @@ fn filter(path: &String) -> Filter {
     Filter { retain_forward_rule: RetainForwardRule::Never, ..Filter::new(path, QoS::AtLeastOnce) }
 }
 
+/// How the connection ends where one of these subscriptions is refused. That we are not allowed to goes before any other reason: no other
+/// try mends it.
+fn refused(filters: &[String], codes: &[SubscribeReasonCode]) -> Option<Ended> {
+    use SubscribeReasonCode::{NotAuthorized, Success};
+    let forbidden = filters.iter().zip(codes).find(|(_, code)| matches!(code, NotAuthorized));
+    if let Some((filter, _)) = forbidden {
+        let why = format!(
+            "it does not let us subscribe to {filter}: have that allowed there, or use another login (MQTT_USERNAME, MQTT_PASSWORD) or --topic"
+        );
+        return Some(Ended::Refused(Refused::Subscription, why));
+    }
+    let code = codes.iter().find(|code| !matches!(code, Success(_)))?;
+    Some(Ended::Lost(format!("it refuses a subscription: {code:?}")))
+}
+
 /// Whether the broker knows who we are, or wants to, and does not let us in.
 fn is_refusal(error: &ConnectionError) -> bool {
     use ConnectReturnCode::{BadUserNamePassword, NotAuthorized};
@@ -176,6 +191,35 @@ fn reason(error: &ConnectionError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_we_may_not_hear_is_named_and_goes_before_another_refusal() {
+        use SubscribeReasonCode::{NotAuthorized, QuotaExceeded, Success};
+        let done = Success(QoS::AtLeastOnce);
+        let filters = ["jobs", "$share/g/jobs/hello"].map(str::to_owned);
+        for (codes, expected) in [
+            ([done, done], None),
+            ([NotAuthorized, done], Some((true, "subscribe to jobs: "))),
+            ([QuotaExceeded, NotAuthorized], Some((true, "subscribe to $share/g/jobs/hello: "))),
+            ([done, QuotaExceeded], Some((false, "QuotaExceeded"))),
+        ] {
+            let ended = match refused(&filters, &codes) {
+                Some(Ended::Refused(Refused::Subscription, why)) => Some((true, why)),
+                Some(Ended::Lost(why)) => Some((false, why)),
+                other => {
+                    assert!(other.is_none(), "{other:?}");
+                    None
+                }
+            };
+            let is_it = match (&ended, expected) {
+                (Some((for_good, why)), Some((expected, part))) => {
+                    *for_good == expected && why.contains(part)
+                }
+                (ended, expected) => ended.is_none() && expected.is_none(),
+            };
+            assert!(is_it, "{codes:?}: {ended:?}");
+        }
+    }
 
     #[test]
     fn a_broker_that_wants_fewer_pings_may_be_silent_for_longer() {

@@ -44,11 +44,7 @@ const SETTLING: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// They do not, for this reason; `None` before anything was tried.
-    Away {
-        why: Option<String>,
-        /// Whether it does not let us in, as we are.
-        refused: bool,
-    },
+    Away { why: Option<String>, refused: Option<Refused> },
     /// The broker has acknowledged all subscriptions on this connection.
     Listening {
         since: Instant,
@@ -66,6 +62,15 @@ impl State {
     pub(crate) fn is_settling(&self, now: Instant) -> bool {
         matches!(self, Self::Listening { since, returned: true } if now.duration_since(*since) < SETTLING)
     }
+}
+
+/// What the broker does not let us do, as we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Come in.
+    Login,
+    /// Hear what is to be heard.
+    Subscription,
 }
 
 /// A message that came.
@@ -92,6 +97,7 @@ pub(crate) enum Published {
 #[derive(Debug)]
 pub(crate) struct Link {
     sender: Sender,
+    filters: watch::Sender<Vec<String>>,
     state: watch::Receiver<State>,
     came: mpsc::Receiver<Message>,
     overrun: Arc<AtomicU64>,
@@ -113,19 +119,20 @@ impl Link {
     /// Begins to connect; returns at once. Says on stderr when the broker cannot be reached, and when it can again.
     pub(crate) fn start(broker: &Broker, login: Option<Login>, filters: Vec<String>) -> Self {
         let (orders, ordered) = mpsc::channel(WAITING);
-        let (tell_state, state) = watch::channel(State::Away { why: None, refused: false });
+        let (filters, subscribed) = watch::channel(filters);
+        let (tell_state, state) = watch::channel(State::Away { why: None, refused: None });
         let (tell_message, came) = mpsc::channel(WAITING);
         let overrun = Arc::new(AtomicU64::new(0));
         let task = Task {
             broker: broker.clone(),
             login,
-            filters,
+            filters: subscribed,
             ordered,
             state: tell_state,
             came: tell_message,
             overrun: overrun.clone(),
         };
-        Self { sender: Sender(orders), state, came, overrun, task: tokio::spawn(task.run()) }
+        Self { sender: Sender(orders), filters, state, came, overrun, task: tokio::spawn(task.run()) }
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<State> {
@@ -154,12 +161,18 @@ impl Link {
     /// May be dropped at any time.
     pub(crate) async fn let_in(&mut self) -> Result<(), String> {
         let known =
-            |state: &State| matches!(state, State::Listening { .. } | State::Away { refused: true, .. });
+            |state: &State| matches!(state, State::Listening { .. } | State::Away { refused: Some(_), .. });
         match self.state.wait_for(known).await.as_deref() {
             Ok(State::Away { why, .. }) => Err(why.clone().unwrap_or_default()),
             Ok(State::Listening { .. }) => Ok(()),
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Wants no more of these messages, neither on this connection nor on later ones. Some may come still.
+    pub(crate) fn forget(&self, filter: &str) {
+        self.filters.send_modify(|filters| filters.retain(|it| it != filter));
+        self.sender.unsubscribe(filter.to_owned());
     }
 
     /// The next message.
@@ -234,14 +247,14 @@ impl Sender {
 enum Ended {
     Asked,
     Lost(String),
-    /// The broker does not let us in.
-    Refused(String),
+    /// The broker does not let us do this.
+    Refused(Refused, String),
 }
 
 struct Task {
     broker: Broker,
     login: Option<Login>,
-    filters: Vec<String>,
+    filters: watch::Receiver<Vec<String>>,
     ordered: mpsc::Receiver<Order>,
     state: watch::Sender<State>,
     came: mpsc::Sender<Message>,
@@ -254,8 +267,8 @@ impl Task {
         loop {
             let (why, refused) = match self.connection(&mut told).await {
                 Ended::Asked => return,
-                Ended::Lost(why) => (why, false),
-                Ended::Refused(why) => (why, true),
+                Ended::Lost(why) => (why, None),
+                Ended::Refused(what, why) => (why, Some(what)),
             };
             let lasted = match *self.state.borrow() {
                 State::Listening { since, .. } => Some(since.elapsed()),
@@ -263,7 +276,7 @@ impl Task {
             };
             if told.as_ref() != Some(&why) {
                 // Not behind one that was there a moment ago, or that says something.
-                let never = told.is_none() && lasted.is_none() && !refused;
+                let never = told.is_none() && lasted.is_none() && refused.is_none();
                 let tip = if never { "\n  tip: is it running there? --broker names another one" } else { "" };
                 complain(&format!("away from the broker at {}: {why}{tip}", self.broker));
                 told = Some(why.clone());
@@ -355,7 +368,7 @@ mod tests {
             let state = State::Listening { since, returned };
             assert_eq!(state.is_settling(since + Duration::from_secs(after)), settling, "{returned} {after}");
         }
-        assert!(!State::Away { why: None, refused: false }.is_settling(since));
+        assert!(!State::Away { why: None, refused: None }.is_settling(since));
     }
 
     /// A link whose broker takes nothing, and its queue of orders and of messages.
@@ -363,8 +376,9 @@ mod tests {
         let (orders, ordered) = mpsc::channel(room);
         let (_, state) = watch::channel(State::Listening { since: Instant::now(), returned: false });
         let (tell_message, came) = mpsc::channel(2 * WAITING);
+        let (filters, _) = watch::channel(Vec::new());
         let task = tokio::spawn(std::future::pending());
-        let link = Link { sender: Sender(orders), state, came, overrun: Arc::default(), task };
+        let link = Link { sender: Sender(orders), filters, state, came, overrun: Arc::default(), task };
         (link, ordered, tell_message)
     }
 

@@ -7,11 +7,11 @@ mod presence;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args as ClapArgs;
 use cli::ending::{self, Usage};
 use cli::flags::number;
-use cli::output::{complain, print};
+use cli::output::{complain, say};
 use cli::signals::Stop;
 use jiff::Timestamp;
 use leader::Lost;
@@ -72,7 +72,7 @@ const EXAMPLES: &str = r#"Example, with a ZooKeeper on 127.0.0.1:2181 and a Mosq
 
 Every instance receives what is sent to the topic, {"serveruniquecode":"…","id":"…","reply_to":"jobs/replies/…","body":"…"}, and the one answers whose code it carries, on reply_to and with the same id; the body of its answer is its code, the time and the body of the request. The others drop it. A hello, {"id":"…","reply_to":"…"} on jobs/hello, is answered by one of them, with its code. It registers once the broker has acknowledged that it listens, deregisters when it is away from the broker for more than 5 s, and registers again when it is back. SIGTERM and Ctrl-C: it deregisters, and answers what came.
 
-Exit codes: 0 stopped; 1 failed, as when the broker refuses it at its start or it can never be registered; 2 not understood (nothing was sent)."#;
+Exit codes: 0 stopped; 1 failed, as when the broker refuses it at its start, or does not let it subscribe, or it can never be registered; 2 not understood (nothing was sent)."#;
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.connection.log.start("info");
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Err(why) => bail!("the broker at {} does not let it in: {why}", args.broker.broker),
         },
     };
-    let mut refused = None;
+    let mut failed = None;
     if !stopped {
         server.say(&Event::Listening { code: &code });
         let keeper = args.connection.keep()?;
@@ -112,10 +112,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 happened = presence.happens() => match happened? {
                     // Nobody will ever find it.
                     Happened::News(News::Told(Told::Refused(why))) if args.connection.registers_by_election() => {
-                        refused = Some(why);
+                        failed = Some(anyhow!("it cannot be registered: {why}"));
                         break;
                     }
-                    Happened::News(news) => server.news(news, &mut presence),
+                    // Nor will it ever hear anything.
+                    Happened::Forbidden(why) => {
+                        failed = Some(anyhow!("the broker at {} lets it hear no more: {why}", args.broker.broker));
+                        break;
+                    }
+                    Happened::News(news) => server.news(news, &mut presence, &link),
                     Happened::Leaves(led) => {
                         complain(&format!("away from the broker for {DEAF:?}: not registered until it is back"));
                         led.iter().for_each(|(_, why)| server.lost(*why));
@@ -126,7 +131,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
 
         // First of all nobody finds it any more.
-        server.sender.unsubscribe(topics.shared_hello());
+        link.forget(&topics.shared_hello());
         let (may_be_found, was_told) = (presence.may_be_found(), presence.is_told());
         let (led, leaving) = presence.leave();
         led.iter().for_each(|(_, why)| server.lost(*why));
@@ -150,10 +155,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         complain(&format!("{overrun} messages came faster than they could be looked at, and are lost"));
     }
     server.say(&Event::Stopped);
-    match refused {
-        Some(why) => bail!("it cannot be registered: {why}"),
-        None => Ok(ExitCode::SUCCESS),
-    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// What it has to do with messages, and what it did.
@@ -162,6 +164,8 @@ struct Server<'a> {
     topics: &'a Topics,
     code: &'a str,
     sender: Sender,
+    /// A newer server has its code: whoever says hello is to come to that one.
+    is_replaced: bool,
     answered: u64,
     dropped: u64,
     complaints: Complaints,
@@ -181,7 +185,8 @@ enum Event<'a> {
 
 impl<'a> Server<'a> {
     fn new(args: &'a Args, topics: &'a Topics, code: &'a str, sender: Sender) -> Self {
-        Self { args, topics, code, sender, answered: 0, dropped: 0, complaints: Complaints::default() }
+        let complaints = Complaints::default();
+        Self { args, topics, code, sender, is_replaced: false, answered: 0, dropped: 0, complaints }
     }
 
     fn receive(&mut self, message: &Message) {
@@ -194,6 +199,8 @@ impl<'a> Server<'a> {
                     self.say(&Event::Answered { id: &id });
                 }
             }
+            // Some come still before the broker has heard that they are not wanted. Whoever said them asks again.
+            Heard::Greeted(_) if self.is_replaced => self.dropped += 1,
             Heard::Greeted(reply) => {
                 if let Some(id) = self.send(reply) {
                     self.say(&Event::Greeted { id: &id });
@@ -227,13 +234,17 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn news(&self, news: News, presence: &mut Presence<'_>) {
+    fn news(&mut self, news: News, presence: &mut Presence<'_>, link: &Link) {
         match news {
             News::Told(Told::Registered(node)) => {
                 self.say(&Event::Registered { path: node.path.clone(), session: node.session });
             }
             News::Replaced => {
-                warn!("a newer server has taken our code; this one answers, too, but is not registered");
+                self.is_replaced = true;
+                link.forget(&self.topics.shared_hello());
+                warn!(
+                    "a newer server has taken our code; this one answers, too, but no hello, and is not registered"
+                );
                 if let Some((_, why)) = presence.resign() {
                     self.lost(why);
                 }
@@ -253,8 +264,7 @@ impl<'a> Server<'a> {
 
     /// For whoever watches. A server goes on when nobody does.
     fn say(&self, event: &Event<'_>) {
-        let _ =
-            if self.args.json { print(one_line(self.json(event))) } else { print(shown(&self.text(event))) };
+        say(if self.args.json { one_line(self.json(event)) } else { shown(&self.text(event)) });
     }
 
     fn text(&self, event: &Event<'_>) -> String {

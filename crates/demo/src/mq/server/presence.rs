@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use zk_session::Keeper;
 
-use super::super::link::State;
+use super::super::link::{Refused, State};
 use super::Args;
 use crate::candidate::News as Told;
 use crate::registered::{News, Registered};
@@ -39,6 +39,8 @@ pub(super) enum Happened {
     Leaves(Option<(Term, Lost)>),
     /// It was told to be registered, and is no more, until it hears again.
     Left,
+    /// The broker does not let it hear any more, for this reason.
+    Forbidden(String),
 }
 
 enum Standing {
@@ -79,7 +81,11 @@ impl<'a> Presence<'a> {
     /// Nothing is missed when this is dropped before it is ready.
     pub(super) async fn happens(&mut self) -> anyhow::Result<Happened> {
         loop {
-            let (now, hears) = (Instant::now(), self.hears.borrow_and_update().is_listening());
+            let (now, state) = (Instant::now(), self.hears.borrow_and_update().clone());
+            if let State::Away { why, refused: Some(Refused::Subscription) } = state {
+                return Ok(Happened::Forbidden(why.unwrap_or_default()));
+            }
+            let hears = state.is_listening();
             self.deaf_since = if hears { None } else { self.deaf_since.or(Some(now)) };
             match step(&self.standing, self.is_over, self.deaf_since, now) {
                 Step::Register => {

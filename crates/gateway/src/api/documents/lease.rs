@@ -1,6 +1,7 @@
 //! What programs register, and how that stands.
 
-use serde::{Deserialize, Serialize};
+use serde::de;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// What a program registers.
@@ -34,9 +35,27 @@ pub(crate) struct RegistrationDocument {
 #[schema(as = Change)]
 pub(crate) struct ChangeDocument {
     /// Its new share of the requests.
+    #[serde(default, deserialize_with = "weight")]
     pub(crate) weight: Option<u32>,
     /// True: it stays registered and is picked no more. False: it has the weight again that it had before.
+    #[serde(default, deserialize_with = "drain")]
     pub(crate) drain: Option<bool>,
+}
+
+fn weight<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    named("weight", from)
+}
+
+fn drain<'de, D: Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
+    named("drain", from)
+}
+
+/// What is derived does not say which field has the wrong type.
+fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    field: &str,
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    Option::deserialize(from).map_err(|error| de::Error::custom(format_args!("{field}: {error}")))
 }
 
 /// How an instance stands that this gateway registers.

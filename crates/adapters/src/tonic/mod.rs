@@ -1,5 +1,7 @@
 //! A channel for clients of gRPC that follows a service.
 
+mod connection;
+
 use std::error::Error as _;
 use std::iter::successors;
 use std::pin::Pin;
@@ -16,6 +18,7 @@ use loadbalance::{Balancer, Instance, InstanceId, Key, PickError};
 use tokio::time::{Instant, sleep_until};
 use tower::{BoxError, Service};
 
+use self::connection::Connection;
 use crate::authority::authority;
 use crate::tower::{Balance, Blame, CompleteOnBody, Error, InFlight};
 
@@ -33,7 +36,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// then the RPC is over with `DEADLINE_EXCEEDED`, in flight no more, and counts as failed for the instance that was asked. The body of the answer, a stream's messages
 /// for example, is not bounded here: servers heed the deadline, which they are told, or drop the stream when it is enough.
 ///
-/// Nothing is tried again: an RPC to an instance that crashed, and is in the list still, fails with `UNAVAILABLE`.
+/// Nothing is tried again at somebody else: an RPC to an instance that crashed, and is in the list still, fails with `UNAVAILABLE`. It fails by an
+/// attempt to connect of its own time: where earlier RPCs gave one up that they waited for, and it failed, the next RPC connects anew.
 /// Put a [`Tried`](crate::tower::Tried) among the extensions of a request, and a second one with a clone of it goes to somebody
 /// else. [`error_of`] a status says whether anything was sent: where [nothing was](Error::is_unsent), the second try is safe for any RPC, for none is
 /// done twice. What is wrong with the request itself, its messages included, is no failure of the instance.
@@ -57,7 +61,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Channel(Balance<transport::Channel, Request<Body>, CompleteOnBody>);
+pub struct Channel(Balance<Connection, Request<Body>, CompleteOnBody>);
 
 impl Channel {
     /// A channel to those whom `balancer` picks, without TLS.
@@ -122,6 +126,7 @@ impl Channel {
         balancer: Balancer,
         make: impl Fn(&Instance) -> Result<transport::Channel, BoxError> + Send + Sync + 'static,
     ) -> Self {
+        let make = move |instance: &Instance| make(instance).map(Connection::new);
         Self(Balance::http(balancer, make).complete(CompleteOnBody::grpc()).blame(blame))
     }
 
