@@ -34,7 +34,8 @@ impl Collector for Proxied {
             let values = served.iter().map(|served| ([("service", served.service.as_str())], value(served)));
             gauges(&mut encoder, name, help, values)?;
         }
-        Ok(())
+        let help = "Services without a list that new rules wait for, while those of before stay in place";
+        gauges(&mut encoder, "proxy_services_awaited", help, [([], whole(self.0.awaited().len()))])
     }
 }
 

@@ -6,11 +6,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Gateway, data, register};
+use common::{Gateway, body, data, register};
 use futures::future::join_all;
 use gateway::fleet::Options;
 use serde_json::json;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 use zk_session::fake::FakeZk;
 
 #[tokio::test(start_paused = true)]
@@ -36,6 +36,29 @@ async fn services_are_listed_with_their_counts_and_many_ask_once() {
         gateway.get("/v1/services").await.is(200).await;
     }
     assert!(zk.requests().total() <= 4, "{:?}", zk.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn registering_has_all_services_asked_for_again_where_one_is_new_alone() {
+    let zk = FakeZk::default();
+    register(&zk, "space", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    let names = async || {
+        let answer = gateway.get("/v1/services").await.is(200).await;
+        let services = answer["services"].as_array().unwrap();
+        services.iter().map(|service| service["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["space"]);
+    gateway.call("PUT", "/v1/services/time/instances/a", body(1, 600)).await.is(201).await;
+    assert_eq!(names().await, ["space", "time"]);
+    zk.reset_requests();
+    let within = Instant::now();
+    for id in 0..20 {
+        gateway.call("PUT", &format!("/v1/services/time/instances/{id}"), body(1, 600)).await.is(201).await;
+        assert_eq!(names().await, ["space", "time"]);
+    }
+    let seconds = u32::try_from(within.elapsed().as_secs()).unwrap();
+    assert!(zk.requests().syncs <= u64::from(seconds + 1), "{:?} in {seconds} s", zk.requests());
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,6 +37,17 @@ const PIECES: &str = r"
       [{ at: -10, until: 15 }],
     ].map(told);";
 
+/// A hundred states in a second, for ten minutes; each has another number of instances, the last one three.
+const MANY: &str = r"
+    const { Service } = await import('/console/state.js');
+    const service = new Service('time');
+    for (let at = 0; at < 60000; at++) {
+      const instances = Array.from({ length: (at + 4) % 4 }, (_, id) => ({ id: `${id}`, weight: 1, metadata: {} }));
+      service.take({ instances, source: 'live', master: null, master_source: 'live' }, 10 * at);
+    }
+    const changes = service.news.reduce((sum, { value }) => sum + value, 0);
+    return [service.counts.length, service.news.length, service.counts.at(-1).value, changes];";
+
 const SERVICE_GAPS: &str = r"
     const { Service } = await import('/console/state.js');
     const service = new Service('time');
@@ -68,6 +79,8 @@ async fn only_what_is_known_is_told_and_drawn() {
             [["master", null, "a"]]
         ]);
         assert_eq!(led, then, "that it is not known is no news");
+        // 0, 1, 2 and 3 instances in turn: one comes three times, and then three go.
+        assert_eq!(page.run(MANY).await, json!([600, 600, 3, 6 * 15_000 - 3]));
         assert_eq!(
             page.run(PIECES).await,
             json!([

@@ -43,6 +43,30 @@ async fn rules_are_read_again_and_wrong_ones_are_told_and_left() {
 }
 
 #[tokio::test]
+async fn without_zookeeper_new_rules_wait_and_those_of_before_are_served() {
+    let server = Server::start().await.unwrap();
+    let zk = server.connect_string();
+    let registrar = Registrar::at(&zk);
+    let (a, b) = (Service::start("a").await, Service::start("b").await);
+    let _registered = [registrar.announce("web", "a", &a), registrar.announce("other", "b", &b)];
+    let rules = File::with(ALL_TO_WEB);
+    let gateway = proxy(&zk, &rules).await;
+    gateway.proxies("/", |_, body| body.starts_with("a ")).await;
+    server.kill().await.unwrap();
+    rules.write("[[rule]]\npath = \"/\"\nservice = \"other\"\n");
+    gateway.signal(Signal::HUP);
+    gateway.tells(&["rules wait for lists of services", "services=\"other\""]).await;
+    assert!(ask(&gateway.proxy, "GET", "/", "").await.1.starts_with("a "));
+    assert_eq!(gateway.call("GET", "/readyz", "").await.0, 200);
+    let metrics = gateway.call("GET", "/metrics", "").await.1;
+    assert!(metrics.contains("\nheadkeeper_proxy_services_awaited 1\n"), "{metrics}");
+
+    server.start_again().await.unwrap();
+    gateway.proxies("/", |_, body| body.starts_with("b ")).await;
+    assert_eq!(gateway.stop(Signal::TERM).await.0, Some(0));
+}
+
+#[tokio::test]
 async fn tokens_are_read_again_and_a_signal_without_files_ends_nothing() {
     let read =
         "GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer";

@@ -3,11 +3,11 @@
 mod proxying;
 
 use bytes::Bytes;
-use gateway::proxy::{Outcome, Rules};
+use gateway::proxy::{Outcome, Proxy, Rules};
 use http_body_util::Full;
 use hyper::Request;
 
-use self::proxying::{Fixed, Gateway, instance, named, post, text};
+use self::proxying::{Fixed, Frozen, Gateway, instance, named, post, soon, text};
 
 #[tokio::test]
 async fn the_same_key_goes_to_the_same_instance_whatever_it_is_made_of() {
@@ -62,6 +62,79 @@ async fn other_rules_take_over_and_wrong_ones_do_not() {
     gateway.proxy.replace(Rules::default());
     assert_eq!(gateway.get("/").await.0, 404);
     assert_eq!(gateway.proxy.unmatched().ended(Outcome::NoRule), 1);
+}
+
+#[tokio::test]
+async fn rules_wait_until_there_is_a_list_of_what_they_name_newly() {
+    let (one, two) = (named("one").await, named("two").await);
+    let lists = Fixed::default();
+    lists.list("one", [instance("a", one)]);
+    let to = |service: &str| format!("[[rule]]\npath = \"/\"\nservice = \"{service}\"");
+    let gateway = Gateway::over(lists, &to("one")).await;
+    gateway.proxy.reload(&to("two")).unwrap();
+    assert_eq!(gateway.proxy.awaited(), ["two".parse().unwrap()]);
+    assert_eq!(gateway.get("/").await.1, "one");
+    // What is served, and so what readiness goes by, is what it was.
+    assert_eq!(gateway.proxy.served()[0].service.as_str(), "one");
+
+    gateway.lists.list("two", [instance("a", two)]);
+    soon(async {
+        loop {
+            match gateway.get("/").await {
+                (200, name) if name == "two" => break,
+                (200, name) => assert_eq!(name, "one"),
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
+    assert!(gateway.proxy.awaited().is_empty());
+    // Nobody has it, and that is known: nothing to wait for.
+    gateway.lists.list("none", []);
+    gateway.proxy.reload(&to("none")).unwrap();
+    assert_eq!(gateway.get("/").await.0, 503);
+}
+
+#[tokio::test]
+async fn rules_that_wait_are_given_up_for_newer_ones() {
+    let lists = Fixed::default();
+    for name in ["one", "three"] {
+        lists.list(name, [instance("a", named(name).await)]);
+    }
+    let to = |service: &str| format!("[[rule]]\npath = \"/\"\nservice = \"{service}\"");
+    let gateway = Gateway::over(lists, &to("one")).await;
+    gateway.proxy.reload(&to("two")).unwrap();
+    // Wrong ones are no newer ones.
+    gateway.proxy.reload("[[rule]]").unwrap_err();
+    assert_eq!(gateway.proxy.awaited(), ["two".parse().unwrap()]);
+    gateway.proxy.reload(&to("one")).unwrap();
+    assert!(gateway.proxy.awaited().is_empty());
+    soon(gateway.lists.is_let_go("two")).await;
+
+    gateway.proxy.reload(&to("two")).unwrap();
+    gateway.proxy.reload(&to("three")).unwrap();
+    assert_eq!(gateway.get("/").await.1, "three");
+    soon(gateway.lists.is_let_go("two")).await;
+    // A proxy that is gone waits for nobody.
+    let proxy = Proxy::new(gateway.lists.clone(), Rules::read(&to("one")).unwrap());
+    proxy.reload(&to("two")).unwrap();
+    assert_eq!(proxy.awaited(), ["two".parse().unwrap()]);
+    drop(proxy);
+    soon(gateway.lists.is_let_go("two")).await;
+}
+
+#[tokio::test]
+async fn rules_for_a_master_wait_for_the_first_one() {
+    let one = named("one").await;
+    let lists = Fixed::default();
+    lists.list("one", [instance("a", one)]);
+    lists.list("two", []);
+    let gateway = Gateway::over(lists, "[[rule]]\npath = \"/\"\nservice = \"one\"").await;
+    let _frozen = Frozen::begin();
+    gateway.proxy.reload("[[rule]]\npath = \"/\"\nservice = \"two\"\nto = \"master\"").unwrap();
+    assert_eq!(gateway.get("/").await.1, "one");
+    gateway.lists.master("two", Some(instance("m", named("m").await)));
+    soon(async { while gateway.get("/").await != (200, "m".to_owned()) {} }).await;
 }
 
 #[tokio::test]

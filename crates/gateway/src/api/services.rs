@@ -22,7 +22,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// All services
 ///
-/// The names of all services and how many instances each has. ZooKeeper is asked at most once a second, whoever asks here.
+/// The names of all services and how many instances each has. ZooKeeper is asked at most once a second, whoever asks here, and once more for
+/// each service that is registered here as a new one.
 ///
 /// While it never told which there are, those are told of which there is a list, and those that the gateway was started with; `source` is
 /// `unknown` then, for there may be others. Without any list it is 503.

@@ -65,6 +65,11 @@ impl<T: Send + Sync + 'static> Asked<T> {
         known.first_valid = known.last + 1;
     }
 
+    /// The last answer, however old.
+    pub(super) fn last(&self) -> Option<Arc<T>> {
+        lock(&self.known).answer.clone()
+    }
+
     /// The answer, asked for unless it was a moment ago; `None` when there never was one. Takes no longer than `patience`.
     ///
     /// # Panics

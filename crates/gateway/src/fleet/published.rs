@@ -1,6 +1,7 @@
 //! One state of a service, written down once for everybody who reads it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -17,6 +18,9 @@ use crate::wall;
 
 /// A longer answer to a pick is written each time: to keep it would take more memory than time is worth.
 const KEPT: usize = 4096;
+
+/// So many bytes of answers are kept of one state, those of some 3,000 instances: who picks does not decide how much memory is taken.
+const KEPT_IN_ALL: usize = 1 << 20;
 
 /// One state of a service: its instances and its master, and how far both can be trusted.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Published {
     event: OnceLock<(Bytes, std::ops::Range<usize>)>,
     /// What is answered to a pick, by algorithm and by who was picked.
     picked: [RwLock<HashMap<InstanceId, Answer>>; Name::ALL.len()],
+    /// How many bytes those have, in all.
+    kept: AtomicUsize,
 }
 
 /// What is answered to a pick of this instance.
@@ -84,8 +90,8 @@ impl Published {
             Source::Live => None,
             Source::Stale { since } => Some(wall::at(since)),
         };
-        let (event, picked) = (OnceLock::new(), Default::default());
-        Self { service, revision, view, leading, roles, stale_since, event, picked }
+        let (event, picked, kept) = (OnceLock::new(), Default::default(), AtomicUsize::new(0));
+        Self { service, revision, view, leading, roles, stale_since, event, picked, kept }
     }
 
     /// Whether it says the same as what would be published now.
@@ -107,9 +113,9 @@ impl Published {
         self.written().0.clone()
     }
 
-    /// What is answered to a pick of this instance, as JSON, written once unless it is long.
+    /// What is answered to a pick of this instance, as JSON, written once unless it is long or many were written before.
     ///
-    /// No more are kept than the list has instances, for each algorithm; the next state begins with none. That balancers come to
+    /// The next state begins with none. That balancers come to
     /// it a moment sooner or later than this does is why an instance is compared, and not its name alone.
     pub(crate) fn picked(&self, algorithm: Name, instance: &Arc<Instance>) -> Bytes {
         let answers = &self.picked[place(algorithm)];
@@ -121,7 +127,8 @@ impl Published {
         let mut document = Vec::new();
         write(&PickDocument::new(self, algorithm, InstanceDocument::of(instance)), &mut document);
         let document = Bytes::from(document);
-        if document.len() > KEPT {
+        let size = document.len();
+        if size > KEPT || self.kept.fetch_add(size, Ordering::Relaxed) + size > KEPT_IN_ALL {
             return document;
         }
         let answer = Answer { instance: instance.clone(), document: document.clone() };
@@ -150,6 +157,33 @@ mod tests {
     use super::super::revision::Revisions;
     use super::*;
 
+    fn published(entries: impl Into<List<Instance>>) -> Published {
+        let view = View { entries: entries.into(), source: Source::Live, bad: List::from([]) };
+        let (service, revision) = (ServiceName::parse("time").unwrap(), Revisions::default().next());
+        Published::new(service, revision, view, Leading::Never, false)
+    }
+
+    #[test]
+    fn answers_to_picks_take_no_more_memory_than_they_may() {
+        let instance = |number: u16| {
+            let data = NodeData::at(proto::Address::new("10.0.0.1", number + 1).unwrap());
+            Arc::new(Instance { id: InstanceId::parse(&number.to_string()).unwrap(), data })
+        };
+        let all: Vec<_> = (0..4000).map(instance).collect();
+        let now = published(all.clone().into_iter().collect::<List<_>>());
+        let (mut kept, mut picked) = (0, 0);
+        for algorithm in [Name::Random, Name::RoundRobin] {
+            for instance in &all {
+                let answer = now.picked(algorithm, instance);
+                picked += answer.len();
+                if now.picked(algorithm, instance).as_ptr() == answer.as_ptr() {
+                    kept += answer.len();
+                }
+            }
+        }
+        assert!(kept > KEPT_IN_ALL / 2 && kept <= KEPT_IN_ALL && picked > KEPT_IN_ALL, "{kept} of {picked}");
+    }
+
     #[test]
     fn what_is_answered_to_a_pick_is_written_once_and_is_of_just_that_instance() {
         let id = InstanceId::parse("a").unwrap();
@@ -158,10 +192,7 @@ mod tests {
             Arc::new(Instance { id: id.clone(), data: NodeData::at(address) })
         };
         let [before, after] = [1, 2].map(instance);
-        let entries = List::from([before.clone()]);
-        let view = View { entries, source: Source::Live, bad: List::from([]) };
-        let (service, revision) = (ServiceName::parse("time").unwrap(), Revisions::default().next());
-        let now = Published::new(service, revision, view, Leading::Never, false);
+        let now = published([before.clone()]);
 
         let answer = now.picked(Name::Random, &before);
         assert_eq!(now.picked(Name::Random, &before).as_ptr(), answer.as_ptr(), "nothing is written again");

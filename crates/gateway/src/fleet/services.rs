@@ -133,10 +133,13 @@ impl Fleet {
         }
     }
 
-    /// Asks anew, the next time, which services there are: one may have come.
-    pub(crate) fn forget_names(&self) {
-        self.shared.names.forget();
-        self.shared.counts.forget();
+    /// Takes note of a service that somebody has just registered with: where it is not among the known ones, it is asked anew, the next time,
+    /// which there are.
+    pub(crate) fn may_be_new(&self, service: &ServiceName) {
+        if !self.shared.names.last().is_some_and(|names| names.contains(service)) {
+            self.shared.names.forget();
+            self.shared.counts.forget();
+        }
     }
 
     /// How many instances each service has, asked for at most once a second; `None` when ZooKeeper never told.

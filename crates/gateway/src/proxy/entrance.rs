@@ -1,15 +1,17 @@
 //! What a server holds: requests in, answers out, by rules that can be replaced.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
 use proto::ServiceName;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
@@ -41,11 +43,25 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 struct Shared {
     upstreams: Arc<dyn Upstreams>,
     routes: ArcSwap<Routes>,
-    replacing: Mutex<()>,
+    /// Also held while rules are put in place: one after the other.
+    waiting: Mutex<Option<Waiting>>,
     lookups: Arc<Lookups>,
     /// Of requests that no rule is for.
     figures: Arc<Figures>,
     tunnels_over: watch::Sender<bool>,
+}
+
+/// Rules that are put in place once there is a list of each service that those in place do not name.
+struct Waiting {
+    routes: Arc<Routes>,
+    newcomers: Vec<Arc<Service>>,
+    task: AbortHandle,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// How a service is served.
@@ -78,7 +94,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstreams,
             routes,
-            replacing: Mutex::default(),
+            waiting: Mutex::default(),
             lookups: Arc::new(lookups),
             figures: Arc::default(),
             tunnels_over: watch::Sender::new(false),
@@ -87,21 +103,40 @@ impl Proxy {
         Self { shared }
     }
 
-    /// Goes by other rules from now on; requests that are under way end by the old ones. What both have in common stays as it
-    /// is: turns, requests in flight, who is left out, connections.
+    /// Goes by other rules as soon as there is a list of each service that those in place do not name: at once where none is new, and not before
+    /// ZooKeeper is back where it is away. Until then the ones in place stay; whatever else was to follow them is given up. Requests that are
+    /// under way end by the rules that they began with. What both have in common stays as it is: turns, requests in flight, who is left out,
+    /// connections.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn replace(&self, rules: Rules) {
-        let _one_at_a_time = self.shared.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.shared.waiting();
+        *waiting = None;
         let before = self.shared.routes.load_full();
-        let routes = Routes::new(rules, Some(&before), &*self.shared.upstreams);
-        info!(rules = routes.rules.len(), services = routes.services.len(), "rules are in place");
-        self.shared.routes.store(Arc::new(routes));
+        let routes = Arc::new(Routes::new(rules, Some(&before), &*self.shared.upstreams));
+        let newcomers = routes.newcomers(&before);
+        if routes.ready(&newcomers).now_or_never().is_some() {
+            return self.shared.put_in_place(routes);
+        }
+        let names: Vec<_> = newcomers.iter().map(|service| service.name.as_str()).collect();
+        info!(services = names.join(", "), "rules wait for lists of services; those of before stay in place");
+        let (shared, awaited) = (Arc::downgrade(&self.shared), (routes.clone(), newcomers.clone()));
+        let task = tokio::spawn(async move {
+            let (routes, newcomers) = awaited;
+            routes.ready(&newcomers).await;
+            let Some(shared) = shared.upgrade() else { return };
+            let mut waiting = shared.waiting();
+            // Others may have been to follow since.
+            if waiting.take_if(|waiting| Arc::ptr_eq(&waiting.routes, &routes)).is_some() {
+                shared.put_in_place(routes);
+            }
+        });
+        *waiting = Some(Waiting { routes, newcomers, task: task.abort_handle() });
     }
 
-    /// Reads other rules and goes by them from now on.
+    /// Reads other rules and [goes by them](Self::replace) as soon as it can.
     ///
     /// # Errors
     ///
@@ -119,11 +154,18 @@ impl Proxy {
         let served = |service: &Arc<Service>| Served {
             service: service.name.clone(),
             figures: service.figures.clone(),
-            has_list: service.lists.borrow().is_some(),
+            has_list: service.has_list(),
             ejected: service.ejection.out(),
             idle_connections: service.connections.idle(),
         };
         self.shared.routes.load().services.iter().map(served).collect()
+    }
+
+    /// The services without a list that rules wait for which are to be put in place; none while no rules wait.
+    pub fn awaited(&self) -> Vec<ServiceName> {
+        let waiting = self.shared.waiting();
+        let newcomers = waiting.iter().flat_map(|waiting| &waiting.newcomers);
+        newcomers.filter(|service| !service.has_list()).map(|service| service.name.clone()).collect()
     }
 
     /// What became of requests that no rule is for, or that were refused before one was looked for.
@@ -192,6 +234,18 @@ impl Proxy {
     }
 }
 
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_in_place(&self, routes: Arc<Routes>) {
+        routes.take_effect();
+        info!(rules = routes.rules.len(), services = routes.services.len(), "rules are in place");
+        self.routes.store(routes);
+    }
+}
+
 /// Lets go of connections that nobody uses any more, as long as there is a proxy.
 async fn sweep(proxy: Weak<Shared>) {
     loop {
@@ -228,7 +282,6 @@ mod tests {
     use std::net::SocketAddr;
 
     use bytes::Bytes;
-    use futures::FutureExt;
     use http_body_util::Empty;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;

@@ -44,15 +44,11 @@ pub(super) enum Key<'r> {
 }
 
 impl Routes {
-    /// Puts rules in place. What they share with the ones before stays as it is: turns, requests in flight, who is out, connections.
+    /// What rules need to be put in place. What they share with the ones before stays as it is: turns, requests in flight, who is out, connections.
     pub(super) fn new(rules: Rules, before: Option<&Self>, upstreams: &dyn Upstreams) -> Self {
         let known = |name: &ServiceName| before?.services.iter().find(|it| it.name == *name).cloned();
-        let service = |name: &ServiceName| match known(name) {
-            Some(service) => {
-                service.set(&rules);
-                service
-            }
-            None => Arc::new(Service::new(name, upstreams, &rules)),
+        let service = |name: &ServiceName| {
+            known(name).unwrap_or_else(|| Arc::new(Service::new(name, upstreams, &rules)))
         };
         let services: Vec<_> = rules.services().into_iter().map(service).collect();
         let mut balancers = HashMap::new();
@@ -76,6 +72,37 @@ impl Routes {
             routes.push(Route { rule: rule.clone(), service, balancer });
         }
         Self { rules, routes, services, balancers }
+    }
+
+    /// The services that those before do not name.
+    pub(super) fn newcomers(&self, before: &Self) -> Vec<Arc<Service>> {
+        let is_known = |service: &Service| before.services.iter().any(|it| it.name == service.name);
+        self.services.iter().filter(|service| !is_known(service)).cloned().collect()
+    }
+
+    /// Waits until requests to these services of it can be answered, or will not be by waiting.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time.
+    pub(super) async fn ready(&self, services: &[Arc<Service>]) {
+        for service in services {
+            service.listed().await;
+            for ((name, _), balancer) in &self.balancers {
+                if *name == service.name {
+                    // It ends without a list when none will come.
+                    let _ = balancer.ready().await;
+                }
+            }
+            service.led().await;
+        }
+    }
+
+    /// Has all services go by what these rules say of them.
+    pub(super) fn take_effect(&self) {
+        for service in &self.services {
+            service.set(&self.rules);
+        }
     }
 
     /// Lets go of a connection that nobody uses, to whichever instance, for there is no room for another one. Gives whether there

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use loadbalance::{Balancer, Instance, Instances, PickError, Picked, Request};
 use proto::{Address, InstanceId, ServiceName};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Upstreams;
 use super::budget::Budget;
@@ -13,6 +15,9 @@ use super::connections::Connections;
 use super::ejection::{Attempt, Ejection};
 use super::figures::Figures;
 use super::rules::Rules;
+
+/// How long new rules wait for the first word on who leads, once there is a list: both come together, where somebody does.
+const FIRST_MASTER: Duration = Duration::from_secs(1);
 
 /// What all rules for a service share, and what outlives them when there are others.
 #[derive(Debug)]
@@ -61,6 +66,22 @@ impl Service {
 
     pub(super) fn follow_master(&self, upstreams: &dyn Upstreams) {
         self.master.get_or_init(|| upstreams.master(&self.name));
+    }
+
+    pub(super) fn has_list(&self) -> bool {
+        self.lists.borrow().is_some()
+    }
+
+    /// Waits for its first list; no longer, if none will come.
+    pub(super) async fn listed(&self) {
+        // It fails when nobody can bring one any more.
+        let _ = self.lists.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until a master is known if a rule asks for one, but not for long: there may be none.
+    pub(super) async fn led(&self) {
+        let Some(mut master) = self.master.get().cloned() else { return };
+        let _ = timeout(FIRST_MASTER, master.wait_for(Option::is_some)).await;
     }
 
     /// The master, if one is known.

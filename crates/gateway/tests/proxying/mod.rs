@@ -95,6 +95,12 @@ impl Fixed {
         self.lists.lock().unwrap().entry(service.to_owned()).or_default().send_replace(Some(list));
     }
 
+    /// Waits until nobody follows this service any more.
+    pub(crate) async fn is_let_go(&self, service: &str) {
+        let lists = self.lists.lock().unwrap()[service].clone();
+        lists.closed().await;
+    }
+
     pub(crate) fn master(&self, service: &str, master: Option<Instance>) {
         let master = master.map(Arc::new);
         self.masters.lock().unwrap().entry(service.to_owned()).or_default().send_replace(master);

@@ -60,7 +60,7 @@ pub(crate) async fn register(
     let Wanted { data, ttl } = Wanted::read(&body::json(&headers, body).await?)?;
     let granted = app.leases.register(&service, &id, data, ttl).map_err(|refused| refusal(&refused))?;
     let written = app.is_written(&service, &id, granted.standing()).await;
-    app.fleet.forget_names();
+    app.fleet.may_be_new(&service);
     // It may have been withdrawn meanwhile, or be somebody else's by now.
     let standing = granted.begin().map_err(|refused| refusal(&refused))?;
     let mut document = lease(&service, &id, &standing);

@@ -145,8 +145,13 @@ export class Service {
   }
 
   #count(now, changes) {
-    this.counts.push({ at: now, value: this.rows.length });
-    if (changes > 0) this.news.push({ at: now, value: changes });
+    // A point for each second: a service may change many times in one, and all points are gone through whenever they are drawn.
+    const isWithin = (point) => point !== undefined && point.at > now - 1000 && point.at <= now;
+    const [count, news] = [this.counts.at(-1), this.news.at(-1)];
+    if (isWithin(count)) count.value = this.rows.length;
+    else this.counts.push({ at: now, value: this.rows.length });
+    if (changes > 0 && isWithin(news)) news.value += changes;
+    else if (changes > 0) this.news.push({ at: now, value: changes });
     // One before the window is kept: it tells where the line begins.
     while (this.counts.length > 1 && this.counts[1].at < now - WINDOW) this.counts.shift();
     while (this.gaps.length > 0 && this.gaps[0].until !== null && this.gaps[0].until < now - WINDOW) this.gaps.shift();
