@@ -127,6 +127,77 @@ async fn a_client_is_told_which_service_failed_and_nothing_of_its_instances() {
     );
 }
 
+/// An instance that answers with so many headers.
+async fn with_headers(many: usize) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    counted(move |mut stream| async move {
+        // The length is one of them.
+        let more: String = (1..many).map(|number| format!("set-cookie: c{number}=1\r\n")).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{more}\r\nok");
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await
+}
+
+/// The status of the answer to this.
+async fn status(gateway: &Gateway, line: &str) -> String {
+    let answer = gateway.raw(format!("{line} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")).await;
+    answer["HTTP/1.1 ".len()..][..3].to_owned()
+}
+
+#[tokio::test]
+async fn an_answer_has_256_headers_at_most_and_no_instance_is_out_for_one_that_has_more() {
+    let rules = "[ejection]\nfailures = 1";
+    let (most, _) = with_headers(256).await;
+    let gateway = Gateway::before(&[most], rules).await;
+    let answer = gateway.raw("GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{answer}");
+    assert_eq!(answer.matches("\r\nset-cookie: ").count(), 255);
+
+    let (more, count) = with_headers(257).await;
+    let gateway = Gateway::before(&[more, more], rules).await;
+    for asked in 1..=3 {
+        let (status, _, problem) = problem(gateway.ask(get("/")).await).await;
+        let told =
+            "the head of the answer of an instance of s is too large; accepted: 256 headers in 408 KiB";
+        assert_eq!((status, problem["detail"].as_str()), (502, Some(told)));
+        // Once more with room, and then that is known; who else is asked the same has as much to say.
+        assert_eq!(count.load(Relaxed), asked + 1);
+    }
+    assert_eq!((gateway.proxy.served()[0].ejected, gateway.ended(Outcome::Broken)), (0, 3));
+}
+
+#[tokio::test]
+async fn once_there_was_too_little_room_for_an_answer_there_is_enough_on_all_connections() {
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let instance = proxying::service(move |request: Request<hyper::body::Incoming>| {
+        let both = both.clone();
+        async move {
+            if request.uri().query() == Some("both") {
+                both.wait().await;
+            }
+            let mut answer = Response::new(Full::<Bytes>::from("ok"));
+            let more = if request.uri().path() == "/large" { 150 } else { 0 };
+            for number in 0..more {
+                answer.headers_mut().append("set-cookie", number.into());
+            }
+            answer
+        }
+    });
+    let gateway = Gateway::before(&[instance.await], "").await;
+    let twice = async |line| {
+        let (one, other) = soon(async { tokio::join!(status(&gateway, line), status(&gateway, line)) }).await;
+        (one.parse(), other.parse())
+    };
+    // Two connections are kept that have no such room.
+    assert_eq!(twice("GET /?both").await, (Ok(200), Ok(200)));
+    // It may have been done, and is not done again for the sake of its answer.
+    assert_eq!(status(&gateway, "POST /large").await, "502");
+    for _ in 0..2 {
+        assert_eq!(twice("POST /large?both").await, (Ok(200), Ok(200)));
+    }
+}
+
 #[tokio::test]
 async fn what_may_be_done_twice_is_while_its_body_is_held() {
     let (broken, count) = breaks_off().await;

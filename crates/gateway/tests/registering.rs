@@ -261,3 +261,51 @@ async fn what_is_said_with_a_renewal_is_refused_and_renews_nothing() {
     }
     assert!(ends().await > first - 5_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_not_there_when_the_gateway_ends_is_waited_for_a_second_more() {
+    let zk = FakeZk::default();
+    register(&zk, "time", "a", &data(1));
+    let gateway = Gateway::start(&zk);
+    // Of two parts, the second one after so long.
+    let slowly = |after: Duration| {
+        let parts = futures::stream::unfold(0, move |part| async move {
+            if part == 1 {
+                tokio::time::sleep(after).await;
+            }
+            let parts = ["{\"server_ip\":\"h\",", "\"server_port\":1,\"ttl\":600}"];
+            parts.get(part).map(|text| (Ok::<_, std::convert::Infallible>(*text), part + 1))
+        });
+        Body::from_stream(parts)
+    };
+    let request = |method: &str, path: &str, body: Body| {
+        let request = Request::builder().method(method).uri(path).header("host", "localhost");
+        request.header("content-type", "application/json").body(body).unwrap()
+    };
+    let never =
+        || Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
+    let renew = format!("{A}/renew");
+    let closes_at = Instant::now() + Duration::from_secs(3);
+    let ends = async |request| {
+        let answer = gateway.send(request).await;
+        (answer, Instant::now() - closes_at)
+    };
+    let (put, patch, post, in_time, ()) = tokio::join!(
+        ends(request("PUT", A, slowly(Duration::from_secs(5)))),
+        ends(request("PATCH", A, slowly(Duration::from_secs(5)))),
+        ends(request("POST", &renew, never())),
+        // What comes in that second is read, and answered as anything is then.
+        ends(request("PATCH", A, slowly(Duration::from_millis(3_900)))),
+        async {
+            tokio::time::sleep_until(closes_at).await;
+            gateway.app.close();
+        },
+    );
+    for (answer, after) in [put, patch, post] {
+        assert_eq!(after.as_millis(), 1_000);
+        answer.problem(503, "closing").await;
+    }
+    let (answer, after) = in_time;
+    assert_eq!(after.as_millis(), 900);
+    answer.problem(400, "bad-request").await;
+}

@@ -7,8 +7,9 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::App;
 use crate::Problem;
 
 /// The most bytes of a body.
@@ -17,8 +18,11 @@ const MOST: usize = 128 * 1024;
 /// How long a body may take.
 const IN_TIME: Duration = Duration::from_secs(10);
 
+/// How long it may take once the gateway is about to end.
+const AT_THE_END: Duration = Duration::from_secs(1);
+
 /// Reads a body that says that it is JSON. A browser sends none that says so to another site without asking it first.
-pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+pub(crate) async fn json(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
@@ -28,16 +32,15 @@ pub(crate) async fn json(headers: &HeaderMap, body: Body) -> Result<Bytes, Probl
     if length.is_some_and(|length| length > MOST as u64) {
         return Err(Problem::too_large(MOST));
     }
-    match timeout(IN_TIME, Limited::new(body, MOST).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(MOST)),
-        Ok(Err(error)) => Err(Problem::bad_request(format_args!("the body cannot be read: {error}"))),
-        Err(_) => Err(Problem::too_slow(IN_TIME.as_secs())),
+    match in_time(app, Limited::new(body, MOST).collect()).await? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::too_large(MOST)),
+        Err(error) => Err(Problem::bad_request(format_args!("the body cannot be read: {error}"))),
     }
 }
 
 /// Refuses a body that has anything in it: what somebody says is not to be ignored as if it had been heard.
-pub(crate) async fn none(mut body: Body, refusal: &str) -> Result<(), Problem> {
+pub(crate) async fn none(app: &App, mut body: Body, refusal: &str) -> Result<(), Problem> {
     let ended = async {
         while let Some(piece) = body.frame().await {
             let piece = piece
@@ -48,5 +51,19 @@ pub(crate) async fn none(mut body: Body, refusal: &str) -> Result<(), Problem> {
         }
         Ok(())
     };
-    timeout(IN_TIME, ended).await.unwrap_or_else(|_| Err(Problem::too_slow(IN_TIME.as_secs())))
+    in_time(app, ended).await?
+}
+
+/// What comes of a body, if it comes in time.
+async fn in_time<T>(app: &App, body: impl Future<Output = T>) -> Result<T, Problem> {
+    let over = async {
+        app.closing().await;
+        sleep(AT_THE_END).await;
+    };
+    tokio::select! {
+        // First: most are there at once, and for those nothing else is waited for.
+        biased;
+        body = timeout(IN_TIME, body) => body.map_err(|_| Problem::too_slow(IN_TIME.as_secs())),
+        () = over => Err(Problem::closing()),
+    }
 }

@@ -14,10 +14,10 @@ use super::parameters::{Parameters, Service};
 use super::{App, JSON, json_or_known};
 use crate::fleet::{Answer, Existence, Followed, Leading, Published, Revision};
 use crate::problem::Details;
+use crate::serve::Leaving;
 use crate::{Problem, entity_tag, wall};
 
-/// The longest that a blocking query waits. A client that closes its sending side gets its answer, so one that has left for good is not
-/// noticed before there is one: until then it keeps its place among the connections, and no longer than one that reads nothing.
+/// The longest that a blocking query waits: no longer than a client may read nothing.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// All services
@@ -225,7 +225,8 @@ impl App {
         self.fleet.check_layout(service).map_err(Problem::another_name)
     }
 
-    /// Waits until a service is in another state than `seen`, or the time is over, or the gateway ends.
+    /// Waits until a service is in another state than `seen`, or the time is over, or the gateway ends, or the client closes its side: one that has
+    /// left for good is not to keep its place, and one that has not gets an answer.
     async fn other_than(
         &self,
         followed: &Followed,
@@ -234,6 +235,7 @@ impl App {
         wait: Duration,
     ) -> Arc<Published> {
         let mut published = followed.published();
+        let leaving = Leaving::of_client();
         let other = async {
             let is_other =
                 |now: &Option<Arc<Published>>| now.as_ref().is_some_and(|now| now.revision != *seen);
@@ -241,8 +243,10 @@ impl App {
         };
         let other = async {
             tokio::select! {
+                biased;
                 other = other => other,
                 () = self.closing() => None,
+                () = leaving.closes() => None,
             }
         };
         timeout(wait, other).await.ok().flatten().unwrap_or(now)

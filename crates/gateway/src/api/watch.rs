@@ -19,6 +19,7 @@ use super::parameters::{Parameters, Service};
 use crate::Problem;
 use crate::fleet::{Followed, Published};
 use crate::problem::Details;
+use crate::serve::Leaving;
 
 /// After so long without news a stream says that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -71,7 +72,8 @@ pub(super) async fn watch(
     let seen = headers.get(LAST_EVENT_ID).and_then(|seen| seen.to_str().ok()).map(str::to_owned);
     let published = followed.published();
     let now = published.borrow().as_ref().map(|now| now.revision.etag());
-    let events = Events { published, seen, app, _followed: followed, _place: place, begun: false };
+    let leaving = Leaving::of_client();
+    let events = Events { published, seen, app, leaving, _followed: followed, _place: place, begun: false };
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -91,6 +93,7 @@ struct Events {
     /// The id of the last event, of this stream or of one before it.
     seen: Option<String>,
     app: Arc<App>,
+    leaving: Leaving,
     /// Followed for as long as the stream is.
     _followed: Arc<Followed>,
     _place: OwnedSemaphorePermit,
@@ -105,7 +108,7 @@ impl Events {
         })
     }
 
-    /// The next bytes, the same for all streams; `None` when the gateway ends.
+    /// The next bytes, the same for all streams; `None` when the gateway ends, or there is no news and the client has closed its side.
     async fn next(&mut self) -> Option<Bytes> {
         if !std::mem::replace(&mut self.begun, true) {
             return Some(HELLO);
@@ -119,13 +122,16 @@ impl Events {
             news.clone()
         };
         tokio::select! {
+            biased;
+            () = self.app.closing() => None,
             news = news => {
                 let news = news?;
                 self.seen = Some(news.revision.to_string());
                 Some(news.event())
             }
+            // Most who close it have left. Their place is not to wait for a heartbeat that meets nobody.
+            () = self.leaving.closes() => None,
             () = sleep(HEARTBEAT) => Some(STILL_HERE),
-            () = self.app.closing() => None,
         }
     }
 }

@@ -66,7 +66,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
 
-    /// How long what runs may take once it is asked to stop
+    /// How long what runs through the proxy may take once it is asked to stop. What is asked of the registry has little more than a second then, and no
+    /// longer than this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(Duration::ZERO..=HOUR))]
     pub(crate) finish: Duration,
 

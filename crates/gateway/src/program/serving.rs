@@ -1,6 +1,7 @@
 //! What listens, from when it is started to its orderly end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use cli::ending::{WITHDRAW, close};
@@ -13,6 +14,10 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tracing::warn;
 use zk_session::Keeper;
+
+/// How long what runs at the registry's port may take once it is asked to stop: a little longer than the body of a request is waited for then,
+/// so that whoever sends it is answered. All else there is short, or ends by itself.
+const REGISTRY_ENDS: Duration = Duration::from_millis(1_200);
 
 /// What listens. All of it ends together.
 pub(crate) struct Serving {
@@ -35,7 +40,8 @@ impl Serving {
         service: impl Serve,
     ) -> anyhow::Result<()> {
         let service = BesideProxy { service, app: self.app.clone() };
-        self.serve("listening", listener, tls, service)
+        let limits = Limits { finish: self.limits.finish.min(REGISTRY_ENDS), ..self.limits.clone() };
+        self.serve("listening", listener, tls, service, limits)
     }
 
     /// Serves as a reverse proxy.
@@ -47,7 +53,7 @@ impl Serving {
     ) -> anyhow::Result<()> {
         self.app.tell_of(proxy.clone());
         self.proxy = Some(proxy.clone());
-        self.serve("proxying", listener, tls, proxy)
+        self.serve("proxying", listener, tls, proxy, self.limits.clone())
     }
 
     fn serve(
@@ -56,12 +62,13 @@ impl Serving {
         listener: TcpListener,
         tls: Option<Tls>,
         service: impl Serve,
+        limits: Limits,
     ) -> anyhow::Result<()> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let address = listener.local_addr()?;
         let app = self.app.clone();
         let closing = async move { app.closing().await };
-        self.servers.spawn(serve(listener, tls, service, self.limits.clone(), closing));
+        self.servers.spawn(serve(listener, tls, service, limits, closing));
         say(format_args!("{does} on {scheme}://{address}"));
         Ok(())
     }
@@ -118,24 +125,71 @@ fn why(ended: Result<usize, JoinError>) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::net::SocketAddr;
 
     use cli::listening::listen;
-    use gateway::{Fleet, fleet};
+    use gateway::{Fleet, Guard, api, fleet};
     use registry::{Native, Registry};
-    use tokio::time::timeout;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::{Instant, timeout};
     use zk_session::fake::FakeZk;
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_server_that_dies_is_told_and_the_others_end_in_order() {
+    /// A registry that is served within these limits, and where.
+    async fn start(limits: Limits) -> (Serving, Keeper, SocketAddr) {
         let keeper = Keeper::start(FakeZk::default().client());
         let registry = Registry::new(keeper.sessions(), Native::default());
         let app = App::new(Fleet::start(registry, None, [], fleet::Options::default()));
-        let mut serving = Serving::new(app, Limits::default());
+        let mut serving = Serving::new(app.clone(), limits);
         let listener = listen("--listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        serving.registry(listener, None, axum::Router::new()).unwrap();
+        let address = listener.local_addr().unwrap();
+        serving.registry(listener, None, api::router(app, Guard::default())).unwrap();
+        (serving, keeper, address)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_say_all_holds_up_its_end_for_little_more_than_a_second() {
+        const HEAD: &str = "PUT /v1/services/time/instances/a HTTP/1.1\r\nhost: localhost\r\n";
+        for (what, told) in [
+            ("", ""),
+            // It is asked for the rest of the body, so the gateway is at it.
+            (
+                "content-type: application/json\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n{",
+                "HTTP/1.1 100 Continue\r\n\r\n",
+            ),
+        ] {
+            let hour = Duration::from_secs(3_600);
+            let (serving, keeper, address) = start(Limits { finish: hour, ..Limits::default() }).await;
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(HEAD.as_bytes()).await.unwrap();
+            client.write_all(what.as_bytes()).await.unwrap();
+            let mut heard = vec![0; told.len()];
+            client.read_exact(&mut heard).await.unwrap();
+            assert_eq!(String::from_utf8(heard).unwrap(), told);
+            // Who comes behind it is served, so its head is read as far as it goes.
+            let mut behind = TcpStream::connect(address).await.unwrap();
+            behind.write_all(b"GET /healthz HTTP/1.0\r\nhost: localhost\r\n\r\n").await.unwrap();
+            behind.read_to_end(&mut Vec::new()).await.unwrap();
+
+            tokio::time::pause();
+            let since = Instant::now();
+            serving.leave(keeper).await.unwrap();
+            assert!(since.elapsed() <= Duration::from_millis(1_500), "{:?}", since.elapsed());
+            tokio::time::resume();
+            let mut answer = Vec::new();
+            // A reset is an end, too.
+            let _ = client.read_to_end(&mut answer).await;
+            let answer = String::from_utf8(answer).unwrap();
+            let is_told = answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nconnection: close\r\n");
+            assert_eq!(is_told, !told.is_empty(), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_dies_is_told_and_the_others_end_in_order() {
+        let (mut serving, keeper, _) = start(Limits::default()).await;
         serving.servers.spawn(async { panic!("on purpose") });
         let told = timeout(Duration::from_secs(20), serving.failed()).await.unwrap();
         assert!(format!("{told:#}").starts_with("a server has failed: "), "{told:#}");

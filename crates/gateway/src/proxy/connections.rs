@@ -35,12 +35,23 @@ const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// How much sooner than it says an instance closes a connection we take it for closed.
 const BEFORE_CLOSED: Duration = Duration::from_secs(1);
 
+/// How many headers an answer may have.
+///
+/// Room for so many is made for each answer, however few it has, and takes a sixtieth of all the time for a request. So connections have room for the
+/// 100 that cost nothing, and for these once an answer of the service had more.
+pub(super) const MOST_HEADERS: usize = 256;
+
+/// How many bytes the head of an answer may have.
+pub(super) const MOST_HEAD: usize = 408 * 1024;
+
 /// The connections of a service that nobody uses right now.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     idle: Mutex<HashMap<Address, Vec<(Connection, Instant)>>>,
     /// Whether it was told lately that there is no room.
     told: AtomicBool,
+    /// Whether an answer had a larger head than there was room for.
+    are_roomy: AtomicBool,
 }
 
 /// A connection to an instance. Dropped, it is closed at once.
@@ -57,6 +68,8 @@ pub(super) struct Connection {
     pub(super) kept_for: Option<Duration>,
     /// Whether it carries no other request after this one, however long the instance keeps it.
     is_last_use: bool,
+    /// Whether it has room for the largest heads.
+    pub(super) is_roomy: bool,
     /// Whether it carried a request before: then the instance may have closed it, and we not know yet.
     pub(super) is_used: bool,
 }
@@ -82,9 +95,10 @@ impl Connections {
     /// One that is kept, the last that was used.
     pub(super) fn take(&self, address: &Address) -> Option<Connection> {
         let now = Instant::now();
+        let are_roomy = self.are_roomy();
         loop {
             let (mut connection, until) = self.lock().get_mut(address)?.pop()?;
-            if now < until && connection.is_idle() {
+            if now < until && (connection.is_roomy || !are_roomy) && connection.is_idle() {
                 return Some(connection);
             }
         }
@@ -110,6 +124,16 @@ impl Connections {
         if kept.len() < MOST_IDLE {
             kept.push((connection, until));
         }
+    }
+
+    /// An answer had a larger head than there was room for: there may be more of that kind.
+    pub(super) fn need_room(&self) {
+        self.are_roomy.store(true, Relaxed);
+    }
+
+    /// Whether connections are to have room for the largest heads.
+    pub(super) fn are_roomy(&self) -> bool {
+        self.are_roomy.load(Relaxed)
     }
 
     /// Lets go of those that the instance closed, or nobody used for too long.
@@ -177,7 +201,7 @@ pub(super) fn give_up_first<'c>(all: impl Iterator<Item = &'c Connections> + Clo
 }
 
 impl Connection {
-    /// Connects to an instance.
+    /// Connects to an instance; with room for the largest heads, if that is needed.
     ///
     /// # Errors
     ///
@@ -186,9 +210,15 @@ impl Connection {
         address: &Address,
         lookups: &Arc<Lookups>,
         until: Instant,
+        is_roomy: bool,
     ) -> Result<Self, NoConnection> {
         let stream = connect(address, lookups, until).await?;
-        let (sender, wire) = http1::Builder::new()
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MOST_HEAD);
+        if is_roomy {
+            http.max_headers(MOST_HEADERS);
+        }
+        let (sender, wire) = http
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| NoConnection::Failed(io::Error::other(error)))?;
@@ -201,6 +231,7 @@ impl Connection {
             late,
             kept_for: None,
             is_last_use: false,
+            is_roomy,
             is_used: false,
         })
     }

@@ -198,6 +198,12 @@ impl Exchange<'_> {
             };
             return Err(Failed { chosen, failure: Failure::Client, problem });
         }
+        if error.is_parse_too_large() {
+            self.route.service.connections.need_room();
+            let failure = Failure::LargeHead { had_room: connection.is_roomy };
+            let problem = Problem::large_head(&self.route.service.name);
+            return Err(Failed { chosen, failure, problem });
+        }
         // What is no HTTP was said by an instance that is there.
         let used = used && !error.is_parse();
         let waited = progress.is_some_and(|progress| progress.is_client_late()) && !error.is_parse();
@@ -234,7 +240,7 @@ impl Exchange<'_> {
         let left = self.until().saturating_duration_since(Instant::now());
         let until = Instant::now() + limit.min(left);
         let error = loop {
-            match Connection::open(address, self.lookups, until).await {
+            match Connection::open(address, self.lookups, until, connections.are_roomy()).await {
                 Ok(connection) => return Ok(connection),
                 // What nobody uses is kept for nobody who finds no room.
                 // The task of a connection may have to run before its file is closed.

@@ -7,6 +7,7 @@ use hyper::{Method, Response, StatusCode};
 use proto::ServiceName;
 
 use super::body::Body;
+use super::connections::{MOST_HEAD, MOST_HEADERS};
 use super::figures::Outcome;
 use crate::problem::{self, Details, PROBLEM_JSON};
 
@@ -76,6 +77,15 @@ impl Problem {
     /// Nobody can tell where the answer ends.
     pub(super) fn unclear(service: &ServiceName) -> Self {
         let detail = format!("the length of the answer of an instance of {service} is unclear");
+        Self::new(Outcome::Broken, StatusCode::BAD_GATEWAY, detail)
+    }
+
+    /// The head of the answer has more than there is room for.
+    pub(super) fn large_head(service: &ServiceName) -> Self {
+        let detail = format!(
+            "the head of the answer of an instance of {service} is too large; accepted: {MOST_HEADERS} headers in {} KiB",
+            MOST_HEAD / 1024
+        );
         Self::new(Outcome::Broken, StatusCode::BAD_GATEWAY, detail)
     }
 

@@ -20,6 +20,11 @@ pub(super) enum Failure {
         /// Whether the client's body was waited for: the instance may have had enough of that.
         waited: bool,
     },
+    /// The head of the answer has more than is read.
+    LargeHead {
+        /// Whether there was room for as much as is ever read.
+        had_room: bool,
+    },
     /// No answer came in time.
     Late {
         /// Whether no other instance took a part of that time.
@@ -76,6 +81,11 @@ pub(super) fn next(failure: Failure, allowed: Allowed) -> Next {
         }
         // The time that is over was for all tries.
         Failure::Late { had_all_time } => next(None, had_all_time),
+        // It is there and answers, and so would the others: they are asked the same. A new connection may have room.
+        Failure::LargeHead { had_room } => {
+            let again = !had_room && is_whole && is_idempotent;
+            next(again.then_some(Where::Here), false)
+        }
         Failure::Client | Failure::NoRoom => next(None, false),
     }
 }
@@ -86,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_what_was_not_sent_or_may_be_done_twice_is_sent_again() {
-        use Failure::{Broken, Client, Late, LookedUpLate, NoPort, NoRoom, Unreachable};
+        use Failure::{Broken, Client, LargeHead, Late, LookedUpLate, NoPort, NoRoom, Unreachable};
 
         let (here, elsewhere) = (Some(Where::Here), Some(Where::Elsewhere));
         let fresh = |sent| Broken { sent, used: false, waited: false };
@@ -113,6 +123,11 @@ mod tests {
             (waited(true), false, true, true, None, false),
             (Late { had_all_time: true }, true, true, true, None, true),
             (Late { had_all_time: false }, true, true, true, None, false),
+            (LargeHead { had_room: true }, true, true, true, None, false),
+            (LargeHead { had_room: false }, true, true, true, here, false),
+            (LargeHead { had_room: false }, true, true, false, here, false),
+            (LargeHead { had_room: false }, true, false, true, None, false),
+            (LargeHead { had_room: false }, false, true, true, None, false),
             (NoRoom, true, true, true, None, false),
             (NoPort, false, true, true, elsewhere, false),
             (NoPort, true, true, false, None, false),

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::heads::Heads;
+use super::leaving::Socket;
 use super::streams::{PIECE, Standing, Streams, Watched};
 use super::wire::Wire;
 use super::{Limits, Peer, Phase, Serve};
@@ -51,9 +52,16 @@ enum Verdict {
 }
 
 impl<S: Serve> Connection<S> {
-    pub(super) async fn run(mut self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
+    pub(super) async fn run(self, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
         tune(&stream);
-        let stream = Wire::new(stream, self.shared.limits.unread, place);
+        let socket = Socket::new(stream);
+        let leaving = socket.leaving();
+        let wire = Wire::new(socket, self.shared.limits.unread, place);
+        leaving.told_to(self.agree(wire, address)).await;
+    }
+
+    /// Agrees on TLS, if it is spoken here, and serves.
+    async fn agree(mut self, stream: Wire<Socket>, address: SocketAddr) {
         let first = Instant::now() + self.shared.limits.first;
         let Some(tls) = &self.shared.tls else {
             let peer = Peer { address, secure: false, certified: false };
@@ -168,7 +176,8 @@ fn builder(limits: &Limits, streams: Streams) -> Builder<Streams> {
         .header_read_timeout(limits.head)
         .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes.max(8 * 1024))
-        // A client that has said all gets its answer, also when it closes its side.
+        // A client that has said all gets its answer, also when it closes its side. Who answers is told of that, where there is nothing to wait for
+        // any more.
         .half_close(true);
     builder
         .http2()

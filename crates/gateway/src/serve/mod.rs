@@ -2,6 +2,7 @@
 
 mod connection;
 mod heads;
+mod leaving;
 mod limits;
 mod services;
 mod streams;
@@ -19,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use self::connection::{Connection, Shared};
+pub(crate) use self::leaving::Leaving;
 pub use self::limits::Limits;
 pub use self::services::{BesideProxy, Replaceable, Serve};
 use crate::socket::is_for_want_of_room;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
+
+use super::leaving::Socket;
 
 /// A client's connection. It has its place among all until it is dropped, by whoever has it then: also one that is no longer HTTP
 /// counts, and is waited for.
@@ -60,11 +61,11 @@ pub(super) trait WriteNow {
     fn write_now(&self, buf: &[u8]) -> io::Result<usize>;
 }
 
-impl WriteNow for TcpStream {
+impl WriteNow for Socket {
     /// The system tells that there is room once a third of its own buffer is free, which are megabytes. Whether a slow client took anything
     /// at all is told by trying.
     fn write_now(&self, buf: &[u8]) -> io::Result<usize> {
-        Ok(send(self, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+        Ok(send(self.stream(), buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 }
 

@@ -34,6 +34,27 @@ pub(crate) async fn pass(time: Duration) {
     tokio::time::resume();
 }
 
+/// Keeps the clock of everybody here where it is, until this is dropped: what waits for a time waits for ever, and all else goes on.
+pub(crate) struct Frozen {
+    _held: std::sync::mpsc::Sender<()>,
+}
+
+impl Frozen {
+    pub(crate) fn begin() -> Self {
+        tokio::time::pause();
+        // A clock that is paused goes on by itself when everybody waits, but not while a thread is at work.
+        let (held, released) = std::sync::mpsc::channel();
+        tokio::task::spawn_blocking(move || released.recv_timeout(LIMIT * 3).is_ok());
+        Self { _held: held }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        tokio::time::resume();
+    }
+}
+
 /// A gateway that is served.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
@@ -51,24 +72,34 @@ impl Served {
     }
 
     pub(crate) async fn guarded(zk: &FakeZk, guard: Guard) -> Self {
-        Self::serve(zk, guard, None).await
+        Self::serve(zk, guard, None, api::WAITING).await
+    }
+
+    /// One where so many may wait for news.
+    pub(crate) async fn with_waiting(zk: &FakeZk, most: usize) -> Self {
+        Self::serve(zk, Guard::default(), None, most).await
     }
 
     /// One that speaks TLS and wants to know its clients, and who signs for both.
     pub(crate) async fn with_tls(zk: &FakeZk) -> (Self, Authority) {
+        Self::with_tls_and_waiting(zk, api::WAITING).await
+    }
+
+    /// The same, where so many may wait for news.
+    pub(crate) async fn with_tls_and_waiting(zk: &FakeZk, most: usize) -> (Self, Authority) {
         let authority = Authority::new();
         let (chain, key) = authority.sign("server");
         let tls = Tls::load(Files { chain, key, client_ca: Some(authority.file("ca.pem")) });
-        (Self::serve(zk, Guard::default(), Some(tls.unwrap())).await, authority)
+        (Self::serve(zk, Guard::default(), Some(tls.unwrap()), most).await, authority)
     }
 
-    async fn serve(zk: &FakeZk, guard: Guard, tls: Option<Tls>) -> Self {
+    async fn serve(zk: &FakeZk, guard: Guard, tls: Option<Tls>, most: usize) -> Self {
         let client = zk.client();
         let keeper = Keeper::start(client.clone());
         let registry = Registry::new(keeper.sessions(), Native::default());
         let election = Election::new(keeper.sessions(), Root::default());
         let fleet = Fleet::start(registry, Some(election), [], fleet::Options::default());
-        Self::serve_fleet((client, keeper), fleet, guard, tls).await
+        Self::serve_app((client, keeper), App::with_waiting(fleet, most), guard, tls).await
     }
 
     /// One of the flat layout, whose service has this name.
@@ -78,16 +109,15 @@ impl Served {
         let registry = Registry::new(keeper.sessions(), Flat::default());
         let name = ServiceName::parse(name).unwrap();
         let fleet = Fleet::start(registry, None, [name], fleet::Options::default());
-        Self::serve_fleet((client, keeper), fleet, Guard::default(), None).await
+        Self::serve_app((client, keeper), App::new(fleet), Guard::default(), None).await
     }
 
-    async fn serve_fleet(
+    async fn serve_app(
         (client, keeper): (FakeClient, Keeper),
-        fleet: Fleet,
+        app: Arc<App>,
         guard: Guard,
         tls: Option<Tls>,
     ) -> Self {
-        let app = App::new(fleet);
         let router = api::router(app.clone(), guard);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -48,7 +48,7 @@ pub(crate) async fn change(
     let mut query = Parameters::of(&uri);
     let token = query.one("lease")?;
     query.done::<__path_change>()?;
-    let body = body::json(&headers, body).await?;
+    let body = body::json(&app, &headers, body).await?;
     let change: ChangeDocument = serde_json::from_slice(&body).map_err(|error| not_a_change(&error))?;
     let weight = match (change.weight, change.drain) {
         (Some(weight), None) => Weight::Is(weight),

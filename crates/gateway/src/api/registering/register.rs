@@ -57,7 +57,7 @@ pub(crate) async fn register(
     let query = Parameters::of(&uri);
     query.done::<__path_register>()?;
     app.callable(&service)?;
-    let Wanted { data, ttl } = Wanted::read(&body::json(&headers, body).await?)?;
+    let Wanted { data, ttl } = Wanted::read(&body::json(&app, &headers, body).await?)?;
     let granted = app.leases.register(&service, &id, data, ttl).map_err(|refused| refusal(&refused))?;
     let written = app.is_written(&service, &id, granted.standing()).await;
     app.fleet.may_be_new(&service);

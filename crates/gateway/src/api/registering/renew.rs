@@ -48,7 +48,7 @@ pub(crate) async fn renew(
     query.done::<__path_renew>()?;
     let nothing =
         "a renewal has no body; accepted: an empty one. What is to change is registered again, by PUT";
-    body::none(body, nothing).await?;
+    body::none(&app, body, nothing).await?;
     let renewed = app.leases.renew(&service, &id, token.as_deref());
     let standing = renewed.map_err(|refused| match refused {
         // It was given back: another gateway can register it.
