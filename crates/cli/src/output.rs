@@ -45,7 +45,7 @@ pub fn say(line: impl Display) {
 ///
 /// # Errors
 ///
-/// As [`print`].
+/// As [`print()`].
 ///
 /// # Cancel safety
 ///
@@ -59,7 +59,7 @@ pub async fn tell(line: impl Display) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// As [`print`].
+/// As [`print()`].
 pub async fn conclude(line: impl Display, stop: &mut Stop, stopped: bool) -> anyhow::Result<()> {
     let enough = async {
         match stopped {
