@@ -258,11 +258,14 @@ impl<'a> Facts<'a> {
             What::Setting(_) | What::Done => {}
             What::Connected { who, connections, since } => {
                 let lives = Life { who: *who, life: 0 }..=Life { who: *who, life: u32::MAX };
+                let mut lives = self.lives.range_mut(lives).rev();
+                let Some((_, living)) = lives.next() else { return };
                 // What the life before may have made counts for neither.
-                if let Some((_, living)) = self.lives.range_mut(lives).next_back()
-                    && living.span.from <= *since
+                if living.span.from <= *since
+                    || lives.next().is_none_or(|(_, before)| before.span.to <= *since)
                 {
-                    living.connections.push(Connections { since: *since, at, many: *connections });
+                    let since = living.span.from.max(*since);
+                    living.connections.push(Connections { since, at, many: *connections });
                 }
             }
             What::Garbled { .. } => self.rest.push(entry),

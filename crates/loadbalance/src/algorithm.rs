@@ -43,7 +43,7 @@ pub trait Algorithm: Send + Sync {
     fn name(&self) -> &str;
 
     /// Prepares for a list. Called beside the picks on the list before, and never by a pick. It may take its time for a large list; for
-    /// one of up to 32 instances, which may come in a task, it takes less than a millisecond and waits for nothing.
+    /// one of up to 16 instances, which may come in a task, it takes less than a millisecond and waits for nothing.
     fn picker(&self, candidates: Candidates) -> Arc<dyn Picker>;
 
     /// What a request has to carry for this algorithm, if anything.

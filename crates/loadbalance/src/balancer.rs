@@ -23,7 +23,7 @@ pub type Instances = List<Instance>;
 /// will do. Each new list is prepared for beside the picks, which go on with the one before until then; what is known of an instance
 /// stays with its id. Cloning gives the same balancer again.
 ///
-/// A list of up to 32 instances is prepared for in a task, a larger one on a thread of its own, or in the task if the system has no
+/// A list of up to 16 instances, unless they have large weights, is prepared for in a task, a larger one on a thread of its own, or in the task if the system has no
 /// thread; those of `spawn_blocking` may all be busy. A paused clock of tokio goes on while such a thread works.
 ///
 /// # Examples

@@ -8,7 +8,7 @@ use std::thread;
 
 use proto::InstanceId;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::yield_now;
 use tracing::{error, warn};
 
@@ -30,6 +30,9 @@ pub(crate) fn follow(
     // Set once, here.
     let _ = shared.following.set(task.abort_handle());
 }
+
+/// Many balancers may get a large list at the same time, and each thread of theirs is one that others cannot have.
+static THREADS: Semaphore = Semaphore::const_new(64);
 
 struct Following {
     shared: Weak<Shared>,
@@ -120,9 +123,12 @@ async fn prepare(
         catch_unwind(AssertUnwindSafe(make))
     };
     if takes_long {
+        // It is never closed.
+        let place = THREADS.acquire().await;
         let (made, making) = oneshot::channel();
         let (runtime, there) = (Handle::current(), work.clone());
         let beside = move || {
+            let _until_done = place;
             // An algorithm may spawn, as it may in a task.
             let _inside = runtime.enter();
             // The follower may be gone.

@@ -14,8 +14,12 @@ use crate::snapshot::{List, Listed, Snapshot, standings};
 use crate::{Algorithm, Filter, PickError, Pool};
 
 /// The most instances that are prepared for in a task, which should hold its thread for no longer than a millisecond. The slowest
-/// algorithm, a hash, takes 25 µs for each of 100 (`docs/bench/pick.md`, a new list): 0.8 ms for so many.
-const FEW: usize = 32;
+/// algorithm, a hash, takes 25 µs for each of 100 (`docs/bench/pick.md`, a new list), and up to twice that where weights differ: 0.8 ms for
+/// so many.
+const FEW: usize = 16;
+
+/// The most that all weights of such a list are together: a cycle of turns that is written out takes 95 ns for each (there), 0.8 ms for so many.
+const LIGHT: u64 = 8192;
 
 pub(crate) struct Shared {
     pub(crate) current: ArcSwap<Snapshot>,
@@ -87,11 +91,12 @@ impl Shared {
     pub(crate) fn takes_long(&self, instances: Option<&Instances>) -> bool {
         // Somebody else prepares, who knows for how long; or an algorithm has panicked, and nothing is known of that one.
         let Ok(making) = self.making.try_lock() else { return true };
-        let list = instances.or(making.instances.as_ref()).map_or(0, Instances::len);
+        let Some(list) = instances.or(making.instances.as_ref()) else { return false };
         // The list before is gone through, too, and those before that are freed.
         let before = self.current.load().listed.len();
         let retired = making.retired.iter().map(|old| old.listed.len()).max();
-        list.max(before).max(retired.unwrap_or(0)) > FEW
+        list.len().max(before).max(retired.unwrap_or(0)) > FEW
+            || list.iter().map(|instance| u64::from(instance.data.weight)).sum::<u64>() > LIGHT
     }
 
     /// Prepares for a list and makes it the current one.

@@ -6,7 +6,7 @@ mod common;
 
 use std::env;
 use std::process::Command;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use tokio::time::timeout;
 const SOON: Duration = Duration::from_secs(30);
 
 /// How many there are in a list that is prepared for in a task, and in one that is not.
-const SMALL: usize = 32;
-const LARGE: usize = 33;
+const SMALL: usize = 16;
+const LARGE: usize = 17;
 
 fn list(many: usize) -> Option<Instances> {
     Some(listed(&vec![1; many]).into_iter().map(Arc::new).collect())
@@ -155,6 +155,21 @@ async fn a_task_prepares_for_what_is_small_and_frees_nothing_large() {
     }
 }
 
+#[tokio::test]
+async fn a_task_does_not_prepare_for_a_few_with_large_weights() {
+    let (lists, receiver) = watch::channel(None);
+    let (tells, threads) = mpsc::channel();
+    let balancer = Balancer::follow(receiver, Tells { algorithm: RoundRobin::default(), threads: tells });
+    let here = thread::current().id();
+    for (weights, in_task) in [([4096, 4096], true), ([4096, 4097], false), ([u32::MAX; 2], false)] {
+        let heavy = listed(&weights).into_iter().map(Arc::new).collect::<Instances>();
+        lists.send(Some(heavy)).unwrap();
+        let here_now = |all: &Candidates| all.iter().map(|one| one.instance().data.weight).eq(weights);
+        timeout(SOON, balancer.wait_for(here_now)).await.unwrap().unwrap();
+        assert_eq!(threads.recv().unwrap() == here, in_task, "{weights:?}");
+    }
+}
+
 /// A filter that accepts nobody, and waits at the first one until it is released. It tells when it begins to.
 fn waits_once(released: mpsc::Receiver<()>) -> (Filter, mpsc::Receiver<()>) {
     let (enters, entered) = mpsc::channel();
@@ -167,6 +182,46 @@ fn waits_once(released: mpsc::Receiver<()>) -> (Filter, mpsc::Receiver<()>) {
         false
     });
     (filter, entered)
+}
+
+#[tokio::test]
+async fn lists_of_many_balancers_take_no_more_threads_than_they_may() {
+    /// Who prepares, how many did at most at the same time, and whether they may go on.
+    #[derive(Default)]
+    struct Gate {
+        state: Mutex<(usize, usize, bool)>,
+        opened: Condvar,
+    }
+    const MOST: usize = 64;
+    let gate = Arc::new(Gate::default());
+    let follows = |_| {
+        let gate = gate.clone();
+        let passes = Filter::new("passes a gate", move |_| {
+            let mut state = gate.state.lock().unwrap();
+            state.0 += 1;
+            state.1 = state.1.max(state.0);
+            let (mut state, _) = gate.opened.wait_timeout_while(state, SOON, |state| !state.2).unwrap();
+            state.0 -= 1;
+            true
+        });
+        let (lists, receiver) = watch::channel(None);
+        let balancer = Balancer::builder(RoundRobin::default()).filter(passes).follow(receiver);
+        lists.send(list(LARGE)).unwrap();
+        (balancer, lists)
+    };
+    let all: Vec<_> = (0..2 * MOST).map(follows).collect();
+    let full = async {
+        while gate.state.lock().unwrap().0 < MOST {
+            yield_now().await;
+        }
+    };
+    timeout(SOON, full).await.unwrap();
+    gate.state.lock().unwrap().2 = true;
+    gate.opened.notify_all();
+    for (balancer, _) in &all {
+        has(balancer, LARGE).await;
+    }
+    assert_eq!(gate.state.lock().unwrap().1, MOST);
 }
 
 #[test]

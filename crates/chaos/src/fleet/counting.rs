@@ -1,5 +1,7 @@
 //! When everybody connects.
 
+use std::mem::replace;
+
 use crate::history::{Entry, Nanos, What, now};
 use crate::who::Who;
 
@@ -7,7 +9,7 @@ use crate::who::Who;
 #[derive(Debug, Default)]
 pub(super) struct Counting {
     /// How many, and a time before which all of them were made.
-    seen: Option<(u64, Nanos)>,
+    seen: (u64, Nanos),
 }
 
 impl Counting {
@@ -19,7 +21,7 @@ impl Counting {
         let before = now();
         let accepted = accepted();
         let at = now();
-        let (seen, since) = self.seen.replace((accepted, before))?;
+        let (seen, since) = replace(&mut self.seen, (accepted, before));
         let connections = accepted - seen;
         (connections > 0).then_some(Entry { at, what: What::Connected { who, connections, since } })
     }
@@ -35,14 +37,16 @@ mod tests {
         let mut counting = Counting::default();
         let mut read = 0;
         let mut look = |many: u64| {
-            let last = std::mem::replace(&mut read, 0);
+            let last = replace(&mut read, 0);
             let entry = counting.look(who, || {
                 read = now();
                 many
             });
             (last, entry, read)
         };
-        assert_eq!(look(5).1, None);
+        // Those of its first moments as well.
+        let first = look(5).1;
+        assert!(matches!(first, Some(Entry { what: What::Connected { connections: 5, since: 0, .. }, .. })));
         assert_eq!(look(5).1, None);
         let (last, entry, read) = look(8);
         let Some(Entry { at, what: What::Connected { connections: 3, since, .. } }) = entry else {

@@ -177,4 +177,15 @@ mod tests {
         story.connects(1_500, 1_550, "w01", 4);
         assert_eq!(story.promises(), ["P18"]);
     }
+
+    #[test]
+    fn what_nobody_else_can_have_made_counts_from_the_first_moment() {
+        let mut story = Story::default();
+        story.starts(30, "w01").connects(0, 50, "w01", 11);
+        assert_eq!(story.promises(), ["P18"]);
+        let mut story = Story::default();
+        story.starts(0, "w01").asked_to_end(870, "w01").bye(880, "w01", true).ended(890, "w01", Some(0));
+        story.starts_again(930, "w01").connects(900, 950, "w01", 11);
+        assert_eq!(story.promises(), ["P18"]);
+    }
 }

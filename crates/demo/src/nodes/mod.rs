@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use cli::ending::{self, INTERRUPTED};
 use cli::flags::patience;
-use cli::output::{chain, complain, print, tell};
+use cli::output::{chain, complain, tell};
 use cli::signals::Stop;
 use proto::{Instance, ServiceName};
 use registry::{BadNode, Discovery, InstanceChange, Registry, View, changes_between};
@@ -117,9 +117,10 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<bool> {
         let drained = entries.iter().filter(|instance| instance.data.weight == 0).count();
         if args.json {
             let (kind, instances) = ("service", entries.len());
-            print(one_line(json!({
+            tell(one_line(json!({
                 "kind": kind, "service": service, "instances": instances, "drained": drained, "bad": bad.len()
-            })))?;
+            })))
+            .await?;
         }
         rows.push([
             service.to_string(),
@@ -129,9 +130,9 @@ async fn services(args: &Args, registry: &Registry) -> anyhow::Result<bool> {
         ]);
     }
     if !args.json && !rows.is_empty() {
-        print(table(["SERVICE", "INSTANCES", "DRAINED", "BAD NODES"], &rows))?;
+        tell(table(["SERVICE", "INSTANCES", "DRAINED", "BAD NODES"], &rows)).await?;
     } else if !args.json && refusals.is_empty() {
-        print(format!("no services at {}", args.connection.access.zk))?;
+        tell(format!("no services at {}", args.connection.access.zk)).await?;
         complain(
             "  tip: demo server --service time registers one; --root and --layout say where else to look",
         );
