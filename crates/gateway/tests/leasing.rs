@@ -58,6 +58,68 @@ async fn who_registers_an_id_last_has_it_and_both_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_registers_with_its_lease_takes_it_from_nobody() {
+    let zk = FakeZk::default();
+    let (gateway, other) = (Gateway::start(&zk), Gateway::start(&zk));
+    let at = |time: u64, port: u16| {
+        let mut body = body(port, 30);
+        body["registered_at"] = json!(time);
+        body
+    };
+    let with = |lease: &Value| format!("{A}?lease={}", lease["lease"].as_str().unwrap());
+    let is_stored = |port, time| {
+        let there = stored(&zk, "a");
+        assert_eq!((there.address.unwrap().port(), there.registered_at), (port, time));
+    };
+    let first = gateway.call("PUT", A, at(10, 1)).await.is(201).await;
+    // Its own is changed, and has another lease then, as after each.
+    let changed = gateway.call("PUT", &with(&first), at(0, 2)).await.is(200).await;
+    assert_eq!(changed["took_over"], false);
+    is_stored(2, 10);
+    gateway.call("PUT", &with(&first), at(10, 3)).await.problem(409, "another-lease").await;
+    is_stored(2, 10);
+
+    // A newer one has the id from when that one says.
+    let newer = gateway.call("PUT", A, at(20, 4)).await.is(200).await;
+    assert_eq!(newer["took_over"], true);
+    is_stored(4, 20);
+    for lease in [&first, &changed] {
+        gateway.call("PUT", &with(lease), at(10, 5)).await.problem(409, "another-lease").await;
+    }
+    is_stored(4, 20);
+    // What a gateway knows nothing of is registered, unless that of somebody newer is listed.
+    other.call("PUT", &with(&changed), at(10, 6)).await.problem(409, "replaced").await;
+    other.call("PUT", &with(&newer), at(20, 7)).await.is(201).await;
+    is_stored(7, 20);
+    let told = async {
+        while gateway.call("POST", &format!("{A}/renew"), "").await.status.is_success() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LIMIT, told).await.unwrap();
+    gateway.call("PUT", &with(&newer), at(20, 8)).await.problem(409, "replaced").await;
+    is_stored(7, 20);
+    gateway.call("PUT", &format!("{A}?lease=1&lease=2"), at(20, 8)).await.problem(400, "bad-request").await;
+
+    // Where nobody has it, it is registered.
+    assert_eq!(other.call("DELETE", A, "").await.status, 204);
+    gateway.call("PUT", &with(&newer), at(20, 9)).await.problem(409, "replaced").await;
+    other.call("PUT", &with(&newer), at(20, 9)).await.is(201).await;
+    is_stored(9, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_an_id_from_somebody_was_first_registered_now() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    let mut old = body(1, 30);
+    old["registered_at"] = json!(10);
+    gateway.call("PUT", A, old).await.is(201).await;
+    gateway.call("PUT", A, body(1, 30)).await.is(200).await;
+    assert!(stored(&zk, "a").registered_at > 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_process_that_takes_the_id_in_zookeeper_keeps_it() {
     let zk = FakeZk::default();
     let (gateway, other) = (Gateway::start(&zk), Gateway::start(&zk));

@@ -325,6 +325,109 @@ async fn the_newest_of_an_id_has_it() {
     assert_eq!(stored(&zk, "a"), Some(third.data()));
 }
 
+/// Data of a process that was first registered then.
+fn since(registered_at: u64, port: u16) -> proto::NodeData {
+    proto::NodeData { registered_at, ..data(port) }
+}
+
+/// Registers an instance with a gateway; renewed within the time to live.
+async fn is_registered_at(urls: &str, data: proto::NodeData) -> Registration {
+    let gateways = Gateways::builder(urls).ttl(TTL).build().unwrap();
+    let here = gateways.announce_as(&time(), "a".parse().unwrap(), data).unwrap();
+    timeout(LIMIT, here.registered()).await.unwrap().unwrap();
+    here
+}
+
+/// Waits until it is told that it was replaced, without a renewal.
+async fn is_told_at_once(older: &Registration) {
+    becomes(&mut older.status(), |status| matches!(status, Status::Replaced)).await;
+}
+
+/// The newer one has the id, and goes on to have it when the older one ends.
+async fn keeps_it(zk: &FakeZk, newer: Registration, older: Registration) {
+    timeout(LIMIT, older.withdraw()).await.unwrap();
+    pass(TTL / 3).await;
+    newer.set_weight(7).unwrap();
+    until(zk, |zk| stored(zk, "a").is_some_and(|data| data.weight == 7)).await;
+    assert_eq!(stored(zk, "a"), Some(newer.data()));
+    assert!(matches!(*newer.status().borrow(), Status::Registered { .. }), "{:?}", newer.status());
+}
+
+#[tokio::test]
+async fn an_older_process_that_says_something_new_does_not_take_the_id_back() {
+    let zk = FakeZk::default();
+    let gateway = Served::start(&zk).await;
+    let older = is_registered_at(&gateway.url(), since(10, 1)).await;
+    let newer = is_registered_at(&gateway.url(), since(20, 2)).await;
+    older.set_weight(5).unwrap();
+    is_told_at_once(&older).await;
+    keeps_it(&zk, newer, older).await;
+}
+
+#[tokio::test]
+async fn an_older_process_that_turns_to_another_gateway_does_not_take_the_id_back() {
+    let zk = FakeZk::default();
+    let (one, two) = (Served::start(&zk).await, Served::start(&zk).await);
+    for newer_at in [&one, &two] {
+        let (to_one, to_two) =
+            (Proxy::start(one.address).await.unwrap(), Proxy::start(two.address).await.unwrap());
+        to_two.refuse(true);
+        let urls = format!("http://{},http://{}", to_one.address(), to_two.address());
+        let older = is_registered_at(&urls, since(10, 1)).await;
+        let newer = is_registered_at(&newer_at.url(), since(20, 1)).await;
+        to_two.refuse(false);
+        to_one.refuse(true);
+        pass(TTL / 3).await;
+        is_told_at_once(&older).await;
+        keeps_it(&zk, newer, older).await;
+        until(&zk, |zk| stored(zk, "a").is_none()).await;
+    }
+}
+
+#[tokio::test]
+async fn who_turns_to_another_gateway_takes_with_it_what_is_its_own() {
+    let zk = FakeZk::default();
+    let (one, two) = (Served::start(&zk).await, Served::start(&zk).await);
+    let (to_one, to_two) =
+        (Proxy::start(one.address).await.unwrap(), Proxy::start(two.address).await.unwrap());
+    to_two.refuse(true);
+    let urls = format!("http://{},http://{}", to_one.address(), to_two.address());
+    let here = is_registered_at(&urls, data(1)).await;
+    // There and back: what either still holds of it is no newer one.
+    for (from, to, other) in [(&to_one, &to_two, &two), (&to_two, &to_one, &one)] {
+        to.refuse(false);
+        from.refuse(true);
+        pass(TTL / 3).await;
+        let is_there = |status: &Status| matches!(status, Status::Registered { gateway } if **gateway == format!("http://{}", to.address()));
+        becomes(&mut here.status(), is_there).await;
+        assert!(other.leases().0 == 1 && stored(&zk, "a") == Some(here.data()));
+    }
+}
+
+#[tokio::test]
+async fn an_older_process_that_a_gateway_forgot_does_not_take_the_id_back() {
+    for says_something in [false, true] {
+        let zk = FakeZk::default();
+        let (one, two, three) =
+            (Served::start(&zk).await, Served::start(&zk).await, Served::start(&zk).await);
+        let proxy = Proxy::start(one.address).await.unwrap();
+        let older = is_registered_at(&format!("http://{}", proxy.address()), since(10, 1)).await;
+        // Its gateway is started anew, and a newer one has come meanwhile.
+        proxy.refuse(true);
+        one.stop().await;
+        let newer = is_registered_at(&two.url(), since(20, 1)).await;
+        proxy.set_upstream(three.address);
+        proxy.refuse(false);
+        if says_something {
+            older.set_weight(5).unwrap();
+        } else {
+            pass(TTL / 3).await;
+        }
+        is_told_at_once(&older).await;
+        keeps_it(&zk, newer, older).await;
+    }
+}
+
 #[tokio::test]
 async fn without_zookeeper_it_is_said_and_made_up_for() {
     let zk = FakeZk::with_timeout(Duration::from_secs(2));

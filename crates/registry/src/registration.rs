@@ -6,6 +6,7 @@ use proto::{InstanceId, NodeData};
 use tokio::sync::watch;
 use zk_session::{Presence, SessionId};
 
+use crate::wall::unix_millis;
 use crate::{Error, Layout};
 
 /// An instance that this process announced. It is registered, and again whenever that is lost, until it is withdrawn.
@@ -116,6 +117,27 @@ impl Registration {
     /// [`Error::Invalid`] when the data is not valid, is too large, or cannot be stored in this layout; nothing is
     /// changed then. [`Error::Replaced`] and [`Error::Withdrawn`] when there is nothing to change any more.
     pub fn update(&self, change: impl FnOnce(&mut NodeData)) -> Result<(), Error> {
+        self.write(|data| {
+            let registered_at = data.registered_at;
+            change(data);
+            data.registered_at = registered_at;
+        })
+    }
+
+    /// Says of the instance what another process says that has its id from now on. It stays registered, and was first registered when that
+    /// one says, or now.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    pub fn hand_over(&self, mut data: NodeData) -> Result<(), Error> {
+        if data.registered_at == 0 {
+            data.registered_at = unix_millis();
+        }
+        self.write(|before| *before = data)
+    }
+
+    fn write(&self, change: impl FnOnce(&mut NodeData)) -> Result<(), Error> {
         match *self.presence.status().borrow() {
             zk_session::Status::Replaced => return Err(Error::Replaced),
             zk_session::Status::Gone => return Err(Error::Withdrawn),
@@ -125,7 +147,6 @@ impl Registration {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = data.clone();
         change(&mut changed);
-        changed.registered_at = data.registered_at;
         let node = self.layout.node(&self.id, &changed)?;
         if changed != *data {
             self.presence.update(node.value)?;

@@ -63,6 +63,18 @@ async fn is_registered(here: &Registration) {
     becomes(&mut here.status(), |status| matches!(status, Status::Registered { .. })).await;
 }
 
+/// It looks whether it may be registered there again, and nobody is listed.
+async fn finds_nobody(script: &Script) {
+    says(next(script, LOOK).await, "404 Not Found", NOBODY).await;
+}
+
+/// The same, and it is listed, whoever registered it.
+async fn finds_itself(script: &Script, here: &Registration) {
+    let since = here.data().registered_at;
+    let listed = format!("{{\"source\":\"live\",\"instance\":{{\"registered_at\":{since}}}}}");
+    says(next(script, LOOK).await, "200 OK", &listed).await;
+}
+
 /// The next request, which must be this one.
 async fn next(script: &Script, begins: &str) -> Connection {
     that_begins(script.next().await, begins)
@@ -82,6 +94,7 @@ fn that_begins(connection: Connection, begins: &str) -> Connection {
 }
 
 const PUT: &str = "PUT /v1/services/time/instances/h%3A1 HTTP/1.1";
+const PUT_AGAIN: &str = "PUT /v1/services/time/instances/h%3A1?lease=";
 const RENEW: &str = "POST /v1/services/time/instances/h%3A1/renew?lease=";
 const LOOK: &str = "GET /v1/services/time/instances/h%3A1 HTTP/1.1";
 const DELETE: &str = "DELETE /v1/services/time/instances/h%3A1?lease=";
@@ -107,10 +120,11 @@ async fn it_is_put_renewed_by_its_lease_and_deleted() {
 
     // Not known any more: again, and from the beginning.
     says(next(&script, RENEW).await, "404 Not Found", "{}").await;
+    finds_nobody(&script).await;
     registers(next(&script, PUT).await, "two").await;
-    // What changes is put.
+    // What changes is put, for the lease that is ours.
     here.set_weight(7).unwrap();
-    let changed = next(&script, PUT).await;
+    let changed = next(&script, &format!("{PUT_AGAIN}two ")).await;
     assert!(changed.request.contains("\"weight\":7"), "{}", changed.request);
     registers(changed, "three").await;
     let gone = tokio::spawn(here.withdraw());
@@ -146,6 +160,7 @@ async fn who_is_replaced_stops_and_who_replaced_itself_does_not() {
     // Which says nothing of what is still on its way.
     registers(next(&script, &format!("{RENEW}two ")).await, "two").await;
     conflicts(next(&script, RENEW).await, "another-lease").await;
+    finds_itself(&script, &here).await;
     registers(next(&script, PUT).await, "three").await;
     // Nothing is in doubt any more.
     conflicts(next(&script, RENEW).await, "another-lease").await;
@@ -169,6 +184,7 @@ async fn each_gateway_that_lost_a_registering_may_be_the_one_that_replaced_us() 
     registers(next(first, PUT).await, "three").await;
     for lease in ["four", "five"] {
         conflicts(next(first, RENEW).await, "another-lease").await;
+        finds_itself(first, &here).await;
         registers(next(first, PUT).await, lease).await;
     }
     is_registered(&here).await;
@@ -187,6 +203,7 @@ async fn a_gateway_that_lost_many_registerings_does_not_have_somebody_newer_repl
     registers(next(&script, PUT).await, "one").await;
     is_registered(&here).await;
     conflicts(next(&script, RENEW).await, "another-lease").await;
+    finds_itself(&script, &here).await;
     registers(next(&script, PUT).await, "two").await;
     is_registered(&here).await;
     conflicts(next(&script, RENEW).await, "another-lease").await;
@@ -201,6 +218,7 @@ async fn what_a_proxy_says_of_a_registering_may_be_of_one_that_is_done() {
     says(next(&script, PUT).await, "504 Gateway Timeout", "").await;
     registers(next(&script, PUT).await, "two").await;
     conflicts(next(&script, RENEW).await, "another-lease").await;
+    finds_itself(&script, &here).await;
     registers(next(&script, PUT).await, "three").await;
     is_registered(&here).await;
 }
@@ -216,10 +234,12 @@ async fn what_a_gateway_could_not_do_yet_it_may_do_once_another_was_asked() {
     };
     says(put, "202 Accepted", "{\"lease\":\"one\",\"state\":\"registering\"}").await;
     drop(next(first, &format!("{RENEW}one ")).await);
+    finds_nobody(second).await;
     registers(next(second, PUT).await, "two").await;
     is_registered(&here).await;
     // The first has ZooKeeper again.
     conflicts(next(second, &format!("{RENEW}two ")).await, "replaced").await;
+    finds_itself(second, &here).await;
     registers(next(second, PUT).await, "three").await;
     is_registered(&here).await;
 }
@@ -287,10 +307,12 @@ async fn a_gateway_without_zookeeper_is_left_for_one_that_has_it_and_keeps_nothi
     is_without_zookeeper(&first, &second).await;
     // It is given back before.
     says(next(&first, &format!("{DELETE}one ")).await, "202 Accepted", "").await;
+    finds_nobody(&second).await;
     registers(next(&second, PUT).await, "two").await;
     is_registered(&here).await;
     // The first had it on its way to ZooKeeper.
     conflicts(next(&second, &format!("{RENEW}two ")).await, "replaced").await;
+    finds_itself(&second, &here).await;
     registers(next(&second, PUT).await, "three").await;
     is_registered(&here).await;
     assert!(first.is_left_alone(TTL / 5).await, "it is registered elsewhere");
@@ -304,12 +326,33 @@ async fn what_somebody_took_at_a_gateway_that_is_left_is_let_alone() {
         conflicts(next(&first, &format!("{DELETE}one ")).await, kind).await;
         if is_ours {
             // The list of a gateway without ZooKeeper may have what was ours.
+            finds_nobody(&second).await;
             registers(next(&second, PUT).await, "two").await;
             is_registered(&here).await;
         } else {
             is_replaced(&here).await;
             assert!(second.is_left_alone(TTL / 2).await, "{kind}: the newer one keeps its place");
         }
+    }
+}
+
+#[tokio::test]
+async fn who_turns_to_a_gateway_that_cannot_tell_who_is_there_leaves_them_alone() {
+    for (status, told) in [
+        // Nobody knows when they were first registered; or their list is old, or there is none.
+        ("200 OK", "{\"source\":\"live\",\"instance\":{}}"),
+        ("200 OK", "{\"source\":\"stale\",\"instance\":{\"registered_at\":18446744073709551615}}"),
+        ("200 OK", "{\"source\":\"unknown\",\"instance\":null}"),
+        ("503 Service Unavailable", "{\"type\":\"urn:headkeeper:problem:not-known-yet\"}"),
+        ("502 Bad Gateway", ""),
+    ] {
+        let (here, first, second) = is_promised_by_one_of(ENDLESS).await;
+        drop(next(&first, RENEW).await);
+        says(next(&second, LOOK).await, status, told).await;
+        // That one can tell.
+        conflicts(next(&first, &format!("{RENEW}one ")).await, "another-lease").await;
+        is_replaced(&here).await;
+        assert!(second.is_left_alone(TTL / 9).await, "{told}: nothing was registered");
     }
 }
 
@@ -357,7 +400,7 @@ async fn what_somebody_withdrew_during_a_registering_is_registered_again_and_wha
     is_registered(&here).await;
 
     here.set_weight(7).unwrap();
-    conflicts(next(&script, PUT).await, "another-lease").await;
+    conflicts(next(&script, &format!("{PUT_AGAIN}one ")).await, "another-lease").await;
     is_replaced(&here).await;
     assert!(script.is_left_alone(TTL / 2).await, "it stays away");
 }
@@ -411,7 +454,7 @@ async fn whoever_is_not_wanted_does_not_wait_for_a_registering_that_hangs() {
     registers(next(&script, PUT).await, "one").await;
     is_registered(&here).await;
     here.set_weight(7).unwrap();
-    let hangs = next(&script, PUT).await;
+    let hangs = next(&script, PUT_AGAIN).await;
     drop(here);
     // What is there may be what was there before.
     says(next(&script, &format!("{DELETE}one ")).await, "204 No Content", "").await;

@@ -447,6 +447,23 @@ async fn a_registry_can_be_made_of_a_layout_chosen_at_run_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_handed_over_says_what_its_next_process_says_and_stays_registered() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let registration = process.announce("a");
+    registered(&registration).await;
+    let (node, first) = (zk.get(registration.path()).unwrap().stat.czxid, registration.data());
+    for at in [first.registered_at + 1, 7, 0] {
+        let next = proto::NodeData { registered_at: at, ..data(5) };
+        registration.hand_over(next.clone()).unwrap();
+        let now = registration.data();
+        assert!(if at == 0 { now.registered_at >= first.registered_at } else { now == next }, "{now:?}");
+        reached(&zk, "it is written", |zk| stored(zk, registration.path()) == now).await;
+    }
+    assert_eq!(zk.get(registration.path()).unwrap().stat.czxid, node, "it was there all the time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_time_of_the_first_registration_survives_updates_and_expiry() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);

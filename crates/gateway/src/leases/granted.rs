@@ -27,7 +27,8 @@ impl Granted {
     /// When it is not there any more, or another one's.
     pub(crate) fn begin(self) -> Result<Standing, Refused> {
         let began = self.leases.begin(&self.key, &self.standing.token)?;
-        Ok(Standing { took_over: self.standing.took_over, ..began })
+        let Standing { overwrites, took_over, .. } = self.standing;
+        Ok(Standing { overwrites, took_over, ..began })
     }
 }
 

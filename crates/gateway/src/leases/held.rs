@@ -24,6 +24,7 @@ pub(super) fn seen(lease: &Lease<Held>, now: Instant) -> Standing {
         ends: lease.ends.unwrap_or(now + lease.ttl),
         data: registration.data(),
         status: registration.status(),
+        overwrites: false,
         took_over: false,
     }
 }

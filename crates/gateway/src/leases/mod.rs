@@ -22,7 +22,7 @@ pub(crate) use self::granted::Granted;
 use self::held::{Held, judge, seen};
 use self::leaving::{Gone, Leaving};
 pub(crate) use self::standing::{ByState, Refused, Standing, Weight};
-use self::table::{Key, Lease, Table};
+use self::table::{Key, Lease, Missing, Table};
 
 /// So many instances at most are registered by one gateway, or on their way out.
 const MOST: usize = 20_000;
@@ -75,11 +75,12 @@ impl Leases {
     }
 
     /// Registers an instance until it is not renewed for `ttl`, counted from when that is answered. Whoever had registered it here before
-    /// has it no more.
+    /// has it no more. With a lease it is taken from nobody: it is that one's, or there is none here.
     pub(crate) fn register(
         &self,
         service: &ServiceName,
         id: &InstanceId,
+        token: Option<&str>,
         data: NodeData,
         ttl: Duration,
     ) -> Result<Granted, Refused> {
@@ -91,15 +92,21 @@ impl Leases {
         }
         let weight = data.weight;
         // What is there is changed: taken away and announced again, it would not be there in between.
-        let took_over = match state.table.find(&key, None, now) {
-            Ok(lease) if judge(lease).is_ok() => {
+        let overwrites = match (state.table.find(&key, token, now), token) {
+            (Ok(lease), Some(_)) => {
+                judge(lease)?;
                 lease.held.registration.update(|before| *before = data.clone())?;
                 true
             }
-            _ => false,
+            (Ok(lease), None) if judge(lease).is_ok() => {
+                lease.held.registration.hand_over(data.clone())?;
+                true
+            }
+            (Err(Missing::Another), _) => return Err(Refused::Another),
+            (Ok(_) | Err(Missing::Unknown), _) => false,
         };
         let held = match state.table.remove(&key) {
-            Some(before) if took_over => Held { weight, ..before.held },
+            Some(before) if overwrites => Held { weight, ..before.held },
             before => {
                 // It was replaced, or is over and was not swept away yet.
                 if let Some(before) = before {
@@ -112,9 +119,9 @@ impl Leases {
                 Held { registration, weight, place }
             }
         };
-        let token = format!("{:032x}", rand::random::<u128>()).into_boxed_str();
-        let lease = state.table.grant(key.clone(), Lease { token, ttl, ends: None, held });
-        let standing = Standing { took_over, ..seen(lease, now) };
+        let next = format!("{:032x}", rand::random::<u128>()).into_boxed_str();
+        let lease = state.table.grant(key.clone(), Lease { token: next, ttl, ends: None, held });
+        let standing = Standing { overwrites, took_over: overwrites && token.is_none(), ..seen(lease, now) };
         drop(state);
         Ok(Granted::new(self.clone(), key, standing))
     }
@@ -149,6 +156,11 @@ impl Leases {
         // Nothing ends earlier by that, so the task needs not know.
         let lease = state.table.renew(&key, token, now)?;
         Ok(seen(lease, now))
+    }
+
+    /// Whether there is a lease of an instance here, whoever has the instance by now.
+    pub(crate) fn knows(&self, service: &ServiceName, id: &InstanceId) -> bool {
+        self.shared.lock().table.find(&(service.clone(), id.clone()), None, Instant::now()).is_ok()
     }
 
     /// How an instance stands that is registered here, unless somebody else has it by now.
@@ -305,7 +317,7 @@ mod tests {
         let service = ServiceName::parse("time").unwrap();
         let register = |id: &str| {
             let id = InstanceId::parse(id).unwrap();
-            leases.register(&service, &id, data(), TTL).map(|granted| granted.standing().status.clone())
+            leases.register(&service, &id, None, data(), TTL).map(|granted| granted.standing().status.clone())
         };
         let withdraw = async |id: &str| {
             let id = InstanceId::parse(id).unwrap();
@@ -356,11 +368,11 @@ mod tests {
         let leases = Leases::start(Registry::new(keeper.sessions(), Native::default()));
         let (service, id) = (ServiceName::parse("time").unwrap(), InstanceId::parse("a").unwrap());
         let mut begun =
-            leases.register(&service, &id, data(), Duration::from_secs(1)).unwrap().begin().unwrap();
+            leases.register(&service, &id, None, data(), Duration::from_secs(1)).unwrap().begin().unwrap();
         begun.status.wait_for(|status| matches!(status, Status::Registered { .. })).await.unwrap();
         // The clock goes on, and nobody else runs before it is registered again.
         let _ = tokio::time::advance(Duration::from_secs(2)).now_or_never();
-        let granted = leases.register(&service, &id, data(), TTL).unwrap();
+        let granted = leases.register(&service, &id, None, data(), TTL).unwrap();
         assert!(!granted.standing().took_over);
         let mut status = granted.standing().status.clone();
         status.wait_for(|status| matches!(status, Status::Registered { .. })).await.unwrap();
@@ -388,7 +400,7 @@ mod tests {
             let mut granted = Vec::new();
             // The last ones first, for they left last.
             for id in ids.iter().rev() {
-                let registered = leases.register(&service, id, data(), ttl);
+                let registered = leases.register(&service, id, None, data(), ttl);
                 granted.push(registered.map_err(|refused| format!("{id}: {refused}")).unwrap());
             }
             let (mut state, now) = (leases.shared.lock(), Instant::now());
@@ -415,7 +427,7 @@ mod tests {
         let (_keeper, leases, service, ids) = without_zookeeper();
         for _ in 0..50 {
             for id in &ids {
-                leases.register(&service, id, data(), TTL).unwrap();
+                leases.register(&service, id, None, data(), TTL).unwrap();
             }
             let withdrawn = {
                 let (leases, service, ids) = (leases.clone(), service.clone(), ids.clone());
@@ -432,7 +444,7 @@ mod tests {
                     assert!(begun.elapsed() < LIMIT, "{id} is withdrawn");
                     std::hint::spin_loop();
                 }
-                let registered = leases.register(&service, id, data(), TTL);
+                let registered = leases.register(&service, id, None, data(), TTL);
                 registered.map_err(|refused| format!("{id}: {refused}")).unwrap();
             }
             withdrawn.await.unwrap();

@@ -19,7 +19,9 @@ pub(crate) struct Standing {
     pub(crate) ends: Instant,
     pub(crate) data: NodeData,
     pub(crate) status: watch::Receiver<Status>,
-    /// Whether another program had registered it here before, and may still believe that it has.
+    /// Whether it was registered here before, and what was said of it then is overwritten.
+    pub(crate) overwrites: bool,
+    /// Whether it was so by another program, which may still believe that it has it.
     pub(crate) took_over: bool,
 }
 

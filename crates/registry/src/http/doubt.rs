@@ -12,7 +12,7 @@ const ON_ITS_WAY: Duration = Duration::from_secs(30);
 /// Whether registerings of ours that were not answered may be done yet, in the place of a later one of ours. A conflict is then no proof
 /// that somebody newer is there.
 ///
-/// This must end: who registers again because of it ends the registration of whoever is newer, for good. So each gateway explains one
+/// This must end: who registers again because of it ends the registration of whoever is newer and not told from us, for good. So each gateway explains one
 /// conflict, however often it was asked in vain, and none once nothing of that can be done any more. What reached a gateway that hung is done
 /// at once when it goes on, the last try over those before it: that is one conflict.
 #[derive(Debug)]

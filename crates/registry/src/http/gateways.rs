@@ -106,6 +106,7 @@ impl Gateways {
     }
 
     /// Announces an instance under an id of your own. An instance that is there under it is replaced: the newest wins.
+    /// Once a gateway has registered it, it takes the id back from nobody who was first registered later, as their `registered_at` says.
     ///
     /// `registered_at` is set to the time of this call unless it is set already.
     ///

@@ -1,6 +1,7 @@
 //! The task that keeps an instance registered with a gateway.
 
 mod elsewhere;
+mod found;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -49,7 +50,8 @@ pub(super) async fn keep(
     let path = path::of_instance(&service, &id);
     let turn = Turn::begin(shared.gateways.len());
     let doubt = Doubt::none(shared.ttl);
-    let mut keeping = Keeping { shared: &shared, path, turn, lease: None, doubt, waits_since: None };
+    let mut keeping =
+        Keeping { shared: &shared, path, turn, lease: None, was_granted: false, doubt, waits_since: None };
     info!(%service, %id, "registering over HTTP");
     let end = keeping.while_wanted(&mut wanted, &status).await;
     if end == End::Unwanted {
@@ -66,6 +68,8 @@ struct Keeping<'a> {
     path: String,
     turn: Turn,
     lease: Option<Lease>,
+    /// Whether any gateway has given us the id. Until then we are the newest who wants it; afterwards somebody may have come.
+    was_granted: bool,
     doubt: Doubt,
     /// Since when its gateway has not registered it; or when it was last asked whether another one could.
     waits_since: Option<Instant>,
@@ -95,6 +99,8 @@ enum Trouble {
     Unknown,
     /// Somebody else has it.
     Taken,
+    /// Somebody else has it who came after us, and is not us.
+    Newer,
     Other(Problem),
 }
 
@@ -163,7 +169,7 @@ impl Keeping<'_> {
                 }
                 Err(Trouble::Unknown) => self.lease = None,
                 Err(Trouble::Taken) if self.doubt.explains_conflict(asked) => self.lease = None,
-                Err(Trouble::Taken) => return End::Replaced,
+                Err(Trouble::Taken | Trouble::Newer) => return End::Replaced,
                 Err(Trouble::Other(problem)) => {
                     let pause = self.turn.after(&problem, false);
                     self.waits_since = None;
@@ -208,8 +214,8 @@ impl Keeping<'_> {
         self.lease.as_ref().filter(|lease| lease.gateway == self.turn.gateway() && lease.data == *data)
     }
 
-    /// Renews what is kept as it should be; registers it otherwise. What a gateway could not register for long it is to keep no more, if
-    /// another one can.
+    /// Renews what is kept as it should be; registers it otherwise, which takes the id from nobody who came after us. What a gateway could
+    /// not register for long it is to keep no more, if another one can.
     async fn step(&mut self, data: NodeData) -> Result<Status, Trouble> {
         if self.waits_too_long() && self.look_elsewhere().await? {
             return Err(Trouble::Unknown);
@@ -221,6 +227,11 @@ impl Keeping<'_> {
         let answer = match kept {
             Some(lease) => self.ask(which, Method::POST, "/renew", Some(&lease.token), None).await?,
             None => {
+                let lease = self.lease.as_ref().filter(|lease| lease.gateway == which);
+                let lease = lease.map(|lease| lease.token.clone());
+                if self.was_granted && lease.is_none() {
+                    self.look_who_is_there(which, &data).await?;
+                }
                 // What another gateway promised and could not do yet may be done after this. That is one, however often we turn elsewhere.
                 if let Some(lease) = self.lease.as_mut().filter(|lease| lease.is_open(which)) {
                     lease.is_doubted = true;
@@ -230,7 +241,7 @@ impl Keeping<'_> {
                 if let Some(body) = body.as_object_mut() {
                     body.insert("ttl".to_owned(), self.shared.ttl.as_secs().into());
                 }
-                let sent = self.ask(which, Method::PUT, "", None, Some(body.to_string())).await;
+                let sent = self.ask(which, Method::PUT, "", lease.as_deref(), Some(body.to_string())).await;
                 // What was sent and not answered may be done yet.
                 if matches!(sent, Err(Problem::Interrupted { .. })) {
                     self.doubt.raise(which, Instant::now());
@@ -268,6 +279,7 @@ impl Keeping<'_> {
         let Document { lease, state, problem } =
             serde_json::from_slice(&told).map_err(|error| Problem::unusable(&gateway, &error.to_string()))?;
         let is_registered = state == State::Registered;
+        self.was_granted = true;
         self.lease = Some(Lease {
             gateway: which,
             token: lease,

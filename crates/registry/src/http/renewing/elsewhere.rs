@@ -23,7 +23,7 @@ struct Told {
 
 #[derive(Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-enum Source {
+pub(super) enum Source {
     Live,
     #[serde(other)]
     Other,
