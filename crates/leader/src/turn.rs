@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use proto::MAX_NAME;
 use proto::path::split_candidate;
 
 /// How a candidate stands among those that are listed.
@@ -41,8 +42,12 @@ pub(crate) fn turn<'a>(names: &'a [String], own: &str, passed_over: &HashSet<Str
 
 /// Where a candidate stands. Servers give no sequence twice in a directory; a node that somebody made by hand can have one
 /// that is there already, and then all have to agree on an order.
+///
+/// One whose id is longer than any may be was made by hand, too, and is no candidate. The name decides and not the length of the
+/// path, so that processes with different chroots agree: where it is too long to be sent, nobody can wait for its end.
 pub(crate) fn place(name: &str) -> Option<(u32, &str)> {
-    split_candidate(name).map(|(_, sequence)| (sequence, name))
+    let (id, sequence) = split_candidate(name)?;
+    (id.len() <= MAX_NAME).then_some((sequence, name))
 }
 
 #[cfg(test)]
@@ -56,6 +61,7 @@ mod tests {
     #[test]
     fn the_smallest_sequence_leads_and_the_others_wait_for_the_one_ahead() {
         let wait = |ahead, leads| Turn::Wait { ahead, leads };
+        let [longest, too_long] = [255, 256].map(|bytes| format!("{}-0000000001", "x".repeat(bytes)));
         for (listed, own, passed_over, expected) in [
             (&["a-0000000000"][..], "a-0000000000", &[][..], Turn::Lead),
             (&[], "a-0000000000", &[], Turn::Absent),
@@ -82,6 +88,8 @@ mod tests {
             // What is no candidate stands in nobody's way.
             (&["a-0000000002", "x", "y-1", "-0000000001", "z--000000001"], "a-0000000002", &[], Turn::Lead),
             (&["a-0000000002", "b-0000000001"], "a-0000000002", &["b-0000000001"], Turn::Lead),
+            (&["a-0000000002", &longest], "a-0000000002", &[], wait(&longest, true)),
+            (&["a-0000000002", &too_long], "a-0000000002", &[], Turn::Lead),
             (
                 &["c-0000000003", "b-0000000002", "a-0000000001"],
                 "c-0000000003",

@@ -322,3 +322,19 @@ async fn resigning_from_several_sides_at_once_ends() {
         assert_eq!(line(&zk).len(), 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_no_candidate_can_have_stands_in_nobodys_way() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    leads(&first).await;
+    let observer = one.election.observe(&time());
+    zk.put(&path(&format!("{}-0000000000", "0".repeat(5000))), "");
+    let (_two, second) = in_line(&zk, "b").await;
+    first.resign().await;
+    leads(&second).await;
+    until(&mut observer.master_id(), "it is seen", |now| *now == Some(id("b"))).await;
+    // Whoever comes later lists it.
+    let late = one.election.observe(&time());
+    until(&mut late.master_id(), "it is seen", |now| *now == Some(id("b"))).await;
+}

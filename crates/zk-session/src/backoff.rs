@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// The greatest cap: what doubles without one would soon be too much for a clock.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Delays that double up to a cap, each drawn at random from the upper half of its range, so that clients that lost
 /// the same server at the same moment do not come back at the same moment ("equal jitter").
 ///
@@ -24,9 +27,9 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Delays from `first` on, doubling up to `most`.
+    /// Delays from `first` on, doubling up to `most`, and to a day at most.
     pub fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, tries: 0, last: None }
+        Self { first, most: most.min(LONGEST), tries: 0, last: None }
     }
 
     /// The next delay. What was calm for longer than twice the cap since the last one starts over with a short delay.
@@ -87,5 +90,11 @@ mod tests {
         assert!(backoff.next_delay() >= Duration::from_millis(400));
         tokio::time::advance(Duration::from_secs(4)).await;
         assert!(backoff.next_delay() <= Duration::from_millis(50));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn no_delay_is_longer_than_a_day() {
+        let mut backoff = Backoff::new(Duration::MAX, Duration::MAX);
+        let delays: Vec<_> = (0..100).map(|_| backoff.next_delay()).collect();
+        assert!(delays[1..].iter().all(|delay| (LONGEST / 2..=LONGEST).contains(delay)), "{delays:?}");
     }
 }

@@ -1,22 +1,25 @@
 //! Which paths servers accept.
 
+#[cfg(any(feature = "fake", feature = "zookeeper"))]
+use std::borrow::Cow;
+
 use crate::Error;
 
 /// The longest path that is sent, in bytes: a multi-read of [`READ_BATCH`](crate::READ_BATCH) paths stays under the
 /// 1 MiB at which servers drop the connection.
 pub(crate) const MAX_PATH: usize = 4096;
 
-/// Refuses what a server would refuse, or would take for another node.
+/// Refuses what a server would refuse, or would take for another node, and what is too long to be sent.
 pub(crate) fn check(path: &str) -> Result<(), Error> {
-    let refused = |why: &str| {
-        let shown: String = path.chars().take(200).collect();
-        Error::Invalid(format!(
-            "the path {shown:?} is unusable: {why}; a path is \"/\" or has a name behind each '/', up to {MAX_PATH} bytes in all"
-        ))
-    };
     if path.len() > MAX_PATH {
-        return Err(refused(&format!("it has {} bytes", path.len())));
+        return Err(unusable(path, &format!("it has {} bytes", path.len())));
     }
+    check_form(path)
+}
+
+/// Refuses what a server would refuse, or would take for another node. Of others, who send longer ones, it takes those as well.
+pub(crate) fn check_form(path: &str) -> Result<(), Error> {
+    let refused = |why: &str| unusable(path, why);
     let Some(names) = path.strip_prefix('/') else { return Err(refused("it does not begin with '/'")) };
     if names.is_empty() {
         return Ok(());
@@ -32,6 +35,40 @@ pub(crate) fn check(path: &str) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Those of `paths` that can be sent, and why each other one cannot be, by its place.
+#[cfg(any(feature = "fake", feature = "zookeeper"))]
+pub(crate) fn sort_out(paths: &[String]) -> (Cow<'_, [String]>, Vec<(usize, Error)>) {
+    let refusal = |(place, path): (usize, &String)| Some((place, check(path).err()?));
+    let refused: Vec<_> = paths.iter().enumerate().filter_map(refusal).collect();
+    if refused.is_empty() {
+        return (paths.into(), refused);
+    }
+    (paths.iter().filter(|path| check(path).is_ok()).cloned().collect(), refused)
+}
+
+/// The answers for what could be sent, with each refusal in its place.
+#[cfg(any(feature = "fake", feature = "zookeeper"))]
+pub(crate) fn put_back<T>(
+    answers: Vec<Result<T, Error>>,
+    refused: Vec<(usize, Error)>,
+) -> Vec<Result<T, Error>> {
+    let mut all = Vec::with_capacity(answers.len() + refused.len());
+    let mut answers = answers.into_iter();
+    for (place, error) in refused {
+        all.extend(answers.by_ref().take(place - all.len()));
+        all.push(Err(error));
+    }
+    all.extend(answers);
+    all
+}
+
+fn unusable(path: &str, why: &str) -> Error {
+    let shown: String = path.chars().take(200).collect();
+    Error::Invalid(format!(
+        "the path {shown:?} is unusable: {why}; a path is \"/\" or has a name behind each '/', up to {MAX_PATH} bytes in all"
+    ))
 }
 
 /// As [`check`], for a node that is to be made or deleted, which the root cannot be.
@@ -112,6 +149,24 @@ mod tests {
         ];
         for bad in bad {
             assert!(matches!(check(bad), Err(Error::Invalid(text)) if text.contains("a path is")), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_in_its_place() {
+        let bad = ["", "/a//b", "/.."];
+        for paths in [&[][..], &["/a", "/b"], &["", "/a"], &["/a", "/..", "/a//b", "/b", "/c", ""], &["", ""]]
+        {
+            let paths: Vec<_> = paths.iter().map(|&path| path.to_owned()).collect();
+            let (sent, refused) = sort_out(&paths);
+            let answers = put_back(sent.iter().cloned().map(Ok).collect(), refused);
+            assert_eq!(answers.len(), paths.len());
+            for (path, answer) in paths.iter().zip(answers) {
+                match answer {
+                    Ok(sent) => assert_eq!(&sent, path),
+                    Err(error) => assert!(bad.contains(&path.as_str()), "{path:?}: {error}"),
+                }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::directory::Read;
-use crate::path::child;
+use crate::path::{MAX_PATH, child};
 use crate::rows::Rows;
 use crate::view::{BadNode, Entries};
 use crate::{Error, Node};
@@ -21,7 +21,7 @@ pub(crate) struct Roll<T> {
     read: Read<T>,
     hasher: RandomState,
     rows: Rows<T>,
-    /// Who is there and may not be read.
+    /// Who is there and may not be read, as a server says.
     refused: BTreeSet<Box<str>>,
     /// Who could be used, is not there, and may come back; still in `rows`.
     missing: BTreeSet<Box<str>>,
@@ -55,13 +55,22 @@ pub(crate) enum Says<T> {
     Bad(Box<str>),
 }
 
-/// What a server says of a node; in words, if it refuses to.
-pub(crate) type Answer = Result<Option<Node>, String>;
+/// What a server says of a node, or why it does not.
+pub(crate) type Answer = Result<Option<Node>, Refusal>;
+
+/// Why a node that is there cannot be read, in words.
+pub(crate) enum Refusal {
+    /// A server refuses it, and may think better of it without a word.
+    ByServer(String),
+    /// It cannot be asked for, at any time: its path is longer than what we send.
+    Forever(String),
+}
 
 /// What was read, if all of it was answered: what we know of a node is given up for an answer only.
 pub(crate) fn answers(read: Vec<Result<Option<Node>, Error>>) -> Result<Vec<Answer>, Error> {
     let answer = |one| match one {
-        Err(Error::Rejected { what }) => Ok(Err(what)),
+        Err(Error::Rejected { what }) => Ok(Err(Refusal::ByServer(what))),
+        Err(Error::Invalid(what)) => Ok(Err(Refusal::Forever(what))),
         Err(error) => Err(error),
         Ok(node) => Ok(Ok(node)),
     };
@@ -99,7 +108,7 @@ impl<T> Roll<T> {
         self.rows.iter().map(|row| &*row.name).filter(|name| !self.missing.contains(*name))
     }
 
-    /// Who is there and may not be read.
+    /// Who is there and may not be read, as a server says.
     pub(crate) fn refused(&self) -> &BTreeSet<Box<str>> {
         &self.refused
     }
@@ -135,8 +144,14 @@ impl<T> Roll<T> {
                 }
             }
             Ok(None) => self.delete(name),
-            Err(what) => {
-                self.refused.insert(name.into());
+            Err(refusal) => {
+                let what = match refusal {
+                    Refusal::ByServer(what) => {
+                        self.refused.insert(name.into());
+                        what
+                    }
+                    Refusal::Forever(what) => what,
+                };
                 let is_known = |row: &Row<T>| matches!(&row.says, Says::Bad(known) if **known == *what);
                 if !self.rows.get(name).is_some_and(is_known) {
                     let version = Version { czxid: 0, mzxid: 0, content: 0 };
@@ -219,7 +234,9 @@ impl<T> Roll<T> {
 
     fn bad(&self, name: &str, reason: String) -> Says<T> {
         if self.found < TOLD {
-            warn!(path = child(&self.path, name), reason, "a node cannot be used");
+            // Others can make it as long as a megabyte.
+            let path: String = child(&self.path, name).chars().take(MAX_PATH).collect();
+            warn!(path, reason, "a node cannot be used");
         }
         Says::Bad(reason.into())
     }

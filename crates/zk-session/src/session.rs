@@ -78,7 +78,8 @@ pub trait Session: Send + Sync + fmt::Debug {
 
     /// Reads many nodes, in the order of `paths`, with one request for each [`READ_BATCH`] of them.
     ///
-    /// One that is refused, for an ACL perhaps, has its [`Error::Rejected`] in its place: it must not hide the others.
+    /// One that is refused, for an ACL perhaps, has its [`Error::Rejected`] in its place, and one that cannot be sent, for servers
+    /// list names longer than a path may be here, its [`Error::Invalid`]: it must not hide the others.
     async fn get_many(&self, paths: &[String]) -> Result<Vec<Result<Option<Node>, Error>>, Error>;
 
     /// Does all of `ops` or none; at most [`MAX_OPS`] and [`MAX_COMMIT_BYTES`].

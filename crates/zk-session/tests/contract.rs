@@ -36,6 +36,10 @@ impl World for Fake {
         self.client().await
     }
 
+    async fn make_long(&self, name: &str) {
+        self.zk.put(&format!("{}/{name}", self.root()), "");
+    }
+
     async fn forgets_trees(&self) -> bool {
         true
     }

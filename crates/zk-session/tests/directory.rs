@@ -198,6 +198,36 @@ async fn a_node_that_may_not_be_read_is_a_bad_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_path_is_too_long_to_be_sent_is_a_bad_node() {
+    let zk = FakeZk::default();
+    put(&zk, &["one"]);
+    let process = Process::start(&zk);
+    let directory = follow(&process, Options::default());
+    let mut views = directory.view();
+    shows(&mut views, true, &["one"]).await;
+    let long = format!("{DIR}/{}", "x".repeat(5000));
+    zk.put(&long, "1");
+    put(&zk, &["two"]);
+    remove(&zk, &["one"]);
+    shows(&mut views, true, &["two"]).await;
+    let bad = views.borrow().as_ref().unwrap().bad.clone();
+    assert_eq!(bad.len(), 1);
+    assert!(bad[0].path == long && bad[0].reason.contains("it has 5012 bytes"), "{}", bad[0].reason);
+
+    // Whoever comes later reads it among others.
+    let late = follow(&process, Options::default());
+    shows(&mut late.view(), true, &["two"]).await;
+    assert_eq!(late.view().borrow().as_ref().unwrap().bad.len(), 1);
+
+    // It costs nothing while nothing happens.
+    zk.reset_requests();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(zk.requests().total(), 0, "{:?}", zk.requests());
+    assert!(zk.remove(&long));
+    until(&mut views, "none is bad", |view| view.as_ref().unwrap().bad.is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_oversize_directory_is_told_and_the_last_list_stays_until_it_fits() {
     let zk = FakeZk::default();
     put(&zk, &["x", "y"]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{LIMIT, Process, eventually, held, until};
 use tokio::time::{Instant, sleep, timeout};
 use zk_session::fake::FakeZk;
-use zk_session::{Error, Keeper, Kind, Link, State};
+use zk_session::{Backoff, Error, Keeper, Kind, Link, State};
 
 fn connected(state: &State) -> bool {
     matches!(state, State::Connected { .. })
@@ -258,4 +258,15 @@ async fn requests_of_many_bodies_are_gathered() {
     link.ended().await;
     assert!(matches!(link.get_soon("/d/n1").await, Err(Error::Interrupted)));
     assert!(matches!(link.create("/d/late", b"", Kind::Ephemeral).await, Err(Error::Interrupted)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn delays_without_a_cap_keep_nobody_from_coming_back() {
+    let zk = FakeZk::default();
+    zk.set_reachable(false);
+    let uncapped = Backoff::new(Duration::from_secs(1), Duration::MAX);
+    let keeper = Keeper::start_with(Arc::new(zk.client()), uncapped);
+    timeout(LIMIT, zk.until(|zk| zk.requests().connects == 3)).await.expect("it tries again");
+    zk.set_reachable(true);
+    until(&mut keeper.sessions().state(), "it is back", connected).await;
 }

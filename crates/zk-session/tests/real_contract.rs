@@ -97,6 +97,15 @@ impl World for Real {
         self.program(SHORT).await
     }
 
+    /// Under a chroot the path is short for us, and not for the others.
+    async fn make_long(&self, name: &str) {
+        let inside = format!("{}{}", self.server.connect_string(), self.root);
+        let zookeeper = ZooKeeper::builder(&inside).session_timeout(LONG).build().unwrap();
+        let session = zookeeper.connect().await.unwrap();
+        session.create(&format!("/{name}"), b"", Kind::Persistent).await.unwrap();
+        zookeeper.close().await;
+    }
+
     async fn forgets_trees(&self) -> bool {
         let said = self.server.four_letter("srvr").await.unwrap();
         ["3.6.", "3.7.", "3.8."].iter().any(|old| said.contains(&format!("version: {old}")))

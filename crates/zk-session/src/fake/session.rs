@@ -189,19 +189,17 @@ impl Session for FakeSession {
     }
 
     async fn get_many(&self, paths: &[String]) -> Result<Vec<Result<Option<Node>, Error>>, Error> {
-        for path in paths {
-            path::check(path)?;
-        }
-        let mut nodes = Vec::with_capacity(paths.len());
-        for batch in paths.chunks(READ_BATCH) {
+        let (sent, refused) = path::sort_out(paths);
+        let mut nodes = Vec::with_capacity(sent.len());
+        for batch in sent.chunks(READ_BATCH) {
             let batch = batch.to_vec();
             let read = self.ask(Asked::Batch, move |server, _| {
                 Ok(batch.iter().map(|path| server.read(path)).collect::<Vec<_>>())
             });
             nodes.extend(read.await?);
         }
-        self.let_go(paths).await?;
-        Ok(nodes)
+        self.let_go(&sent).await?;
+        Ok(path::put_back(nodes, refused))
     }
 
     async fn commit(&self, ops: &[Op]) -> Result<(), Error> {

@@ -25,6 +25,7 @@ enum Said {
     Nothing,
     Node(Written),
     Refused(&'static str),
+    Unaskable(&'static str),
 }
 
 /// A version of a node. Which transactions made and wrote it, and whose it is, may stay the same when its data does not.
@@ -60,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => written().prop_map(Said::Node),
         // One reason is also what is wrong with a node that can be read.
         2 => select(vec!["bad", "refused"]).prop_map(Said::Refused),
+        1 => select(vec!["bad", "refused"]).prop_map(Said::Unaskable),
     ];
     prop_oneof![
         8 => (select(&NAMES[..]), said).prop_map(|(name, said)| Step::Learn(name, said)),
@@ -114,8 +116,10 @@ impl Model {
                 self.parsed += usize::from(self.known.get(name).is_none_or(|known| known.version != version));
                 Known { says: read(name, &written.node()), version, there: true }
             }
-            Said::Refused(what) => {
-                self.refused.insert(name);
+            Said::Refused(what) | Said::Unaskable(what) => {
+                if matches!(said, Said::Refused(_)) {
+                    self.refused.insert(name);
+                }
                 let says = Err(what.to_owned());
                 if self.known.get(name).is_some_and(|known| known.says == says) {
                     return;
@@ -167,7 +171,12 @@ proptest! {
             match &step {
                 Step::Learn(name, Said::Nothing) => roll.learn(name, Ok(None)),
                 Step::Learn(name, Said::Node(written)) => roll.learn(name, Ok(Some(written.node()))),
-                Step::Learn(name, Said::Refused(what)) => roll.learn(name, Err((*what).to_owned())),
+                Step::Learn(name, Said::Refused(what)) => {
+                    roll.learn(name, Err(Refusal::ByServer((*what).to_owned())));
+                }
+                Step::Learn(name, Said::Unaskable(what)) => {
+                    roll.learn(name, Err(Refusal::Forever((*what).to_owned())));
+                }
                 Step::Delete(name) => roll.delete(name),
                 Step::Call(listed) => roll.call(|name| listed.contains(&name)),
                 Step::ForgetMissing => roll.forget_missing(),

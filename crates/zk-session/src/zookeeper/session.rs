@@ -155,11 +155,10 @@ impl Session for Line {
     }
 
     async fn get_many(&self, paths: &[String]) -> Result<Vec<Result<Option<Node>, Error>>, Error> {
-        for path in paths {
-            path::check(path)?;
-        }
-        let batches: Vec<_> = paths.chunks(READ_BATCH).map(|batch| self.0.read_batch(batch)).collect();
-        stream::iter(batches).buffered(BATCHES_AHEAD).try_concat().await
+        let (sent, refused) = path::sort_out(paths);
+        let batches: Vec<_> = sent.chunks(READ_BATCH).map(|batch| self.0.read_batch(batch)).collect();
+        let answers = stream::iter(batches).buffered(BATCHES_AHEAD).try_concat().await?;
+        Ok(path::put_back(answers, refused))
     }
 
     async fn commit(&self, ops: &[Op]) -> Result<(), Error> {

@@ -34,6 +34,9 @@ pub(crate) trait World: Send + Sync {
     /// Another program, with sessions as short as can be.
     async fn mortal(&self) -> Arc<dyn Client>;
 
+    /// Makes an empty node in the directory, as somebody who may send longer paths than a session does.
+    async fn make_long(&self, name: &str);
+
     /// Whether the server forgets the watch on a tree when the tree's root is watched, as those before 3.9 do.
     async fn forgets_trees(&self) -> bool;
 }
@@ -100,6 +103,7 @@ macro_rules! every_case {
         $test!(a_call_that_was_dropped_is_executed_all_the_same);
 
         $test!(paths_that_servers_refuse_are_invalid);
+        $test!(a_path_that_is_too_long_to_be_sent_hides_no_other);
         $test!(the_root_can_be_neither_made_nor_deleted);
         $test!(data_over_the_limit_is_invalid);
         $test!(a_commit_over_a_limit_is_invalid);

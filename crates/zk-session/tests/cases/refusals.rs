@@ -1,8 +1,8 @@
 //! What is refused before anything is sent.
 
-use zk_session::{Error, Kind, MAX_COMMIT_BYTES, MAX_DATA, MAX_OPS, Op};
+use zk_session::{Error, Kind, MAX_COMMIT_BYTES, MAX_DATA, MAX_OPS, Op, What};
 
-use super::{World, make, path, session};
+use super::{World, changes, make, path, session};
 
 pub(crate) async fn paths_that_servers_refuse_are_invalid(world: &dyn World) {
     let a = session(world).await;
@@ -32,7 +32,7 @@ pub(crate) async fn paths_that_servers_refuse_are_invalid(world: &dyn World) {
             a.get(&bad).await.err(),
             a.exists(&bad).await.err(),
             a.children(&bad).await.err(),
-            a.get_many(std::slice::from_ref(&bad)).await.err(),
+            a.get_many(std::slice::from_ref(&bad)).await.unwrap().remove(0).err(),
             a.commit(&[Op::Check { path: bad.clone(), version: None }]).await.err(),
             a.watch_node(&bad).await.err(),
             a.watch_tree(&bad).await.err(),
@@ -44,6 +44,26 @@ pub(crate) async fn paths_that_servers_refuse_are_invalid(world: &dyn World) {
     }
     // Nothing of it reached the server, which would have dropped the connection or said something else.
     assert!(a.exists(root).await.unwrap().is_some());
+}
+
+pub(crate) async fn a_path_that_is_too_long_to_be_sent_hides_no_other(world: &dyn World) {
+    let a = session(world).await;
+    let mut seen = a.watch_tree(world.root()).await.unwrap();
+    let (long, there, absent) = (path(world, &"x".repeat(4095)), path(world, "n"), path(world, "absent"));
+    world.make_long(&"x".repeat(4095)).await;
+    assert_eq!(changes(&mut seen, 1).await, [(What::Created, long.clone())]);
+    make(&*a, &there).await;
+    let mut names = a.children(world.root()).await.unwrap();
+    names.sort();
+    assert_eq!(names, ["n".to_owned(), "x".repeat(4095)]);
+
+    let paths = [&long, &there, &long, &absent, &long].map(String::clone);
+    let answers = a.get_many(&paths).await.unwrap();
+    let is_invalid = |answer: &Result<_, Error>| matches!(answer, Err(Error::Invalid(_)));
+    assert_eq!(answers.iter().map(is_invalid).collect::<Vec<_>>(), [true, false, true, false, true]);
+    assert!(answers[1].as_ref().unwrap().is_some() && answers[3].as_ref().unwrap().is_none());
+    assert!(a.get_many(std::slice::from_ref(&long)).await.unwrap().iter().all(is_invalid));
+    assert!(matches!(a.get(&long).await, Err(Error::Invalid(_))));
 }
 
 pub(crate) async fn the_root_can_be_neither_made_nor_deleted(world: &dyn World) {
