@@ -53,6 +53,29 @@ async fn an_instance_is_registered_found_and_withdrawn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_written_under_a_condition_that_nobody_checks() {
+    let zk = FakeZk::default();
+    let gateway = Gateway::start(&zk);
+    gateway.call("PUT", A, body(1, 600)).await.is(201).await;
+    for (method, path, content) in [
+        ("PUT", A.to_owned(), body(2, 600).to_string()),
+        ("PATCH", A.to_owned(), json!({"weight": 7}).to_string()),
+        ("POST", format!("{A}/renew"), String::new()),
+        ("DELETE", A.to_owned(), String::new()),
+    ] {
+        for (name, value) in [("if-match", "\"nonsense\""), ("if-none-match", "*")] {
+            let request = Request::builder().method(method).uri(&path).header("host", "localhost");
+            let request = request.header("content-type", "application/json").header(name, value);
+            let answer = gateway.send(request.body(Body::from(content.clone())).unwrap()).await;
+            let problem = answer.problem(400, "bad-request").await;
+            assert!(problem.starts_with(&format!("{name}: ")), "{problem}");
+        }
+    }
+    let there = stored(&zk, "a");
+    assert_eq!((there.address.unwrap().port(), there.weight), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn weights_are_changed_and_drained_and_come_back() {
     let zk = FakeZk::default();
     let gateway = Gateway::start(&zk);

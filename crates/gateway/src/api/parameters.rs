@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::Uri;
+use axum::http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use axum::http::request::Parts;
 use form_urlencoded::parse;
 use jiff::SignedDuration;
@@ -39,6 +40,23 @@ impl<S: Send + Sync> FromRequestParts<S> for InstanceOf {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let (service, id): (Part<_>, Part<_>) = in_path(parts, state).await?;
         Ok(Self(service.named("service")?, id.named("id")?))
+    }
+}
+
+/// A request to write something, without conditions: ETags are of what is answered, and no condition of theirs is checked when something is written.
+pub(crate) struct Unconditional;
+
+impl<S: Send + Sync> FromRequestParts<S> for Unconditional {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let conditions = [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, IF_MODIFIED_SINCE];
+        match conditions.iter().find(|name| parts.headers.contains_key(*name)) {
+            Some(name) => Err(Problem::bad_request(format_args!(
+                "{name}: nothing is written under a condition; accepted: none, and ?lease= to write only what is still yours"
+            ))),
+            None => Ok(Self),
+        }
     }
 }
 

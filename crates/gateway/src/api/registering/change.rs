@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::lease;
 use crate::Problem;
 use crate::api::documents::{ChangeDocument, LeaseDocument};
-use crate::api::parameters::{InstanceOf, Parameters};
+use crate::api::parameters::{InstanceOf, Parameters, Unconditional};
 use crate::api::{App, body, json};
 use crate::leases::Weight;
 use crate::problem::Details;
@@ -41,6 +41,7 @@ use crate::problem::Details;
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
+    _: Unconditional,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

@@ -16,7 +16,7 @@ use super::wanted::Wanted;
 use super::{lease, listed, refusal};
 use crate::Problem;
 use crate::api::documents::{LeaseDocument, LeaseState, RegistrationDocument};
-use crate::api::parameters::{InstanceOf, Parameters};
+use crate::api::parameters::{InstanceOf, Parameters, Unconditional};
 use crate::api::{App, body, json};
 use crate::leases::{Refused, Standing};
 use crate::problem::Details;
@@ -53,6 +53,7 @@ use crate::problem::Details;
 pub(crate) async fn register(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
+    _: Unconditional,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

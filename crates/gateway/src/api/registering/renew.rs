@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::{lease, refusal};
 use crate::Problem;
 use crate::api::documents::{LeaseDocument, LeaseState};
-use crate::api::parameters::{InstanceOf, Parameters};
+use crate::api::parameters::{InstanceOf, Parameters, Unconditional};
 use crate::api::{App, body, json};
 use crate::problem::Details;
 
@@ -40,6 +40,7 @@ use crate::problem::Details;
 pub(crate) async fn renew(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
+    _: Unconditional,
     uri: Uri,
     body: Body,
 ) -> Result<Response, Problem> {

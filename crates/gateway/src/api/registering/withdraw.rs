@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::Problem;
 use crate::api::App;
-use crate::api::parameters::{InstanceOf, Parameters};
+use crate::api::parameters::{InstanceOf, Parameters, Unconditional};
 use crate::problem::Details;
 
 /// Withdraw an instance
@@ -36,6 +36,7 @@ use crate::problem::Details;
 pub(crate) async fn withdraw(
     State(app): State<Arc<App>>,
     InstanceOf(service, id): InstanceOf,
+    _: Unconditional,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let mut query = Parameters::of(&uri);
