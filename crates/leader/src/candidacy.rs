@@ -118,7 +118,7 @@ impl Candidacy {
     }
 
     /// Changes what is said about this candidate. It keeps its place, and a leader its term. The latest wins, also when there is no
-    /// connection now.
+    /// connection now. What a server refuses is logged and tried again; the candidate leads when its turn comes all the same.
     ///
     /// `change` must not use this candidacy.
     ///

@@ -110,6 +110,8 @@ pub struct Held {
     pub link: Link,
     /// The transaction that made it. Unknown for a node that was made together with many others.
     pub czxid: Option<i64>,
+    /// Why what it should say was not written into it, if a server refuses that. It is tried again.
+    pub problem: Option<Error>,
 }
 
 impl Held {
