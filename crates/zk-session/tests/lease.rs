@@ -154,6 +154,22 @@ async fn nodes_that_may_not_be_checked_cost_the_others_nothing_and_one_request_m
     timeout(T / 2, renewals[8].missing()).await.expect("checked with the others again");
 }
 
+#[test]
+fn it_outlives_the_runtime_of_who_asked_for_it_first() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let process = runtime.block_on(async { Process::start(&FakeZk::default()) });
+    let another = tokio::runtime::Runtime::new().expect("a runtime");
+    let lease = another.block_on(async { process.sessions().lease() });
+    drop(another);
+    runtime.block_on(async {
+        let (_presence, path) = node(&process).await;
+        for lease in [&lease, &process.sessions().lease()] {
+            let _renewal = lease.renew_with(&path);
+            granted(&process, lease).await;
+        }
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn when_nobody_needs_it_any_more_nothing_is_asked() {
     let zk = FakeZk::default();
