@@ -57,7 +57,8 @@ pub enum Status {
         /// The node of the one directly ahead; where there is no line, the master's.
         ahead: String,
     },
-    /// Nobody is ahead, but it is not known whether our session lives for long enough to act.
+    /// Nobody is ahead, but it is not known whether our session lives for long enough to act. Where a server refuses to tell for a
+    /// whole session timeout, the place is given up for those behind, and it stands again with another node.
     First {
         /// Why that cannot be found out, if a server refuses.
         problem: Option<Error>,
@@ -118,7 +119,7 @@ impl Candidacy {
     }
 
     /// Changes what is said about this candidate. It keeps its place, and a leader its term. The latest wins, also when there is no
-    /// connection now.
+    /// connection now. What a server refuses is logged and tried again; the candidate leads when its turn comes all the same.
     ///
     /// `change` must not use this candidacy.
     ///

@@ -237,6 +237,43 @@ async fn a_candidate_that_says_something_else_keeps_its_place_and_its_term() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_whose_update_is_refused_keeps_its_place_and_leads_when_its_turn_comes() {
+    let zk = FakeZk::default();
+    let (_one, first) = in_line(&zk, "a").await;
+    let (_two, second) = in_line(&zk, "b").await;
+    let (_three, third) = in_line(&zk, "c").await;
+    leads(&first).await;
+    let node = path(&line(&zk)[1]);
+    zk.refuse(&node, true);
+    second.update(|data| data.weight = 7).unwrap();
+    sleep(T).await;
+    assert!(matches!(&*second.status().borrow(), Status::Waiting { .. }), "{second:?}");
+    first.resign().await;
+    let leadership = leads(&second).await;
+    assert_eq!(leadership.path(), node);
+    assert!(matches!(&*third.status().borrow(), Status::Waiting { ahead } if *ahead == node));
+    zk.refuse(&node, false);
+    let written = |zk: &FakeZk| proto::decode(&zk.get(&node).unwrap().data).unwrap().weight == 7;
+    timeout(LIMIT, zk.until(written)).await.expect("what is allowed again is written");
+    assert!(leadership.holds());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_update_is_refused_leads_again_after_a_lapse() {
+    let zk = FakeZk::default();
+    let (one, first) = in_line(&zk, "a").await;
+    let leadership = leads(&first).await;
+    zk.refuse(leadership.path(), true);
+    first.update(|data| data.weight = 7).unwrap();
+    sleep(2 * T).await;
+    assert!(leadership.holds());
+    one.client.set_reachable(false);
+    assert_eq!(lost(&leadership).await, Lost::LeaseEnded);
+    one.client.set_reachable(true);
+    assert_eq!(leads(&first).await.term(), leadership.term());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_refusal_is_about_is_told_and_what_is_allowed_again_is_done() {
     let zk = FakeZk::default();
     zk.put(DIR, "");

@@ -87,9 +87,7 @@ impl Registration {
     /// May be dropped at any time.
     pub async fn registered(&self) -> Result<(), Error> {
         let mut status = self.presence.status();
-        let open = |status: &zk_session::Status| {
-            matches!(status, zk_session::Status::Pending { .. } | zk_session::Status::Missing)
-        };
+        let open = |status: &zk_session::Status| matches!(Status::from(status), Status::Registering { .. });
         let reached = status.wait_for(|status| !open(status)).await;
         match reached.as_deref() {
             Ok(zk_session::Status::Held(_)) => Ok(()),
@@ -207,6 +205,10 @@ impl From<&zk_session::Status> for Status {
             // No name of an instance is contended.
             zk_session::Status::Missing | zk_session::Status::Taken { .. } => {
                 Self::Registering { problem: None }
+            }
+            // What is listed is not what was announced.
+            zk_session::Status::Held(zk_session::Held { problem: Some(refusal), .. }) => {
+                Self::Registering { problem: Some(Error::ZooKeeper(refusal.clone())) }
             }
             zk_session::Status::Held(held) => {
                 Self::Registered { path: held.path.clone(), session: held.session() }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::Moment;
 
-/// Requests that are remembered at most: those of more than a session timeout.
+/// Requests that are remembered at most. Of two that follow each other the second was sent a sixteenth of the timeout after
+/// the one before the first, or later, so these are those of a whole timeout, however much is asked.
 const MOST: usize = 32;
 
 /// What was asked of one session, as far as it tells how long that lives.
@@ -59,10 +60,22 @@ impl Evidence {
 
     /// A request was answered.
     pub(crate) fn answered(&mut self, request: Answered) {
+        // What is left out proves nothing, and the one before it proves as much but for a sixteenth.
+        if self.is_close_to_the_last_but_one(&request) {
+            self.answered.pop_back();
+        }
         if self.answered.len() == MOST {
             self.answered.pop_front();
         }
         self.answered.push_back(request);
+    }
+
+    /// Whether what was sent between them is of no use. On another connection everything before it is proven sooner.
+    fn is_close_to_the_last_but_one(&self, request: &Answered) -> bool {
+        let mut newest = self.answered.iter().rev();
+        let (Some(last), Some(before)) = (newest.next(), newest.next()) else { return false };
+        let same = [last, before].iter().all(|kept| kept.connection == request.connection);
+        same && request.sent.since(before.sent) < self.timeout / 16
     }
 
     /// A write was acknowledged.
@@ -92,14 +105,17 @@ impl Evidence {
     /// When the next write is due after the one at `last`: a tenth of T later, or a little after that if a newer request
     /// counts by then. With three requests between the two the deadline moves furthest for what it costs.
     pub(crate) fn next_write(&self, last: Moment) -> Moment {
-        let third_last = self.answered.len().checked_sub(3).and_then(|index| self.answered.get(index));
-        let counts = third_last.map_or(last, |request| request.at + self.timeout / 3);
-        counts.clamp(last + self.timeout / 10, last + self.timeout / 6)
+        let (soon, late) = (last + self.timeout / 10, last + self.timeout / 6);
+        let counts = self.answered.iter().map(|request| request.at + self.timeout / 3).find(|at| *at >= soon);
+        counts.filter(|at| *at <= late).unwrap_or(soon)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     const T: Duration = Duration::from_millis(3000);
@@ -233,25 +249,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn what_is_remembered_is_bounded_and_goes_back_far_enough_however_much_is_asked() {
         let mut evidence = Evidence::new(T);
         for ms in 0..10_000 {
             evidence.answered(Answered { sent: at(ms), at: at(ms), connection: 1 });
+            assert!(evidence.answered.len() <= MOST);
         }
-        assert_eq!(evidence.answered.len(), MOST);
+        evidence.written(Written { called: at(10_000), connection: 1 });
+        let deadline = evidence.deadline().expect("much was answered a third before");
+        assert!(deadline > at(9_000 + 2400 - 188), "{deadline:?}");
+        assert!(deadline <= at(9_000 + 2400), "{deadline:?}");
         evidence.written(Written { called: at(20_000), connection: 1 });
         assert!(evidence.answered.is_empty());
         assert_eq!(evidence.deadline(), Some(at(9_999 + 2400)));
     }
 
-    /// A leader that writes when it is due, each write answered after `answer` ms. Gives the least time that is left of
-    /// the lease at any moment, and the shortest time between two writes.
-    fn leads_for_long(answer: u64) -> (Duration, Duration) {
+    /// A leader that writes when it is due, each write answered after `answer` ms, while other requests are answered every
+    /// `others` ms. Gives the least time that is left of the lease at any moment, and the shortest time between two writes.
+    fn leads_for_long(answer: u64, others: Option<u64>) -> (Duration, Duration) {
         let mut evidence = Evidence::new(T);
         let (mut now, mut deadline) = (at(0), None);
         let (mut least_left, mut shortest) = (T, T);
+        let mut other = others.map(|every| (at(0), Duration::from_millis(every)));
         for round in 0..200 {
             let called = now;
+            while let Some((sent, every)) = other.filter(|(sent, _)| *sent < called) {
+                evidence.answered(Answered { sent, at: sent, connection: 1 });
+                other = Some((sent + every, every));
+            }
             let acknowledged = called + Duration::from_millis(answer);
             if round > 20 {
                 let left = deadline.map_or(Duration::ZERO, |deadline: Moment| deadline.since(acknowledged));
@@ -269,11 +294,50 @@ mod tests {
     #[test]
     fn a_leader_that_writes_at_most_every_tenth_always_has_a_third_of_its_timeout_left() {
         for answer in [0, 1, 5, 20] {
-            let (left, shortest) = leads_for_long(answer);
+            let (left, shortest) = leads_for_long(answer, None);
             assert!(left + 4 * Duration::from_millis(answer) >= T / 3, "{answer}: {left:?} left");
             assert!(shortest >= T / 10, "{answer}: {shortest:?} apart");
         }
         // Servers that take a tenth of the timeout for an answer do not end a leadership.
-        assert!(leads_for_long(300).0 > T / 20, "{:?}", leads_for_long(300));
+        assert!(leads_for_long(300, None).0 > T / 20, "{:?}", leads_for_long(300, None));
+    }
+
+    #[test]
+    fn what_else_is_asked_costs_a_leader_nothing() {
+        // Forty in each third are the third case.
+        for others in [1, 5, 25, 60, 100, 150, 200, 250, 290] {
+            let (left, shortest) = leads_for_long(0, Some(others));
+            assert!(left >= T / 3, "{others}: {left:?} left");
+            assert!(shortest >= T / 10, "{others}: {shortest:?} apart");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_out_costs_a_sixteenth_and_never_proves_more(
+            steps in vec((0..400_u64, 0..50_u64, any::<bool>(), prop::bool::weighted(0.03)), 1..300),
+        ) {
+            let mut evidence = Evidence::new(T);
+            let (mut all, mut heard) = (Vec::new(), None);
+            let (mut now, mut connection) = (0, 1);
+            for (pause, answer, writes, breaks) in steps {
+                connection += u64::from(breaks);
+                let (sent, answered) = (at(now + pause), at(now + pause + answer));
+                now += pause + answer;
+                if writes {
+                    let write = Written { called: sent, connection };
+                    evidence.written(write);
+                    let proven = all.iter().filter(|request| evidence.proves(write, request));
+                    heard = heard.max(proven.map(|request: &Answered| request.sent).max());
+                }
+                let request = Answered { sent, at: answered, connection };
+                evidence.answered(request);
+                all.push(request);
+                prop_assert!(evidence.answered.len() <= MOST);
+                prop_assert!(evidence.heard <= heard);
+                let most = heard.map(|heard| heard.since(evidence.heard.unwrap_or(at(0))));
+                prop_assert!(most.is_none_or(|most| most <= T / 16), "{:?} of {heard:?}", evidence.heard);
+            }
+        }
     }
 }

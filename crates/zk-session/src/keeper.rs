@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -121,7 +122,7 @@ impl Keeper {
         let (stop, mut stopped) = watch::channel(false);
         let connecting = connect.clone();
         let presences = Presences::default();
-        let life = Life::new(connect.clock());
+        let life = Life::new(connect.clock(), Handle::current());
         let (counted, lives) = (presences.clone(), life.clone());
         let task = tokio::spawn(async move {
             let mut keeping = Keeping {
@@ -267,11 +268,7 @@ impl Drop for Keeping {
 }
 
 impl Sessions {
-    /// Keeps proving that the session is alive, until the last lease is dropped.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
+    /// Keeps proving that the session is alive, until the last lease is dropped. That is done in the runtime of the [`Keeper`].
     pub fn lease(&self) -> Lease {
         self.life.lease(self)
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -96,6 +97,8 @@ pub(crate) struct Life(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     clock: Arc<dyn Clock>,
+    /// The keeper's, without which there is no session: whoever asks for a lease may be in one that ends before the others' do.
+    runtime: Handle,
     /// Grows with each other session, each other timeout of the same one, and when all is closed.
     terms: AtomicU64,
     met: Mutex<Option<(SessionId, Duration)>>,
@@ -103,9 +106,9 @@ struct Shared {
 }
 
 impl Life {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>, runtime: Handle) -> Self {
         let (met, renewed) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { clock, terms: AtomicU64::new(0), met, renewed }))
+        Self(Arc::new(Shared { clock, runtime, terms: AtomicU64::new(0), met, renewed }))
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -130,9 +133,10 @@ impl Life {
     /// The lease on these sessions, which all share who ask for it.
     pub(crate) fn lease(&self, sessions: &Sessions) -> Lease {
         let mut shared = lock(&self.0.renewed);
-        let renewed = shared.upgrade().unwrap_or_else(|| {
+        let asks = |renewed: &Arc<Renewed>| !renewed.task.is_finished();
+        let renewed = shared.upgrade().filter(asks).unwrap_or_else(|| {
             let renewing = Arc::new(Renewing::new(self.0.clock.clone()));
-            let task = tokio::spawn(renewing.clone().run(sessions.clone()));
+            let task = self.0.runtime.spawn(renewing.clone().run(sessions.clone()));
             Arc::new(Renewed { renewing, task })
         });
         *shared = Arc::downgrade(&renewed);

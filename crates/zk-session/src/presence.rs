@@ -110,6 +110,8 @@ pub struct Held {
     pub link: Link,
     /// The transaction that made it. Unknown for a node that was made together with many others.
     pub czxid: Option<i64>,
+    /// Why what it should say was not written into it, if a server refuses that. It is tried again.
+    pub problem: Option<Error>,
 }
 
 impl Held {
@@ -194,6 +196,14 @@ impl Presence {
         } else {
             Err(Error::Invalid("the node was withdrawn: nothing is written into it".to_owned()))
         }
+    }
+
+    /// Takes the node away and makes another one, now or as soon as there is a connection. One that is [numbered](Name::Sequential)
+    /// has a later number then.
+    ///
+    /// Until that is done the node may still be told to be held.
+    pub fn start_over(&self) {
+        self.wish.start_over();
     }
 
     /// How it stands, and every change of that (fast ones may be skipped).

@@ -47,12 +47,24 @@ struct Known {
 #[derive(Default)]
 struct Nodes {
     last: u64,
+    refusals: u64,
     checked: BTreeMap<u64, Checked>,
 }
+
+/// What is to be checked in one request: the numbers of nodes, each with what checks it.
+type Checks = Vec<(u64, Op)>;
 
 struct Checked {
     path: String,
     missing: watch::Sender<bool>,
+    refused: Option<Refused>,
+}
+
+/// A server refused to check it.
+struct Refused {
+    error: Error,
+    /// Which of all refusals it was. The one that is the longest ago is tried first.
+    turn: u64,
 }
 
 impl Renewing {
@@ -73,7 +85,7 @@ impl Renewing {
         let mut nodes = lock(&self.nodes);
         nodes.last += 1;
         let number = nodes.last;
-        nodes.checked.insert(number, Checked { path: path.to_owned(), missing });
+        nodes.checked.insert(number, Checked { path: path.to_owned(), missing, refused: None });
         drop(nodes);
         self.more.notify_one();
         (number, found)
@@ -92,9 +104,13 @@ impl Renewing {
                     let called = this.clock.now();
                     this.ask(&link).await?;
                     let due = this.due(&link, called);
-                    tokio::select! {
-                        () = sleep(due.since(this.clock.now())) => {}
-                        () = this.more.notified() => {}
+                    loop {
+                        tokio::select! {
+                            () = sleep(due.since(this.clock.now())) => break,
+                            () = this.more.notified() => {}
+                        }
+                        // Beside those that are due, which would come too late for what was sent before.
+                        this.ask(&link).await?;
                     }
                 }
             }
@@ -102,62 +118,72 @@ impl Renewing {
         let _: Option<()> = sessions.each(ask_on).await;
     }
 
-    /// Reads, where nobody needs more. Otherwise writes, in one request unless there are very many nodes.
+    /// Reads, where nobody needs more. Otherwise writes, in one request unless there are very many nodes. Those that we may not
+    /// check are tried apart, so that they cost the others one request, however many they are.
     async fn ask(&self, link: &Link) -> Result<(), Error> {
-        let nodes: Vec<_> = lock(&self.nodes)
-            .checked
-            .iter()
-            .map(|(number, node)| (*number, Op::Check { path: node.path.clone(), version: None }))
-            .collect();
-        if nodes.is_empty() {
+        let (refused, nodes) = lock(&self.nodes).to_check();
+        if refused.is_empty() && nodes.is_empty() {
             let called = self.clock.now();
             let read = link.exists("/").await.map(drop);
             self.learn(link, called, false, read)?;
             self.report(None);
             return Ok(());
         }
+        let mut refusal = None;
         for nodes in nodes.chunks(MAX_OPS) {
-            self.write(link, nodes.to_vec()).await?;
+            refusal = self.write(link, nodes.to_vec()).await?.or(refusal);
         }
+        if !refused.is_empty() {
+            refusal = self.try_again(link, refused).await?.or(refusal);
+        }
+        let refused = lock(&self.nodes).refused();
+        self.report(refused.or(refusal));
         Ok(())
     }
 
-    /// Checks all of `nodes` in one request; again without those that are missing, or that we may not check.
-    async fn write(&self, link: &Link, mut nodes: Vec<(u64, Op)>) -> Result<(), Error> {
-        let mut refused = None;
+    /// Checks all of `nodes` in one request; again without those that are missing, or that we may not check. Gives the refusal
+    /// of the whole.
+    async fn write(&self, link: &Link, mut nodes: Checks) -> Result<Option<Error>, Error> {
         while !nodes.is_empty() {
-            let ops: Vec<_> = nodes.iter().map(|(_, op)| op.clone()).collect();
             let called = self.clock.now();
-            let written = match link.commit(&ops).await {
-                Err(Error::Aborted { index, source }) if index < nodes.len() => match *source {
-                    Error::NoNode => {
-                        let (number, _) = nodes.remove(index);
-                        if let Some(node) = lock(&self.nodes).checked.remove(&number) {
-                            node.missing.send_replace(true);
-                        }
-                        self.learn(link, called, false, Ok(()))?;
-                        continue;
-                    }
-                    error @ Error::Rejected { .. } => {
-                        // It must not end the leaderships of the others.
-                        nodes.remove(index);
-                        self.learn(link, called, false, Ok(()))?;
-                        refused = Some(error);
-                        continue;
-                    }
-                    error => Err(error),
-                },
-                Err(error @ Error::Rejected { .. }) => {
-                    refused = Some(error.clone());
-                    Err(error)
+            match self.commit(link, &nodes).await {
+                Err(Error::Aborted { index, source }) if index < nodes.len() && is_of_one(&source) => {
+                    let (number, _) = nodes.remove(index);
+                    // It must not end the leaderships of the others.
+                    lock(&self.nodes).failed(number, *source);
+                    self.learn(link, called, false, Ok(()))?;
                 }
-                written => written,
-            };
-            self.learn(link, called, true, written)?;
-            break;
+                written => {
+                    let refusal =
+                        written.clone().err().filter(|error| matches!(error, Error::Rejected { .. }));
+                    self.learn(link, called, true, written)?;
+                    return Ok(refusal);
+                }
+            }
         }
-        self.report(refused);
-        Ok(())
+        Ok(None)
+    }
+
+    /// Checks those that were refused, in one request: what is before the first one that fails may be checked again.
+    async fn try_again(&self, link: &Link, refused: Checks) -> Result<Option<Error>, Error> {
+        let called = self.clock.now();
+        let (written, answer, well) = match self.commit(link, &refused).await {
+            Err(Error::Aborted { index, source }) if index < refused.len() && is_of_one(&source) => {
+                lock(&self.nodes).failed(refused[index].0, *source);
+                (false, Ok(()), index)
+            }
+            Ok(()) => (true, Ok(()), refused.len()),
+            Err(error) => (true, Err(error), 0),
+        };
+        let refusal = answer.clone().err().filter(|error| matches!(error, Error::Rejected { .. }));
+        self.learn(link, called, written, answer)?;
+        lock(&self.nodes).allowed(&refused[..well]);
+        Ok(refusal)
+    }
+
+    async fn commit(&self, link: &Link, nodes: &[(u64, Op)]) -> Result<(), Error> {
+        let ops: Vec<_> = nodes.iter().map(|(_, op)| op.clone()).collect();
+        link.commit(&ops).await
     }
 
     /// Concludes what can be concluded from an answer, a refusal too; passes on that there was none.
@@ -216,6 +242,52 @@ impl Renewing {
             _ => called + link.timeout() / 10,
         }
     }
+}
+
+impl Nodes {
+    /// Those that were refused, as many as can be tried in one request, and all others.
+    fn to_check(&self) -> (Checks, Checks) {
+        let check = |(number, node): (&u64, &Checked)| {
+            (*number, Op::Check { path: node.path.clone(), version: None })
+        };
+        let turn = |node: &Checked| node.refused.as_ref().map(|refused| refused.turn);
+        let mut refused: Vec<_> = self.checked.iter().filter(|(_, node)| node.refused.is_some()).collect();
+        refused.sort_by_key(|(_, node)| turn(node));
+        refused.truncate(MAX_OPS);
+        let others = self.checked.iter().filter(|(_, node)| node.refused.is_none());
+        (refused.into_iter().map(check).collect(), others.map(check).collect())
+    }
+
+    /// A check found the node missing, or was refused.
+    fn failed(&mut self, number: u64, error: Error) {
+        if matches!(error, Error::NoNode) {
+            if let Some(node) = self.checked.remove(&number) {
+                node.missing.send_replace(true);
+            }
+        } else if let Some(node) = self.checked.get_mut(&number) {
+            self.refusals += 1;
+            node.refused = Some(Refused { error, turn: self.refusals });
+        }
+    }
+
+    /// These may be checked again.
+    fn allowed(&mut self, nodes: &[(u64, Op)]) {
+        for (number, _) in nodes {
+            if let Some(node) = self.checked.get_mut(number) {
+                node.refused = None;
+            }
+        }
+    }
+
+    /// Why one of them is not checked with the others: always the same one's reason, so that it is told once.
+    fn refused(&self) -> Option<Error> {
+        self.checked.values().find_map(|node| Some(node.refused.as_ref()?.error.clone()))
+    }
+}
+
+/// Whether this is about one node, and not about the request.
+fn is_of_one(error: &Error) -> bool {
+    matches!(error, Error::NoNode | Error::Rejected { .. })
 }
 
 impl fmt::Debug for Renewing {

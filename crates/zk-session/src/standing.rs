@@ -32,18 +32,28 @@ impl Standing {
         });
     }
 
-    /// The node is ours.
-    pub(crate) fn held(&self, link: &Link, path: &str, czxid: Option<i64>) {
+    /// The node is ours; a `refusal` is why it does not say what it should.
+    pub(crate) fn held(&self, link: &Link, path: &str, czxid: Option<i64>, refusal: Option<&Error>) {
+        let text = |error: Option<&Error>| error.map(ToString::to_string);
         self.status.send_if_modified(|status| {
-            let known = matches!(
-                status,
-                Status::Held(held) if held.path == path && held.czxid == czxid && held.link.is_same(link)
-            );
-            if !known {
-                info!(path, session = %link.id(), "the node is ours");
-                *status = Status::Held(Held { path: path.to_owned(), link: link.clone(), czxid });
+            let before = match status {
+                Status::Held(held) if held.path == path && held.czxid == czxid && held.link.is_same(link) => {
+                    Some(&held.problem)
+                }
+                _ => None,
+            };
+            let is_known = before.is_some_and(|told| text(told.as_ref()) == text(refusal));
+            if !is_known {
+                if before.is_none() {
+                    info!(path, session = %link.id(), "the node is ours");
+                }
+                if let Some(error) = refusal {
+                    warn!(error = error as &dyn std::error::Error, path, "cannot write into the node");
+                }
+                let (path, link, problem) = (path.to_owned(), link.clone(), refusal.cloned());
+                *status = Status::Held(Held { path, link, czxid, problem });
             }
-            !known
+            !is_known
         });
     }
 
@@ -143,7 +153,7 @@ mod tests {
         };
         let first = link(&client, 1).await;
         standing.meet(&first);
-        standing.held(&first, "/services/a/one", None);
+        standing.held(&first, "/services/a/one", None, None);
         standing.meet(&first);
         assert!(matches!(&*standing.status.borrow(), Status::Held(held) if held.link.is_same(&first)));
         let second = link(&client, 2).await;

@@ -217,7 +217,7 @@ async fn what_happens_to_a_node_is_heard_while_an_update_is_refused() {
     zk.refuse(PATH, true);
     zk.reset_requests();
     presence.update(b"v2".to_vec()).unwrap();
-    let told = |now: &Status| matches!(now, Status::Pending { problem: Some(Error::Rejected { .. }) });
+    let told = |now: &Status| matches!(now, Status::Held(held) if matches!(held.problem, Some(Error::Rejected { .. })));
     until(&mut presence.status(), "the refusal is told", told).await;
     sleep(Duration::from_secs(10)).await;
     assert!((2..=50).contains(&zk.requests().sets), "{:?}", zk.requests());
@@ -233,8 +233,13 @@ async fn what_happens_to_a_node_is_heard_while_an_update_is_refused() {
         presence.update(part.to_string().into_bytes()).unwrap();
         until(&mut presence.status(), "the refusal is told", told).await;
     }
+    zk.disconnect(process.client.session().unwrap());
+    let lost = |now: &Status| matches!(now, Status::Pending { .. });
+    until(&mut presence.status(), "the connection is lost", lost).await;
+    until(&mut presence.status(), "it is ours on the next one, and the refusal is told", told).await;
     zk.refuse(PATH, false);
-    held(&presence).await;
+    let written = |now: &Status| matches!(now, Status::Held(held) if held.problem.is_none());
+    until(&mut presence.status(), "it is written", written).await;
     assert_eq!(data(&zk, PATH), "19");
 }
 

@@ -101,6 +101,76 @@ async fn while_it_is_renewed_a_third_is_always_left_for_at_most_ten_writes_in_ea
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_often_somebody_else_renews_it_a_quarter_is_always_left() {
+    for every in [T / 200, T / 120, T / 40, T / 16, T / 7, T / 5, T / 4] {
+        let zk = FakeZk::default();
+        let process = Process::start(&zk);
+        let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
+        let _renewal = lease.renew_with(&path);
+        granted(&process, &lease).await;
+        sleep(2 * T).await;
+        let (mut least, step) = (T, T / 1600);
+        for round in 0..16_000_u32 {
+            if (round * step).as_nanos().is_multiple_of((every / 100 * 100).as_nanos()) {
+                drop(lease.renew_with(&path));
+            }
+            sleep(step).await;
+            least = least.min(left(&process, &lease));
+        }
+        assert!(least >= T / 4, "every {every:?}: {least:?} left");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_may_not_be_checked_cost_the_others_nothing_and_one_request_more() {
+    let zk = FakeZk::default();
+    let process = Process::start(&zk);
+    let (lease, (_presence, path)) = (process.sessions().lease(), node(&process).await);
+    let _renewal = lease.renew_with(&path);
+    zk.put("/others", "");
+    let others: Vec<_> = (0..40).map(|n| format!("/others/{n}")).collect();
+    others.iter().for_each(|other| zk.put(other, ""));
+    let mut renewals: Vec<_> = others.iter().map(|other| lease.renew_with(other)).collect();
+    granted(&process, &lease).await;
+    sleep(2 * T).await;
+    zk.refuse_reads("/others", true);
+    let mut problem = lease.problem();
+    timeout(LIMIT, problem.wait_for(Option::is_some)).await.expect("told in time").expect("kept");
+    sleep(T).await;
+    zk.reset_requests();
+    for _ in 0..10_000 {
+        sleep(T / 1000).await;
+        assert!(left(&process, &lease) + T / 100 >= T / 3, "{:?}", left(&process, &lease));
+        assert!(problem.borrow().is_some());
+    }
+    let requests = zk.requests();
+    assert!(requests.multis <= 200, "{requests:?}");
+
+    zk.remove("/others/7");
+    timeout(LIMIT, renewals[7].missing()).await.expect("found missing though refused before");
+    zk.refuse_reads("/others", false);
+    timeout(T / 2, problem.wait_for(Option::is_none)).await.expect("allowed in time").expect("kept");
+    zk.remove("/others/8");
+    timeout(T / 2, renewals[8].missing()).await.expect("checked with the others again");
+}
+
+#[test]
+fn it_outlives_the_runtime_of_who_asked_for_it_first() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let process = runtime.block_on(async { Process::start(&FakeZk::default()) });
+    let another = tokio::runtime::Runtime::new().expect("a runtime");
+    let lease = another.block_on(async { process.sessions().lease() });
+    drop(another);
+    runtime.block_on(async {
+        let (_presence, path) = node(&process).await;
+        for lease in [&lease, &process.sessions().lease()] {
+            let _renewal = lease.renew_with(&path);
+            granted(&process, lease).await;
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_nobody_needs_it_any_more_nothing_is_asked() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);

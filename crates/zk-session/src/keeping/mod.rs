@@ -51,6 +51,8 @@ pub(crate) struct Keeping {
     unsure: bool,
     /// What was wanted when the node was last seen to hold it, or when that was last written into it or refused.
     settled: Option<Arc<[u8]>>,
+    /// Why the node does not say it, if that was refused.
+    refused: Option<Error>,
     /// How long to wait before what others wrote is written over.
     rewrites: Backoff,
     enlisted: Enlisted,
@@ -86,6 +88,7 @@ impl Keeping {
             last: None,
             unsure: false,
             settled: None,
+            refused: None,
             rewrites: Backoff::default(),
             enlisted,
         }
@@ -146,6 +149,9 @@ impl Keeping {
         // state, and up to two ticks, which no timeout is less than.
         let old_from = Instant::now() + 2 * link.timeout();
         while let Some(data) = self.wants.look() {
+            if self.wants.starts_over() {
+                self.make_way(link).await?;
+            }
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = self.is_crowded(link).await?;
             let (there, mut changed) = self.look(link, crowded).await?;
@@ -189,14 +195,17 @@ impl Keeping {
                         let at = left_until.unwrap_or_else(|| Instant::now() + self.rewrites.next_delay());
                         again_at = (Instant::now() < at).then_some(at);
                     }
+                    // What it says is not what it is: nobody else has its place.
+                    if again_at.is_some() && self.refused.is_some() {
+                        self.keeps(link, path.as_str().into(), Some(node.stat.czxid));
+                    }
                     if again_at.is_none() {
                         match link.set(&path, &data, Some(node.stat.version)).await {
                             // Whatever is found there next was written since, or cannot be read.
-                            Ok(_) => self.settled = Some(data),
+                            Ok(_) => (self.settled, self.refused) = (Some(data), None),
                             // It is there and ours still, so what happens to it is heard until the next try.
                             Err(error @ Error::Rejected { .. }) => {
-                                self.standing.pending(Some(&error));
-                                self.settled = Some(data);
+                                (self.settled, self.refused) = (Some(data), Some(error));
                             }
                             // Somebody was faster: look again.
                             Err(Error::NoNode | Error::BadVersion) => {}
@@ -269,7 +278,13 @@ impl Keeping {
         self.last.as_ref().is_some_and(|(_, seen_on)| seen_on.id() == session)
     }
 
+    /// The node is ours, and says what it should.
     fn held(&mut self, link: &Link, path: Arc<str>, czxid: Option<i64>) {
+        self.refused = None;
+        self.keeps(link, path, czxid);
+    }
+
+    fn keeps(&mut self, link: &Link, path: Arc<str>, czxid: Option<i64>) {
         self.before.held = true;
         (self.queued, self.unsure) = (false, false);
         let last = self.last.as_ref().map(|(last, _)| last);
@@ -279,7 +294,7 @@ impl Keeping {
             }
             self.enlisted.want(&path);
         }
-        self.standing.held(link, &path, czxid);
+        self.standing.held(link, &path, czxid, self.refused.as_ref());
         self.last = Some((path, link.clone()));
     }
 }
