@@ -9,6 +9,9 @@ export const WINDOW = 10 * 60 * 1000;
 /** What the timeline keeps. */
 const MOST_ENTRIES = 400;
 
+/** The most points that a chart gets in a second; who comes and goes at once is still seen. */
+const MOST_A_SECOND = 8;
+
 /** An instance as the table has it. What is costly to make is made once, for as long as the instance stays the same. */
 class Row {
   constructor(instance, changedAt) {
@@ -145,12 +148,12 @@ export class Service {
   }
 
   #count(now, changes) {
-    // A point for each second: a service may change many times in one, and all points are gone through whenever they are drawn.
-    const isWithin = (point) => point !== undefined && point.at > now - 1000 && point.at <= now;
-    const [count, news] = [this.counts.at(-1), this.news.at(-1)];
-    if (isWithin(count)) count.value = this.rows.length;
-    else this.counts.push({ at: now, value: this.rows.length });
-    if (changes > 0 && isWithin(news)) news.value += changes;
+    // A service may change many times in a second, and all points are gone through whenever they are drawn.
+    const isFull = (points) => points.at(-MOST_A_SECOND)?.at > now - 1000;
+    const many = this.rows.length;
+    if (isFull(this.counts)) this.counts.at(-1).value = many;
+    else if (this.counts.at(-1)?.value !== many) this.counts.push({ at: now, value: many });
+    if (changes > 0 && isFull(this.news)) this.news.at(-1).value += changes;
     else if (changes > 0) this.news.push({ at: now, value: changes });
     // One before the window is kept: it tells where the line begins.
     while (this.counts.length > 1 && this.counts[1].at < now - WINDOW) this.counts.shift();
