@@ -9,8 +9,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use proto::master_normal::MASTER;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{info, warn};
+use tokio::time::sleep;
+use tracing::info;
 use zk_session::{Grant, Held, Lease, Presence, Renewal, SessionId, Sessions, State};
 
 use crate::candidacy::Status;
@@ -48,7 +48,7 @@ impl Campaign {
         let refused = tokio::select! {
             biased;
             () = self.seat.given_up() => None,
-            refused = self.stand(&presence) => refused,
+            refused = self.stand(presence.status()) => refused,
         };
         presence.let_go();
         presence.gone().await;
@@ -56,10 +56,7 @@ impl Campaign {
     }
 
     /// Stands with one node after the other. Returns why we are refused, or that the keeper was closed.
-    async fn stand(&self, keeps: &Presence) -> Option<Error> {
-        let mut presence = keeps.status();
-        // Told to be ours until it is gone: nobody may lead with it any more.
-        let mut given_up: Option<Node> = None;
+    async fn stand(&self, mut presence: watch::Receiver<zk_session::Status>) -> Option<Error> {
         // However this ends, nobody is to believe that we lead.
         let _end = StepDownOnDrop(self);
         loop {
@@ -72,20 +69,12 @@ impl Campaign {
                 zk_session::Status::Held(_) if matches!(*self.sessions.state().borrow(), State::Closed) => {
                     presence.changed().await.ok()?;
                 }
-                zk_session::Status::Held(held) if given_up.as_ref() == Some(&Node::of(&held)) => {
-                    self.joining(None);
-                    presence.changed().await.ok()?;
-                }
                 zk_session::Status::Held(held) => {
                     if let Some(renewal) = self.wait_in_line(&held, &mut presence).await {
                         let node = Node::of(&held);
                         let lost = self.lead(held, renewal, &mut presence).await;
-                        self.step_down(lost.unwrap_or(Lost::LeaseEnded));
-                        if lost.is_none() {
-                            keeps.start_over();
-                            given_up = Some(node.clone());
-                        }
-                        if lost == Some(Lost::NodeDeleted) {
+                        self.step_down(lost);
+                        if lost == Lost::NodeDeleted {
                             until_known(&node, &mut presence).await;
                         }
                     }
@@ -95,12 +84,10 @@ impl Campaign {
                     presence.changed().await.ok()?;
                 }
                 zk_session::Status::Missing => {
-                    given_up = None;
                     self.joining(None);
                     presence.changed().await.ok()?;
                 }
                 zk_session::Status::Taken { .. } => {
-                    given_up = None;
                     self.waiting(&proto::path::join(&self.directory, MASTER));
                     presence.changed().await.ok()?;
                 }
@@ -158,30 +145,28 @@ impl Campaign {
     }
 
     /// Nobody is ahead of this node: leads whenever the session is known to live, until the node is gone. Connections may
-    /// come and go meanwhile. `None`: it is refused to find out whether it lives, and others would wait for as long as that lasts.
+    /// come and go meanwhile.
     async fn lead(
         &self,
         first: Held,
         mut renewal: Renewal,
         presence: &mut watch::Receiver<zk_session::Status>,
-    ) -> Option<Lost> {
+    ) -> Lost {
         let node = &Node::of(&first);
         let (mut grants, mut problem) = (self.lease.grants(), self.lease.problem());
         let mut state = self.sessions.state();
         let (mut link, mut seen_first) = (first.link, true);
-        let mut refused_since: Option<Instant> = None;
         let mut look: BoxFuture<'_, bool> = pending().boxed();
         loop {
             let now = presence.borrow_and_update().clone();
             if let Some(lost) = self.end_of(node, &now) {
-                return Some(lost);
+                return lost;
             }
             // A fenced write has found the node gone, before whoever keeps it.
             if matches!(&*self.status.borrow(), Status::Leading(it) if it.reason() == Some(Lost::NodeDeleted))
             {
-                return Some(Lost::NodeDeleted);
+                return Lost::NodeDeleted;
             }
-            let unknown = matches!(&now, zk_session::Status::Pending { problem: Some(_) });
             let here = matches!(now, zk_session::Status::Held(_));
             if let zk_session::Status::Held(held) = now
                 && !held.link.is_same(&link)
@@ -191,32 +176,24 @@ impl Campaign {
             }
             let granted = grants.borrow_and_update().filter(|grant| grant.session == node.session);
             let refused = problem.borrow_and_update().clone();
-            let is_refused = unknown || here && refused.is_some();
             // On a connection that nobody has looked on yet, somebody may be ahead again.
             self.go_on(node, granted, refused, here && seen_first);
             let left = match &*self.status.borrow() {
                 Status::Leading(leadership) => Some(leadership.left().min(LOOK)),
                 _ => None,
             };
-            let is_refused = is_refused && left.is_none();
-            refused_since = is_refused.then(|| refused_since.unwrap_or_else(Instant::now));
-            let ends = refused_since.map(|since| since + link.timeout());
             tokio::select! {
                 biased;
                 kept = presence.changed() => if kept.is_err() {
-                    return Some(Lost::Closed);
+                    return Lost::Closed;
                 },
-                () = renewal.missing() => return Some(Lost::NodeDeleted),
+                () = renewal.missing() => return Lost::NodeDeleted,
                 // Who was ahead can only have gone; but ZooKeeper's data may have gone back meanwhile.
                 first = &mut look, if !seen_first => {
                     if !first {
-                        return Some(Lost::Overtaken);
+                        return Lost::Overtaken;
                     }
                     seen_first = true;
-                }
-                () = sleep_until(ends.unwrap_or_else(Instant::now)), if ends.is_some() => {
-                    warn!(path = node.path, "refused for a whole session timeout: we give our place up and stand again");
-                    return None;
                 }
                 _ = state.changed() => {}
                 _ = grants.changed() => {}

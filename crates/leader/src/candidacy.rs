@@ -57,8 +57,7 @@ pub enum Status {
         /// The node of the one directly ahead; where there is no line, the master's.
         ahead: String,
     },
-    /// Nobody is ahead, but it is not known whether our session lives for long enough to act. Where a server refuses to tell for a
-    /// whole session timeout, the place is given up for those behind, and it stands again with another node.
+    /// Nobody is ahead, but it is not known whether our session lives for long enough to act.
     First {
         /// Why that cannot be found out, if a server refuses.
         problem: Option<Error>,

@@ -165,56 +165,6 @@ async fn after_a_pause_longer_than_the_session_another_one_leads_and_the_guard_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_refused_for_long_gives_its_place_up_and_stands_again() {
-    let zk = FakeZk::default();
-    let (_one, first) = in_line(&zk, "a").await;
-    let (_two, second) = in_line(&zk, "b").await;
-    let leadership = leads(&first).await;
-    sleep(2 * T).await;
-    zk.refuse_reads(leadership.path(), true);
-    let refused = Instant::now();
-    assert_eq!(lost(&leadership).await, Lost::LeaseEnded);
-    let told = |now: &Status| matches!(now, Status::First { problem: Some(_) });
-    until(&mut first.status(), "the refusal is told", told).await;
-    let next = leads(&second).await;
-    assert!(refused.elapsed() < 2 * T, "{:?}", refused.elapsed());
-    assert!(next.term() > leadership.term());
-    settled(&first).await;
-    assert_eq!(line(&zk).len(), 2);
-    second.resign().await;
-    leads(&first).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_leader_that_is_refused_for_long_after_an_outage_gives_its_place_up_as_well() {
-    let zk = FakeZk::default();
-    let (one, first) = in_line(&zk, "a").await;
-    let (_two, second) = in_line(&zk, "b").await;
-    let leadership = leads(&first).await;
-    sleep(2 * T).await;
-    zk.refuse_reads(leadership.path(), true);
-    zk.disconnect(one.session());
-    let refused = Instant::now();
-    leads(&second).await;
-    assert!(refused.elapsed() < 2 * T, "{:?}", refused.elapsed());
-    settled(&first).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_always_refused_stands_again_once_in_a_session_timeout() {
-    let zk = FakeZk::default();
-    let (_one, first) = in_line(&zk, "a").await;
-    leads(&first).await;
-    sleep(T).await;
-    zk.reset_requests();
-    // Each node of it, whatever its number.
-    (0..100).for_each(|number| zk.refuse_reads(&path(&format!("a-{number:010}")), true));
-    sleep(10 * T).await;
-    let requests = zk.requests();
-    assert!(requests.creates <= 12, "{requests:?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_leader_whose_node_is_deleted_steps_down_at_once_and_stands_again() {
     let zk = FakeZk::default();
     let (_one, first) = in_line(&zk, "a").await;

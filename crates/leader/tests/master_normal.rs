@@ -376,19 +376,6 @@ async fn nodes_that_may_not_be_read_keep_nobody_from_being_registered_or_leaving
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_master_that_was_refused_for_long_leads_again_when_it_may() {
-    let zk = FakeZk::default();
-    let (_one, first, master) = joined(&zk, 1).await;
-    let leadership = leads(&first).await;
-    sleep(2 * T).await;
-    zk.refuse_reads(&master.path, true);
-    lost(&leadership).await;
-    sleep(5 * T).await;
-    zk.refuse_reads(&master.path, false);
-    leads(&first).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn who_may_never_lead_is_refused_before_its_turn_comes() {
     let zk = FakeZk::with_timeout(Duration::from_millis(300));
     zk.put_ephemeral(MASTER, FOREIGN, zk.stranger());

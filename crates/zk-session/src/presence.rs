@@ -198,14 +198,6 @@ impl Presence {
         }
     }
 
-    /// Takes the node away and makes another one, now or as soon as there is a connection. One that is [numbered](Name::Sequential)
-    /// has a later number then.
-    ///
-    /// Until that is done the node may still be told to be held.
-    pub fn start_over(&self) {
-        self.wish.start_over();
-    }
-
     /// How it stands, and every change of that (fast ones may be skipped).
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()

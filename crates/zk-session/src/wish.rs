@@ -17,8 +17,6 @@ struct State {
     data: Option<Arc<[u8]>>,
     /// That was changed, and whoever keeps the node did not look since.
     news: bool,
-    /// The node is to go first, and another one to be made.
-    anew: bool,
     /// Whether a node can be anywhere: set before the first try to make it, or when one was found.
     tried: bool,
     /// Who keeps it together with others, and is told of each change.
@@ -44,7 +42,7 @@ pub(crate) struct Bell {
 
 impl Wish {
     pub(crate) fn new(data: Vec<u8>) -> Arc<Self> {
-        let state = State { data: Some(data.into()), news: false, anew: false, tried: false, bell: None };
+        let state = State { data: Some(data.into()), news: false, tried: false, bell: None };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -56,16 +54,6 @@ impl Wish {
             self.change(&mut state, Some(data.into()));
         }
         is_wanted
-    }
-
-    /// Wants another node in the place of this one.
-    pub(crate) fn start_over(&self) {
-        let mut state = self.state();
-        if state.data.is_some() {
-            state.anew = true;
-            let data = state.data.clone();
-            self.change(&mut state, data);
-        }
     }
 
     /// Does not want the node any more, for good.
@@ -141,16 +129,6 @@ impl Wants {
     /// Whether a node of ours can be anywhere.
     pub(crate) fn was_tried(&self) -> bool {
         self.0.state().tried
-    }
-
-    /// Whether what is there is to go, and another one to be made.
-    pub(crate) fn starts_over(&self) -> bool {
-        self.0.state().anew
-    }
-
-    /// What was there is gone.
-    pub(crate) fn started_over(&self) {
-        self.0.state().anew = false;
     }
 
     /// Whether something else is wanted than was seen.

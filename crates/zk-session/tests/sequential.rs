@@ -32,44 +32,6 @@ async fn a_sequential_node_keeps_its_sequence_within_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_starts_over_has_one_node_with_a_later_number_also_after_an_outage() {
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    let presence = process.hold(Name::Sequential("one-".to_owned()), "v1");
-    let first = held(&presence).await;
-    zk.refuse_reads(&first.path, true);
-    presence.start_over();
-    eventually("another one is made", || zk.children("/services/a") == ["one-0000000001"]).await;
-    assert_eq!(held(&presence).await.path, "/services/a/one-0000000001");
-
-    process.client.set_reachable(false);
-    zk.disconnect(first.session());
-    pending(&presence).await;
-    presence.start_over();
-    zk.refuse_reads("/services/a/one-0000000001", true);
-    process.client.set_reachable(true);
-    eventually("another one is made", || zk.children("/services/a") == ["one-0000000002"]).await;
-    assert_eq!(held(&presence).await.path, "/services/a/one-0000000002");
-    presence.start_over();
-    presence.withdraw().await;
-    assert_eq!(zk.children("/services/a").len(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_with_a_whole_name_starts_over_under_the_same() {
-    let zk = FakeZk::default();
-    let process = Process::start(&zk);
-    for name in [Name::Own("one".to_owned()), Name::Contended("two".to_owned())] {
-        let presence = process.hold(name, "v1");
-        let first = held(&presence).await;
-        presence.start_over();
-        let made = |zk: &FakeZk| zk.get(&first.path).is_some_and(|node| Some(node.stat.czxid) != first.czxid);
-        eventually("another one is made", || made(&zk)).await;
-        presence.withdraw().await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn what_a_dead_session_left_of_a_sequential_node_is_deleted() {
     let zk = FakeZk::default();
     let process = Process::start(&zk);

@@ -41,22 +41,6 @@ impl Keeping {
         }
     }
 
-    /// Takes away what is ours, for another one. It need not be readable.
-    pub(super) async fn make_way(&mut self, link: &Link) -> Result<(), Error> {
-        match self.last.as_ref().filter(|_| matches!(self.place.name, Name::Sequential(_))) {
-            // Its number is nobody else's.
-            Some((last, seen_on)) if seen_on.id() == link.id() => {
-                self.enlisted.give_up(last);
-                gone(link.delete(last, None).await)?;
-            }
-            _ => self.delete(link).await?,
-        }
-        self.last = None;
-        self.wants.started_over();
-        self.standing.missing();
-        Ok(())
-    }
-
     /// Whatever may have been made is not wanted any more.
     pub(super) fn give_up(&self) {
         match &self.place.name {

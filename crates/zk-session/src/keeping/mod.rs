@@ -149,9 +149,6 @@ impl Keeping {
         // state, and up to two ticks, which no timeout is less than.
         let old_from = Instant::now() + 2 * link.timeout();
         while let Some(data) = self.wants.look() {
-            if self.wants.starts_over() {
-                self.make_way(link).await?;
-            }
             // Asked once: a node that is not watched by itself is made only where its directory is watched.
             let crowded = self.is_crowded(link).await?;
             let (there, mut changed) = self.look(link, crowded).await?;

@@ -200,7 +200,7 @@ impl Together {
         let Some(member) = self.member(number) else { return };
         let data = member.wants.look();
         let adopt = claim(Some(node), link.ours(), member.before) == Claim::Adopt;
-        if adopt && data.as_deref() == Some(&node.data) && !member.wants.starts_over() {
+        if adopt && data.as_deref() == Some(&node.data) {
             member.held(link, member.place.path.clone(), Some(node.stat.czxid));
             member.settled = data;
         } else {
