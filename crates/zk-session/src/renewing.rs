@@ -47,24 +47,20 @@ struct Known {
 #[derive(Default)]
 struct Nodes {
     last: u64,
-    refusals: u64,
     checked: BTreeMap<u64, Checked>,
 }
 
 /// What is to be checked in one request: the numbers of nodes, each with what checks it.
 type Checks = Vec<(u64, Op)>;
 
+/// Which nodes were refused: their numbers and their paths.
+type Refusals = Vec<(u64, String)>;
+
 struct Checked {
     path: String,
     missing: watch::Sender<bool>,
-    refused: Option<Refused>,
-}
-
-/// A server refused to check it.
-struct Refused {
-    error: Error,
-    /// Which of all refusals it was. The one that is the longest ago is tried first.
-    turn: u64,
+    /// Why a server refused to check it.
+    refused: Option<Error>,
 }
 
 impl Renewing {
@@ -119,7 +115,7 @@ impl Renewing {
     }
 
     /// Reads, where nobody needs more. Otherwise writes, in one request unless there are very many nodes. Those that we may not
-    /// check are tried apart, so that they cost the others one request, however many they are.
+    /// check are looked at apart, so that they cost the others nothing, however many they are.
     async fn ask(&self, link: &Link) -> Result<(), Error> {
         let (refused, nodes) = lock(&self.nodes).to_check();
         if refused.is_empty() && nodes.is_empty() {
@@ -134,7 +130,7 @@ impl Renewing {
             refusal = self.write(link, nodes.to_vec()).await?.or(refusal);
         }
         if !refused.is_empty() {
-            refusal = self.try_again(link, refused).await?.or(refusal);
+            refusal = self.look(link, refused).await?.or(refusal);
         }
         let refused = lock(&self.nodes).refused();
         self.report(refused.or(refusal));
@@ -164,20 +160,23 @@ impl Renewing {
         Ok(None)
     }
 
-    /// Checks those that were refused, in one request: what is before the first one that fails may be checked again.
-    async fn try_again(&self, link: &Link, refused: Checks) -> Result<Option<Error>, Error> {
+    /// Looks at those that were refused: who may read a node may check it. What the write before saw is seen here as well, so one that is
+    /// missing is found no later than by a check, though a check of several ends at the first that is refused.
+    async fn look(&self, link: &Link, refused: Refusals) -> Result<Option<Error>, Error> {
         let called = self.clock.now();
-        let (written, answer, well) = match self.commit(link, &refused).await {
-            Err(Error::Aborted { index, source }) if index < refused.len() && is_of_one(&source) => {
-                lock(&self.nodes).failed(refused[index].0, *source);
-                (false, Ok(()), index)
+        let (numbers, paths): (Vec<_>, Vec<_>) = refused.into_iter().unzip();
+        let answer = link.get_many(&paths).await.map(|found| {
+            let mut nodes = lock(&self.nodes);
+            for (number, found) in numbers.into_iter().zip(found) {
+                match found {
+                    Ok(Some(_)) => nodes.allowed(number),
+                    Ok(None) => nodes.failed(number, Error::NoNode),
+                    Err(error) => nodes.failed(number, error),
+                }
             }
-            Ok(()) => (true, Ok(()), refused.len()),
-            Err(error) => (true, Err(error), 0),
-        };
+        });
         let refusal = answer.clone().err().filter(|error| matches!(error, Error::Rejected { .. }));
-        self.learn(link, called, written, answer)?;
-        lock(&self.nodes).allowed(&refused[..well]);
+        self.learn(link, called, false, answer)?;
         Ok(refusal)
     }
 
@@ -245,17 +244,16 @@ impl Renewing {
 }
 
 impl Nodes {
-    /// Those that were refused, as many as can be tried in one request, and all others.
-    fn to_check(&self) -> (Checks, Checks) {
-        let check = |(number, node): (&u64, &Checked)| {
-            (*number, Op::Check { path: node.path.clone(), version: None })
-        };
-        let turn = |node: &Checked| node.refused.as_ref().map(|refused| refused.turn);
-        let mut refused: Vec<_> = self.checked.iter().filter(|(_, node)| node.refused.is_some()).collect();
-        refused.sort_by_key(|(_, node)| turn(node));
-        refused.truncate(MAX_OPS);
-        let others = self.checked.iter().filter(|(_, node)| node.refused.is_none());
-        (refused.into_iter().map(check).collect(), others.map(check).collect())
+    /// Those that were refused, and what checks all others.
+    fn to_check(&self) -> (Refusals, Checks) {
+        let (mut refused, mut others) = (Vec::new(), Vec::new());
+        for (number, Checked { path, refused: refusal, .. }) in &self.checked {
+            match refusal {
+                Some(_) => refused.push((*number, path.clone())),
+                None => others.push((*number, Op::Check { path: path.clone(), version: None })),
+            }
+        }
+        (refused, others)
     }
 
     /// A check found the node missing, or was refused.
@@ -265,23 +263,20 @@ impl Nodes {
                 node.missing.send_replace(true);
             }
         } else if let Some(node) = self.checked.get_mut(&number) {
-            self.refusals += 1;
-            node.refused = Some(Refused { error, turn: self.refusals });
+            node.refused = Some(error);
         }
     }
 
-    /// These may be checked again.
-    fn allowed(&mut self, nodes: &[(u64, Op)]) {
-        for (number, _) in nodes {
-            if let Some(node) = self.checked.get_mut(number) {
-                node.refused = None;
-            }
+    /// It may be checked again.
+    fn allowed(&mut self, number: u64) {
+        if let Some(node) = self.checked.get_mut(&number) {
+            node.refused = None;
         }
     }
 
     /// Why one of them is not checked with the others: always the same one's reason, so that it is told once.
     fn refused(&self) -> Option<Error> {
-        self.checked.values().find_map(|node| Some(node.refused.as_ref()?.error.clone()))
+        self.checked.values().find_map(|node| node.refused.clone())
     }
 }
 
