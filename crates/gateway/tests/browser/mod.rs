@@ -77,6 +77,18 @@ struct Driver {
 
 impl Driver {
     async fn start() -> Self {
+        let mut said = String::new();
+        for _ in 0..10 {
+            match timeout(PATIENCE, Self::try_to_start()).await.expect("chromedriver starts in time") {
+                Ok(driver) => return driver,
+                Err(instead) => said = instead,
+            }
+        }
+        panic!("chromedriver does not start: {said}");
+    }
+
+    /// Gives what it said instead where it ends at once, as it does where it cannot have its port for IPv4 and for IPv6.
+    async fn try_to_start() -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromedriver");
         command
@@ -88,18 +100,18 @@ impl Driver {
             .stderr(Stdio::null());
         let mut child = command.kill_on_drop(true).spawn().expect("`make test` installs chromium-driver");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let told = async {
-            loop {
-                let line = lines.next_line().await.unwrap().expect("it tells its port");
-                if let Some((_, port)) = line.split_once("successfully on port ") {
-                    return port.trim_end_matches('.').to_owned();
-                }
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                let url = format!("http://127.0.0.1:{}", port.trim_end_matches('.'));
+                // It goes on talking, and must not wait for somebody to listen.
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Ok(Self { _child: child, url, folder });
             }
-        };
-        let port = timeout(PATIENCE, told).await.expect("chromedriver starts in time");
-        // It goes on talking, and must not wait for somebody to listen.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { _child: child, url: format!("http://127.0.0.1:{port}"), folder }
+            said += line.as_str();
+            said.push('\n');
+        }
+        Err(said)
     }
 }
 
