@@ -2,10 +2,14 @@
 
 mod proxying;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use gateway::proxy::{Outcome, Proxy, Rules};
 use http_body_util::Full;
 use hyper::Request;
+use tokio::time::{Instant, sleep};
 
 use self::proxying::{Fixed, Frozen, Gateway, instance, named, post, soon, text};
 
@@ -135,6 +139,27 @@ async fn rules_for_a_master_wait_for_the_first_one() {
     assert_eq!(gateway.get("/").await.1, "one");
     gateway.lists.master("two", Some(instance("m", named("m").await)));
     soon(async { while gateway.get("/").await != (200, "m".to_owned()) {} }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_wait_a_second_for_all_masters_that_there_may_be() {
+    let lists = Fixed::default();
+    let names = ["one", "two", "three"];
+    for name in names {
+        lists.list(name, []);
+    }
+    let proxy = Proxy::new(Arc::new(lists), Rules::default());
+    let begun = Instant::now();
+    let rule = |name| format!("[[rule]]\npath = \"/{name}\"\nservice = \"{name}\"\nto = \"master\"\n");
+    proxy.reload(&names.map(rule).concat()).unwrap();
+    assert!(proxy.served().is_empty());
+    soon(async {
+        while proxy.served().is_empty() {
+            sleep(Duration::from_millis(10)).await
+        }
+    })
+    .await;
+    assert_eq!(begun.elapsed().as_secs(), 1);
 }
 
 #[tokio::test]

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue};
 use loadbalance::{Algorithm, Balancer, Filter, Hash, KeyKind, PickError, Request};
 use proto::{InstanceId, ServiceName};
+use tokio::time::timeout;
 
 use super::Upstreams;
 use super::connections::give_up_first;
@@ -16,6 +18,9 @@ use super::path::Path;
 use super::problem::Problem;
 use super::rules::{Choice, Hashed, Rule, Rules, To};
 use super::service::{Chosen, Service};
+
+/// How long new rules wait for the first word on who leads, once there are lists: both come together, where somebody does.
+const FIRST_MASTERS: Duration = Duration::from_secs(1);
 
 /// Rules in place.
 pub(super) struct Routes {
@@ -94,8 +99,14 @@ impl Routes {
                     let _ = balancer.ready().await;
                 }
             }
-            service.led().await;
         }
+        let led = async {
+            for service in services {
+                service.led().await;
+            }
+        };
+        // There may be nobody.
+        let _ = timeout(FIRST_MASTERS, led).await;
     }
 
     /// Has all services go by what these rules say of them.

@@ -2,12 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use loadbalance::{Balancer, Instance, Instances, PickError, Picked, Request};
 use proto::{Address, InstanceId, ServiceName};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::Upstreams;
 use super::budget::Budget;
@@ -15,9 +13,6 @@ use super::connections::Connections;
 use super::ejection::{Attempt, Ejection};
 use super::figures::Figures;
 use super::rules::Rules;
-
-/// How long new rules wait for the first word on who leads, once there is a list: both come together, where somebody does.
-const FIRST_MASTER: Duration = Duration::from_secs(1);
 
 /// What all rules for a service share, and what outlives them when there are others.
 #[derive(Debug)]
@@ -78,10 +73,11 @@ impl Service {
         let _ = self.lists.clone().wait_for(Option::is_some).await;
     }
 
-    /// Waits until a master is known if a rule asks for one, but not for long: there may be none.
+    /// Waits until a master is known, if a rule asks for one.
     pub(super) async fn led(&self) {
         let Some(mut master) = self.master.get().cloned() else { return };
-        let _ = timeout(FIRST_MASTER, master.wait_for(Option::is_some)).await;
+        // It fails when nobody can tell any more.
+        let _ = master.wait_for(Option::is_some).await;
     }
 
     /// The master, if one is known.
