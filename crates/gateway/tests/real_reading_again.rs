@@ -15,16 +15,22 @@ use rustix::process::Signal;
 use services::{ALL_TO_WEB, File, Registrar, Service, proxy};
 use zk_local::Server;
 
-#[tokio::test]
-async fn rules_are_read_again_and_wrong_ones_are_told_and_left() {
+/// All requests go to `web`, which answers as `a`; there is `other`, too, which answers as `b`. Both are there for as long as the last is held.
+async fn all_to_web() -> (Server, Gateway, File, impl Sized) {
     let server = Server::start().await.unwrap();
     let zk = server.connect_string();
     let registrar = Registrar::at(&zk);
     let (a, b) = (Service::start("a").await, Service::start("b").await);
-    let _registered = [registrar.announce("web", "a", &a), registrar.announce("other", "b", &b)];
+    let registered = [registrar.announce("web", "a", &a), registrar.announce("other", "b", &b)];
     let rules = File::with(ALL_TO_WEB);
     let gateway = proxy(&zk, &rules).await;
     gateway.proxies("/", |_, body| body.starts_with("a ")).await;
+    (server, gateway, rules, (registrar, registered))
+}
+
+#[tokio::test]
+async fn rules_are_read_again_and_wrong_ones_are_told_and_left() {
+    let (_server, gateway, rules, _here) = all_to_web().await;
 
     for (wrong, told) in [
         ("[[rule]]\npath = \"/\"\nservice = \"other\"\nalgoritm = \"random\"\n", ": line 4, algoritm: "),
@@ -44,14 +50,7 @@ async fn rules_are_read_again_and_wrong_ones_are_told_and_left() {
 
 #[tokio::test]
 async fn without_zookeeper_new_rules_wait_and_those_of_before_are_served() {
-    let server = Server::start().await.unwrap();
-    let zk = server.connect_string();
-    let registrar = Registrar::at(&zk);
-    let (a, b) = (Service::start("a").await, Service::start("b").await);
-    let _registered = [registrar.announce("web", "a", &a), registrar.announce("other", "b", &b)];
-    let rules = File::with(ALL_TO_WEB);
-    let gateway = proxy(&zk, &rules).await;
-    gateway.proxies("/", |_, body| body.starts_with("a ")).await;
+    let (server, gateway, rules, _here) = all_to_web().await;
     server.kill().await.unwrap();
     rules.write("[[rule]]\npath = \"/\"\nservice = \"other\"\n");
     gateway.signal(Signal::HUP);
