@@ -155,7 +155,7 @@ async fn rules_wait_a_second_for_all_masters_that_there_may_be() {
     assert!(proxy.served().is_empty());
     soon(async {
         while proxy.served().is_empty() {
-            sleep(Duration::from_millis(10)).await
+            sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
